@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "moescope/dtype.h"
+#include "moescope/error.h"
+
+namespace moe {
+
+/// One tensor as its container describes it. Its bytes are not touched yet.
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::kOpaque;
+  std::string dtype_text;        ///< text of the `dtype` column: NumPy's name, or the container's
+  std::vector<uint64_t> shape;   ///< outermost dimension first; {} is a scalar
+  uint64_t nbytes = 0;           ///< of the decoded array (not of a compressed member)
+  bool fortran_order = false;    ///< npy: first axis fastest
+  bool byte_swapped = false;     ///< npy: big-endian elements
+};
+
+/// The raw bytes of a tensor. Valid while `owner` lives (it holds the mapping, not a copy).
+struct TensorBytes {
+  std::span<const std::byte> data;
+  std::shared_ptr<const void> owner;
+};
+
+/// One open container file; its whole header was checked when it was opened.
+///
+/// Threads:  const members may be called from any thread at once.
+/// Lifetime: bytes stay valid as long as their TensorBytes lives, even after the file object died.
+class TensorFile {
+ public:
+  virtual ~TensorFile() = default;
+
+  /// The path as it was given to OpenTensorFile().
+  virtual const std::filesystem::path& path() const = 0;
+
+  /// safetensors: sorted by name; npz: in the order of the archive; npy: one, named by the stem.
+  virtual std::span<const TensorInfo> tensors() const = 0;
+
+  /// Bytes of tensors()[index], exactly nbytes of them, in the file's own element order. A stored
+  /// tensor is a view of the mapping; a deflated npz member is inflated once, in small pieces, to an
+  /// unlinked temporary file, which is mapped: anonymous memory stays small whatever its size.
+  virtual Result<TensorBytes> Bytes(size_t index) const = 0;
+};
+
+/// Opens `path` by its suffix (.safetensors, .npz, .npy) and validates all of its header.
+/// kNotFound/kIo from the system; kMalformed names the broken rule (formats.md sections 1 and 2);
+/// kUnsupported for a suffix that no reader has.
+Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path);
+
+}  // namespace moe

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moescope/checkpoint.h"
+#include "moescope/error.h"
+#include "moescope/matrix.h"
+
+namespace moe {
+
+/// Input axes of a rule's `layout`; absent: the tensor has no such axis. Kept as the config wrote
+/// them (negative counts from the end); checked when a rule is applied (contract section 6).
+struct RuleLayout {
+  std::optional<int64_t> layer_axis, expert_axis, rows_axis, cols_axis;
+};
+
+/// A rule's `packed_split` (contract section 7, D10).
+struct PackedSplit {
+  std::string axis = "rows";               ///< "rows"; anything else means columns
+  bool equal = false;                      ///< `"splits": "equal"`
+  std::vector<int64_t> splits;             ///< sizes; one may be -1 (the rest); unused when equal
+  std::vector<std::string> projs;
+  bool interleave = false;                 ///< row i belongs to part i mod n
+};
+
+struct ExtractRule {
+  std::string name, match;                 ///< `match`: Python re syntax, anchored at the start
+  bool enabled = true;
+  std::optional<int64_t> ndim, proj_group, expert_group;
+  RuleLayout layout;
+  /// Set when the config's layout or packed_split can't be used (a missing key, a wrong type): the
+  /// rule then fails with this text wherever it matches, as contract section 6 and D9 demand.
+  std::optional<std::string> layout_error, packed_split_error;
+  std::optional<PackedSplit> packed_split;
+};
+
+/// canonical projection name -> aliases, in config order (order decides).
+using ProjAliases = std::vector<std::pair<std::string, std::vector<std::string>>>;
+
+struct ExtractOptions {
+  std::string layer_regex, expert_regex;
+  ProjAliases proj_aliases;
+  std::vector<std::string> shared_expert_keywords = {"shared", "expert"};
+  bool strict_packed_split = true;
+  bool proj_group_strict = false;
+  bool experts_only = true;
+  bool include_shared_expert = true;
+  std::vector<ExtractRule> rules;
+  std::string presets = "auto";            ///< "auto", "off" or a preset's name
+  std::string model_type;                  ///< config.json's model_type, "" if unknown
+};
+
+/// What moescope takes when nobody wrote a config: the template's rules and names.
+ExtractOptions DefaultExtractOptions();
+
+/// Role of a tensor in the model (contract D21).
+enum class Role {
+  kRoutedExpert, kSharedExpert, kRouter, kAttention, kEmbedding, kNorm, kCompanion, kOther,
+};
+std::string_view RoleName(Role role);      ///< "routed_expert", "shared_expert", ...
+
+/// The matrices of one projection in one tensor: layers x experts of [rows, cols] each.
+/// Element (l, e, r, c) is the tensor's logical row-major element number
+///   offset + l * layer_stride + e * expert_stride + r * row_stride + c * col_stride.
+struct ExpertBank {
+  std::string derived_tensor;              ///< "NAME::PROJ", "NAME::split[rows]::PROJ"
+  std::string proj;
+  std::optional<std::string> stack;        ///< "encoder", "decoder", ... (D25)
+  bool is_shared_expert = false;
+  int64_t first_layer = -1;                ///< layer of position 0; -1: unknown
+  bool has_layer_axis = false;             ///< 4-D: layer = max(first_layer, 0) + position
+  std::optional<int64_t> single_expert_id; ///< of the name or rule; used only when experts == 1
+  uint64_t layers = 1, experts = 1, rows = 0, cols = 0;
+  uint64_t offset = 0;
+  uint64_t layer_stride = 0, expert_stride = 0, row_stride = 0, col_stride = 0;  ///< in elements
+
+  /// Ids of the matrix at (layer_pos, expert_pos) as the tables show them (contract section 6).
+  int64_t LayerAt(uint64_t layer_pos) const;
+  int64_t ExpertIdAt(uint64_t expert_pos) const;   ///< -1 for shared experts
+};
+
+/// A projection token that no alias maps (contract section 5, the canonicalization report).
+struct UnmappedProj {
+  std::string context;                     ///< "proj_group" or "packed_split"
+  std::string rule_name, raw_proj, resolved_proj;
+  std::string action;                      ///< "kept_raw" or "dropped_strict"
+  std::string derived_tensor;
+  std::string suggested_proj, suggested_match;
+};
+
+/// What was decided about one tensor.
+struct Extraction {
+  Role role = Role::kOther;
+  bool considered = false;                 ///< passed the filter of contract section 4
+  bool by_rule = false;                    ///< else by fallback; meaningless without banks
+  std::vector<ExpertBank> banks;           ///< in output order; empty: nothing to analyse
+  /// Why an expert-like tensor is not analysed; goes to unmatched_tensors. nullopt: nothing to report.
+  std::optional<std::string> unmatched_reason;
+  std::vector<std::string> warnings;       ///< "[extract] ...", in order
+  std::vector<UnmappedProj> unmapped_projs;
+};
+
+/// Applies the filter, the rules and the fallback to tensors (contract sections 4 to 7).
+///
+/// Threads: Extract() may be called from any thread at once.
+class Extractor {
+ public:
+  /// Compiles all patterns. kBadArgument names the rule, the pattern and the offset of its fault.
+  static Result<Extractor> Create(ExtractOptions options);
+  ~Extractor();
+  Extractor(Extractor&&) noexcept;
+  Extractor& operator=(Extractor&&) noexcept;
+
+  /// Fails only for what ends a run: a PackedSplitError in strict mode (type_name
+  /// "PackedSplitError"), or a pattern that hits its match limit (the message names the rule).
+  Result<Extraction> Extract(const TensorInfo& tensor) const;
+
+ private:
+  struct Impl;
+  explicit Extractor(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace moe

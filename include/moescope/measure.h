@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "moescope/error.h"
+#include "moescope/matrix.h"
+#include "moescope/quantize.h"
+
+namespace moe {
+
+/// What is to be measured on every matrix.
+struct MeasureOptions {
+  double eps = 1e-12;
+  /// Percentiles of |w|, each in [0, 100]: out.percentiles has one value for each, in order.
+  /// The three of the contract (50, 99, 99.9) must be the first three.
+  std::vector<double> percentiles_abs = {50.0, 99.0, 99.9};
+  double group_outlier_percentile = 95.0;
+  std::vector<int64_t> group_sizes;            ///< of the outlier columns, e.g. {32, 64}
+  std::vector<QuantScheme> schemes;
+  QuantProfile profile = QuantProfile::kMlxCpu;
+  std::optional<ComputeDType> compute_dtype;   ///< nullopt: storage (F64 counts as F32)
+  std::optional<double> rel_den_floor;         ///< stats.quant_rel_den_floor
+};
+
+/// Numbers of one matrix (contract section 8, D1). Unit: the weights' own, where it has one.
+struct MatrixStats {
+  uint64_t nonfinite_count = 0;   ///< NaN and Inf; if not 0 nothing else of this struct is set
+  double mean = 0, std = 0, mean_abs = 0, rms = 0, max_abs = 0;
+  std::vector<double> percentiles;             ///< of |w|, as MeasureOptions::percentiles_abs
+  double outlier_max_over_mean = 0, outlier_p99_over_median = 0, outlier_p999_over_median = 0;
+  struct GroupOutlier {
+    std::optional<double> percentile, max;     ///< nullopt: the group size does not divide cols
+  };
+  std::vector<GroupOutlier> groups;            ///< as MeasureOptions::group_sizes
+};
+
+struct MatrixMeasurement {
+  MatrixStats stats;
+  std::vector<QuantError> quant;               ///< one for each scheme, in order
+  ComputeDType compute_dtype = ComputeDType::kF32;  ///< the T that was used
+};
+
+/// Reads `matrix` once, tile by tile (a second time only where exact percentiles need it), and
+/// computes everything asked for.
+///
+/// `sample`: nullptr: percentiles over all elements. Else the flat row-major indices, sorted
+///   ascending, of the elements that the |w| percentiles are taken from (D3).
+/// Memory: about 6 MiB, whatever the matrix's size (contract: 8 MiB a thread).
+/// Exactness: the result does not depend on threads, SIMD target or machine.
+/// Fails only when reading fails, or for an empty matrix (kBadArgument).
+Result<MatrixMeasurement> MeasureMatrix(const MatrixSource& matrix, const MeasureOptions& options,
+                                        const std::vector<int64_t>* sample = nullptr);
+
+/// Name of the SIMD target in use: "AVX2", "AVX3", "SSE4", "NEON", "SCALAR", ...
+std::string SimdTargetName();
+
+}  // namespace moe
