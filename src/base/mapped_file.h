@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "moescope/error.h"
+
+namespace moe {
+
+/// A regular file, mapped read-only. Pages come in when they are read.
+///
+/// Threads:  const members may be called from any thread at once.
+/// Lifetime: a span from bytes() is valid while this object lives. Truncating the file meanwhile
+///           makes later reads fault: rename a new file over it instead.
+class MappedFile {
+ public:
+  /// kNotFound, or kIo with the system's reason; kBadArgument for a folder. Empty files are fine.
+  static Result<std::shared_ptr<const MappedFile>> Open(const std::filesystem::path& path);
+
+  /// Maps the first `size` bytes behind `descriptor`, which may be closed afterwards. `path` is
+  /// for messages.
+  static Result<std::shared_ptr<const MappedFile>> Map(int descriptor, uint64_t size,
+                                                       const std::filesystem::path& path);
+
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  std::span<const std::byte> bytes_;
+};
+
+/// A file without a name that takes bytes in order and is then mapped. It lies in $TMPDIR or
+/// /var/tmp, not /tmp, which is memory on many systems.
+///
+/// Threads: one at a time.
+class SpoolFile {
+ public:
+  static Result<SpoolFile> Create();
+  ~SpoolFile();
+  SpoolFile(SpoolFile&& other) noexcept;
+  SpoolFile& operator=(SpoolFile&&) = delete;
+
+  /// kIo when the disk is full, naming the folder and how to choose another.
+  Result<void> Append(std::span<const std::byte> bytes);
+
+  /// Everything appended so far. The mapping keeps the bytes alive after the spool is gone.
+  Result<std::shared_ptr<const MappedFile>> Map() const;
+
+ private:
+  SpoolFile(int descriptor, std::filesystem::path folder);
+
+  int descriptor_;
+  std::filesystem::path folder_;
+  uint64_t size_ = 0;
+};
+
+}  // namespace moe
