@@ -1,0 +1,19 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace moe {
+
+/// True for well-formed UTF-8: no overlong forms, no surrogates, nothing past U+10FFFF.
+bool IsUtf8(std::string_view text);
+
+/// `text` from a file, fit for one line of a message: control characters and what is no UTF-8
+/// become \xNN, and long texts are cut.
+std::string Printable(std::string_view text);
+
+/// "a.safetensors: tensor 'w1'": the `where` of an error about one tensor.
+std::string TensorPlace(const std::filesystem::path& path, std::string_view name);
+
+}  // namespace moe

@@ -1,0 +1,461 @@
+#include "checkpoint/safetensors.h"
+
+#include <algorithm>
+#include <cassert>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/checked.h"
+#include "base/mapped_file.h"
+#include "checkpoint/names.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kLengthBytes = 8;   // the header's length stands before it
+constexpr size_t kDeepestNesting = 127;  // of JSON values, as in the reference reader
+
+struct NamedDType {
+  std::string_view name;
+  DType dtype;
+};
+
+constexpr NamedDType kDTypeNames[] = {
+    {"BOOL", DType::kBool},
+    {"F4", DType::kF4},
+    {"F6_E2M3", DType::kF6E2M3},
+    {"F6_E3M2", DType::kF6E3M2},
+    {"U8", DType::kU8},
+    {"I8", DType::kI8},
+    {"F8_E5M2", DType::kF8E5M2},
+    {"F8_E4M3", DType::kF8E4M3},
+    {"F8_E8M0", DType::kF8E8M0},
+    {"F8_E4M3FNUZ", DType::kF8E4M3Fnuz},
+    {"F8_E5M2FNUZ", DType::kF8E5M2Fnuz},
+    {"I16", DType::kI16},
+    {"U16", DType::kU16},
+    {"F16", DType::kF16},
+    {"BF16", DType::kBF16},
+    {"I32", DType::kI32},
+    {"U32", DType::kU32},
+    {"F32", DType::kF32},
+    {"C64", DType::kC64},
+    {"F64", DType::kF64},
+    {"I64", DType::kI64},
+    {"U64", DType::kU64},
+};
+
+/// One tensor of the header; its bytes are [begin, end) of the data section.
+struct Entry {
+  TensorInfo info;
+  std::vector<uint64_t> offsets;
+  bool has_dtype = false, has_shape = false, has_offsets = false;
+
+  uint64_t begin() const { return offsets[0]; }
+  uint64_t end() const { return offsets[1]; }
+};
+
+/// What is wrong with the header; `tensor` is set when it is about one.
+struct HeaderFault {
+  std::string message;
+  std::optional<std::string> tensor;
+};
+
+/// Receives the JSON of a header event by event and refuses what a header may not hold.
+class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  std::vector<Entry>& entries() { return entries_; }
+  const HeaderFault& fault() const { return fault_; }
+
+  bool null() override {
+    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (place_ != Place::kMetadataValue) return WrongType("null");
+    place_ = Place::kRoot;
+    return true;
+  }
+
+  bool boolean(bool) override {
+    return place_ == Place::kIgnored ? IgnoreScalar() : WrongType("a boolean");
+  }
+
+  bool number_integer(number_integer_t value) override {
+    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (!in_numbers_) return WrongType("a number");
+    return Refuse(fmt::format("`{}` holds {}; only plain digits without a sign are allowed", field_,
+                              value == 0 ? "-0" : std::to_string(value)));
+  }
+
+  bool number_unsigned(number_unsigned_t value) override {
+    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (!in_numbers_) return WrongType("a number");
+    const size_t most = place_ == Place::kShape ? kMaxTensorRank : 2;
+    if (numbers_->size() == most) {
+      return Refuse(fmt::format("`{}` has more than {} numbers", field_, most));
+    }
+    numbers_->push_back(value);
+    return true;
+  }
+
+  bool number_float(number_float_t, const std::string& text) override {
+    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (!in_numbers_) return WrongType("a number");
+    return Refuse(fmt::format("`{}` holds {}; only plain digits below 2^64 are allowed", field_,
+                              Printable(text)));
+  }
+
+  bool string(std::string& text) override {
+    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (place_ == Place::kMetadata) return true;
+    if (place_ != Place::kDType) return WrongType("a string");
+    SetDType(text);
+    place_ = Place::kTensor;
+    return true;
+  }
+
+  bool binary(binary_t&) override { return WrongType("binary data"); }
+
+  bool start_object(size_t) override {
+    switch (place_) {
+      case Place::kStart: place_ = Place::kRoot; return true;
+      case Place::kMetadataValue: place_ = Place::kMetadata; return true;
+      case Place::kTensorValue: place_ = Place::kTensor; return true;
+      case Place::kIgnored: return BeginIgnored();
+      default: return WrongType("an object");
+    }
+  }
+
+  bool key(std::string& name) override {
+    switch (place_) {
+      case Place::kRoot: return BeginEntry(name);
+      case Place::kTensor: return BeginField(name);
+      case Place::kMetadata:
+        if (metadata_keys_.insert(name).second) return true;
+        return Refuse(fmt::format("`__metadata__` has the key '{}' twice", Printable(name)));
+      default: return true;  // within an ignored field
+    }
+  }
+
+  bool end_object() override {
+    if (place_ == Place::kIgnored) return EndIgnored();
+    if (place_ == Place::kTensor && !CheckComplete()) return false;
+    place_ = Place::kRoot;
+    in_tensor_ = false;
+    return true;
+  }
+
+  bool start_array(size_t) override {
+    if (place_ == Place::kIgnored) return BeginIgnored();
+    if (numbers_ == nullptr || in_numbers_) return WrongType("an array");
+    in_numbers_ = true;
+    return true;
+  }
+
+  bool end_array() override {
+    if (place_ == Place::kIgnored) return EndIgnored();
+    if (place_ == Place::kOffsets && numbers_->size() != 2) {
+      return Refuse(fmt::format("`data_offsets` has {} numbers instead of 2", numbers_->size()));
+    }
+    numbers_ = nullptr;
+    in_numbers_ = false;
+    place_ = Place::kTensor;
+    return true;
+  }
+
+  bool parse_error(size_t byte, const std::string&,
+                   const nlohmann::json::exception& error) override {
+    std::string_view reason = error.what();
+    // "[id] parse error at line 1, column 2: syntax error ...; last read: 'BYTES OF THE FILE'"
+    if (const size_t begin = reason.find("syntax error"); begin != reason.npos) {
+      reason.remove_prefix(begin);
+    }
+    reason = reason.substr(0, reason.find("; last read"));
+    fault_ = {fmt::format("the header is no valid JSON at its byte {}: {}", byte,
+                          Printable(reason)),
+              std::nullopt};
+    return false;
+  }
+
+ private:
+  /// Which value comes next, or which object or array it comes in.
+  enum class Place {
+    kStart, kRoot, kMetadataValue, kMetadata, kTensorValue, kTensor, kDType, kShape, kOffsets,
+    kIgnored,
+  };
+
+  bool Refuse(std::string message) {
+    fault_ = {std::move(message), std::nullopt};
+    if (in_tensor_) fault_.tensor = entries_.back().info.name;
+    return false;
+  }
+
+  bool WrongType(const char* actual) {
+    switch (place_) {
+      case Place::kStart: return Refuse(fmt::format("the header is {}, not an object", actual));
+      case Place::kMetadataValue:
+        return Refuse(fmt::format("`__metadata__` is {}, not an object or null", actual));
+      case Place::kMetadata:
+        return Refuse(fmt::format("`__metadata__` holds {}; only strings are allowed", actual));
+      case Place::kTensorValue:
+        return Refuse(fmt::format("the entry is {}, not an object", actual));
+      case Place::kDType: return Refuse(fmt::format("`dtype` is {}, not a string", actual));
+      default:
+        return Refuse(fmt::format("`{}` {} {}, not {}", field_, in_numbers_ ? "holds" : "is",
+                                  actual, in_numbers_ ? "a number" : "an array of numbers"));
+    }
+  }
+
+  bool BeginEntry(const std::string& name) {
+    if (name == "__metadata__") {
+      if (std::exchange(has_metadata_, true)) return Refuse("`__metadata__` stands there twice");
+      place_ = Place::kMetadataValue;
+      return true;
+    }
+    entries_.emplace_back().info.name = name;
+    in_tensor_ = true;
+    place_ = Place::kTensorValue;
+    return true;
+  }
+
+  bool BeginField(const std::string& name) {
+    Entry& entry = entries_.back();
+    field_ = name;
+    if (name == "dtype") return Begin(Place::kDType, entry.has_dtype, nullptr);
+    if (name == "shape") return Begin(Place::kShape, entry.has_shape, &entry.info.shape);
+    if (name == "data_offsets") return Begin(Place::kOffsets, entry.has_offsets, &entry.offsets);
+    place_ = Place::kIgnored;
+    ignored_depth_ = 0;
+    return true;
+  }
+
+  bool Begin(Place place, bool& seen, std::vector<uint64_t>* numbers) {
+    if (std::exchange(seen, true)) return Refuse(fmt::format("has `{}` twice", field_));
+    place_ = place;
+    numbers_ = numbers;
+    return true;
+  }
+
+  bool IgnoreScalar() {
+    if (ignored_depth_ == 0) place_ = Place::kTensor;
+    return true;
+  }
+
+  bool BeginIgnored() {
+    ++ignored_depth_;
+    const size_t nesting = ignored_depth_ + 2;  // in the header's object and the entry's
+    if (nesting <= kDeepestNesting) return true;
+    return Refuse(fmt::format("the header nests deeper than {} levels", kDeepestNesting));
+  }
+
+  bool EndIgnored() {
+    --ignored_depth_;
+    return IgnoreScalar();
+  }
+
+  void SetDType(std::string_view name) {
+    TensorInfo& info = entries_.back().info;
+    const auto known = std::find_if(std::begin(kDTypeNames), std::end(kDTypeNames),
+                                    [&](const NamedDType& row) { return row.name == name; });
+    info.dtype = known == std::end(kDTypeNames) ? DType::kOpaque : known->dtype;
+    info.dtype_text = info.dtype == DType::kOpaque ? name : DTypeName(info.dtype);
+  }
+
+  bool CheckComplete() {
+    const Entry& entry = entries_.back();
+    if (!entry.has_dtype) return Refuse("has no `dtype`");
+    if (!entry.has_shape) return Refuse("has no `shape`");
+    if (!entry.has_offsets) return Refuse("has no `data_offsets`");
+    return true;
+  }
+
+  Place place_ = Place::kStart;
+  bool in_tensor_ = false, in_numbers_ = false, has_metadata_ = false;
+  std::string field_;
+  std::vector<uint64_t>* numbers_ = nullptr;
+  size_t ignored_depth_ = 0;
+  std::set<std::string> metadata_keys_;
+  std::vector<Entry> entries_;
+  HeaderFault fault_;
+};
+
+/// A mapped file whose header held.
+class SafetensorsFile : public TensorFile {
+ public:
+  SafetensorsFile(fs::path path, std::shared_ptr<const MappedFile> mapping, uint64_t data_begin,
+                  std::vector<Entry> entries)
+      : path_(std::move(path)), mapping_(std::move(mapping)) {
+    tensors_.reserve(entries.size());
+    begins_.reserve(entries.size());
+    for (Entry& entry : entries) {
+      begins_.push_back(data_begin + entry.begin());
+      tensors_.push_back(std::move(entry.info));
+    }
+  }
+
+  const fs::path& path() const override { return path_; }
+  std::span<const TensorInfo> tensors() const override { return tensors_; }
+
+  Result<TensorBytes> Bytes(size_t index) const override {
+    assert(index < tensors_.size());
+    return TensorBytes{mapping_->bytes().subspan(begins_[index], tensors_[index].nbytes),
+                       mapping_};
+  }
+
+ private:
+  fs::path path_;
+  std::shared_ptr<const MappedFile> mapping_;
+  std::vector<TensorInfo> tensors_;
+  std::vector<uint64_t> begins_;  // of each tensor, from the start of the file
+};
+
+uint64_t ReadLength(std::span<const std::byte> file) {
+  uint64_t length = 0;
+  for (size_t i = 0; i < kLengthBytes; ++i) length |= std::to_integer<uint64_t>(file[i]) << (8 * i);
+  return length;
+}
+
+/// The text of the header, once its length is plausible.
+Result<std::string_view> HeaderText(const fs::path& path, std::span<const std::byte> file) {
+  const std::string where = path.string();
+  const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
+  if (text.starts_with("version https://git-lfs")) {
+    return Malformed(where, "LFS pointer, not downloaded: this is a git-lfs text, not the weights",
+                     "run `git lfs pull` in the model's folder");
+  }
+  if (file.size() < kLengthBytes) {
+    return Malformed(where, fmt::format("has {} bytes; a safetensors file has at least {}",
+                                        file.size(), kLengthBytes));
+  }
+  const uint64_t length = ReadLength(file);
+  if (length > kMaxSafetensorsHeaderBytes) {
+    return Malformed(where, fmt::format("header length {} is above the limit of {}", length,
+                                        kMaxSafetensorsHeaderBytes));
+  }
+  if (length > file.size() - kLengthBytes) {
+    return Malformed(where,
+                     fmt::format("header length {} leaves the file, which has {} bytes", length,
+                                 file.size()),
+                     "the file is cut off: download it again");
+  }
+  return text.substr(kLengthBytes, length);
+}
+
+Result<std::vector<Entry>> ParseHeader(const fs::path& path, std::string_view header) {
+  // What nlohmann's lexer would let pass: it skips a byte order mark and takes NUL as the end.
+  if (header.starts_with("\xef\xbb\xbf")) {
+    return Malformed(path.string(), "the header starts with a byte order mark");
+  }
+  if (const size_t nul = header.find('\0'); nul != header.npos) {
+    return Malformed(path.string(), fmt::format("the header holds a NUL at its byte {}", nul));
+  }
+  HeaderReader reader;
+  if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
+    const HeaderFault& fault = reader.fault();
+    return Malformed(fault.tensor ? TensorPlace(path, *fault.tensor) : path.string(),
+                     fault.message);
+  }
+  return std::move(reader.entries());
+}
+
+/// Checks the entry's shape and dtype against its offsets and fills in its size.
+Result<void> CheckEntry(const fs::path& path, Entry& entry) {
+  const auto fail = [&](std::string message) {
+    return Malformed(TensorPlace(path, entry.info.name), std::move(message));
+  };
+  if (entry.begin() > entry.end()) {
+    return fail(fmt::format("ends before it begins: data_offsets [{}, {}]", entry.begin(),
+                            entry.end()));
+  }
+  entry.info.nbytes = entry.end() - entry.begin();
+  const std::string shape = fmt::format("[{}]", fmt::join(entry.info.shape, ", "));
+  const std::optional<uint64_t> elements = CheckedProduct(entry.info.shape);
+  if (!elements) return fail(fmt::format("shape {} has more than 2^64 elements", shape));
+  if (entry.info.dtype == DType::kOpaque) return {};
+  const std::optional<uint64_t> bits = CheckedMul(*elements, DTypeBits(entry.info.dtype));
+  if (!bits) return fail(fmt::format("shape {} needs more than 2^64 bits", shape));
+  if (*bits % 8 != 0) {
+    return fail(fmt::format("shape {} of {} needs {} bits, not whole bytes", shape,
+                            entry.info.dtype_text, *bits));
+  }
+  if (*bits / 8 != entry.info.nbytes) {
+    return fail(fmt::format("shape {} of {} needs {} bytes, has {}", shape, entry.info.dtype_text,
+                            *bits / 8, entry.info.nbytes));
+  }
+  return {};
+}
+
+/// Tensors must cover the data section, each byte once (so nothing hides between or behind them).
+Result<void> CheckTiling(const fs::path& path, const std::vector<Entry>& entries,
+                         uint64_t data_bytes) {
+  std::vector<const Entry*> by_place;
+  by_place.reserve(entries.size());
+  for (const Entry& entry : entries) by_place.push_back(&entry);
+  std::sort(by_place.begin(), by_place.end(),
+            [](const Entry* a, const Entry* b) { return a->offsets < b->offsets; });
+  uint64_t position = 0;
+  for (const Entry* entry : by_place) {
+    if (entry->begin() != position) {
+      const char* fault = entry->begin() < position ? "overlaps" : "leaves a hole after";
+      return Malformed(TensorPlace(path, entry->info.name),
+                       fmt::format("begins at byte {} of the data and {} what stands before it, "
+                                   "which ends at byte {}",
+                                   entry->begin(), fault, position));
+    }
+    position = entry->end();
+  }
+  if (position > data_bytes) {
+    return Malformed(path.string(),
+                     fmt::format("the tensors need {} bytes of data, the file has {}", position,
+                                 data_bytes),
+                     "the file is cut off: download it again");
+  }
+  if (position < data_bytes) {
+    return Malformed(path.string(),
+                     fmt::format("{} bytes follow the last tensor", data_bytes - position));
+  }
+  return {};
+}
+
+Result<void> SortByName(const fs::path& path, std::vector<Entry>& entries) {
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.info.name < b.info.name; });
+  const auto twin = std::adjacent_find(
+      entries.begin(), entries.end(),
+      [](const Entry& a, const Entry& b) { return a.info.name == b.info.name; });
+  if (twin == entries.end()) return {};
+  return Malformed(TensorPlace(path, twin->info.name), "stands in the header twice");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TensorFile>> OpenSafetensors(const fs::path& path) {
+  auto mapping = MappedFile::Open(path);
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  const std::span<const std::byte> file = (*mapping)->bytes();
+  const auto header = HeaderText(path, file);
+  if (!header) return tl::make_unexpected(header.error());
+  auto entries = ParseHeader(path, *header);
+  if (!entries) return tl::make_unexpected(entries.error());
+  for (Entry& entry : *entries) {
+    if (auto checked = CheckEntry(path, entry); !checked) {
+      return tl::make_unexpected(checked.error());
+    }
+  }
+  const uint64_t data_begin = kLengthBytes + header->size();
+  auto checked = SortByName(path, *entries);
+  if (checked) checked = CheckTiling(path, *entries, file.size() - data_begin);
+  if (!checked) return tl::make_unexpected(checked.error());
+  return std::make_unique<SafetensorsFile>(path, *std::move(mapping), data_begin,
+                                           *std::move(entries));
+}
+
+}  // namespace moe
