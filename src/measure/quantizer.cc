@@ -1,0 +1,342 @@
+#include "measure/quantizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "measure/float_codes.h"
+
+namespace moe {
+namespace {
+
+constexpr float kAffineMinScale = 1e-7f;
+
+// ---- affine (mlx-quantization.md sections 3 and 6) ----
+
+struct AffineFit {
+  float scale, bias;  // not yet rounded to T: codes come from these
+};
+
+struct Range {
+  float lo, hi;
+};
+
+// NaN elements lose every comparison, so they are ignored.
+Range RangeOf(const float *x, size_t size, float start_hi) {
+  Range range{std::numeric_limits<float>::infinity(), start_hi};
+  for (size_t i = 0; i < size; ++i) {
+    if (x[i] > range.hi) range.hi = x[i];
+    if (x[i] < range.lo) range.lo = x[i];
+  }
+  return range;
+}
+
+template <bool kGpu>
+float RoundCode(float value) {
+  return kGpu ? RoundTiesAway(value) : RoundTiesEven(value);
+}
+
+template <bool kGpu>
+AffineFit FitAffine(const float *x, size_t size, unsigned bits) {
+  // The GPU kernels start the maximum at 0: all-negative groups get the range
+  // [lo, 0].
+  const auto [lo, hi] = RangeOf(x, size, kGpu ? 0.0f : -std::numeric_limits<float>::infinity());
+  if (bits == 1) return {std::max(hi - lo, kAffineMinScale), lo};
+  const float levels = static_cast<float>((1u << bits) - 1);
+  const float step = std::max((hi - lo) / levels, kAffineMinScale);
+  const bool negative_side = std::fabs(lo) > std::fabs(hi);
+  const float scale = negative_side ? step : -step;
+  const float edge = negative_side ? lo : hi;
+  const float zero_code = RoundCode<kGpu>(edge / scale);
+  if (zero_code == 0.0f) return {scale, 0.0f};
+  return {edge / zero_code, edge};
+}
+
+template <ComputeDType kType, bool kGpu>
+void RunAffine(const Quantizer &quantizer, GroupRun &run) {
+  const float levels = static_cast<float>((1u << quantizer.bits) - 1);
+  const size_t size = quantizer.group_size;
+  for (size_t g = 0; g < run.groups; ++g) {
+    const float *x = run.x + g * size;
+    const AffineFit fit = FitAffine<kGpu>(x, size, quantizer.bits);
+    const float scale = run.scales[g] = RoundTo<kType>(fit.scale);
+    const float bias = run.biases[g] = RoundTo<kType>(fit.bias);
+    for (size_t i = 0; i < size; ++i) {
+      const float level = RoundCode<kGpu>((x[i] - fit.bias) / fit.scale);
+      run.clipped += level < 0.0f || level > levels;
+      const float code = level > 0.0f ? std::min(level, levels) : 0.0f;  // NaN gives 0
+      run.w_hat[g * size + i] = RoundTo<kType>(RoundTo<kType>(code * scale) + bias);
+      if (run.codes != nullptr) run.codes[g * size + i] = static_cast<uint8_t>(code);
+    }
+  }
+}
+
+// ---- float modes (sections 4 to 6) ----
+
+struct Fp4 {
+  static constexpr float kLargest = 6.0f;
+  static uint8_t CpuCode(float y) { return Fp4FirstNearest(y); }
+  static uint8_t GpuCode(float y) { return Fp4TiesEven(y); }
+  static float Value(uint8_t code) { return kFp4Values[code]; }
+};
+
+struct Fp8 {
+  static constexpr float kLargest = 448.0f;
+  static uint8_t CpuCode(float y) { return E4m3FromFloat(y); }
+  static uint8_t GpuCode(float y) { return E4m3FromFloat(y); }
+  static float Value(uint8_t code) { return kE4m3Values[code]; }
+};
+
+uint64_t CountAbove(const float *x, size_t size, float limit) {
+  uint64_t count = 0;
+  for (size_t i = 0; i < size; ++i) count += std::fabs(x[i]) > limit;
+  return count;
+}
+
+// Bits of the largest magnitude; a NaN counts as larger than Inf.
+uint32_t LargestMagnitudeBits(const float *x, size_t size) {
+  uint32_t largest = 0;
+  for (size_t i = 0; i < size; ++i) largest = std::max(largest, MagnitudeBits(x[i]));
+  return largest;
+}
+
+float LargestMagnitudeIgnoringNan(const float *x, size_t size) {
+  float largest = 0;
+  for (size_t i = 0; i < size; ++i) {
+    if (std::fabs(x[i]) > largest) largest = std::fabs(x[i]);
+  }
+  return largest;
+}
+
+// Exponent of the power of two that scales a group whose R_T(largest / M) is
+// `scale`.
+template <ComputeDType kType>
+int CpuMxExponent(float scale, bool legacy) {
+  if (scale == 0.0f) return 0;
+  if (!legacy) return CeilLog2(scale);
+  const auto log2 = static_cast<float>(std::log2(static_cast<double>(scale)));
+  return static_cast<int>(RoundTiesEven(RoundTo<kType>(log2)));
+}
+
+// A group with Inf or NaN: observed on x86-64, where every element was divided
+// by zero.
+template <ComputeDType kType, class Element>
+uint8_t CodeOfNonFiniteGroup(float x) {
+  if (Element::kLargest == Fp4::kLargest) return 0;
+  bool negative = std::signbit(x);
+  if (x == 0.0f) negative = kType != ComputeDType::kBF16;  // the NaN of 0/0 is negative there
+  if (std::isnan(x) && kType == ComputeDType::kBF16) negative = false;
+  return negative ? 0xfe : 0x7e;
+}
+
+template <ComputeDType kType, class Element>
+void RunCpuMx(const Quantizer &quantizer, GroupRun &run) {
+  const size_t size = quantizer.group_size;
+  for (size_t g = 0; g < run.groups; ++g) {
+    const float *x = run.x + g * size;
+    const uint32_t largest_bits = LargestMagnitudeBits(x, size);
+    const bool finite = largest_bits < kInfinityBits;
+    const float largest = finite ? std::bit_cast<float>(largest_bits) : 0.0f;
+    const int exponent = CpuMxExponent<kType>(RoundTo<kType>(largest / Element::kLargest),
+                                              IsLegacy(quantizer.profile));
+    // Modulo 256, as MLX converts: groups of subnormals wrap to huge scales.
+    uint8_t byte = static_cast<uint8_t>(exponent + 127);
+    if (!finite) byte = kType == ComputeDType::kF32 ? 128 : 0;
+    const float divisor = std::ldexp(1.0f, exponent);
+    const float scale = RoundTo<kType>(kE8m0Values[byte]);
+    run.scales[g] = byte;
+    run.clipped += CountAbove(x, size, Element::kLargest * kE8m0Values[byte]);
+    for (size_t i = 0; i < size; ++i) {
+      const uint8_t code = finite ? Element::CpuCode(RoundTo<kType>(x[i] / divisor))
+                                  : CodeOfNonFiniteGroup<kType, Element>(x[i]);
+      run.w_hat[g * size + i] = RoundTo<kType>(Element::Value(code) * scale);
+      if (run.codes != nullptr) run.codes[g * size + i] = code;
+    }
+  }
+}
+
+template <ComputeDType kType>
+void RunCpuNv(const Quantizer &quantizer, GroupRun &run) {
+  const size_t size = quantizer.group_size;
+  for (size_t g = 0; g < run.groups; ++g) {
+    const float *x = run.x + g * size;
+    const float largest = std::bit_cast<float>(LargestMagnitudeBits(x, size));
+    const uint8_t byte = E4m3FromFloat(RoundTo<kType>(largest / Fp4::kLargest));
+    const float scale = kE4m3Values[byte];
+    run.scales[g] = byte;
+    run.clipped += CountAbove(x, size, Fp4::kLargest * scale);
+    for (size_t i = 0; i < size; ++i) {
+      const uint8_t code = Fp4::CpuCode(RoundTo<kType>(x[i] / scale));
+      run.w_hat[g * size + i] = RoundTo<kType>(kFp4Values[code] * scale);
+      if (run.codes != nullptr) run.codes[g * size + i] = code;
+    }
+  }
+}
+
+uint8_t GpuMxByte(float scale, bool legacy) {
+  if (!std::isfinite(scale)) return 255;
+  if (scale == 0.0f) return 0;
+  const int exponent = legacy ? static_cast<int>(RoundTiesEven(
+                                    static_cast<float>(std::log2(static_cast<double>(scale)))))
+                              : CeilLog2(scale);
+  return static_cast<uint8_t>(std::clamp(exponent, -127, 127) + 127);
+}
+
+uint8_t GpuNvByte(float scale, bool /*legacy*/) { return E4m3FromFloat(scale); }
+
+// The kernels compute in float32 and round to T once, at the end.
+template <ComputeDType kType, class Element, uint8_t (*kScaleByte)(float, bool)>
+void RunGpuFloat(const Quantizer &quantizer, GroupRun &run) {
+  const size_t size = quantizer.group_size;
+  for (size_t g = 0; g < run.groups; ++g) {
+    const float *x = run.x + g * size;
+    const float largest = LargestMagnitudeIgnoringNan(x, size);
+    const uint8_t byte = kScaleByte(largest / Element::kLargest, IsLegacy(quantizer.profile));
+    const float scale = (*quantizer.scale_values)[byte];
+    const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+    run.scales[g] = byte;
+    run.clipped += CountAbove(x, size, Element::kLargest * scale);
+    for (size_t i = 0; i < size; ++i) {
+      const uint8_t code = Element::GpuCode(x[i] * inverse);
+      run.w_hat[g * size + i] = RoundTo<kType>(scale * Element::Value(code));
+      if (run.codes != nullptr) run.codes[g * size + i] = code;
+    }
+  }
+}
+
+// ---- the registry: a new mode is one line here ----
+
+/// A quantizer for each T: float32, float16, bfloat16 (the order of
+/// ComputeDType).
+using RunPerType = std::array<Quantizer::Run, 3>;
+
+// clang-format off
+#define MOE_RUN_PER_TYPE(function, ...)                                                     \
+  RunPerType{function<ComputeDType::kF32 __VA_OPT__(,) __VA_ARGS__>,                        \
+             function<ComputeDType::kF16 __VA_OPT__(,) __VA_ARGS__>,                        \
+             function<ComputeDType::kBF16 __VA_OPT__(,) __VA_ARGS__>}
+// clang-format on
+
+struct Mode {
+  std::string_view name;
+  int64_t group_size;  // the only one MLX takes; 0: affine's choice
+  int64_t bits;
+  float largest;
+  const std::array<float, 256> *scale_values;
+  RunPerType cpu, gpu;
+};
+
+const Mode kModes[] = {
+    {"affine", 0, 0, 0.0f, nullptr, MOE_RUN_PER_TYPE(RunAffine, false),
+     MOE_RUN_PER_TYPE(RunAffine, true)},
+    {"mxfp4", 32, 4, Fp4::kLargest, &kE8m0Values, MOE_RUN_PER_TYPE(RunCpuMx, Fp4),
+     MOE_RUN_PER_TYPE(RunGpuFloat, Fp4, GpuMxByte)},
+    {"mxfp8", 32, 8, Fp8::kLargest, &kE8m0Values, MOE_RUN_PER_TYPE(RunCpuMx, Fp8),
+     MOE_RUN_PER_TYPE(RunGpuFloat, Fp8, GpuMxByte)},
+    {"nvfp4", 16, 4, Fp4::kLargest, &kE4m3Values, MOE_RUN_PER_TYPE(RunCpuNv),
+     MOE_RUN_PER_TYPE(RunGpuFloat, Fp4, GpuNvByte)},
+};
+
+#undef MOE_RUN_PER_TYPE
+
+// ---- MLX's checks, in its order ----
+
+std::optional<std::string> CheckAffine(const QuantScheme &scheme) {
+  if (scheme.group_size != 32 && scheme.group_size != 64 && scheme.group_size != 128) {
+    return fmt::format(
+        "[quantize] The requested group size {} is not "
+        "supported. The supported "
+        "group sizes are 32, 64, and 128.",
+        scheme.group_size);
+  }
+  if (scheme.bits < 1 || scheme.bits > 8 || scheme.bits == 7) {
+    return fmt::format(
+        "[quantize] The requested number of bits {} is not supported. The "
+        "supported bits are 1, 2, 3, 4, 5, 6 and 8.",
+        scheme.bits);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> CheckFloatMode(const QuantScheme &scheme, const Mode &mode) {
+  if (scheme.group_size != mode.group_size) {
+    return fmt::format("[quantize] {} quantization requires group size {} but got {}.", mode.name,
+                       mode.group_size, scheme.group_size);
+  }
+  if (scheme.bits != mode.bits) {
+    return fmt::format("[quantize] {} quantization requires bits to be {} but got {}.", mode.name,
+                       mode.bits, scheme.bits);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> CheckScheme(const QuantScheme &scheme, const Mode *mode,
+                                       QuantProfile profile, uint64_t rows, uint64_t cols) {
+  if (mode == nullptr) {
+    return fmt::format("[quantize] Invalid quantization mode '{}'.", scheme.mode);
+  }
+  // Group size 0 crashes MLX here; it falls through to the check that names the
+  // sizes.
+  const auto group = scheme.group_size < 0 ? uint64_t{0} - static_cast<uint64_t>(scheme.group_size)
+                                           : static_cast<uint64_t>(scheme.group_size);
+  if (group != 0 && cols % group != 0) {
+    return fmt::format(
+        "[quantize] The last dimension of the matrix needs to be divisible by "
+        "the "
+        "quantization group size {}. However the provided  matrix has shape "
+        "({},{})",
+        scheme.group_size, rows, cols);
+  }
+  const auto error = mode->group_size == 0 ? CheckAffine(scheme) : CheckFloatMode(scheme, *mode);
+  if (error) return error;
+  // MLX's CPU graph reshapes nvfp4 input to rows of 32.
+  if (mode->name == "nvfp4" && !IsGpu(profile) && rows * cols % 32 != 0) {
+    return fmt::format("[reshape] Cannot reshape array of size {} into shape ({},4,8).",
+                       rows * cols, rows * cols / 32);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool IsGpu(QuantProfile profile) {
+  return profile == QuantProfile::kMlxGpu || profile == QuantProfile::kMlxGpuLegacy;
+}
+
+bool IsLegacy(QuantProfile profile) {
+  return profile == QuantProfile::kMlxCpuLegacy || profile == QuantProfile::kMlxGpuLegacy;
+}
+
+size_t BytesOf(ComputeDType dtype) { return dtype == ComputeDType::kF32 ? 4 : 2; }
+
+double Quantizer::BitsPerWeight() const {
+  const size_t scale_bits = has_bias ? 16 * BytesOf(dtype) : 8;
+  return bits + static_cast<double>(scale_bits) / static_cast<double>(group_size);
+}
+
+Result<Quantizer> MakeQuantizer(const QuantScheme &scheme, QuantProfile profile, ComputeDType dtype,
+                                uint64_t rows, uint64_t cols) {
+  const auto *mode = std::find_if(std::begin(kModes), std::end(kModes),
+                                  [&](const Mode &m) { return m.name == scheme.mode; });
+  if (mode == std::end(kModes)) mode = nullptr;
+  if (auto error = CheckScheme(scheme, mode, profile, rows, cols)) {
+    return Fail(ErrorCode::kBadArgument, "scheme '" + scheme.name + "'", std::move(*error), {},
+                "ValueError");
+  }
+  Quantizer quantizer;
+  quantizer.run = (IsGpu(profile) ? mode->gpu : mode->cpu)[static_cast<size_t>(dtype)];
+  quantizer.dtype = dtype;
+  quantizer.profile = profile;
+  quantizer.bits = static_cast<unsigned>(scheme.bits);
+  quantizer.group_size = static_cast<size_t>(scheme.group_size);
+  quantizer.has_bias = mode->scale_values == nullptr;
+  quantizer.scale_values = mode->scale_values;
+  quantizer.largest = mode->largest;
+  return quantizer;
+}
+
+}  // namespace moe
