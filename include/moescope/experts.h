@@ -62,6 +62,7 @@ ExtractOptions DefaultExtractOptions();
 enum class Role {
   kRoutedExpert, kSharedExpert, kRouter, kAttention, kEmbedding, kNorm, kCompanion, kOther,
 };
+inline constexpr size_t kRoleCount = 8;
 std::string_view RoleName(Role role);      ///< "routed_expert", "shared_expert", ...
 
 /// The matrices of one projection in one tensor: layers x experts of [rows, cols] each.

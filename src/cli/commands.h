@@ -1,0 +1,24 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "cli/exit_code.h"
+#include "cli/reporter.h"
+
+namespace moe::cli {
+
+// One function for each subcommand, in the file of its name. It declares the arguments; nothing is
+// opened or printed before its callback runs. The callback sets `exit`.
+void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report);
+
+/// "moescope 0.1.0" and the versions of what it runs on, one a line.
+std::string VersionText();
+
+/// Error -> exit code 1, or 130 when the user interrupted; prints it.
+ExitCode FailWith(const Error& error, Reporter& report);
+
+}  // namespace moe::cli

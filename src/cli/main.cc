@@ -1,0 +1,99 @@
+// moescope: look inside Mixture-of-Experts checkpoints before you quantize them.
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+
+namespace moe::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  moescope analyze ~/models/Qwen3-30B-A3B
+  moescope init-run --root runs --model-id qwen/qwen3-30b-a3b --run-name first --model-path ~/models/Qwen3-30B-A3B
+  moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first
+  moescope build-tables --run-dir runs/qwen/qwen3-30b-a3b/first
+
+Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or skipped
+or coverage is too low; 130 interrupted.)";
+
+/// The words a user may have meant: subcommands, or the flags of the subcommand that was given.
+std::vector<std::string> KnownWords(const CLI::App& app, bool flags) {
+  std::vector<std::string> words;
+  if (!flags) {
+    for (const CLI::App* sub : app.get_subcommands({})) words.push_back(sub->get_name());
+    return words;
+  }
+  const auto given = app.get_subcommands();
+  const CLI::App& scope = given.empty() ? app : *given.front();
+  for (const CLI::Option* option : scope.get_options()) {
+    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+  }
+  return words;
+}
+
+/// One line for a command line that can't be parsed, with the closest known word.
+std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
+                       const std::vector<std::string>& arguments) {
+  std::string text = error.what();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  for (const std::string& argument : arguments) {
+    const bool is_flag = argument.starts_with("-");
+    const std::string word = argument.substr(0, argument.find('='));
+    const std::vector<std::string> known = KnownWords(app, is_flag);
+    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+    if (!is_flag && !app.get_subcommands().empty()) continue;
+    if (const auto closest = ClosestName(word, known)) {
+      return text + "; did you mean '" + *closest + "'?";
+    }
+  }
+  return text;
+}
+
+int Run(int argc, char** argv) {
+  InstallSignalHandlers();
+  Reporter report;
+  ExitCode exit = ExitCode::kOk;
+
+  CLI::App app{"Look inside Mixture-of-Experts checkpoints before you quantize them.", "moescope"};
+  app.footer(kFooter);
+  app.set_version_flag("--version", VersionText, "Show versions and the SIMD target in use");
+  app.require_subcommand(1);
+  app.get_formatter()->label("Usage", "usage");
+  app.get_formatter()->column_width(34);
+  AddAnalyze(app, exit, report);
+  AddInitRun(app, exit, report);
+  AddCollectData(app, exit, report);
+  AddBuildTables(app, exit, report);
+  AddConfig(app, exit, report);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {  // --help, --version
+    app.exit(done);
+  } catch (const CLI::ParseError& error) {
+    const auto given = app.get_subcommands();
+    const std::string help = given.empty() ? "moescope" : "moescope " + given.front()->get_name();
+    report.Error({ErrorCode::kBadArgument, "command line",
+                  UsageError(app, error, {argv + 1, argv + argc}),
+                  "try '" + help + " --help'", ""});
+    exit = ExitCode::kUsage;
+  }
+  std::fflush(stdout);  // a closed pipe is no error
+  return static_cast<int>(exit);
+}
+
+}  // namespace
+
+ExitCode FailWith(const Error& error, Reporter& report) {
+  report.Error(error);
+  return error.code == ErrorCode::kInterrupted ? ExitCode::kInterrupted : ExitCode::kFailed;
+}
+
+}  // namespace moe::cli
+
+int main(int argc, char** argv) { return moe::cli::Run(argc, argv); }

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "checkpoint/discovery.h"
+#include "moescope/checkpoint.h"
+#include "moescope/experts.h"
+#include "rows/collect_rows.h"
+#include "rows/schema.h"
+
+namespace moe {
+
+/// One bank of matrices that will be read: files[file].tensors()[tensor].
+struct PlannedBank {
+  size_t file = 0, tensor = 0;
+  ExpertBank bank;
+  uint64_t matrices() const { return bank.layers * bank.experts; }
+};
+
+/// A warning line and the tensor it is about, so that lines of one tensor can stand together
+/// whenever they were found. Tensors are numbered over all files.
+struct TensorWarning {
+  uint64_t tensor_number = 0;
+  std::string text;
+};
+
+/// What a role takes in the checkpoint.
+struct RoleTotals {
+  uint64_t tensors = 0, bytes = 0, parameters = 0;
+};
+
+/// Everything the headers tell: nothing of a tensor's data is read to make it.
+struct CollectPlan {
+  std::vector<std::unique_ptr<TensorFile>> files;   ///< null where a file was skipped
+  std::vector<uint64_t> first_tensor_number;        ///< of each file
+  std::vector<PlannedBank> banks;                   ///< in output order
+
+  uint64_t tensors_observed = 0, inventory_rows = 0, unmatched_rows = 0;
+  uint64_t extracted_by_rule = 0, extracted_by_fallback = 0, unmatched_expertish = 0;
+  uint64_t refused_tensors = 0;                     ///< expert-like, storage not decodable
+  std::vector<std::string> rule_examples, fallback_examples, unmatched_examples;  ///< first 25
+  uint64_t smoke_candidates = 0;                    ///< named like an expert weight (section 13)
+  std::vector<std::string> smoke_examples;
+  std::array<RoleTotals, kRoleCount> roles;         ///< by Role
+  uint64_t expert_parameters = 0, analysed_parameters = 0;
+  std::vector<std::string> skipped_files;           ///< --keep-going: "PATH: why"
+  std::set<std::string> observed_tensors;           ///< filled only when an index is used
+  std::vector<TensorWarning> warnings;
+  std::vector<ProjCanonicalizationRow> proj_report; ///< sorted by its key
+  uint64_t proj_dropped_strict = 0, proj_kept_split = 0, proj_kept_group = 0;
+
+  uint64_t matrices() const;
+  uint64_t bytes() const;                           ///< stored bytes of all planned matrices
+};
+
+struct PlanOptions {
+  bool inventory_all_tensors = true;
+  bool dump_unmatched_tensors = true;
+  bool experts_only = true;
+  bool keep_going = false;                          ///< skip broken files instead of failing
+};
+
+/// Opens every file of `scan`, gives each tensor its inventory row (to `inventory`), and decides
+/// with `extractor` what is read of it; what can't be placed goes to `unmatched`.
+/// `index`: columns in_index and index_shard are filled when it was used for the scan.
+/// Fails for a broken file or a tensor name that stands in two files (unless keep_going), a
+/// PackedSplitError in strict mode, and when `stopped` says so (kInterrupted).
+Result<CollectPlan> MakePlan(const ScanPlan& scan, const IndexSummary& index,
+                             const Extractor& extractor, const PlanOptions& options,
+                             RowSink& inventory, RowSink& unmatched,
+                             const std::function<bool()>& stopped);
+
+/// The error of a collection that the user interrupted.
+Error InterruptedError();
+
+}  // namespace moe
