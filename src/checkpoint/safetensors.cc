@@ -14,7 +14,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/checked.h"
+#include "base/little_endian.h"
 #include "base/mapped_file.h"
+#include "checkpoint/limits.h"
 #include "checkpoint/names.h"
 
 namespace moe {
@@ -317,12 +319,6 @@ class SafetensorsFile : public TensorFile {
   std::vector<uint64_t> begins_;  // of each tensor, from the start of the file
 };
 
-uint64_t ReadLength(std::span<const std::byte> file) {
-  uint64_t length = 0;
-  for (size_t i = 0; i < kLengthBytes; ++i) length |= std::to_integer<uint64_t>(file[i]) << (8 * i);
-  return length;
-}
-
 /// The text of the header, once its length is plausible.
 Result<std::string_view> HeaderText(const fs::path& path, std::span<const std::byte> file) {
   const std::string where = path.string();
@@ -335,7 +331,7 @@ Result<std::string_view> HeaderText(const fs::path& path, std::span<const std::b
     return Malformed(where, fmt::format("has {} bytes; a safetensors file has at least {}",
                                         file.size(), kLengthBytes));
   }
-  const uint64_t length = ReadLength(file);
+  const auto length = LoadLittleEndian<uint64_t>(file);
   if (length > kMaxSafetensorsHeaderBytes) {
     return Malformed(where, fmt::format("header length {} is above the limit of {}", length,
                                         kMaxSafetensorsHeaderBytes));

@@ -12,9 +12,6 @@ namespace moe {
 /// Largest safetensors header accepted, in bytes; the same bound as the reference reader.
 inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 
-/// More axes than this are refused.
-inline constexpr size_t kMaxTensorRank = 64;
-
 /// Maps `path` and checks its whole header (formats.md 1.2). kMalformed names the broken rule.
 /// A dtype name that is not known becomes kOpaque; its size is what the offsets say.
 Result<std::unique_ptr<TensorFile>> OpenSafetensors(const std::filesystem::path& path);

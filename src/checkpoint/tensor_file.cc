@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "checkpoint/npy.h"
+#include "checkpoint/npz.h"
 #include "checkpoint/safetensors.h"
 #include "moescope/checkpoint.h"
 
@@ -24,6 +26,8 @@ struct Reader {
 // A new container is one line here (and one in discovery.cc, if it can lie beside another copy).
 constexpr Reader kReaders[] = {
     {".safetensors", OpenSafetensors},
+    {".npz", OpenNpz},
+    {".npy", OpenNpy},
     {".gguf", RefuseGguf},
 };
 

@@ -1,0 +1,162 @@
+#include "checkpoint/npz.h"
+
+#include <algorithm>
+#include <cassert>
+#include <mutex>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/mapped_file.h"
+#include "checkpoint/inflate.h"
+#include "checkpoint/names.h"
+#include "checkpoint/npy.h"
+#include "checkpoint/zip_directory.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What is remembered about a member between calls of Bytes().
+struct MemberState {
+  std::mutex mutex;
+  bool stored_crc_is_right = false;
+  std::weak_ptr<const MappedFile> inflated;  // shared by all who hold its bytes at one time
+};
+
+class NpzFile : public TensorFile {
+ public:
+  NpzFile(fs::path path, std::shared_ptr<const MappedFile> mapping)
+      : path_(std::move(path)), mapping_(std::move(mapping)) {}
+
+  /// Fills in the members; before this, the file has no tensors.
+  Result<void> ReadMembers() {
+    auto members = ReadZipDirectory(mapping_->bytes(), path_);
+    if (!members) return tl::make_unexpected(members.error());
+    for (ZipMember& member : *members) {
+      const bool is_folder = member.name.ends_with('/') && member.bytes == 0;
+      if (is_folder) continue;
+      if (auto added = AddMember(std::move(member)); !added) return added;
+    }
+    states_ = std::make_unique<MemberState[]>(members_.size());
+    return CheckNames();
+  }
+
+  const fs::path& path() const override { return path_; }
+  std::span<const TensorInfo> tensors() const override { return tensors_; }
+
+  Result<TensorBytes> Bytes(size_t index) const override {
+    assert(index < tensors_.size());
+    if (headers_[index].is_object) return RefuseObjectArray(Place(index));
+    auto owner = members_[index].method == ZipMethod::kStored ? CheckStored(index)
+                                                              : Inflate(index);
+    if (!owner) return tl::make_unexpected(owner.error());
+    const uint64_t member_begin =
+        members_[index].method == ZipMethod::kStored ? members_[index].data_begin : 0;
+    const auto data = (*owner)->bytes().subspan(member_begin + headers_[index].data_begin,
+                                                tensors_[index].nbytes);
+    return TensorBytes{data, *std::move(owner)};
+  }
+
+ private:
+  struct Header {
+    uint64_t data_begin = 0;  // from the start of the member
+    bool is_object = false;
+  };
+
+  std::string Place(size_t index) const { return TensorPlace(path_, tensors_[index].name); }
+
+  std::span<const std::byte> StoredBytes(const ZipMember& member) const {
+    return mapping_->bytes().subspan(member.data_begin, member.stored_bytes);
+  }
+
+  Result<void> AddMember(ZipMember member) {
+    constexpr std::string_view kSuffix = ".npy";
+    NpyHeader header;
+    std::string name = member.name;
+    if (name.ends_with(kSuffix)) {
+      name.resize(name.size() - kSuffix.size());
+      auto parsed = ReadHeader(member, TensorPlace(path_, name));
+      if (!parsed) return tl::make_unexpected(parsed.error());
+      header = *std::move(parsed);
+    } else {
+      header.info.dtype_text = "bytes";
+      header.info.shape = {member.bytes};
+      header.info.nbytes = member.bytes;
+    }
+    header.info.name = std::move(name);
+    headers_.push_back({header.data_begin, header.is_object});
+    tensors_.push_back(std::move(header.info));
+    members_.push_back(std::move(member));
+    return {};
+  }
+
+  /// `a` and `a.npy` are two members, but one tensor name.
+  Result<void> CheckNames() const {
+    std::set<std::string_view> names;
+    for (const TensorInfo& tensor : tensors_) {
+      if (names.insert(tensor.name).second) continue;
+      return BadZip(TensorPlace(path_, tensor.name), "stands in the archive twice");
+    }
+    return {};
+  }
+
+  Result<NpyHeader> ReadHeader(const ZipMember& member, const std::string& where) const {
+    const auto stored = StoredBytes(member);
+    const uint64_t prefix_bytes = std::min(member.bytes, kNpyPrefixBytes);
+    if (member.method == ZipMethod::kStored) {
+      return ParseNpyHeader(stored.first(prefix_bytes), member.bytes, where);
+    }
+    const auto prefix = InflatePrefix(stored, prefix_bytes, where);
+    if (!prefix) return tl::make_unexpected(prefix.error());
+    return ParseNpyHeader(*prefix, member.bytes, where);
+  }
+
+  Result<std::shared_ptr<const MappedFile>> CheckStored(size_t index) const {
+    MemberState& state = states_[index];
+    const std::lock_guard lock(state.mutex);
+    if (!state.stored_crc_is_right) {
+      const uint32_t crc = Crc32(StoredBytes(members_[index]));
+      if (crc != members_[index].crc32) {
+        return BadZip(Place(index), fmt::format("CRC-32 is {:08x}, not {:08x}", crc,
+                                                members_[index].crc32),
+                      "the file is damaged: copy or download it again");
+      }
+      state.stored_crc_is_right = true;
+    }
+    return mapping_;
+  }
+
+  Result<std::shared_ptr<const MappedFile>> Inflate(size_t index) const {
+    MemberState& state = states_[index];
+    const std::lock_guard lock(state.mutex);
+    if (auto inflated = state.inflated.lock()) return inflated;
+    const ZipMember& member = members_[index];
+    auto inflated = InflateToFile(StoredBytes(member), member.bytes, member.crc32, Place(index));
+    if (inflated) state.inflated = *inflated;
+    return inflated;
+  }
+
+  fs::path path_;
+  std::shared_ptr<const MappedFile> mapping_;
+  std::vector<TensorInfo> tensors_;
+  std::vector<Header> headers_;     // of each tensor
+  std::vector<ZipMember> members_;  // of each tensor
+  std::unique_ptr<MemberState[]> states_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<TensorFile>> OpenNpz(const fs::path& path) {
+  auto mapping = MappedFile::Open(path);
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  auto file = std::make_unique<NpzFile>(path, *std::move(mapping));
+  if (auto read = file->ReadMembers(); !read) return tl::make_unexpected(read.error());
+  return file;
+}
+
+}  // namespace moe

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "moescope/checkpoint.h"
+#include "moescope/error.h"
+
+namespace moe {
+
+/// Opens a .npz archive: reads its directory and the header of every member. A member `NAME.npy`
+/// is the tensor NAME; other members are inventoried as opaque bytes under their own names.
+/// Errors as ReadZipDirectory() and ParseNpyHeader() have them.
+Result<std::unique_ptr<TensorFile>> OpenNpz(const std::filesystem::path& path);
+
+}  // namespace moe
