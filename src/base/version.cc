@@ -1,0 +1,7 @@
+#include "base/version.h"
+
+namespace moe {
+
+const std::string_view kVersion = MOE_VERSION;
+
+}  // namespace moe

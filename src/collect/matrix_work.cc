@@ -1,0 +1,301 @@
+#include "collect/matrix_work.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include "base/ordered_work.h"
+#include "codec/matrix_view.h"
+
+namespace moe {
+namespace {
+
+constexpr size_t kWorstPerScheme = 5;
+
+/// One matrix of the plan: its bank and its place in it.
+struct MatrixPlace {
+  size_t bank = 0;
+  uint64_t layer_pos = 0, expert_pos = 0;
+};
+
+/// A matrix that fails its reads once the user has interrupted.
+class StoppableMatrix : public MatrixSource {
+ public:
+  StoppableMatrix(const MatrixSource& inner, const std::atomic<bool>* stop)
+      : inner_(inner), stop_(stop) {}
+  uint64_t rows() const override { return inner_.rows(); }
+  uint64_t cols() const override { return inner_.cols(); }
+  DType storage_dtype() const override { return inner_.storage_dtype(); }
+  Result<void> Read(const Tile& tile, float* out) const override {
+    if (stop_ != nullptr && *stop_) return tl::make_unexpected(InterruptedError());
+    return inner_.Read(tile, out);
+  }
+
+ private:
+  const MatrixSource& inner_;
+  const std::atomic<bool>* stop_;
+};
+
+/// The bytes of the banks in work. Those of a bank are fetched by its first matrix and let go after
+/// its last, so that a deflated member is inflated once and its temporary file does not linger.
+class BankBytes {
+ public:
+  explicit BankBytes(const CollectPlan& plan) : plan_(plan), banks_(plan.banks.size()) {}
+
+  Result<TensorBytes> Get(size_t bank) {
+    const PlannedBank& planned = plan_.banks[bank];
+    const std::lock_guard lock(mutex_);
+    if (!banks_[bank]) {
+      auto bytes = plan_.files[planned.file]->Bytes(planned.tensor);
+      if (!bytes) return bytes;
+      banks_[bank] = std::make_unique<TensorBytes>(std::move(*bytes));
+    }
+    return *banks_[bank];
+  }
+
+  void Release(size_t bank) {
+    const std::lock_guard lock(mutex_);
+    banks_[bank].reset();
+  }
+
+ private:
+  const CollectPlan& plan_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<TensorBytes>> banks_;
+};
+
+class MatrixWork {
+ public:
+  MatrixWork(const CollectPlan& plan, const MatrixWorkOptions& options, RowSink& matrix_stats,
+             RowSink& quant_sim, RowSink& unmatched, CollectObserver& observer)
+      : plan_(plan), options_(options), matrix_stats_(matrix_stats), quant_sim_(quant_sim),
+        unmatched_(unmatched), observer_(observer), bytes_(plan),
+        worst_(options.schemes.size()) {
+    first_matrix_.reserve(plan.banks.size() + 1);
+    for (const PlannedBank& bank : plan.banks) {
+      first_matrix_.push_back(matrices_);
+      matrices_ += bank.matrices();
+    }
+  }
+
+  Result<MatrixWorkSummary> Run() {
+    observer_.OnWork(matrices_, plan_.bytes());
+    RunOrdered(
+        matrices_, options_.threads, [this](size_t i) { return Measure(PlaceOf(i)); },
+        [this](size_t i, Result<MatrixMeasurement> measured) {
+          failure_ = Consume(PlaceOf(i), std::move(measured));
+          return failure_.has_value();
+        });
+    if (!failure_) return tl::make_unexpected(failure_.error());
+    AnnounceFilesUpTo(plan_.files.size());
+    FinishWorst();
+    return std::move(summary_);
+  }
+
+ private:
+  MatrixPlace PlaceOf(uint64_t matrix) const {
+    const auto after = std::upper_bound(first_matrix_.begin(), first_matrix_.end(), matrix);
+    const auto bank = static_cast<size_t>(after - first_matrix_.begin()) - 1;
+    const uint64_t within = matrix - first_matrix_[bank];
+    const uint64_t experts = plan_.banks[bank].bank.experts;
+    return {bank, within / experts, within % experts};
+  }
+
+  const TensorInfo& TensorOf(const PlannedBank& planned) const {
+    return plan_.files[planned.file]->tensors()[planned.tensor];
+  }
+
+  uint64_t NumberOf(const PlannedBank& planned) const {
+    return plan_.first_tensor_number[planned.file] + planned.tensor;
+  }
+
+  Result<MatrixMeasurement> Measure(const MatrixPlace& place) {
+    const PlannedBank& planned = plan_.banks[place.bank];
+    const ExpertBank& bank = planned.bank;
+    auto bytes = bytes_.Get(place.bank);
+    if (!bytes) return tl::make_unexpected(bytes.error());
+    const MatrixView view{bank.rows, bank.cols,
+                          bank.offset + place.layer_pos * bank.layer_stride +
+                              place.expert_pos * bank.expert_stride,
+                          bank.row_stride, bank.col_stride};
+    auto opened = OpenMatrix(TensorOf(planned), std::move(*bytes), view);
+    if (!opened) return tl::make_unexpected(opened.error());
+    const StoppableMatrix matrix(**opened, options_.stop);
+    SampleCache::Indices sample;
+    if (options_.samples != nullptr) {
+      auto indices = options_.samples->Get(bank.rows * bank.cols);
+      if (!indices) return tl::make_unexpected(indices.error());
+      sample = std::move(*indices);
+    }
+    auto measured = MeasureMatrix(matrix, options_.measure, sample.get());
+    if (measured && options_.measurer) {
+      for (const QuantScheme& scheme : options_.schemes) {
+        auto error = options_.measurer(matrix, scheme, measured->compute_dtype);
+        if (!error) return tl::make_unexpected(error.error());
+        measured->quant.push_back(std::move(*error));
+      }
+    }
+    return measured;
+  }
+
+  /// On the calling thread, in output order.
+  Result<void> Consume(const MatrixPlace& place, Result<MatrixMeasurement> measured) {
+    const PlannedBank& planned = plan_.banks[place.bank];
+    const bool last = place.layer_pos + 1 == planned.bank.layers &&
+                      place.expert_pos + 1 == planned.bank.experts;
+    AnnounceFilesUpTo(planned.file + 1);
+    if (last) bytes_.Release(place.bank);
+    if (!measured) {
+      if (auto handled = HandleUnreadable(planned, measured.error()); !handled) return handled;
+    } else {
+      if (auto done = EmitStats(planned, place, *measured); !done) return done;
+      bank_quant_.push_back({IdentityOf(planned, place), std::move(*measured)});
+    }
+    if (last) {
+      if (auto done = EmitQuant(planned); !done) return done;
+      bank_quant_.clear();
+    }
+    const uint64_t bits = DTypeBits(TensorOf(planned).dtype);
+    done_bytes_ += planned.bank.rows * planned.bank.cols * bits / 8;
+    observer_.OnProgress(++done_matrices_, done_bytes_);
+    return {};
+  }
+
+  Result<void> HandleUnreadable(const PlannedBank& planned, const Error& error) {
+    if (error.code == ErrorCode::kInterrupted || !options_.keep_going) {
+      return tl::make_unexpected(error);
+    }
+    const uint64_t number = NumberOf(planned);
+    if (refused_number_ == number) return {};  // one row and one line a tensor
+    refused_number_ = number;
+    ++summary_.refused_tensors;
+    ++summary_.unmatched_rows;
+    const TensorInfo& tensor = TensorOf(planned);
+    summary_.warnings.push_back({number, "[extract] " + tensor.name + " can't be read: " + error.Text()});
+    return unmatched_.Append(UnmatchedTensorRow{plan_.files[planned.file]->path().string(),
+                                                tensor.name, tensor.dtype_text, tensor.shape,
+                                                error.message}
+                                 .ToRow());
+  }
+
+  MatrixIdentity IdentityOf(const PlannedBank& planned, const MatrixPlace& place) const {
+    const TensorInfo& tensor = TensorOf(planned);
+    const ExpertBank& bank = planned.bank;
+    MatrixIdentity id;
+    id.file = plan_.files[planned.file]->path().string();
+    id.source_tensor = tensor.name;
+    id.derived_tensor = bank.derived_tensor;
+    id.layer = bank.LayerAt(place.layer_pos);
+    id.proj = bank.proj;
+    id.expert_id = bank.ExpertIdAt(place.expert_pos);
+    id.is_routed_expert = !bank.is_shared_expert;
+    id.is_shared_expert = bank.is_shared_expert;
+    id.rows = bank.rows;
+    id.cols = bank.cols;
+    id.dtype = tensor.dtype_text;
+    id.storage = std::string(DTypeName(tensor.dtype));
+    id.storage_bits_per_weight = DTypeBits(tensor.dtype);
+    id.stack = bank.stack;
+    return id;
+  }
+
+  Result<void> EmitStats(const PlannedBank& planned, const MatrixPlace& place,
+                         const MatrixMeasurement& measured) {
+    const MatrixIdentity id = IdentityOf(planned, place);
+    if (measured.stats.nonfinite_count > 0) {
+      ++summary_.nonfinite_matrices;
+      summary_.warnings.push_back(
+          {NumberOf(planned), fmt::format("[stats] {}: layer {} expert {} has {} non-finite weights",
+                                          id.derived_tensor, id.layer, id.expert_id,
+                                          measured.stats.nonfinite_count)});
+    }
+    ++summary_.matrix_rows;
+    return matrix_stats_.Append(MatrixStatsRow{id, measured.stats}.ToRow(options_.measure));
+  }
+
+  /// quant_sim is scheme-major inside a bank, so its rows wait until the bank is complete.
+  Result<void> EmitQuant(const PlannedBank& planned) {
+    for (size_t s = 0; s < options_.schemes.size(); ++s) {
+      bool warned = false;
+      for (auto& [id, measured] : bank_quant_) {
+        QuantError& error = measured.quant[s];
+        if (error.error && !warned) {
+          warned = true;
+          summary_.warnings.push_back(
+              {NumberOf(planned), fmt::format("[quant_sim] scheme={} failed: {} ({})",
+                                              options_.schemes[s].name, *error.error,
+                                              id.derived_tensor)});
+        }
+        NoteWorst(s, id, error);
+        ++summary_.quant_rows;
+        const QuantSimRow row{id,
+                              options_.schemes[s],
+                              std::move(error),
+                              std::string(ComputeDTypeName(measured.compute_dtype)),
+                              options_.backend,
+                              options_.profile,
+                              false};
+        if (auto done = quant_sim_.Append(row.ToRow()); !done) return done;
+      }
+    }
+    return {};
+  }
+
+  void NoteWorst(size_t scheme, const MatrixIdentity& id, const QuantError& error) {
+    if (!error.w_rel_fro) return;
+    auto& list = worst_[scheme];
+    const auto place = std::find_if(list.begin(), list.end(), [&](const WorstMatrix& other) {
+      return *error.w_rel_fro > other.w_rel_fro;
+    });
+    if (place == list.end() && list.size() >= kWorstPerScheme) return;
+    list.insert(place, {options_.schemes[scheme].name, id.proj, id.layer, id.expert_id,
+                        *error.w_rel_fro, error.sqnr_db.value_or(0)});
+    if (list.size() > kWorstPerScheme) list.pop_back();
+  }
+
+  void FinishWorst() {
+    for (const auto& list : worst_) {
+      summary_.worst.insert(summary_.worst.end(), list.begin(), list.end());
+    }
+  }
+
+  void AnnounceFilesUpTo(size_t count) {
+    for (; announced_ < count; ++announced_) {
+      if (plan_.files[announced_] == nullptr) continue;
+      observer_.OnFile(announced_ + 1, plan_.files.size(), plan_.files[announced_]->path().string());
+    }
+  }
+
+  struct BankMatrix {
+    MatrixIdentity id;
+    MatrixMeasurement measured;
+  };
+
+  const CollectPlan& plan_;
+  const MatrixWorkOptions& options_;
+  RowSink& matrix_stats_;
+  RowSink& quant_sim_;
+  RowSink& unmatched_;
+  CollectObserver& observer_;
+  BankBytes bytes_;
+  std::vector<uint64_t> first_matrix_;       // of each bank, counted over all banks
+  uint64_t matrices_ = 0;
+  Result<void> failure_;
+  MatrixWorkSummary summary_;
+  std::vector<BankMatrix> bank_quant_;       // of the bank in work
+  std::vector<std::vector<WorstMatrix>> worst_;
+  std::optional<uint64_t> refused_number_;
+  uint64_t done_matrices_ = 0, done_bytes_ = 0;
+  size_t announced_ = 0;
+};
+
+}  // namespace
+
+Result<MatrixWorkSummary> MeasureMatrices(const CollectPlan& plan, const MatrixWorkOptions& options,
+                                          RowSink& matrix_stats, RowSink& quant_sim,
+                                          RowSink& unmatched, CollectObserver& observer) {
+  return MatrixWork(plan, options, matrix_stats, quant_sim, unmatched, observer).Run();
+}
+
+}  // namespace moe

@@ -1,0 +1,112 @@
+"""What the acceptance tests share: running the program, making checkpoints, reading tables."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+
+PROGRAM = os.environ["MOESCOPE"]
+DATA = pathlib.Path(os.environ["MOE_TEST_DATA"])
+
+
+def run(*arguments, cwd=None, env=None, stdin=None):
+    """Runs `moescope arguments...`; the result has returncode, stdout and stderr."""
+    return subprocess.run([PROGRAM, *map(str, arguments)], cwd=cwd, text=True, input=stdin,
+                          capture_output=True, timeout=300, env={**os.environ, **(env or {})})
+
+
+def bf16_bytes(values):
+    """float32 array -> the bytes of its bfloat16 rounding (nearest even; no NaN)."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+
+
+def write_safetensors_raw(path, tensors, metadata=None):
+    """tensors: name -> (dtype name, shape, bytes). Written in the order given."""
+    header, offset = {}, 0
+    if metadata is not None:
+        header["__metadata__"] = metadata
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": list(shape),
+                        "data_offsets": [offset, offset + len(data)]}
+        offset += len(data)
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, _, data in tensors.values():
+            file.write(data)
+
+
+class AcceptanceTest(unittest.TestCase):
+    """A test with a temporary directory `self.tmp`, gone afterwards."""
+
+    maxDiff = None
+
+    def setUp(self):
+        self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="moescope-test-"))
+        self.addCleanup(shutil.rmtree, self.tmp, ignore_errors=True)
+
+    def model(self, tensors, name="model", file="model.safetensors", config=None):
+        """Writes a folder with one safetensors (or npz) file of numpy arrays; returns the folder."""
+        folder = self.tmp / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if file.endswith(".npz"):
+            np.savez(folder / file, **tensors)
+        else:
+            safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()},
+                                        folder / file)
+        if config is not None:
+            (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    def run_dir(self, model_path, change=None, name="run"):
+        """init-run for `model_path`; `change(config)` edits the config. Returns the run directory."""
+        done = run("init-run", "--root", self.tmp / "runs", "--model-id", "m", "--run-name", name,
+                   "--model-path", model_path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        run_dir = self.tmp / "runs" / "m" / name
+        if change is not None:
+            config = json.loads((run_dir / "analysis_config.json").read_text())
+            change(config)
+            (run_dir / "analysis_config.json").write_text(json.dumps(config))
+        return run_dir
+
+    def collect(self, run_dir, *arguments, expect=0, env=None):
+        done = run("collect-data", "--run-dir", run_dir, *arguments, env=env)
+        self.assertEqual(done.returncode, expect, done.stderr + done.stdout)
+        return done
+
+    def collected(self, tensors, change=None, name="run", expect=0, **model):
+        """Model of `tensors` -> run directory after collect-data."""
+        run_dir = self.run_dir(self.model(tensors, name="model-" + name, **model), change, name)
+        self.collect(run_dir, expect=expect)
+        return run_dir
+
+    def table(self, run_dir, name, folder="data"):
+        """A table the run wrote, from Parquet or CSV, whichever is there (never both)."""
+        parquet, csv = (run_dir / folder / (name + end) for end in (".parquet", ".csv"))
+        self.assertNotEqual(parquet.exists(), csv.exists(), f"{name}: exactly one file expected")
+        return pd.read_parquet(parquet) if parquet.exists() else pd.read_csv(csv)
+
+    def log(self, run_dir, name):
+        return json.loads((run_dir / "logs" / name).read_text())
+
+
+def experts(count=4, rows=64, cols=128, layers=1, seed=0, dtype=np.float32, scale=0.02):
+    """Per-expert gate/up/down tensors as transformers names them, normally distributed."""
+    rng = np.random.default_rng(seed)
+    tensors = {}
+    for layer in range(layers):
+        for expert in range(count):
+            for proj, shape in (("gate_proj", (rows, cols)), ("up_proj", (rows, cols)),
+                                ("down_proj", (cols, rows))):
+                name = f"model.layers.{layer}.mlp.experts.{expert}.{proj}.weight"
+                tensors[name] = (rng.standard_normal(shape) * scale).astype(dtype)
+    return tensors
