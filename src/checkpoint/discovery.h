@@ -37,8 +37,8 @@ struct IndexSummary {
   std::string error;                                ///< why parsing failed
   std::map<std::string, std::string> weight_map;    ///< tensor -> shard; empty unless active
   std::string metadata_json = "{}";
-  std::vector<std::string> expected_shards;         ///< with a listed extension
-  std::vector<std::string> missing_shards;          ///< expected, not on disk
+  std::vector<std::string> expected_shards;                  ///< with a listed extension
+  std::vector<std::string> missing_shards;                   ///< expected, not on disk
   std::vector<std::string> extra_safetensors_files_on_disk;  ///< in the index's own folder
 };
 

@@ -1,11 +1,10 @@
 #include "checkpoint/inflate.h"
 
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "checkpoint/zip_directory.h"
 
@@ -17,8 +16,8 @@ constexpr size_t kPieceBytes = 256 * 1024;
 uint32_t AddToCrc32(uint32_t crc, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const auto piece = bytes.first(std::min(bytes.size(), kPieceBytes));
-    crc = static_cast<uint32_t>(crc32(crc, reinterpret_cast<const Bytef*>(piece.data()),
-                                      static_cast<uInt>(piece.size())));
+    crc = static_cast<uint32_t>(
+        crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size())));
     bytes = bytes.subspan(piece.size());
   }
   return crc;

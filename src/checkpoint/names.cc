@@ -1,9 +1,9 @@
 #include "checkpoint/names.h"
 
+#include <fmt/format.h>
+
 #include <cstddef>
 #include <cstdint>
-
-#include <fmt/format.h>
 
 namespace moe {
 namespace {

@@ -1,5 +1,7 @@
 #include "checkpoint/npy.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cctype>
@@ -7,8 +9,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "base/checked.h"
 #include "base/little_endian.h"
@@ -152,9 +152,9 @@ struct NumberType {
 };
 
 constexpr NumberType kNumberTypes[] = {
-    {"b1", DType::kBool}, {"i1", DType::kI8},   {"i2", DType::kI16},   {"i4", DType::kI32},
-    {"i8", DType::kI64},  {"u1", DType::kU8},   {"u2", DType::kU16},   {"u4", DType::kU32},
-    {"u8", DType::kU64},  {"f2", DType::kF16},  {"f4", DType::kF32},   {"f8", DType::kF64},
+    {"b1", DType::kBool}, {"i1", DType::kI8},    {"i2", DType::kI16},  {"i4", DType::kI32},
+    {"i8", DType::kI64},  {"u1", DType::kU8},    {"u2", DType::kU16},  {"u4", DType::kU32},
+    {"u8", DType::kU64},  {"f2", DType::kF16},   {"f4", DType::kF32},  {"f8", DType::kF64},
     {"c8", DType::kC64},  {"c16", DType::kC128}, {"V2", DType::kBF16},
 };
 
@@ -276,8 +276,8 @@ Result<void> CheckSize(NpyHeader& header, const ElementType& element, uint64_t r
   TensorInfo& info = header.info;
   const std::string shape = fmt::format("({})", fmt::join(info.shape, ", "));
   if (info.shape.size() > kMaxTensorRank) {
-    return Malformed(where, fmt::format("has {} axes; at most {} are read", info.shape.size(),
-                                        kMaxTensorRank));
+    return Malformed(
+        where, fmt::format("has {} axes; at most {} are read", info.shape.size(), kMaxTensorRank));
   }
   const auto elements = CheckedProduct(info.shape);
   if (!elements) return Malformed(where, fmt::format("shape {} has over 2^64 elements", shape));
@@ -285,9 +285,9 @@ Result<void> CheckSize(NpyHeader& header, const ElementType& element, uint64_t r
   if (!element.bytes) return {};
   const auto needed = CheckedMul(*elements, *element.bytes);
   if (!needed || *needed != rest) {
-    return Malformed(where, fmt::format("shape {} of {} needs {} bytes, has {}", shape,
-                                        info.dtype_text,
-                                        needed ? std::to_string(*needed) : "over 2^64", rest));
+    return Malformed(where,
+                     fmt::format("shape {} of {} needs {} bytes, has {}", shape, info.dtype_text,
+                                 needed ? std::to_string(*needed) : "over 2^64", rest));
   }
   return {};
 }

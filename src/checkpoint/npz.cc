@@ -1,5 +1,7 @@
 #include "checkpoint/npz.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <mutex>
@@ -7,8 +9,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "base/mapped_file.h"
 #include "checkpoint/inflate.h"
@@ -52,8 +52,7 @@ class NpzFile : public TensorFile {
   Result<TensorBytes> Bytes(size_t index) const override {
     assert(index < tensors_.size());
     if (headers_[index].is_object) return RefuseObjectArray(Place(index));
-    auto owner = members_[index].method == ZipMethod::kStored ? CheckStored(index)
-                                                              : Inflate(index);
+    auto owner = members_[index].method == ZipMethod::kStored ? CheckStored(index) : Inflate(index);
     if (!owner) return tl::make_unexpected(owner.error());
     const uint64_t member_begin =
         members_[index].method == ZipMethod::kStored ? members_[index].data_begin : 0;
@@ -122,8 +121,8 @@ class NpzFile : public TensorFile {
     if (!state.stored_crc_is_right) {
       const uint32_t crc = Crc32(StoredBytes(members_[index]));
       if (crc != members_[index].crc32) {
-        return BadZip(Place(index), fmt::format("CRC-32 is {:08x}, not {:08x}", crc,
-                                                members_[index].crc32),
+        return BadZip(Place(index),
+                      fmt::format("CRC-32 is {:08x}, not {:08x}", crc, members_[index].crc32),
                       "the file is damaged: copy or download it again");
       }
       state.stored_crc_is_right = true;

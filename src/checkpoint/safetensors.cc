@@ -1,7 +1,10 @@
 #include "checkpoint/safetensors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <span>
@@ -10,12 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "base/checked.h"
 #include "base/little_endian.h"
 #include "base/mapped_file.h"
+#include "checkpoint/json_text.h"
 #include "checkpoint/limits.h"
 #include "checkpoint/names.h"
 
@@ -24,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kLengthBytes = 8;   // the header's length stands before it
+constexpr uint64_t kLengthBytes = 8;     // the header's length stands before it
 constexpr size_t kDeepestNesting = 127;  // of JSON values, as in the reference reader
 
 struct NamedDType {
@@ -128,22 +129,33 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool start_object(size_t) override {
     switch (place_) {
-      case Place::kStart: place_ = Place::kRoot; return true;
-      case Place::kMetadataValue: place_ = Place::kMetadata; return true;
-      case Place::kTensorValue: place_ = Place::kTensor; return true;
-      case Place::kIgnored: return BeginIgnored();
-      default: return WrongType("an object");
+      case Place::kStart:
+        place_ = Place::kRoot;
+        return true;
+      case Place::kMetadataValue:
+        place_ = Place::kMetadata;
+        return true;
+      case Place::kTensorValue:
+        place_ = Place::kTensor;
+        return true;
+      case Place::kIgnored:
+        return BeginIgnored();
+      default:
+        return WrongType("an object");
     }
   }
 
   bool key(std::string& name) override {
     switch (place_) {
-      case Place::kRoot: return BeginEntry(name);
-      case Place::kTensor: return BeginField(name);
+      case Place::kRoot:
+        return BeginEntry(name);
+      case Place::kTensor:
+        return BeginField(name);
       case Place::kMetadata:
         if (metadata_keys_.insert(name).second) return true;
         return Refuse(fmt::format("`__metadata__` has the key '{}' twice", Printable(name)));
-      default: return true;  // within an ignored field
+      default:
+        return true;  // within an ignored field
     }
   }
 
@@ -175,22 +187,24 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool parse_error(size_t byte, const std::string&,
                    const nlohmann::json::exception& error) override {
-    std::string_view reason = error.what();
-    // "[id] parse error at line 1, column 2: syntax error ...; last read: 'BYTES OF THE FILE'"
-    if (const size_t begin = reason.find("syntax error"); begin != reason.npos) {
-      reason.remove_prefix(begin);
-    }
-    reason = reason.substr(0, reason.find("; last read"));
-    fault_ = {fmt::format("the header is no valid JSON at its byte {}: {}", byte,
-                          Printable(reason)),
-              std::nullopt};
+    fault_ = {
+        fmt::format("the header is no valid JSON (byte {}): {}", byte, JsonFault(error.what())),
+        std::nullopt};
     return false;
   }
 
  private:
   /// Which value comes next, or which object or array it comes in.
   enum class Place {
-    kStart, kRoot, kMetadataValue, kMetadata, kTensorValue, kTensor, kDType, kShape, kOffsets,
+    kStart,
+    kRoot,
+    kMetadataValue,
+    kMetadata,
+    kTensorValue,
+    kTensor,
+    kDType,
+    kShape,
+    kOffsets,
     kIgnored,
   };
 
@@ -202,14 +216,16 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool WrongType(const char* actual) {
     switch (place_) {
-      case Place::kStart: return Refuse(fmt::format("the header is {}, not an object", actual));
+      case Place::kStart:
+        return Refuse(fmt::format("the header is {}, not an object", actual));
       case Place::kMetadataValue:
         return Refuse(fmt::format("`__metadata__` is {}, not an object or null", actual));
       case Place::kMetadata:
         return Refuse(fmt::format("`__metadata__` holds {}; only strings are allowed", actual));
       case Place::kTensorValue:
         return Refuse(fmt::format("the entry is {}, not an object", actual));
-      case Place::kDType: return Refuse(fmt::format("`dtype` is {}, not a string", actual));
+      case Place::kDType:
+        return Refuse(fmt::format("`dtype` is {}, not a string", actual));
       default:
         return Refuse(fmt::format("`{}` {} {}, not {}", field_, in_numbers_ ? "holds" : "is",
                                   actual, in_numbers_ ? "a number" : "an array of numbers"));
@@ -308,8 +324,7 @@ class SafetensorsFile : public TensorFile {
 
   Result<TensorBytes> Bytes(size_t index) const override {
     assert(index < tensors_.size());
-    return TensorBytes{mapping_->bytes().subspan(begins_[index], tensors_[index].nbytes),
-                       mapping_};
+    return TensorBytes{mapping_->bytes().subspan(begins_[index], tensors_[index].nbytes), mapping_};
   }
 
  private:
@@ -337,10 +352,10 @@ Result<std::string_view> HeaderText(const fs::path& path, std::span<const std::b
                                         kMaxSafetensorsHeaderBytes));
   }
   if (length > file.size() - kLengthBytes) {
-    return Malformed(where,
-                     fmt::format("header length {} leaves the file, which has {} bytes", length,
-                                 file.size()),
-                     "the file is cut off: download it again");
+    return Malformed(
+        where,
+        fmt::format("header length {} leaves the file, which has {} bytes", length, file.size()),
+        "the file is cut off: download it again");
   }
   return text.substr(kLengthBytes, length);
 }
@@ -368,8 +383,8 @@ Result<void> CheckEntry(const fs::path& path, Entry& entry) {
     return Malformed(TensorPlace(path, entry.info.name), std::move(message));
   };
   if (entry.begin() > entry.end()) {
-    return fail(fmt::format("ends before it begins: data_offsets [{}, {}]", entry.begin(),
-                            entry.end()));
+    return fail(
+        fmt::format("ends before it begins: data_offsets [{}, {}]", entry.begin(), entry.end()));
   }
   entry.info.nbytes = entry.end() - entry.begin();
   const std::string shape = fmt::format("[{}]", fmt::join(entry.info.shape, ", "));
@@ -409,10 +424,10 @@ Result<void> CheckTiling(const fs::path& path, const std::vector<Entry>& entries
     position = entry->end();
   }
   if (position > data_bytes) {
-    return Malformed(path.string(),
-                     fmt::format("the tensors need {} bytes of data, the file has {}", position,
-                                 data_bytes),
-                     "the file is cut off: download it again");
+    return Malformed(
+        path.string(),
+        fmt::format("the tensors need {} bytes of data, the file has {}", position, data_bytes),
+        "the file is cut off: download it again");
   }
   if (position < data_bytes) {
     return Malformed(path.string(),
@@ -424,9 +439,9 @@ Result<void> CheckTiling(const fs::path& path, const std::vector<Entry>& entries
 Result<void> SortByName(const fs::path& path, std::vector<Entry>& entries) {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.info.name < b.info.name; });
-  const auto twin = std::adjacent_find(
-      entries.begin(), entries.end(),
-      [](const Entry& a, const Entry& b) { return a.info.name == b.info.name; });
+  const auto twin =
+      std::adjacent_find(entries.begin(), entries.end(),
+                         [](const Entry& a, const Entry& b) { return a.info.name == b.info.name; });
   if (twin == entries.end()) return {};
   return Malformed(TensorPlace(path, twin->info.name), "stands in the header twice");
 }

@@ -1,11 +1,11 @@
 #include "checkpoint/zip_directory.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 #include <string_view>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/checked.h"
 #include "base/little_endian.h"
@@ -27,7 +27,7 @@ constexpr uint64_t kLocalBytes = 30, kCentralBytes = 46, kEndBytes = 22, kEnd64B
 constexpr uint64_t kLocator64Bytes = 20;
 constexpr uint64_t kLongestComment = 0xffff;
 constexpr uint16_t kZip64ExtraId = 1;
-constexpr uint16_t kIn64Bits16 = 0xffff;      // "look into the ZIP64 field"
+constexpr uint16_t kIn64Bits16 = 0xffff;  // "look into the ZIP64 field"
 constexpr uint32_t kIn64Bits32 = 0xffffffff;
 
 struct NamedMethod {
@@ -73,8 +73,8 @@ class DirectoryReader {
     entries_ = entries;
     directory_bytes_ = bytes;
     directory_begin_ = begin;
-    const bool has_locator = *end >= kLocator64Bytes &&
-                             At<uint32_t>(*end - kLocator64Bytes) == kLocator64Signature;
+    const bool has_locator =
+        *end >= kLocator64Bytes && At<uint32_t>(*end - kLocator64Bytes) == kLocator64Signature;
     if (has_locator) {
       if (auto done = ReadEnd64(*end - kLocator64Bytes); !done) return done;
       const auto agree = [](uint64_t small, uint64_t large, uint64_t see_large) {
@@ -134,8 +134,8 @@ class DirectoryReader {
                                         directory_bytes_, directory_begin_, directory_end_));
     }
     if (entries_ > directory_bytes_ / kCentralBytes) {
-      return BadZip(where_, fmt::format("{} members do not fit its directory of {} bytes",
-                                        entries_, directory_bytes_));
+      return BadZip(where_, fmt::format("{} members do not fit its directory of {} bytes", entries_,
+                                        directory_bytes_));
     }
     return {};
   }
@@ -168,8 +168,8 @@ class DirectoryReader {
     ZipMember member;
     member.name = Text(at + kCentralBytes, name_bytes);
     if (!IsUtf8(member.name)) {
-      return BadZip(where_, fmt::format("a member's name is not UTF-8: '{}'",
-                                        Printable(member.name)));
+      return BadZip(where_,
+                    fmt::format("a member's name is not UTF-8: '{}'", Printable(member.name)));
     }
     member.crc32 = At<uint32_t>(at + 16);
     member.stored_bytes = At<uint32_t>(at + 20);
@@ -259,8 +259,8 @@ class DirectoryReader {
     }
     const std::string local_name = Text(local + kLocalBytes, name_bytes);
     if (local_name != member.name) {
-      return BadZip(Place(member), fmt::format("is called '{}' in its local header",
-                                               Printable(local_name)));
+      return BadZip(Place(member),
+                    fmt::format("is called '{}' in its local header", Printable(local_name)));
     }
     if (member.method == ZipMethod::kStored && member.stored_bytes != member.bytes) {
       return BadZip(Place(member), fmt::format("is stored, but as {} bytes of {}",
@@ -288,8 +288,7 @@ class DirectoryReader {
       const ZipMember& before = members_[order[i - 1]];
       const ZipMember& member = members_[order[i]];
       if (before.data_begin + before.stored_bytes > local_begins_[order[i]]) {
-        return BadZip(Place(member),
-                      fmt::format("overlaps member '{}'", Printable(before.name)));
+        return BadZip(Place(member), fmt::format("overlaps member '{}'", Printable(before.name)));
       }
     }
     return {};

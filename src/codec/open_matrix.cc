@@ -1,8 +1,8 @@
+#include <fmt/format.h>
+
 #include <optional>
 #include <string>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/checked.h"
 #include "checkpoint/names.h"
@@ -37,15 +37,13 @@ std::optional<uint64_t> EndOf(const MatrixView& view) {
   return last ? CheckedAdd(*last, 1) : std::nullopt;
 }
 
-Result<void> CheckView(const TensorInfo& tensor, const TensorBytes& bytes,
-                       const MatrixView& view) {
+Result<void> CheckView(const TensorInfo& tensor, const TensorBytes& bytes, const MatrixView& view) {
   const auto elements = CheckedProduct(tensor.shape);
   const auto bits = elements ? CheckedMul(*elements, DTypeBits(tensor.dtype)) : std::nullopt;
   if (!bits || *bits / 8 != bytes.data.size()) {
-    return Malformed(Place(tensor),
-                     fmt::format("shape [{}] of {} does not fit its {} bytes",
-                                 fmt::join(tensor.shape, ", "), tensor.dtype_text,
-                                 bytes.data.size()));
+    return Malformed(Place(tensor), fmt::format("shape [{}] of {} does not fit its {} bytes",
+                                                fmt::join(tensor.shape, ", "), tensor.dtype_text,
+                                                bytes.data.size()));
   }
   const auto wanted = CheckedMul(view.rows, view.cols);
   const auto end = EndOf(view);

@@ -51,9 +51,8 @@ constexpr PlainType kPlainTypes[] = {
 };
 
 DecodeRun FindDecoder(const TensorInfo& tensor) {
-  const auto type =
-      std::find_if(std::begin(kPlainTypes), std::end(kPlainTypes),
-                   [&](const PlainType& row) { return row.dtype == tensor.dtype; });
+  const auto type = std::find_if(std::begin(kPlainTypes), std::end(kPlainTypes),
+                                 [&](const PlainType& row) { return row.dtype == tensor.dtype; });
   assert(type != std::end(kPlainTypes));
   return tensor.byte_swapped ? type->swapped : type->native;
 }

@@ -1,11 +1,11 @@
 #include "base/float_convert.h"
 
+#include <gtest/gtest.h>
+
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
-
-#include <gtest/gtest.h>
 
 namespace moe {
 namespace {
@@ -126,10 +126,10 @@ TEST(BFloat16, ANanWithLowPayloadBitsOnlyStaysANan) {
 }
 
 TEST(RoundTo16Bits, IsTheFloatOfTheEncoding) {
-  EXPECT_EQ(RoundToHalf(1.0f + 0x1p-11f), 1.0f);            // a tie, 1 is even
+  EXPECT_EQ(RoundToHalf(1.0f + 0x1p-11f), 1.0f);              // a tie, 1 is even
   EXPECT_EQ(RoundToHalf(1.0f + 0x1.8p-10f), 1.0f + 0x1p-9f);  // a tie between 1 and 2 units
   EXPECT_EQ(RoundToBFloat16(std::bit_cast<float>(0x3f80ffffu)),
-            std::bit_cast<float>(0x3f810000u));             // Highway 1.0.3 truncates this one
+            std::bit_cast<float>(0x3f810000u));  // Highway 1.0.3 truncates this one
 }
 
 }  // namespace

@@ -1,0 +1,296 @@
+#include "checkpoint/discovery.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "checkpoint/names.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kUsualIndexName = "model.safetensors.index.json";
+constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
+
+/// Kinds of containers; of several in one folder, the first in this list is read (D22).
+constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".npz", ".npy"};
+
+bool IsFolder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+/// Regular files, and symlinks to them.
+bool IsFile(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+bool Contains(const std::vector<std::string>& sorted, const std::string& name) {
+  return std::binary_search(sorted.begin(), sorted.end(), name);
+}
+
+bool HasListedSuffix(const fs::path& path, const ScanOptions& options) {
+  return std::find(options.extensions.begin(), options.extensions.end(),
+                   path.extension().string()) != options.extensions.end();
+}
+
+/// Everything in `folder` (and, if wanted, below it) that is no folder. Symlinked folders are not
+/// entered; subfolders that may not be read are passed over.
+Result<std::vector<fs::path>> List(const fs::path& folder, bool recursive) {
+  std::error_code error;
+  std::vector<fs::path> paths;
+  fs::directory_iterator(folder, error);  // the top folder itself must be readable
+  auto entry = error ? fs::recursive_directory_iterator()
+                     : fs::recursive_directory_iterator(
+                           folder, fs::directory_options::skip_permission_denied, error);
+  while (!error && entry != fs::recursive_directory_iterator()) {
+    if (!recursive) entry.disable_recursion_pending();
+    if (!IsFolder(entry->path())) paths.push_back(entry->path());
+    entry.increment(error);
+  }
+  if (error) {
+    return Fail(ErrorCode::kIo, folder.string(), "cannot read the folder: " + error.message());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::optional<fs::path> FindIndexFile(const fs::path& folder) {
+  if (fs::path usual = folder / kUsualIndexName; IsFile(usual)) return usual;
+  const auto paths = List(folder, /*recursive=*/false);
+  if (!paths) return std::nullopt;
+  const auto found = std::find_if(paths->begin(), paths->end(), [](const fs::path& path) {
+    return path.filename().string().ends_with(kIndexSuffix) && IsFile(path);
+  });
+  return found == paths->end() ? std::nullopt : std::optional(*found);
+}
+
+void CompareWithDisk(IndexSummary& summary, const ScanOptions& options) {
+  std::set<std::string> shards;
+  for (const auto& [tensor, shard] : summary.weight_map) {
+    if (HasListedSuffix(shard, options)) shards.insert(shard);
+  }
+  summary.expected_shards.assign(shards.begin(), shards.end());
+  const fs::path folder = summary.index_path->parent_path();
+  for (const std::string& shard : summary.expected_shards) {
+    if (!IsFile(folder / shard)) summary.missing_shards.push_back(shard);
+  }
+  const auto paths = List(folder, /*recursive=*/false);
+  if (!paths) return;  // PlanScan() reports a folder that can't be read
+  for (const fs::path& path : *paths) {
+    const std::string name = path.filename().string();
+    const bool is_extra = path.extension() == ".safetensors" && IsFile(path) &&
+                          !Contains(summary.expected_shards, name);
+    if (is_extra) summary.extra_safetensors_files_on_disk.push_back(name);
+  }
+}
+
+Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index, bool is_file,
+                         const std::string& where) {
+  if (!options.strict_index) return {};
+  const auto fail = [&](std::string message, std::string hint) {
+    return Fail(ErrorCode::kBadArgument, where, std::move(message), std::move(hint), "SystemExit");
+  };
+  if (index.status == IndexStatus::kDisabled) {
+    return fail("strict_index requires scan.use_safetensors_index_json (status: disabled)",
+                "set it to true, or strict_index to false");
+  }
+  if (!index.active) {
+    const std::string cause = index.error.empty() ? "" : ": " + index.error;
+    return fail(fmt::format("strict_index requires an active index (status: {}){}",
+                            IndexStatusName(index.status), cause),
+                "repair or download *.safetensors.index.json, or set strict_index to false");
+  }
+  if (!is_file && !index.missing_shards.empty()) {
+    return fail(fmt::format("[index] missing shard(s) referenced by index: {}",
+                            fmt::join(index.missing_shards, ", ")),
+                "download them, or set strict_index to false");
+  }
+  return {};
+}
+
+Result<void> PlanFromIndex(const ScanOptions& options, const IndexSummary& index, ScanPlan& plan) {
+  const fs::path folder = index.index_path->parent_path();
+  for (const std::string& shard : index.expected_shards) {
+    if (!Contains(index.missing_shards, shard)) plan.files.push_back(folder / shard);
+  }
+  const auto paths = List(folder, /*recursive=*/false);
+  if (!paths) return tl::make_unexpected(paths.error());
+  for (const fs::path& path : *paths) {
+    if (!HasListedSuffix(path, options)) continue;
+    if (Contains(index.expected_shards, path.filename().string())) continue;
+    plan.left_out.push_back({path, "not in " + index.index_path->filename().string()});
+  }
+  return {};
+}
+
+/// Distributes the containers of one folder: one kind is read, the others are left out.
+void PlanFolder(const std::vector<fs::path>& containers, ScanPlan& plan) {
+  const auto is_kind = [](std::string_view kind) {
+    return [kind](const fs::path& path) { return path.extension().string() == kind; };
+  };
+  const auto kind = std::find_if(
+      std::begin(kKindsByPreference), std::end(kKindsByPreference), [&](std::string_view suffix) {
+        return std::any_of(containers.begin(), containers.end(), is_kind(suffix));
+      });
+  const auto named = [](const fs::path& path, std::string_view start) {
+    return path.filename().string().starts_with(start);
+  };
+  const bool has_model = std::any_of(
+      containers.begin(), containers.end(),
+      [&](const fs::path& path) { return is_kind(".safetensors")(path) && named(path, "model"); });
+  for (const fs::path& path : containers) {
+    const bool is_known =
+        std::any_of(std::begin(kKindsByPreference), std::end(kKindsByPreference),
+                    [&](std::string_view suffix) { return is_kind(suffix)(path); });
+    if (!is_known) {
+      plan.left_out.push_back({path, "no reader for this kind of file"});
+    } else if (!is_kind(*kind)(path)) {
+      plan.left_out.push_back({path, fmt::format("the {} files beside it are read", *kind)});
+    } else if (has_model && named(path, "consolidated")) {
+      plan.left_out.push_back({path, "a second copy of the model*.safetensors beside it"});
+    } else {
+      plan.files.push_back(path);
+    }
+  }
+}
+
+/// The containers among `paths`; what only looks like one is left out.
+std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanOptions& options,
+                                 ScanPlan& plan) {
+  std::vector<fs::path> containers;
+  for (const fs::path& path : paths) {
+    if (!HasListedSuffix(path, options)) continue;
+    if (IsFile(path)) {
+      containers.push_back(path);
+    } else {
+      plan.left_out.push_back({path, "a symlink to nothing, or no regular file"});
+    }
+  }
+  return containers;
+}
+
+Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, ScanPlan& plan) {
+  auto paths = List(folder, options.recursive == Recursive::kAlways);
+  if (!paths) return tl::make_unexpected(paths.error());
+  std::vector<fs::path> containers = Containers(*paths, options, plan);
+  if (containers.empty() && options.recursive == Recursive::kAuto) {
+    plan.left_out.clear();
+    paths = List(folder, /*recursive=*/true);
+    if (!paths) return tl::make_unexpected(paths.error());
+    containers = Containers(*paths, options, plan);
+  }
+  std::map<fs::path, std::vector<fs::path>> by_folder;
+  for (const fs::path& path : containers) by_folder[path.parent_path()].push_back(path);
+  for (const auto& [parent, files] : by_folder) PlanFolder(files, plan);
+  std::sort(plan.files.begin(), plan.files.end());
+  return {};
+}
+
+/// Python's files[:max_files].
+void Cut(std::vector<fs::path>& files, std::optional<int64_t> max_files) {
+  const auto count = static_cast<int64_t>(files.size());
+  if (!max_files || *max_files >= count) return;
+  const int64_t kept = *max_files >= 0 ? *max_files : std::max<int64_t>(0, count + *max_files);
+  files.resize(static_cast<size_t>(kept));
+}
+
+void AddWarning(std::vector<std::string>& warnings, std::string_view what,
+                const std::vector<std::string>& names) {
+  constexpr size_t kMostNamed = 10;
+  if (names.empty()) return;
+  std::string line = fmt::format("[index] {}: ", what);
+  for (size_t i = 0; i < names.size() && i < kMostNamed; ++i) {
+    line += (i == 0 ? "" : ", ") + Printable(names[i]);
+  }
+  if (names.size() > kMostNamed) line += fmt::format(", ... ({} in all)", names.size());
+  warnings.push_back(std::move(line));
+}
+
+}  // namespace
+
+std::string_view IndexStatusName(IndexStatus status) {
+  switch (status) {
+    case IndexStatus::kDisabled:
+      return "disabled";
+    case IndexStatus::kNotFound:
+      return "not_found";
+    case IndexStatus::kError:
+      return "error";
+    case IndexStatus::kActive:
+      return "active";
+  }
+  return "";
+}
+
+IndexSummary FindShardIndex(const fs::path& model_path, const ScanOptions& options) {
+  IndexSummary summary;
+  if (!options.use_safetensors_index_json) return summary;
+  summary.searched = true;
+  summary.status = IndexStatus::kNotFound;
+  const bool is_folder = IsFolder(model_path);
+  const fs::path parent = model_path.has_parent_path() ? model_path.parent_path() : ".";
+  summary.index_path = FindIndexFile(is_folder ? model_path : parent);
+  if (!summary.index_path) return summary;
+  summary.found = true;
+  auto index = ReadShardIndex(*summary.index_path);
+  if (!index) {
+    summary.status = IndexStatus::kError;
+    summary.error = index.error().message;
+    return summary;
+  }
+  summary.status = IndexStatus::kActive;
+  summary.parsed = summary.active = true;
+  summary.used_for_scan = is_folder;
+  summary.weight_map = std::move(index->weight_map);
+  summary.metadata_json = std::move(index->metadata_json);
+  CompareWithDisk(summary, options);
+  return summary;
+}
+
+Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options,
+                          const IndexSummary& index) {
+  ScanPlan plan;
+  plan.model_path_is_file = IsFile(model_path);
+  if (!plan.model_path_is_file && !IsFolder(model_path)) {
+    return Fail(ErrorCode::kNotFound, model_path.string(), "there is no such file or folder",
+                "check model_path, or give --model-path", "SystemExit");
+  }
+  auto done = CheckStrict(options, index, plan.model_path_is_file, model_path.string());
+  if (!done) return tl::make_unexpected(done.error());
+  if (plan.model_path_is_file) {
+    plan.index_discovered_but_ignored_due_to_file_model_path = index.found;
+    plan.files = {model_path};
+  } else if (index.used_for_scan) {
+    done = PlanFromIndex(options, index, plan);
+  } else {
+    done = PlanFromWalk(model_path, options, plan);
+  }
+  if (!done) return tl::make_unexpected(done.error());
+  Cut(plan.files, options.max_files);
+  return plan;
+}
+
+std::optional<std::string> IndexParseWarning(const IndexSummary& index) {
+  if (index.status != IndexStatus::kError) return std::nullopt;
+  return fmt::format("[index] failed to parse index {}: {}", index.index_path->string(),
+                     index.error);
+}
+
+std::vector<std::string> IndexWarnings(const IndexSummary& index, const IndexComparison& compared) {
+  std::vector<std::string> warnings;
+  if (!index.used_for_scan) return warnings;
+  AddWarning(warnings, "missing shards", index.missing_shards);
+  AddWarning(warnings, "missing tensors", compared.missing_tensors);
+  AddWarning(warnings, "extra tensors", compared.extra_tensors);
+  AddWarning(warnings, "extra safetensors files on disk", index.extra_safetensors_files_on_disk);
+  return warnings;
+}
+
+}  // namespace moe
