@@ -129,12 +129,12 @@ class Generator {
 
 // The last k places of 0..n-1 after shuffling only them. `moved` holds the
 // places whose value is no longer their index.
-std::vector<int64_t> TailShuffle(uint64_t n, uint64_t k, Generator &generator) {
+std::vector<int64_t> TailShuffle(uint64_t n, uint64_t k, Generator& generator) {
   std::unordered_map<uint64_t, uint64_t> moved;
   moved.reserve(2 * k);
   for (uint64_t i = n - 1; i >= std::max<uint64_t>(n - k, 1); --i) {
     const uint64_t j = generator.UpTo(i);
-    uint64_t &at_i = moved.try_emplace(i, i).first->second;
+    uint64_t& at_i = moved.try_emplace(i, i).first->second;
     std::swap(at_i, moved.try_emplace(j, j).first->second);
   }
   std::vector<int64_t> sample(k);
@@ -146,7 +146,7 @@ std::vector<int64_t> TailShuffle(uint64_t n, uint64_t k, Generator &generator) {
 }
 
 // Floyd's method, then a shuffle of what it found.
-std::vector<int64_t> FloydSample(uint64_t n, uint64_t k, Generator &generator) {
+std::vector<int64_t> FloydSample(uint64_t n, uint64_t k, Generator& generator) {
   std::unordered_set<uint64_t> taken;
   taken.reserve(k);
   std::vector<int64_t> sample;

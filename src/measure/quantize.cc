@@ -36,7 +36,7 @@ std::string_view ProfileName(QuantProfile profile) {
 }
 
 std::optional<QuantProfile> ParseProfile(std::string_view name) {
-  for (const auto &[profile, text] : kProfiles) {
+  for (const auto& [profile, text] : kProfiles) {
     if (text == name) return profile;
   }
   return std::nullopt;
@@ -48,7 +48,7 @@ std::string_view ComputeDTypeName(ComputeDType dtype) {
 }
 
 Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, uint64_t cols,
-                                       const QuantScheme &scheme, QuantProfile profile,
+                                       const QuantScheme& scheme, QuantProfile profile,
                                        ComputeDType dtype) {
   if ((cols != 0 && rows > w.size() / cols) || rows * cols != w.size()) {
     return Fail(ErrorCode::kBadArgument, "QuantizeMatrix",

@@ -26,7 +26,7 @@ struct Range {
 };
 
 // NaN elements lose every comparison, so they are ignored.
-Range RangeOf(const float *x, size_t size, float start_hi) {
+Range RangeOf(const float* x, size_t size, float start_hi) {
   Range range{std::numeric_limits<float>::infinity(), start_hi};
   for (size_t i = 0; i < size; ++i) {
     if (x[i] > range.hi) range.hi = x[i];
@@ -41,7 +41,7 @@ float RoundCode(float value) {
 }
 
 template <bool kGpu>
-AffineFit FitAffine(const float *x, size_t size, unsigned bits) {
+AffineFit FitAffine(const float* x, size_t size, unsigned bits) {
   // The GPU kernels start the maximum at 0: all-negative groups get the range
   // [lo, 0].
   const auto [lo, hi] = RangeOf(x, size, kGpu ? 0.0f : -std::numeric_limits<float>::infinity());
@@ -57,11 +57,11 @@ AffineFit FitAffine(const float *x, size_t size, unsigned bits) {
 }
 
 template <ComputeDType kType, bool kGpu>
-void RunAffine(const Quantizer &quantizer, GroupRun &run) {
+void RunAffine(const Quantizer& quantizer, GroupRun& run) {
   const float levels = static_cast<float>((1u << quantizer.bits) - 1);
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
-    const float *x = run.x + g * size;
+    const float* x = run.x + g * size;
     const AffineFit fit = FitAffine<kGpu>(x, size, quantizer.bits);
     const float scale = run.scales[g] = RoundTo<kType>(fit.scale);
     const float bias = run.biases[g] = RoundTo<kType>(fit.bias);
@@ -91,20 +91,20 @@ struct Fp8 {
   static float Value(uint8_t code) { return kE4m3Values[code]; }
 };
 
-uint64_t CountAbove(const float *x, size_t size, float limit) {
+uint64_t CountAbove(const float* x, size_t size, float limit) {
   uint64_t count = 0;
   for (size_t i = 0; i < size; ++i) count += std::fabs(x[i]) > limit;
   return count;
 }
 
 // Bits of the largest magnitude; a NaN counts as larger than Inf.
-uint32_t LargestMagnitudeBits(const float *x, size_t size) {
+uint32_t LargestMagnitudeBits(const float* x, size_t size) {
   uint32_t largest = 0;
   for (size_t i = 0; i < size; ++i) largest = std::max(largest, MagnitudeBits(x[i]));
   return largest;
 }
 
-float LargestMagnitudeIgnoringNan(const float *x, size_t size) {
+float LargestMagnitudeIgnoringNan(const float* x, size_t size) {
   float largest = 0;
   for (size_t i = 0; i < size; ++i) {
     if (std::fabs(x[i]) > largest) largest = std::fabs(x[i]);
@@ -134,10 +134,10 @@ uint8_t CodeOfNonFiniteGroup(float x) {
 }
 
 template <ComputeDType kType, class Element>
-void RunCpuMx(const Quantizer &quantizer, GroupRun &run) {
+void RunCpuMx(const Quantizer& quantizer, GroupRun& run) {
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
-    const float *x = run.x + g * size;
+    const float* x = run.x + g * size;
     const uint32_t largest_bits = LargestMagnitudeBits(x, size);
     const bool finite = largest_bits < kInfinityBits;
     const float largest = finite ? std::bit_cast<float>(largest_bits) : 0.0f;
@@ -160,10 +160,10 @@ void RunCpuMx(const Quantizer &quantizer, GroupRun &run) {
 }
 
 template <ComputeDType kType>
-void RunCpuNv(const Quantizer &quantizer, GroupRun &run) {
+void RunCpuNv(const Quantizer& quantizer, GroupRun& run) {
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
-    const float *x = run.x + g * size;
+    const float* x = run.x + g * size;
     const float largest = std::bit_cast<float>(LargestMagnitudeBits(x, size));
     const uint8_t byte = E4m3FromFloat(RoundTo<kType>(largest / Fp4::kLargest));
     const float scale = kE4m3Values[byte];
@@ -190,10 +190,10 @@ uint8_t GpuNvByte(float scale, bool /*legacy*/) { return E4m3FromFloat(scale); }
 
 // The kernels compute in float32 and round to T once, at the end.
 template <ComputeDType kType, class Element, uint8_t (*kScaleByte)(float, bool)>
-void RunGpuFloat(const Quantizer &quantizer, GroupRun &run) {
+void RunGpuFloat(const Quantizer& quantizer, GroupRun& run) {
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
-    const float *x = run.x + g * size;
+    const float* x = run.x + g * size;
     const float largest = LargestMagnitudeIgnoringNan(x, size);
     const uint8_t byte = kScaleByte(largest / Element::kLargest, IsLegacy(quantizer.profile));
     const float scale = (*quantizer.scale_values)[byte];
@@ -226,7 +226,7 @@ struct Mode {
   int64_t group_size;  // the only one MLX takes; 0: affine's choice
   int64_t bits;
   float largest;
-  const std::array<float, 256> *scale_values;
+  const std::array<float, 256>* scale_values;
   RunPerType cpu, gpu;
 };
 
@@ -245,24 +245,23 @@ const Mode kModes[] = {
 
 // ---- MLX's checks, in its order ----
 
-std::optional<std::string> CheckAffine(const QuantScheme &scheme) {
+std::optional<std::string> CheckAffine(const QuantScheme& scheme) {
   if (scheme.group_size != 32 && scheme.group_size != 64 && scheme.group_size != 128) {
     return fmt::format(
-        "[quantize] The requested group size {} is not "
-        "supported. The supported "
-        "group sizes are 32, 64, and 128.",
+        "[quantize] The requested group size {} is not supported. "
+        "The supported group sizes are 32, 64, and 128.",
         scheme.group_size);
   }
   if (scheme.bits < 1 || scheme.bits > 8 || scheme.bits == 7) {
     return fmt::format(
-        "[quantize] The requested number of bits {} is not supported. The "
-        "supported bits are 1, 2, 3, 4, 5, 6 and 8.",
+        "[quantize] The requested number of bits {} is not supported. "
+        "The supported bits are 1, 2, 3, 4, 5, 6 and 8.",
         scheme.bits);
   }
   return std::nullopt;
 }
 
-std::optional<std::string> CheckFloatMode(const QuantScheme &scheme, const Mode &mode) {
+std::optional<std::string> CheckFloatMode(const QuantScheme& scheme, const Mode& mode) {
   if (scheme.group_size != mode.group_size) {
     return fmt::format("[quantize] {} quantization requires group size {} but got {}.", mode.name,
                        mode.group_size, scheme.group_size);
@@ -274,21 +273,18 @@ std::optional<std::string> CheckFloatMode(const QuantScheme &scheme, const Mode 
   return std::nullopt;
 }
 
-std::optional<std::string> CheckScheme(const QuantScheme &scheme, const Mode *mode,
+std::optional<std::string> CheckScheme(const QuantScheme& scheme, const Mode* mode,
                                        QuantProfile profile, uint64_t rows, uint64_t cols) {
   if (mode == nullptr) {
     return fmt::format("[quantize] Invalid quantization mode '{}'.", scheme.mode);
   }
-  // Group size 0 crashes MLX here; it falls through to the check that names the
-  // sizes.
+  // Group size 0 crashes MLX here; it falls through to the check that names the sizes.
   const auto group = scheme.group_size < 0 ? uint64_t{0} - static_cast<uint64_t>(scheme.group_size)
                                            : static_cast<uint64_t>(scheme.group_size);
   if (group != 0 && cols % group != 0) {
     return fmt::format(
-        "[quantize] The last dimension of the matrix needs to be divisible by "
-        "the "
-        "quantization group size {}. However the provided  matrix has shape "
-        "({},{})",
+        "[quantize] The last dimension of the matrix needs to be divisible by the quantization "
+        "group size {}. However the provided  matrix has shape ({},{})",
         scheme.group_size, rows, cols);
   }
   const auto error = mode->group_size == 0 ? CheckAffine(scheme) : CheckFloatMode(scheme, *mode);
@@ -313,15 +309,21 @@ bool IsLegacy(QuantProfile profile) {
 
 size_t BytesOf(ComputeDType dtype) { return dtype == ComputeDType::kF32 ? 4 : 2; }
 
+double Quantizer::DecodedScale(float stored) const {
+  if (scale_values == nullptr) return stored;
+  const float value = (*scale_values)[static_cast<uint8_t>(stored)];
+  return std::isinf(value) ? 0x1p128 : value;
+}
+
 double Quantizer::BitsPerWeight() const {
   const size_t scale_bits = has_bias ? 16 * BytesOf(dtype) : 8;
   return bits + static_cast<double>(scale_bits) / static_cast<double>(group_size);
 }
 
-Result<Quantizer> MakeQuantizer(const QuantScheme &scheme, QuantProfile profile, ComputeDType dtype,
+Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype,
                                 uint64_t rows, uint64_t cols) {
-  const auto *mode = std::find_if(std::begin(kModes), std::end(kModes),
-                                  [&](const Mode &m) { return m.name == scheme.mode; });
+  const auto* mode = std::find_if(std::begin(kModes), std::end(kModes),
+                                  [&](const Mode& m) { return m.name == scheme.mode; });
   if (mode == std::end(kModes)) mode = nullptr;
   if (auto error = CheckScheme(scheme, mode, profile, rows, cols)) {
     return Fail(ErrorCode::kBadArgument, "scheme '" + scheme.name + "'", std::move(*error), {},

@@ -19,7 +19,7 @@ float InType(double value, ComputeDType dtype) {  // `value` is a float32 value
 }
 
 // Code whose table value is nearest to |y|; of two equally near the even code.
-unsigned NearestEvenCode(double y, const std::vector<double> &magnitudes) {
+unsigned NearestEvenCode(double y, const std::vector<double>& magnitudes) {
   const double target = std::min(std::abs(y), 1000.0);  // above the tables; distances stay exact
   unsigned best = 0;
   for (unsigned code = 1; code < magnitudes.size(); ++code) {
@@ -45,7 +45,7 @@ struct Expected {
   std::vector<float> scales, biases, w_hat;
 };
 
-void FloatModeGroup(const float *x, const oracle::Case &c, Expected &out) {
+void FloatModeGroup(const float* x, const oracle::Case& c, Expected& out) {
   const auto elements = c.scheme.bits == 4 ? kFp4Magnitudes : E4m3Magnitudes();
   float largest = 0;
   for (int64_t i = 0; i < c.scheme.group_size; ++i) largest = std::max(largest, std::abs(x[i]));
@@ -76,7 +76,7 @@ void FloatModeGroup(const float *x, const oracle::Case &c, Expected &out) {
   }
 }
 
-void AffineGroup(const float *x, const oracle::Case &c, Expected &out) {
+void AffineGroup(const float* x, const oracle::Case& c, Expected& out) {
   const float n = std::ldexp(1.0f, static_cast<int>(c.scheme.bits)) - 1;
   float lo = x[0], hi = 0;
   for (int64_t i = 0; i < c.scheme.group_size; ++i) {
@@ -104,7 +104,7 @@ void AffineGroup(const float *x, const oracle::Case &c, Expected &out) {
   }
 }
 
-unsigned UnpackedCode(const std::vector<uint32_t> &words, size_t i, unsigned bits) {
+unsigned UnpackedCode(const std::vector<uint32_t>& words, size_t i, unsigned bits) {
   unsigned code = 0;
   for (unsigned b = 0; b < bits; ++b) {
     const size_t bit = i * bits + b;
@@ -145,8 +145,8 @@ TEST(GpuProfiles, EqualASecondQuantizerOnTheFiniteOracleInputs) {
 
 // The probe rows of mlx-quantization.md section 6, with the codes named there.
 struct Probe {
-  const char *name;
-  const char *mode;
+  const char* name;
+  const char* mode;
   std::vector<float> row;  // the rest of the 32 values is 0
   std::vector<unsigned> cpu_codes, gpu_codes;
 };
@@ -172,7 +172,7 @@ const Probe kProbes[] = {
 };
 
 TEST(GpuProfiles, AnswerTheProbeRowsAsTheSpecificationSays) {
-  for (const Probe &probe : kProbes) {
+  for (const Probe& probe : kProbes) {
     std::vector<float> row = probe.row;
     row.resize(32);
     const QuantScheme scheme{"probe", probe.mode, 4, 32};
@@ -181,7 +181,7 @@ TEST(GpuProfiles, AnswerTheProbeRowsAsTheSpecificationSays) {
       const auto profile = gpu ? QuantProfile::kMlxGpu : QuantProfile::kMlxCpu;
       const auto made = QuantizeMatrix(row, 1, 32, scheme, profile, ComputeDType::kF32);
       ASSERT_TRUE(made.has_value());
-      const auto &expected = gpu ? probe.gpu_codes : probe.cpu_codes;
+      const auto& expected = gpu ? probe.gpu_codes : probe.cpu_codes;
       for (size_t i = 0; i < expected.size(); ++i) {
         EXPECT_EQ(UnpackedCode(made->codes, i, 4), expected[i]) << "element " << i;
       }
@@ -191,9 +191,9 @@ TEST(GpuProfiles, AnswerTheProbeRowsAsTheSpecificationSays) {
 
 TEST(GpuProfiles, GiveZeroGroupsTheSmallestMxScale) {
   const std::vector<float> zeros(32);
-  for (const char *mode : {"mxfp4", "mxfp8"}) {
+  for (const char* mode : {"mxfp4", "mxfp8"}) {
     const QuantScheme scheme{"zero", mode, mode[4] - '0', 32};
-    for (const auto &[profile, byte] :
+    for (const auto& [profile, byte] :
          {std::pair{QuantProfile::kMlxCpu, 127.0f}, std::pair{QuantProfile::kMlxGpu, 0.0f},
           std::pair{QuantProfile::kMlxGpuLegacy, 0.0f}}) {
       const auto made = QuantizeMatrix(zeros, 1, 32, scheme, profile, ComputeDType::kBF16);

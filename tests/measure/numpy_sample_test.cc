@@ -33,7 +33,7 @@ const Golden kGolden[] = {
 };
 
 TEST(SampleIndices, EqualNumPysChoiceWithoutReplacement) {
-  for (const Golden &golden : kGolden) {
+  for (const Golden& golden : kGolden) {
     SCOPED_TRACE(testing::Message() << golden.n << " " << golden.k << " " << golden.seed);
     const auto sample = SampleIndices(golden.n, golden.k, golden.seed);
     ASSERT_TRUE(sample.has_value());

@@ -18,7 +18,7 @@ namespace moe::oracle {
 /// product's own reader belongs to another room.
 class File {
  public:
-  explicit File(const std::filesystem::path &path) {
+  explicit File(const std::filesystem::path& path) {
     std::ifstream in(path, std::ios::binary);
     bytes_.assign(std::istreambuf_iterator<char>(in), {});
     uint64_t header_bytes = 0;
@@ -27,10 +27,10 @@ class File {
     header_ = nlohmann::json::parse(bytes_.begin() + 8, bytes_.begin() + static_cast<long>(data_));
   }
 
-  bool Has(const std::string &name) const { return header_.contains(name); }
+  bool Has(const std::string& name) const { return header_.contains(name); }
 
   /// Elements of `name` widened to float.
-  std::vector<float> Floats(const std::string &name) const {
+  std::vector<float> Floats(const std::string& name) const {
     const std::string dtype = header_.at(name).at("dtype");
     if (dtype == "F32") return Elements<float>(name);
     if (dtype == "U8")
@@ -39,12 +39,12 @@ class File {
     return Widened<uint16_t>(name, BFloat16ToFloat);
   }
 
-  std::vector<uint32_t> Words(const std::string &name) const { return Elements<uint32_t>(name); }
+  std::vector<uint32_t> Words(const std::string& name) const { return Elements<uint32_t>(name); }
 
  private:
   template <class T>
-  std::vector<T> Elements(const std::string &name) const {
-    const auto &offsets = header_.at(name).at("data_offsets");
+  std::vector<T> Elements(const std::string& name) const {
+    const auto& offsets = header_.at(name).at("data_offsets");
     const uint64_t begin = offsets[0], end = offsets[1];
     std::vector<T> out((end - begin) / sizeof(T));
     std::memcpy(out.data(), bytes_.data() + data_ + begin, end - begin);
@@ -52,7 +52,7 @@ class File {
   }
 
   template <class T, class F>
-  std::vector<float> Widened(const std::string &name, F widen) const {
+  std::vector<float> Widened(const std::string& name, F widen) const {
     std::vector<float> out;
     for (const T element : Elements<T>(name)) out.push_back(widen(element));
     return out;
@@ -76,12 +76,12 @@ struct Case {
   std::string Label() const { return path.filename().string() + " " + name; }
 };
 
-inline std::vector<Case> ReadCases(const char *folder, QuantProfile profile) {
+inline std::vector<Case> ReadCases(const char* folder, QuantProfile profile) {
   const std::filesystem::path root = std::filesystem::path(MOE_TEST_DATA) / "oracle" / folder;
   std::ifstream in(root / "index.json");
   const auto index = nlohmann::json::parse(in);
   std::vector<Case> cases;
-  for (const auto &entry : index.at("cases")) {
+  for (const auto& entry : index.at("cases")) {
     Case c;
     c.path = root / entry.at("file").get<std::string>();
     c.name = entry.at("name");
@@ -104,17 +104,17 @@ inline std::vector<Case> ReadCases(const char *folder, QuantProfile profile) {
 
 /// All cases of both folders: today's MLX, and the older one whose MX scales
 /// round to nearest.
-inline const std::vector<Case> &AllCases() {
+inline const std::vector<Case>& AllCases() {
   static const std::vector<Case> cases = [] {
     auto all = ReadCases("mlx-0.32.4", QuantProfile::kMlxCpu);
-    for (auto &c : ReadCases("mlx-0.32.0", QuantProfile::kMlxCpuLegacy)) all.push_back(c);
+    for (auto& c : ReadCases("mlx-0.32.0", QuantProfile::kMlxCpuLegacy)) all.push_back(c);
     return all;
   }();
   return cases;
 }
 
 /// Files are read once.
-inline const File &FileOf(const Case &c) {
+inline const File& FileOf(const Case& c) {
   static std::map<std::string, File> files;
   return files.try_emplace(c.path.string(), c.path).first->second;
 }

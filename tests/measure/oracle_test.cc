@@ -9,7 +9,7 @@ namespace moe {
 namespace {
 
 // Index of the first element whose bits differ (any NaN equals any NaN), or -1.
-long FirstDifference(const std::vector<float> &a, const std::vector<float> &b) {
+long FirstDifference(const std::vector<float>& a, const std::vector<float>& b) {
   if (a.size() != b.size()) return 0;
   for (size_t i = 0; i < a.size(); ++i) {
     if (std::isnan(a[i]) && std::isnan(b[i])) continue;
@@ -21,9 +21,9 @@ long FirstDifference(const std::vector<float> &a, const std::vector<float> &b) {
 TEST(Oracle, HasTheCasesOfBothVersions) { EXPECT_EQ(oracle::AllCases().size(), 831u + 108u); }
 
 TEST(Oracle, CodesScalesBiasesAndReconstructionAreBitExact) {
-  for (const auto &c : oracle::AllCases()) {
+  for (const auto& c : oracle::AllCases()) {
     SCOPED_TRACE(c.Label());
-    const auto &file = oracle::FileOf(c);
+    const auto& file = oracle::FileOf(c);
     const auto w = file.Floats(c.name + ".w");
     const auto made = QuantizeMatrix(w, c.rows, c.cols, c.scheme, c.profile, c.dtype);
     ASSERT_TRUE(made.has_value()) << made.error().Text();

@@ -12,10 +12,10 @@ namespace {
 // Texts of mlx 0.32.4 (Python: mx.quantize(mx.zeros(shape), group_size=...,
 // bits=..., mode=...)).
 struct Refusal {
-  const char *name;
+  const char* name;
   QuantScheme scheme;
   uint64_t rows, cols;
-  const char *message;
+  const char* message;
 };
 
 const Refusal kRefusals[] = {
@@ -96,7 +96,7 @@ const Refusal kRefusals[] = {
 };
 
 TEST(QuantizeMatrix, RefusesWithMlxsClassAndText) {
-  for (const Refusal &refusal : kRefusals) {
+  for (const Refusal& refusal : kRefusals) {
     SCOPED_TRACE(refusal.name);
     const std::vector<float> zeros(refusal.rows * refusal.cols);
     const auto made = QuantizeMatrix(zeros, refusal.rows, refusal.cols, refusal.scheme,

@@ -1,0 +1,154 @@
+#include "measure/percentiles.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <utility>
+
+#include "measure/float_codes.h"
+
+namespace moe {
+namespace {
+
+constexpr size_t kMostKept = size_t{1} << 17;  // 512 KiB of patterns
+
+// Where percentile q of `count` sorted values lies: between ranks floor and floor + 1.
+struct Position {
+  uint64_t floor;
+  double fraction;
+};
+
+Position PositionOf(double percentile, uint64_t count) {
+  const double position = static_cast<double>(count - 1) * (percentile / 100.0);
+  const double floor = std::min(std::floor(position), static_cast<double>(count - 1));
+  return {static_cast<uint64_t>(floor), position - floor};
+}
+
+}  // namespace
+
+PercentileSelector::PercentileSelector(uint64_t count, std::vector<double> percentiles,
+                                       unsigned bin_shift)
+    : count_(count), percentiles_(std::move(percentiles)), bin_shift_(bin_shift) {
+  if (count_ == 0 || percentiles_.empty()) return;
+  std::vector<uint64_t> ranks;
+  for (const double percentile : percentiles_) {
+    const uint64_t floor = PositionOf(percentile, count_).floor;
+    ranks.push_back(floor);
+    ranks.push_back(std::min(floor + 1, count_ - 1));
+  }
+  std::sort(ranks.begin(), ranks.end());
+  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+  for (const uint64_t rank : ranks) wanted_.push_back({rank});
+
+  // The upper end is cut to `keep_` whenever twice as many have gathered.
+  const uint64_t keep = count_ - ranks.front();
+  const uint64_t capacity = keep < count_ / 2 ? 2 * keep : count_;
+  if (capacity <= kMostKept) {
+    keep_ = static_cast<size_t>(keep);
+    capacity_ = static_cast<size_t>(capacity);
+    kept_.reserve(capacity_);
+  } else {
+    bins_.resize(size_t{1} << (31 - bin_shift_));
+  }
+}
+
+void PercentileSelector::Add(std::span<const float> values) {
+  if (capacity_ != 0) return Keep(values);
+  if (bins_.empty()) return;
+  uint32_t seen = 0;
+  for (const float value : values) {
+    const uint32_t pattern = MagnitudeBits(value);
+    seen |= pattern;
+    ++bins_[pattern >> bin_shift_];
+  }
+  seen_bits_ |= seen;
+}
+
+void PercentileSelector::Keep(std::span<const float> values) {
+  for (const float value : values) {
+    const uint32_t pattern = MagnitudeBits(value);
+    if (pattern < smallest_kept_) continue;  // `keep_` values at least as large are there
+    if (kept_.size() == capacity_) {
+      const auto cut = kept_.begin() + static_cast<ptrdiff_t>(keep_);
+      std::nth_element(kept_.begin(), cut - 1, kept_.end(), std::greater<>());
+      smallest_kept_ = *(cut - 1);
+      kept_.erase(cut, kept_.end());
+    }
+    kept_.push_back(pattern);
+  }
+}
+
+bool PercentileSelector::NeedsSecondRead() {
+  if (capacity_ != 0) {
+    std::sort(kept_.begin(), kept_.end());
+    return false;
+  }
+  if (bins_.empty()) return false;
+  FindBins();
+  const uint32_t low_mask = (1u << bin_shift_) - 1;
+  if ((seen_bits_ & low_mask) == 0) return false;
+  for (auto& table : tables_) table.resize(size_t{1} << bin_shift_);
+  return true;
+}
+
+// Replaces the counts by the numbers of the tables that are to be filled.
+void PercentileSelector::FindBins() {
+  std::vector<uint32_t> table_bins;
+  uint64_t below = 0;
+  size_t next = 0;
+  for (uint32_t bin = 0; bin < bins_.size(); ++bin) {
+    const uint64_t upto = below + bins_[bin];
+    for (; next < wanted_.size() && wanted_[next].rank < upto; ++next) {
+      if (table_bins.empty() || table_bins.back() != bin) table_bins.push_back(bin);
+      wanted_[next].bin = bin;
+      wanted_[next].table = table_bins.size() - 1;
+      wanted_[next].rank_in_bin = wanted_[next].rank - below;
+    }
+    below = upto;
+  }
+  tables_.resize(table_bins.size());
+  std::fill(bins_.begin(), bins_.end(), 0);
+  for (size_t table = 0; table < table_bins.size(); ++table) bins_[table_bins[table]] = table + 1;
+}
+
+void PercentileSelector::Refine(std::span<const float> values) {
+  const uint32_t low_mask = (1u << bin_shift_) - 1;
+  for (const float value : values) {
+    const uint32_t pattern = MagnitudeBits(value);
+    const uint64_t table = bins_[pattern >> bin_shift_];
+    if (table != 0) ++tables_[table - 1][pattern & low_mask];
+  }
+}
+
+float PercentileSelector::OrderStatistic(uint64_t rank) const {
+  if (capacity_ != 0) {
+    const size_t from_top = static_cast<size_t>(count_ - 1 - rank);
+    return std::bit_cast<float>(kept_[kept_.size() - 1 - from_top]);
+  }
+  const auto wanted = std::lower_bound(wanted_.begin(), wanted_.end(), rank,
+                                       [](const Wanted& w, uint64_t r) { return w.rank < r; });
+  const std::vector<uint64_t>& table = tables_[wanted->table];
+  uint32_t low = 0;
+  if (!table.empty()) {
+    // The end is guarded in case the second read saw other values than the first.
+    for (uint64_t below = table[0]; below <= wanted->rank_in_bin && low + 1 < table.size();) {
+      below += table[++low];
+    }
+  }
+  return std::bit_cast<float>((wanted->bin << bin_shift_) | low);
+}
+
+std::vector<double> PercentileSelector::Values() const {
+  std::vector<double> values;
+  if (count_ == 0) return values;
+  for (const double percentile : percentiles_) {
+    const auto [floor, fraction] = PositionOf(percentile, count_);
+    const double low = OrderStatistic(floor);
+    const double high = OrderStatistic(std::min(floor + 1, count_ - 1));
+    values.push_back(low + (high - low) * fraction);
+  }
+  return values;
+}
+
+}  // namespace moe
