@@ -1,0 +1,71 @@
+# make        set up this machine if needed, build build/release/moescope
+# make help   everything else
+PREFIX ?= /usr/local
+JOBS ?=
+TEST_JOBS ?= 2
+
+# Read by CMake when a build folder is made.
+ifneq ($(shell command -v ccache 2>/dev/null),)
+export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
+endif
+
+# $(call configure,PRESET): only when there is no build folder yet; ninja keeps it up to date then.
+configure = test -f build/$(1)/build.ninja || cmake --preset $(1)
+build = cmake --build build/$(1) $(if $(JOBS),-j $(JOBS))
+ctest = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS)
+
+# Leaks and races inside prebuilt libraries (libarrow, libmlx) are not ours to judge.
+export ASAN_OPTIONS ?= strict_string_checks=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+export TSAN_OPTIONS ?= ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1
+
+.DEFAULT_GOAL := release
+.PHONY: setup release debug asan tsan test verbose-test test-asan test-tsan demo bench install \
+        clean format tidy help
+
+setup: ## Install what the build needs and the machine lacks
+	@setup/setup.sh
+
+release debug asan tsan: setup ## Build with that CMake preset, to build/PRESET
+	@$(call configure,$@)
+	@$(call build,$@)
+
+test: release ## Build and run all tests
+	@$(call ctest,release)
+
+verbose-test: release ## The same, showing each test
+	@$(call ctest,release) --verbose
+
+test-asan: asan ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(call ctest,asan)
+
+test-tsan: tsan ## All tests under ThreadSanitizer
+	@$(call ctest,tsan)
+
+demo/model/config.json: scripts/make_demo_model.py
+	@.venv/bin/python scripts/make_demo_model.py demo/model
+
+demo: release ## Write a small MoE checkpoint and run the whole pipeline on it
+	@$(MAKE) --no-print-directory demo/model/config.json
+	@build/release/moescope analyze demo/model --out demo/runs --model-id demo --run-name first
+	@echo "The results are in demo/runs/demo/first: tables/ first, then data/ (docs/outputs.md)."
+
+bench: setup ## Build and run the benchmarks (needs setup/setup.sh --dev)
+	@cmake --preset release -B build/bench -DMOE_BUILD_BENCH=ON -DMOE_BUILD_TESTS=OFF
+	@cmake --build build/bench $(if $(JOBS),-j $(JOBS)) --target run_bench
+
+install: release ## Install to PREFIX (default /usr/local)
+	@cmake --install build/release --prefix "$(PREFIX)"
+
+clean: ## Remove the builds and the demo (.venv stays)
+	@rm -rf build/release build/debug build/asan build/tsan build/bench demo
+
+format: ## Format the C++ sources in place
+	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+
+tidy: release ## Run clang-tidy on the C++ sources
+	@run-clang-tidy-19 -quiet -p build/release '/(src|examples|bench)/.*\.cc$$'
+
+help: ## Show this list
+	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r target text; do printf '  make %-26s %s\n' "$$target" "$$text"; done

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Prepares this machine to build moescope: system packages (Debian, Ubuntu, macOS) and the project's
+# own Python environment .venv. Installs only what is missing, says what it installs, and can be run
+# again at any time. Usage: setup/setup.sh [--dev]   (--dev: also the tools for contributors)
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+venv=$root/.venv
+python=${PYTHON:-python3}
+with_dev=no
+case "${1:-}" in
+  "") ;;
+  --dev) with_dev=yes ;;
+  *) echo "usage: setup/setup.sh [--dev]" >&2; exit 2 ;;
+esac
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif has sudo; then sudo "$@"
+  else die "needs root for '$*'; install sudo, or run that command as root, and start again"
+  fi
+}
+
+# The packages of list files $@ that are missing, one a line.
+missing_apt_packages() {
+  local package command
+  while read -r package command; do
+    if [ -n "$command" ] && has "$command"; then continue; fi
+    dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' ||
+      echo "$package"
+  done < <(cat "$@" | sed -e 's/#.*//' -e '/^[[:space:]]*$/d')
+}
+
+apt_install() {
+  say "installing with apt: $*"
+  as_root apt-get update -qq </dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
+    </dev/null >/dev/null
+}
+
+install_system_packages() {
+  if has apt-get; then
+    local lists=("$here/apt-packages.txt") missing
+    [ "$with_dev" = no ] || lists+=("$here/apt-packages-dev.txt")
+    missing=$(missing_apt_packages "${lists[@]}")
+    # shellcheck disable=SC2086  # one word for each package
+    [ -z "$missing" ] || apt_install $missing
+  elif [ "$(uname -s)" = Darwin ]; then
+    has brew || die "needs Homebrew (https://brew.sh) to install what setup/Brewfile lists"
+    export HOMEBREW_NO_AUTO_UPDATE=1
+    brew bundle check --file="$here/Brewfile" >/dev/null 2>&1 && return
+    say "installing what setup/Brewfile lists"
+    brew bundle install --no-upgrade --file="$here/Brewfile" </dev/null
+  else
+    say "neither apt nor Homebrew here: install what setup/apt-packages.txt lists in your own way"
+  fi
+}
+
+make_venv() {
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 && return
+  has "$python" || die "no $python found; install Python 3.11 or newer"
+  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    has apt-get || die "$python has no venv module; install it"
+    apt_install "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+  fi
+  say "making the project's Python environment .venv"
+  "$python" -m venv --clear "$venv"
+}
+
+pip_install() {
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$1" </dev/null
+}
+
+system_has_arrow() {
+  local build
+  build=$(mktemp -d)
+  if cmake -S "$here/find_arrow" -B "$build" >/dev/null 2>&1; then
+    rm -rf "$build"
+    return 0
+  fi
+  rm -rf "$build"
+  return 1
+}
+
+install_python_packages() {
+  local stamp=$venv/.moescope-setup wanted
+  wanted=$(cat "$here"/requirements*.txt | cksum)
+  [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
+
+  say "installing the Python packages of setup/requirements.txt to .venv"
+  pip_install "$here/requirements.txt"
+  if system_has_arrow; then
+    say "using the system's Arrow and Parquet"
+  else
+    say "installing Arrow and Parquet (the pyarrow wheel, about 55 MB) to .venv"
+    pip_install "$here/requirements-arrow.txt"
+  fi
+  say "installing MLX (optional) to .venv"
+  if ! pip_install "$here/requirements-mlx.txt" 2>"$venv/mlx-install.log"; then
+    say "MLX can't be installed here (.venv/mlx-install.log says why): building without its plugin;" \
+        "to try again, remove .venv/.moescope-setup"
+  fi
+  echo "$wanted" >"$stamp"
+}
+
+# pip and Python obey these before they look at .venv; they are the user's and stay out of it.
+unset PIP_TARGET PIP_PREFIX PIP_USER PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+install_system_packages
+make_venv
+install_python_packages
