@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "moescope/measure.h"
+#include "moescope/quantize.h"
+#include "rows/schema.h"
+
+// The tables that collect-data writes: schemas (contract.md sections 8 to 10, D5) and rows. A row's
+// ToRow() has exactly the columns of its schema, in order. Types never depend on the data.
+
+namespace moe {
+
+/// "p50_abs", "p999_abs" for 99.9, "p9999_abs" for 99.99: the digits without the point (D4).
+std::string PercentileColumnName(double percentile);
+
+/// "g32_p95_outlier" and "g32_max_outlier"; the percentile is truncated to an integer.
+std::string GroupPercentileColumnName(int64_t group_size, double percentile);
+std::string GroupMaxColumnName(int64_t group_size);
+
+/// block4: layer div 4, null (monostate) for an unknown layer.
+Value Block4(int64_t layer);
+
+TableSchema TensorInventorySchema();
+/// `options` decides on percentile and group columns. Its percentiles_abs begin with 50, 99, 99.9;
+/// no two entries of percentiles_abs or group_sizes may give one name.
+TableSchema MatrixStatsSchema(const MeasureOptions& options);
+TableSchema QuantSimSchema();
+TableSchema UnmatchedTensorsSchema();
+TableSchema WarningsSchema();
+TableSchema ProjCanonicalizationReportSchema();
+
+/// One tensor of data/tensor_inventory.
+struct TensorInventoryRow {
+  std::string file, tensor_name, dtype;
+  std::vector<uint64_t> shape;
+  uint64_t nbytes = 0;
+  std::optional<bool> in_index;            ///< nullopt: scanned without an index
+  std::optional<std::string> index_shard;  ///< the shard that the index names for this tensor
+  std::string role;                        ///< RoleName()
+
+  Row ToRow() const;
+};
+
+/// Which matrix a row is about, and how it is stored.
+struct MatrixIdentity {
+  std::string file, source_tensor, derived_tensor;
+  int64_t layer = -1;  ///< -1: unknown
+  std::string proj;
+  int64_t expert_id = -1;  ///< -1: shared expert
+  bool is_routed_expert = false, is_shared_expert = false;
+  uint64_t rows = 0, cols = 0;
+  std::string dtype;                   ///< of the source tensor, as in the inventory
+  std::string storage;                 ///< how the weights are stored: "bfloat16", ...
+  double storage_bits_per_weight = 0;  ///< scales and zero points included
+  std::optional<std::string> stack;    ///< D25
+};
+
+/// One matrix of data/matrix_stats. Non-finite weights leave only nonfinite_count (D26).
+struct MatrixStatsRow {
+  MatrixIdentity matrix;
+  MatrixStats stats;
+
+  /// `options`: those of MatrixStatsSchema() and of the measurement.
+  Row ToRow(const MeasureOptions& options) const;
+};
+
+/// One matrix under one scheme of data/quant_sim.
+struct QuantSimRow {
+  MatrixIdentity matrix;
+  QuantScheme scheme;
+  QuantError error;
+  std::string compute_dtype;  ///< ComputeDTypeName()
+  std::string backend;        ///< "native" or "mlx"
+  std::string profile;        ///< ProfileName(), or "mlx-<version>-<device>"
+  bool requantized = false;   ///< the stored weights were quantized already
+
+  Row ToRow() const;
+};
+
+/// One tensor of data/unmatched_tensors.
+struct UnmatchedTensorRow {
+  std::string file, tensor_name, dtype;
+  std::vector<uint64_t> shape;
+  std::string reason;
+
+  Row ToRow() const;
+};
+
+/// One kind of unmapped projection token of logs/proj_canonicalization_report.
+struct ProjCanonicalizationRow {
+  std::string context, rule_name, raw_proj, resolved_proj, action;
+  int64_t count = 0;
+  std::string example_file, example_source_tensor, example_derived_tensor;
+  std::string suggested_proj, suggested_match;
+
+  Row ToRow() const;
+};
+
+}  // namespace moe
