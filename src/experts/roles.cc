@@ -1,0 +1,145 @@
+#include "experts/roles.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <iterator>
+
+namespace moe {
+namespace {
+
+// Whom a row of the table speaks about.
+enum class Scope {
+  kAny,
+  kNotExpertNamed,   // names that say `experts`, or that a rule wants, are never attention
+  kRouterModule,     // no expert index, and at most a matrix: a bank [E,I,H] is no router
+  kExpertLike,
+};
+
+struct RoleRow {
+  Role role;
+  Scope scope;
+  const char* pattern;  // searched in the lower-cased name
+};
+
+// First match wins. The output head counts as an embedding.
+constexpr RoleRow kRoleRows[] = {
+    {Role::kNorm, Scope::kAny,
+     R"((?:norm[a-z0-9_]{0,4}|(?:^|[._])ln_?[a-z0-9]{0,4})(?:\.(?:weight|bias|scale|gamma|beta))?$)"},
+    {Role::kRouter, Scope::kAny,
+     R"(e_score_correction_bias$|(?:^|\.)(?:expert_bias|router_bias)$|tid2eid$)"},
+    {Role::kRouter, Scope::kAny, R"((?:^|\.)router\.(?:per_expert_)?scale$)"},
+    {Role::kCompanion, Scope::kAny, R"((?:^|[._])scales?(?:_inv|_\d)?$)"},
+    {Role::kCompanion, Scope::kAny,
+     R"((?:^|[._])(?:biases|qbiases|qzeros|g_idx|scb|zero_points?|zeros|weight_shape|absmax)$)"},
+    {Role::kCompanion, Scope::kAny, R"(\.(?:quant_map|nested_quant_map)$|\.quant_state\.)"},
+    {Role::kRouter, Scope::kAny, R"((?:^|\.)(?:\w*_)?shared?_experts?_gate(?:\.|$))"},
+    {Role::kAttention, Scope::kNotExpertNamed, R"(attn|attention)"},
+    {Role::kEmbedding, Scope::kNotExpertNamed,
+     R"((?:^|[._])(?:embed(?:ding)?s?|embed_tokens|wte|wpe|lm_head)(?:[._]|$)|^shared\.weight$)"},
+    {Role::kRouter, Scope::kRouterModule,
+     R"(^(?:(?!(?:experts|switch_mlp)\.)[^.]+\.)*(?:gate|router|primary_router)(?:\.|$))"},
+    {Role::kCompanion, Scope::kExpertLike, R"((?:^|[._])bias$)"},
+};
+
+struct StackName {
+  std::string_view component, stack;
+};
+constexpr StackName kStackNames[] = {
+    {"encoder", "encoder"},      {"decoder", "decoder"},      {"mtp", "mtp"},
+    {"mtp_block", "mtp"},        {"visual", "vision"},        {"vision", "vision"},
+    {"vision_tower", "vision"},  {"vision_model", "vision"},  {"thinker", "thinker"},
+    {"talker", "talker"},
+};
+
+// Where the scales of a quantized weight lie, by the end of its name.
+struct ScaleName {
+  std::string_view suffix, scales;
+};
+constexpr ScaleName kScaleNames[] = {
+    {".qweight", ".scales"},
+    {".weight_packed", ".weight_scale"},
+    {"_blocks", "_scales"},
+};
+
+bool Applies(Scope scope, const NameFacts& facts) {
+  switch (scope) {
+    case Scope::kAny: return true;
+    case Scope::kNotExpertNamed: return !facts.expert_named;
+    case Scope::kRouterModule: return !facts.has_expert_index && facts.ndim <= 2;
+    case Scope::kExpertLike: return facts.expert_like;
+  }
+  return false;
+}
+
+}  // namespace
+
+RoleTable::RoleTable() {
+  for (const RoleRow& row : kRoleRows) {
+    auto pattern = Pattern::Compile(row.pattern, "the table of roles");
+    assert(pattern.has_value());
+    patterns_.push_back(std::move(*pattern));
+  }
+}
+
+const RoleTable& RoleTable::Get() {
+  static const RoleTable table;
+  return table;
+}
+
+Result<std::optional<Role>> RoleTable::Classify(const NameFacts& facts) const {
+  for (size_t i = 0; i < patterns_.size(); ++i) {
+    if (!Applies(kRoleRows[i].scope, facts)) continue;
+    auto match = patterns_[i].Search(facts.lower);
+    if (!match) return tl::make_unexpected(std::move(match.error()));
+    if (*match) return kRoleRows[i].role;
+  }
+  return std::nullopt;
+}
+
+bool RoleTable::InExpertModule(std::string_view lower) {
+  constexpr std::array<std::string_view, 3> kModules = {"switch_mlp", "moe", "block_sparse_moe"};
+  const auto parts = NameComponents(lower);
+  return std::find_first_of(parts.begin(), parts.end(), kModules.begin(), kModules.end()) !=
+         parts.end();
+}
+
+std::vector<std::string_view> NameComponents(std::string_view name) {
+  std::vector<std::string_view> parts;
+  for (size_t begin = 0;;) {
+    const size_t dot = name.find('.', begin);
+    parts.push_back(name.substr(begin, dot - begin));
+    if (dot == std::string_view::npos) return parts;
+    begin = dot + 1;
+  }
+}
+
+std::optional<std::string> StackOf(std::string_view lower) {
+  for (const std::string_view part : NameComponents(lower)) {
+    const auto hit = std::find_if(std::begin(kStackNames), std::end(kStackNames),
+                                  [&](const StackName& row) { return row.component == part; });
+    if (hit != std::end(kStackNames)) return std::string(hit->stack);
+  }
+  return std::nullopt;
+}
+
+std::string UndecodedReason(const TensorInfo& tensor) {
+  std::string_view base = tensor.name;
+  std::string_view scales = tensor.dtype == DType::kU32 ? ".scales" : ".weight_scale";
+  for (const ScaleName& row : kScaleNames) {
+    if (!base.ends_with(row.suffix)) continue;
+    base.remove_suffix(row.suffix.size());
+    scales = row.scales;
+    break;
+  }
+  if (base.ends_with(".weight")) base.remove_suffix(std::string_view(".weight").size());
+  if (tensor.dtype == DType::kU32 || base.size() != tensor.name.size()) {
+    return fmt::format("storage {} (quantized weight; scales in {}{}) is not decoded yet",
+                       tensor.dtype_text, base, scales);
+  }
+  return fmt::format("storage {} is not decoded yet", tensor.dtype_text);
+}
+
+}  // namespace moe
