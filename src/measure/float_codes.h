@@ -123,9 +123,15 @@ inline uint8_t Fp4TiesEven(float value) {
 
 /// Smallest e with 2^e >= value; value is positive and finite.
 inline int CeilLog2(float value) {
-  int exponent = 0;
-  const float fraction = std::frexp(value, &exponent);  // in [0.5, 1)
-  return fraction == 0.5f ? exponent - 1 : exponent;
+  const uint32_t bits = FloatBits(value);
+  if (bits < 0x00800000u) return CeilLog2(value * 0x1p24f) - 24;  // subnormal: scale it up
+  return static_cast<int>(bits >> 23) - 127 + ((bits & 0x7fffffu) != 0);
+}
+
+/// 2^exponent, for -149..127.
+inline float PowerOfTwo(int exponent) {
+  if (exponent < -126) return std::bit_cast<float>(1u << (exponent + 149));
+  return std::bit_cast<float>(static_cast<uint32_t>(exponent + 127) << 23);
 }
 
 }  // namespace moe

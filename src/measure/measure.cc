@@ -9,6 +9,7 @@
 #include "measure/group_outliers.h"
 #include "measure/kernels.h"
 #include "measure/percentiles.h"
+#include "measure/quant_kernels.h"
 #include "measure/quant_metrics.h"
 #include "measure/quantizer.h"
 
@@ -87,7 +88,7 @@ class SchemeRun {
     for (size_t at = 0; at < count; at += kBatch) {
       const size_t elements = std::min(kBatch, count - at);
       GroupRun run{x + at, elements / group, scales, biases, w_hat, nullptr, 0};
-      quantizer_->run(*quantizer_, run);
+      QuantizeGroups(*quantizer_, run);
       sums_->AddElements(run.x, w_hat, elements);
       sums_->AddGroups(scales, biases, run.groups, run.clipped);
     }

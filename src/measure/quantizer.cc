@@ -134,29 +134,41 @@ uint8_t CodeOfNonFiniteGroup(float x) {
 }
 
 template <ComputeDType kType, class Element>
+FloatFit FitCpuMx(float largest, bool legacy) {
+  const int exponent = CpuMxExponent<kType>(RoundTo<kType>(largest / Element::kLargest), legacy);
+  // Modulo 256, as MLX converts: groups of subnormals wrap to huge scales.
+  const auto byte = static_cast<uint8_t>(exponent + 127);
+  return {byte, PowerOfTwo(exponent), RoundTo<kType>(kE8m0Values[byte])};
+}
+
+template <ComputeDType kType, class Element>
 void RunCpuMx(const Quantizer& quantizer, GroupRun& run) {
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
     const float* x = run.x + g * size;
-    const uint32_t largest_bits = LargestMagnitudeBits(x, size);
-    const bool finite = largest_bits < kInfinityBits;
-    const float largest = finite ? std::bit_cast<float>(largest_bits) : 0.0f;
-    const int exponent = CpuMxExponent<kType>(RoundTo<kType>(largest / Element::kLargest),
-                                              IsLegacy(quantizer.profile));
-    // Modulo 256, as MLX converts: groups of subnormals wrap to huge scales.
-    uint8_t byte = static_cast<uint8_t>(exponent + 127);
-    if (!finite) byte = kType == ComputeDType::kF32 ? 128 : 0;
-    const float divisor = std::ldexp(1.0f, exponent);
-    const float scale = RoundTo<kType>(kE8m0Values[byte]);
-    run.scales[g] = byte;
-    run.clipped += CountAbove(x, size, Element::kLargest * kE8m0Values[byte]);
+    const uint32_t largest = LargestMagnitudeBits(x, size);
+    const bool finite = largest < kInfinityBits;
+    FloatFit fit = quantizer.fit(finite ? std::bit_cast<float>(largest) : 0.0f,
+                                 IsLegacy(quantizer.profile));
+    if (!finite) {
+      fit.byte = kType == ComputeDType::kF32 ? 128 : 0;
+      fit.scale = RoundTo<kType>(kE8m0Values[fit.byte]);
+    }
+    run.scales[g] = fit.byte;
+    run.clipped += CountAbove(x, size, Element::kLargest * kE8m0Values[fit.byte]);
     for (size_t i = 0; i < size; ++i) {
-      const uint8_t code = finite ? Element::CpuCode(RoundTo<kType>(x[i] / divisor))
+      const uint8_t code = finite ? Element::CpuCode(RoundTo<kType>(x[i] / fit.factor))
                                   : CodeOfNonFiniteGroup<kType, Element>(x[i]);
-      run.w_hat[g * size + i] = RoundTo<kType>(Element::Value(code) * scale);
+      run.w_hat[g * size + i] = RoundTo<kType>(Element::Value(code) * fit.scale);
       if (run.codes != nullptr) run.codes[g * size + i] = code;
     }
   }
+}
+
+template <ComputeDType kType>
+FloatFit FitCpuNv(float largest, bool /*legacy*/) {
+  const uint8_t byte = E4m3FromFloat(RoundTo<kType>(largest / Fp4::kLargest));
+  return {byte, kE4m3Values[byte], kE4m3Values[byte]};
 }
 
 template <ComputeDType kType>
@@ -164,45 +176,52 @@ void RunCpuNv(const Quantizer& quantizer, GroupRun& run) {
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
     const float* x = run.x + g * size;
-    const float largest = std::bit_cast<float>(LargestMagnitudeBits(x, size));
-    const uint8_t byte = E4m3FromFloat(RoundTo<kType>(largest / Fp4::kLargest));
-    const float scale = kE4m3Values[byte];
-    run.scales[g] = byte;
-    run.clipped += CountAbove(x, size, Fp4::kLargest * scale);
+    const FloatFit fit =
+        quantizer.fit(std::bit_cast<float>(LargestMagnitudeBits(x, size)), /*legacy=*/false);
+    run.scales[g] = fit.byte;
+    run.clipped += CountAbove(x, size, Fp4::kLargest * fit.scale);
     for (size_t i = 0; i < size; ++i) {
-      const uint8_t code = Fp4::CpuCode(RoundTo<kType>(x[i] / scale));
-      run.w_hat[g * size + i] = RoundTo<kType>(kFp4Values[code] * scale);
+      const uint8_t code = Fp4::CpuCode(RoundTo<kType>(x[i] / fit.factor));
+      run.w_hat[g * size + i] = RoundTo<kType>(kFp4Values[code] * fit.scale);
       if (run.codes != nullptr) run.codes[g * size + i] = code;
     }
   }
 }
 
-uint8_t GpuMxByte(float scale, bool legacy) {
-  if (!std::isfinite(scale)) return 255;
-  if (scale == 0.0f) return 0;
-  const int exponent = legacy ? static_cast<int>(RoundTiesEven(
-                                    static_cast<float>(std::log2(static_cast<double>(scale)))))
-                              : CeilLog2(scale);
-  return static_cast<uint8_t>(std::clamp(exponent, -127, 127) + 127);
+template <class Element>
+FloatFit FitGpuMx(float largest, bool legacy) {
+  const float wanted = largest / Element::kLargest;
+  int exponent = -127;
+  if (legacy && wanted != 0.0f) {
+    const auto log2 = static_cast<float>(std::log2(static_cast<double>(wanted)));
+    exponent = static_cast<int>(RoundTiesEven(log2));
+  } else if (wanted != 0.0f) {
+    exponent = CeilLog2(wanted);
+  }
+  auto byte = static_cast<uint8_t>(std::clamp(exponent, -127, 127) + 127);
+  if (!std::isfinite(wanted)) byte = 255;
+  return {byte, 1.0f / kE8m0Values[byte], kE8m0Values[byte]};
 }
 
-uint8_t GpuNvByte(float scale, bool /*legacy*/) { return E4m3FromFloat(scale); }
+FloatFit FitGpuNv(float largest, bool /*legacy*/) {
+  const uint8_t byte = E4m3FromFloat(largest / Fp4::kLargest);
+  const float scale = kE4m3Values[byte];
+  return {byte, scale == 0.0f ? 0.0f : 1.0f / scale, scale};
+}
 
 // The kernels compute in float32 and round to T once, at the end.
-template <ComputeDType kType, class Element, uint8_t (*kScaleByte)(float, bool)>
+template <ComputeDType kType, class Element>
 void RunGpuFloat(const Quantizer& quantizer, GroupRun& run) {
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
     const float* x = run.x + g * size;
-    const float largest = LargestMagnitudeIgnoringNan(x, size);
-    const uint8_t byte = kScaleByte(largest / Element::kLargest, IsLegacy(quantizer.profile));
-    const float scale = (*quantizer.scale_values)[byte];
-    const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
-    run.scales[g] = byte;
-    run.clipped += CountAbove(x, size, Element::kLargest * scale);
+    const FloatFit fit =
+        quantizer.fit(LargestMagnitudeIgnoringNan(x, size), IsLegacy(quantizer.profile));
+    run.scales[g] = fit.byte;
+    run.clipped += CountAbove(x, size, Element::kLargest * fit.scale);
     for (size_t i = 0; i < size; ++i) {
-      const uint8_t code = Element::GpuCode(x[i] * inverse);
-      run.w_hat[g * size + i] = RoundTo<kType>(scale * Element::Value(code));
+      const uint8_t code = Element::GpuCode(x[i] * fit.factor);
+      run.w_hat[g * size + i] = RoundTo<kType>(fit.scale * Element::Value(code));
       if (run.codes != nullptr) run.codes[g * size + i] = code;
     }
   }
@@ -210,38 +229,52 @@ void RunGpuFloat(const Quantizer& quantizer, GroupRun& run) {
 
 // ---- the registry: a new mode is one line here ----
 
-/// A quantizer for each T: float32, float16, bfloat16 (the order of
-/// ComputeDType).
-using RunPerType = std::array<Quantizer::Run, 3>;
+struct Encoder {
+  Quantizer::Run run;
+  Quantizer::Fit fit;
+};
 
-// clang-format off
-#define MOE_RUN_PER_TYPE(function, ...)                                                     \
-  RunPerType{function<ComputeDType::kF32 __VA_OPT__(,) __VA_ARGS__>,                        \
-             function<ComputeDType::kF16 __VA_OPT__(,) __VA_ARGS__>,                        \
-             function<ComputeDType::kBF16 __VA_OPT__(,) __VA_ARGS__>}
-// clang-format on
+/// For each T: float32, float16, bfloat16 (the order of ComputeDType).
+using Encoders = std::array<Encoder, 3>;
+
+template <bool kGpu>
+constexpr Encoders kAffine = {{{RunAffine<ComputeDType::kF32, kGpu>, nullptr},
+                               {RunAffine<ComputeDType::kF16, kGpu>, nullptr},
+                               {RunAffine<ComputeDType::kBF16, kGpu>, nullptr}}};
+
+template <class Element>
+constexpr Encoders kCpuMx = {
+    {{RunCpuMx<ComputeDType::kF32, Element>, FitCpuMx<ComputeDType::kF32, Element>},
+     {RunCpuMx<ComputeDType::kF16, Element>, FitCpuMx<ComputeDType::kF16, Element>},
+     {RunCpuMx<ComputeDType::kBF16, Element>, FitCpuMx<ComputeDType::kBF16, Element>}}};
+
+constexpr Encoders kCpuNv = {{{RunCpuNv<ComputeDType::kF32>, FitCpuNv<ComputeDType::kF32>},
+                              {RunCpuNv<ComputeDType::kF16>, FitCpuNv<ComputeDType::kF16>},
+                              {RunCpuNv<ComputeDType::kBF16>, FitCpuNv<ComputeDType::kBF16>}}};
+
+template <class Element, Quantizer::Fit kFit>
+constexpr Encoders kGpuFloat = {{{RunGpuFloat<ComputeDType::kF32, Element>, kFit},
+                                 {RunGpuFloat<ComputeDType::kF16, Element>, kFit},
+                                 {RunGpuFloat<ComputeDType::kBF16, Element>, kFit}}};
 
 struct Mode {
   std::string_view name;
-  int64_t group_size;  // the only one MLX takes; 0: affine's choice
-  int64_t bits;
+  int64_t group_size, bits;  // the only ones MLX takes; 0: affine's choice
+  ElementKind element;
   float largest;
   const std::array<float, 256>* scale_values;
-  RunPerType cpu, gpu;
+  Encoders cpu, gpu;
 };
 
-const Mode kModes[] = {
-    {"affine", 0, 0, 0.0f, nullptr, MOE_RUN_PER_TYPE(RunAffine, false),
-     MOE_RUN_PER_TYPE(RunAffine, true)},
-    {"mxfp4", 32, 4, Fp4::kLargest, &kE8m0Values, MOE_RUN_PER_TYPE(RunCpuMx, Fp4),
-     MOE_RUN_PER_TYPE(RunGpuFloat, Fp4, GpuMxByte)},
-    {"mxfp8", 32, 8, Fp8::kLargest, &kE8m0Values, MOE_RUN_PER_TYPE(RunCpuMx, Fp8),
-     MOE_RUN_PER_TYPE(RunGpuFloat, Fp8, GpuMxByte)},
-    {"nvfp4", 16, 4, Fp4::kLargest, &kE4m3Values, MOE_RUN_PER_TYPE(RunCpuNv),
-     MOE_RUN_PER_TYPE(RunGpuFloat, Fp4, GpuNvByte)},
+constexpr Mode kModes[] = {
+    {"affine", 0, 0, ElementKind::kAffine, 0.0f, nullptr, kAffine<false>, kAffine<true>},
+    {"mxfp4", 32, 4, ElementKind::kFp4, Fp4::kLargest, &kE8m0Values, kCpuMx<Fp4>,
+     kGpuFloat<Fp4, FitGpuMx<Fp4>>},
+    {"mxfp8", 32, 8, ElementKind::kE4m3, Fp8::kLargest, &kE8m0Values, kCpuMx<Fp8>,
+     kGpuFloat<Fp8, FitGpuMx<Fp8>>},
+    {"nvfp4", 16, 4, ElementKind::kFp4, Fp4::kLargest, &kE4m3Values, kCpuNv,
+     kGpuFloat<Fp4, FitGpuNv>},
 };
-
-#undef MOE_RUN_PER_TYPE
 
 // ---- MLX's checks, in its order ----
 
@@ -330,7 +363,10 @@ Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile,
                 "ValueError");
   }
   Quantizer quantizer;
-  quantizer.run = (IsGpu(profile) ? mode->gpu : mode->cpu)[static_cast<size_t>(dtype)];
+  const Encoder& encoder = (IsGpu(profile) ? mode->gpu : mode->cpu)[static_cast<size_t>(dtype)];
+  quantizer.run = encoder.run;
+  quantizer.fit = encoder.fit;
+  quantizer.element = mode->element;
   quantizer.dtype = dtype;
   quantizer.profile = profile;
   quantizer.bits = static_cast<unsigned>(scheme.bits);

@@ -22,12 +22,26 @@ struct GroupRun {
   uint64_t clipped = 0;      ///< out: elements outside the codes' range (D24)
 };
 
+/// How a float mode encodes one group.
+struct FloatFit {
+  uint8_t byte;   ///< the stored scale
+  float factor;   ///< elements are divided by it on the CPU, multiplied with it on the GPU
+  float scale;    ///< what element values are multiplied with to reconstruct
+};
+
+/// What a code stands for.
+enum class ElementKind { kAffine, kFp4, kE4m3 };
+
 /// A scheme that applies to a matrix, resolved to the function that simulates
 /// it.
 struct Quantizer {
   using Run = void (*)(const Quantizer& quantizer, GroupRun& run);
+  /// From the largest magnitude of a group without Inf and NaN.
+  using Fit = FloatFit (*)(float largest, bool legacy);
 
   Run run = nullptr;  ///< the portable one: every field of GroupRun, every input
+  Fit fit = nullptr;             ///< float modes
+  ElementKind element = ElementKind::kAffine;
   ComputeDType dtype = ComputeDType::kF32;
   QuantProfile profile = QuantProfile::kMlxCpu;
   unsigned bits = 0;
