@@ -41,9 +41,7 @@ V RoundMantissa(V x) {
 }
 
 // Units of 1 / `grid`'s last place, nearest even; for 0 <= x far below `grid`.
-V RoundToGrid(V x, float grid) {
-  return hn::Sub(hn::Add(x, Constant(grid)), Constant(grid));
-}
+V RoundToGrid(V x, float grid) { return hn::Sub(hn::Add(x, Constant(grid)), Constant(grid)); }
 
 V RoundToHalfPrecision(V x) {
   const V magnitude = hn::Abs(x);

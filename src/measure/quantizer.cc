@@ -148,8 +148,8 @@ void RunCpuMx(const Quantizer& quantizer, GroupRun& run) {
     const float* x = run.x + g * size;
     const uint32_t largest = LargestMagnitudeBits(x, size);
     const bool finite = largest < kInfinityBits;
-    FloatFit fit = quantizer.fit(finite ? std::bit_cast<float>(largest) : 0.0f,
-                                 IsLegacy(quantizer.profile));
+    FloatFit fit =
+        quantizer.fit(finite ? std::bit_cast<float>(largest) : 0.0f, IsLegacy(quantizer.profile));
     if (!finite) {
       fit.byte = kType == ComputeDType::kF32 ? 128 : 0;
       fit.scale = RoundTo<kType>(kE8m0Values[fit.byte]);

@@ -24,9 +24,9 @@ struct GroupRun {
 
 /// How a float mode encodes one group.
 struct FloatFit {
-  uint8_t byte;   ///< the stored scale
-  float factor;   ///< elements are divided by it on the CPU, multiplied with it on the GPU
-  float scale;    ///< what element values are multiplied with to reconstruct
+  uint8_t byte;  ///< the stored scale
+  float factor;  ///< elements are divided by it on the CPU, multiplied with it on the GPU
+  float scale;   ///< what element values are multiplied with to reconstruct
 };
 
 /// What a code stands for.
@@ -40,7 +40,7 @@ struct Quantizer {
   using Fit = FloatFit (*)(float largest, bool legacy);
 
   Run run = nullptr;  ///< the portable one: every field of GroupRun, every input
-  Fit fit = nullptr;             ///< float modes
+  Fit fit = nullptr;  ///< float modes
   ElementKind element = ElementKind::kAffine;
   ComputeDType dtype = ComputeDType::kF32;
   QuantProfile profile = QuantProfile::kMlxCpu;
