@@ -1,11 +1,11 @@
 #include "checkpoint/safetensors.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <array>
 #include <string>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "base/temp_folder.h"
 #include "checkpoint/mutations.h"
@@ -165,8 +165,7 @@ const BrokenHeader kBrokenHeaders[] = {
     {"ShapeNeedsMore", OneTensor(R"("F32")", "[3]", "[0,8]"), "needs 12 bytes, has 8"},
     {"ElementsOverflow", OneTensor(R"("U8")", "[2,18446744073709551614]", "[0,8]"),
      "more than 2^64 elements"},
-    {"HugeBeforeZero",
-     OneTensor(R"("U8")", "[9223372036854775808,9223372036854775808,0]", "[0,8]"),
+    {"HugeBeforeZero", OneTensor(R"("U8")", "[9223372036854775808,9223372036854775808,0]", "[0,8]"),
      "more than 2^64 elements"},
     {"BitsOverflow", OneTensor(R"("U8")", "[2,9223372036854775807]", "[0,8]"),
      "more than 2^64 bits"},
@@ -226,10 +225,9 @@ INSTANTIATE_TEST_SUITE_P(All, SafetensorsFraming, testing::ValuesIn(kBrokenFrami
                          [](const auto& test) { return test.param.name; });
 
 TEST(Safetensors, ListsTensorsByNameWithTheirOwnBytes) {
-  const auto file = OpenBytes(
-      Framed(R"({"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
-             R"("a":{"dtype":"F16","shape":[1,2],"data_offsets":[2,6]}})",
-             6));
+  const auto file = OpenBytes(Framed(R"({"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                                     R"("a":{"dtype":"F16","shape":[1,2],"data_offsets":[2,6]}})",
+                                     6));
   ASSERT_TRUE(file.has_value());
   const auto tensors = (*file)->tensors();
   ASSERT_EQ(tensors.size(), 2u);

@@ -1,0 +1,327 @@
+#include "checkpoint/discovery.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/temp_folder.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct Scan {
+  IndexSummary index;
+  Result<ScanPlan> plan;
+};
+
+Scan Plan(const fs::path& model, const ScanOptions& options) {
+  IndexSummary index = FindShardIndex(model, options);
+  Result<ScanPlan> plan = PlanScan(model, options, index);
+  return {std::move(index), std::move(plan)};
+}
+
+std::vector<std::string> Relative(const std::vector<fs::path>& files, const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const fs::path& file : files) names.push_back(file.lexically_relative(folder).string());
+  return names;
+}
+
+std::vector<std::string> LeftOutNames(const ScanPlan& plan) {
+  std::vector<std::string> names;
+  for (const LeftOut& left : plan.left_out) names.push_back(left.path.filename().string());
+  return names;
+}
+
+// Which files of a folder are read, without an index.
+struct WalkCase {
+  const char* name;
+  Recursive recursive;
+  std::optional<int64_t> max_files;
+  std::vector<std::string> on_disk, read, left_out;
+};
+
+const WalkCase kWalkCases[] = {
+    {"SortedByPathComponents",
+     Recursive::kAlways,
+     {},
+     {"b.safetensors", "a/x.safetensors", "a-b/x.safetensors", "note.txt", "c.SAFETENSORS"},
+     {"a/x.safetensors", "a-b/x.safetensors", "b.safetensors"},
+     {}},
+    {"NeverEntersSubfolders", Recursive::kNever, {}, {"b.npz", "a/x.npz"}, {"b.npz"}, {}},
+    {"AutoStaysAtTheTop", Recursive::kAuto, {}, {"b.npz", "ref/x.npz"}, {"b.npz"}, {}},
+    {"AutoEntersSubfoldersOfAnEmptyTop",
+     Recursive::kAuto,
+     {},
+     {"note.txt", "a/x.npz"},
+     {"a/x.npz"},
+     {}},
+    {"SafetensorsBeforeOthers",
+     Recursive::kAuto,
+     {},
+     {"m.safetensors", "m.gguf", "m.npz"},
+     {"m.safetensors"},
+     {"m.gguf", "m.npz"}},
+    {"GgufBeforeNpz", Recursive::kAuto, {}, {"m.gguf", "m.npz"}, {"m.gguf"}, {"m.npz"}},
+    {"KindsAreChosenFolderByFolder",
+     Recursive::kAlways,
+     {},
+     {"m.safetensors", "a/m.npz"},
+     {"a/m.npz", "m.safetensors"},
+     {}},
+    {"ConsolidatedIsASecondCopy",
+     Recursive::kAuto,
+     {},
+     {"consolidated.safetensors", "model-00001-of-00001.safetensors"},
+     {"model-00001-of-00001.safetensors"},
+     {"consolidated.safetensors"}},
+    {"ConsolidatedAloneIsRead",
+     Recursive::kAuto,
+     {},
+     {"consolidated.safetensors"},
+     {"consolidated.safetensors"},
+     {}},
+    {"MaxFiles", Recursive::kAuto, 2, {"c.npz", "b.npz", "a.npz"}, {"a.npz", "b.npz"}, {}},
+    {"MaxFilesZero", Recursive::kAuto, 0, {"a.npz"}, {}, {}},
+    {"MaxFilesAboveAll", Recursive::kAuto, 9, {"a.npz"}, {"a.npz"}, {}},
+    {"MaxFilesFromTheEnd", Recursive::kAuto, -1, {"a.npz", "b.npz"}, {"a.npz"}, {}},
+    {"MaxFilesBeforeTheStart", Recursive::kAuto, -5, {"a.npz", "b.npz"}, {}, {}},
+    {"Nothing", Recursive::kAuto, {}, {"note.txt"}, {}, {}},
+};
+
+class Walk : public testing::TestWithParam<WalkCase> {};
+
+TEST_P(Walk, TakesTheseFiles) {
+  const TempFolder folder;
+  for (const std::string& name : GetParam().on_disk) folder.Write(name);
+  ScanOptions options;
+  options.recursive = GetParam().recursive;
+  options.max_files = GetParam().max_files;
+  const Scan scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value()) << scan.plan.error().Text();
+  EXPECT_EQ(Relative(scan.plan->files, folder.path()), GetParam().read);
+  EXPECT_EQ(LeftOutNames(*scan.plan), GetParam().left_out);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Walk, testing::ValuesIn(kWalkCases),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(PlanScan, TakesSymlinkedFilesButEntersNoSymlinkedFolder) {
+  const TempFolder folder, elsewhere;
+  elsewhere.Write("blob");
+  elsewhere.Write("deep/x.npz");
+  fs::create_symlink(elsewhere.path() / "blob", folder.path() / "a.npz");
+  fs::create_directory_symlink(elsewhere.path() / "deep", folder.path() / "link");
+  fs::create_symlink(elsewhere.path() / "gone", folder.path() / "b.npz");
+  ScanOptions options;
+  options.recursive = Recursive::kAlways;
+  const Scan scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("a.npz"));
+  EXPECT_THAT(LeftOutNames(*scan.plan), ElementsAre("b.npz"));
+}
+
+TEST(PlanScan, LeavesOutAListedExtensionThatHasNoReader) {
+  const TempFolder folder;
+  folder.Write("a.bin");
+  ScanOptions options;
+  options.extensions = {".bin"};
+  const Scan scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_THAT(scan.plan->files, IsEmpty());
+  EXPECT_THAT(LeftOutNames(*scan.plan), ElementsAre("a.bin"));
+}
+
+TEST(PlanScan, SaysThatAModelPathIsNotThere) {
+  const TempFolder folder;
+  const Scan scan = Plan(folder.path() / "gone", {});
+  ASSERT_FALSE(scan.plan.has_value());
+  EXPECT_EQ(scan.plan.error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(scan.plan.error().where, HasSubstr("gone"));
+}
+
+constexpr char kTwoShards[] = R"({"metadata":{"z":1,"a":{"weight_map":{}}},
+    "weight_map":{"x":"./m-2.npz","y":"m-1.npz","w":"m-1.npz","v":"other.bin"}})";
+
+TEST(ShardIndex, DecidesTheScanInShardOrder) {
+  const TempFolder folder;
+  folder.Write("model.safetensors.index.json", kTwoShards);
+  for (const char* name : {"m-2.npz", "m-1.npz", "consolidated.safetensors", "sub/m.npz"}) {
+    folder.Write(name);
+  }
+  const Scan scan = Plan(folder.path(), {});
+  ASSERT_TRUE(scan.plan.has_value()) << scan.plan.error().Text();
+  EXPECT_EQ(scan.index.status, IndexStatus::kActive);
+  EXPECT_TRUE(scan.index.used_for_scan);
+  EXPECT_THAT(scan.index.expected_shards, ElementsAre("m-1.npz", "m-2.npz"));
+  EXPECT_EQ(scan.index.metadata_json, R"({"z":1,"a":{"weight_map":{}}})");
+  EXPECT_EQ(scan.index.weight_map.at("x"), "m-2.npz");
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("m-1.npz", "m-2.npz"));
+  EXPECT_THAT(LeftOutNames(*scan.plan), ElementsAre("consolidated.safetensors"));
+  EXPECT_THAT(scan.index.extra_safetensors_files_on_disk, ElementsAre("consolidated.safetensors"));
+}
+
+TEST(ShardIndex, TakesTheUsualNameBeforeTheFirstOther) {
+  const TempFolder folder;
+  folder.Write("a.safetensors.index.json", kTwoShards);
+  EXPECT_EQ(FindShardIndex(folder.path(), {}).index_path,
+            folder.path() / "a.safetensors.index.json");
+  folder.Write("model.safetensors.index.json", kTwoShards);
+  EXPECT_EQ(FindShardIndex(folder.path(), {}).index_path,
+            folder.path() / "model.safetensors.index.json");
+}
+
+TEST(ShardIndex, IsOnlyReportedWhenTheModelIsAFile) {
+  const TempFolder folder;
+  folder.Write("model.safetensors.index.json", kTwoShards);
+  const Scan scan = Plan(folder.Write("m-2.npz"), {});
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_TRUE(scan.index.active);
+  EXPECT_FALSE(scan.index.used_for_scan);
+  EXPECT_TRUE(scan.plan->index_discovered_but_ignored_due_to_file_model_path);
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("m-2.npz"));
+}
+
+TEST(ShardIndex, IsNotSoughtWhenSwitchedOff) {
+  const TempFolder folder;
+  folder.Write("model.safetensors.index.json", kTwoShards);
+  ScanOptions options;
+  options.use_safetensors_index_json = false;
+  const IndexSummary index = FindShardIndex(folder.path(), options);
+  EXPECT_EQ(IndexStatusName(index.status), "disabled");
+  EXPECT_FALSE(index.searched);
+}
+
+TEST(ShardIndex, NotFoundGivesNoWarning) {
+  const TempFolder folder;
+  const IndexSummary index = FindShardIndex(folder.path(), {});
+  EXPECT_EQ(IndexStatusName(index.status), "not_found");
+  EXPECT_EQ(IndexParseWarning(index), std::nullopt);
+}
+
+TEST(ShardIndex, WarnsInTheContractsOrder) {
+  const TempFolder folder;
+  folder.Write("model.safetensors.index.json", kTwoShards);
+  folder.Write("m-1.npz");
+  folder.Write("extra.safetensors");
+  const IndexSummary index = FindShardIndex(folder.path(), {});
+  EXPECT_THAT(index.missing_shards, ElementsAre("m-2.npz"));
+  const IndexComparison compared = CompareWithIndex(index.weight_map, {"w", "y", "new"});
+  EXPECT_THAT(IndexWarnings(index, compared),
+              ElementsAre("[index] missing shards: m-2.npz", "[index] missing tensors: v, x",
+                          "[index] extra tensors: new",
+                          "[index] extra safetensors files on disk: extra.safetensors"));
+}
+
+struct BrokenIndex {
+  const char* name;
+  std::string json;
+  const char* expected_part;
+};
+
+std::string Map(const std::string& value) { return R"({"weight_map":{"t":)" + value + "}}"; }
+
+const BrokenIndex kBrokenIndexes[] = {
+    {"Empty", "", "is empty"},
+    {"NotJson", "{", "no valid JSON"},
+    {"NotAnObject", "[]", "no JSON object"},
+    {"NoWeightMap", "{}", "no object `weight_map`"},
+    {"WeightMapIsAList", R"({"weight_map":[]})", "no object `weight_map`"},
+    {"ValueIsANumber", Map("1"), "entry 't' is no string"},
+    {"TensorTwice", R"({"weight_map":{"t":"a","\u0074":"b"}})", "'t' twice"},
+    {"ParentFolder", Map(R"("../x.npz")"), "`..`"},
+    {"ParentFolderWithin", Map(R"("a/../../x.npz")"), "`..`"},
+    {"ParentFolderInBackslashes", Map(R"("..\\x.npz")"), "`..`"},
+    {"Absolute", Map(R"("/x.npz")"), "absolute"},
+    {"Nul", Map(R"("x\u0000.npz")"), "NUL"},
+    {"NoName", Map(R"("./")"), "empty"},
+    {"HugeNumber", R"({"metadata":1e999,"weight_map":{}})", "no valid JSON"},
+};
+
+class ShardIndexBroken : public testing::TestWithParam<BrokenIndex> {};
+
+TEST_P(ShardIndexBroken, IsWarnedAboutAndTheFolderIsWalked) {
+  const TempFolder folder;
+  folder.Write("model.safetensors.index.json", GetParam().json);
+  folder.Write("a.npz");
+  const Scan scan = Plan(folder.path(), {});
+  EXPECT_EQ(IndexStatusName(scan.index.status), "error");
+  EXPECT_THAT(scan.index.error, HasSubstr(GetParam().expected_part));
+  EXPECT_THAT(*IndexParseWarning(scan.index), HasSubstr("[index] failed to parse index "));
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("a.npz"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShardIndexBroken, testing::ValuesIn(kBrokenIndexes),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(NormaliseShardName, GivesOneNameToOneFile) {
+  EXPECT_EQ(*NormaliseShardName("./x.npz"), "x.npz");
+  EXPECT_EQ(*NormaliseShardName(R"(a\b.npz)"), "a/b.npz");
+  EXPECT_EQ(*NormaliseShardName("a//./b.npz"), "a/b.npz");
+}
+
+// strict_index: what ends the run, by the fragments that the contract names.
+struct StrictCase {
+  const char* name;
+  bool use_index, model_is_file;
+  const char* json;                         // nullptr: no index
+  std::vector<std::string> expected_parts;  // empty: the scan goes on
+};
+
+const StrictCase kStrictCases[] = {
+    {"FlagOff", false, false, kTwoShards, {"strict_index", "use_safetensors_index_json"}},
+    {"NotFound",
+     true,
+     false,
+     nullptr,
+     {"strict_index requires an active index (status: not_found)"}},
+    {"Broken", true, false, "[]", {"strict_index requires an active index (status: error)"}},
+    {"MissingShards",
+     true,
+     false,
+     kTwoShards,
+     {"[index] missing shard(s) referenced by index: m-2.npz"}},
+    {"AFileIgnoresMissingShards", true, true, kTwoShards, {}},
+};
+
+class StrictIndex : public testing::TestWithParam<StrictCase> {};
+
+TEST_P(StrictIndex, EndsTheRunWithTheReason) {
+  const TempFolder folder;
+  const fs::path shard = folder.Write("m-1.npz");
+  if (GetParam().json != nullptr) {
+    folder.Write("model.safetensors.index.json", GetParam().json);
+  }
+  ScanOptions options;
+  options.use_safetensors_index_json = GetParam().use_index;
+  options.strict_index = true;
+  const Scan scan = Plan(GetParam().model_is_file ? shard : folder.path(), options);
+  ASSERT_EQ(scan.plan.has_value(), GetParam().expected_parts.empty());
+  for (const std::string& part : GetParam().expected_parts) {
+    EXPECT_THAT(scan.plan.error().Text(), HasSubstr(part));
+    EXPECT_EQ(scan.plan.error().TypeName(), "SystemExit");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StrictIndex, testing::ValuesIn(kStrictCases),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(ShardIndex, AgreesWithTheShardsThatTransformersWrote) {
+  const fs::path model = MOE_TEST_DATA "/zoo/hf4_qwen3_moe_sharded";
+  const Scan scan = Plan(model, {});
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_EQ(scan.plan->files.size(), 6u);
+  EXPECT_EQ(scan.index.weight_map.size(), 79u);  // 14 + 16 + 16 + 17 + 15 + 1 in the headers
+  EXPECT_THAT(scan.index.missing_shards, IsEmpty());
+  EXPECT_THAT(scan.index.extra_safetensors_files_on_disk, IsEmpty());
+}
+
+}  // namespace
+}  // namespace moe
