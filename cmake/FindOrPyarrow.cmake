@@ -1,8 +1,8 @@
 # Arrow::arrow_shared and Parquet::parquet_shared: from the system if CMake finds them (Homebrew,
 # conda, Apache's own packages), else from the pinned pyarrow wheel in the project's .venv, which
 # setup/setup.sh puts there (shared libraries and headers, no CMake package).
-find_package(Arrow CONFIG QUIET)
-find_package(Parquet CONFIG QUIET)
+find_package(Arrow CONFIG QUIET GLOBAL)
+find_package(Parquet CONFIG QUIET GLOBAL)
 if(TARGET Arrow::arrow_shared AND TARGET Parquet::parquet_shared)
   set(MOE_ARROW_FROM_WHEEL FALSE)
   return()
@@ -19,12 +19,13 @@ string(REPLACE "\n" ";" moe_pyarrow "${moe_pyarrow}")
 list(GET moe_pyarrow 0 moe_arrow_include)
 list(GET moe_pyarrow 1 MOE_ARROW_LIBRARY_DIR)
 list(GET moe_pyarrow 2 MOE_ARROW_VERSION)
-foreach(pair arrow:Arrow::arrow_shared parquet:Parquet::parquet_shared)
-  string(REGEX REPLACE ":.*" "" lib ${pair})
-  string(REGEX REPLACE "^[^:]*:" "" target ${pair})
+set(moe_target_of_arrow Arrow::arrow_shared)
+set(moe_target_of_parquet Parquet::parquet_shared)
+foreach(lib arrow parquet)
+  set(target ${moe_target_of_${lib}})
   file(GLOB candidates ${MOE_ARROW_LIBRARY_DIR}/lib${lib}.so.[0-9]* ${MOE_ARROW_LIBRARY_DIR}/lib${lib}.[0-9]*.dylib)
   list(GET candidates 0 path)
-  add_library(${target} SHARED IMPORTED)
+  add_library(${target} SHARED IMPORTED GLOBAL)
   set_target_properties(${target} PROPERTIES IMPORTED_LOCATION ${path}
     INTERFACE_INCLUDE_DIRECTORIES ${moe_arrow_include}
     INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${moe_arrow_include})

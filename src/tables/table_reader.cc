@@ -1,0 +1,140 @@
+#include "tables/table_reader.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <fstream>
+#include <system_error>
+
+#include <nlohmann/json.hpp>
+
+#include "tables/column_builder.h"
+#include "tables/format_readers.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool HasTableSuffix(const fs::path& path) {
+  std::string suffix = path.extension().string();
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return suffix == ".parquet" || suffix == ".csv";
+}
+
+// `path` of the manifest's entry for `key`, or "". A manifest that can't be used is no manifest.
+std::string ManifestPath(const fs::path& run_dir, const std::string& key) {
+  std::ifstream file(run_dir / "logs" / "write_manifest.json");
+  const auto manifest = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  const auto pointer = nlohmann::json::json_pointer("/artifacts") / key / "path";
+  if (manifest.is_discarded() || !manifest.contains(pointer)) return {};
+  const nlohmann::json& path = manifest.at(pointer);
+  return path.is_string() ? path.get<std::string>() : std::string();
+}
+
+// True if `path` is a file under run_dir/data once all links are resolved.
+bool LiesInData(const fs::path& path, const fs::path& run_dir) {
+  std::error_code failed;
+  const fs::path real_path = fs::canonical(path, failed);
+  if (failed || !fs::is_regular_file(real_path, failed)) return false;
+  const fs::path real_run_dir = fs::canonical(run_dir, failed);
+  if (failed) return false;
+  const fs::path relative = real_path.lexically_relative(real_run_dir);
+  return !relative.empty() && *relative.begin() == "data";
+}
+
+}  // namespace
+
+const FrameColumn& Frame::at(std::string_view name) const {
+  const auto found = std::find_if(columns.begin(), columns.end(),
+                                  [name](const FrameColumn& c) { return c.name == name; });
+  assert(found != columns.end());
+  return *found;
+}
+
+void ColumnBuilder::Reserve(uint64_t rows) {
+  switch (column_.type) {
+    case ColumnType::kDouble: column_.doubles.reserve(rows); break;
+    case ColumnType::kString: column_.codes.reserve(rows); break;
+    default: column_.ints.reserve(rows), column_.valid.reserve(rows);
+  }
+}
+
+void ColumnBuilder::AppendNulls(uint64_t count) {
+  switch (column_.type) {
+    case ColumnType::kDouble:
+      column_.doubles.resize(column_.doubles.size() + count, std::nan(""));
+      break;
+    case ColumnType::kString:
+      column_.codes.resize(column_.codes.size() + count, FrameColumn::kNullCode);
+      break;
+    default:
+      column_.ints.resize(column_.ints.size() + count);
+      column_.valid.resize(column_.valid.size() + count);
+  }
+}
+
+void ColumnBuilder::AppendNull() { AppendNulls(1); }
+
+uint32_t ColumnBuilder::CodeOf(std::string_view text) {
+  const auto next = static_cast<uint32_t>(column_.dictionary.size());
+  const auto [entry, added] = codes_.try_emplace(std::string(text), next);
+  if (added) column_.dictionary.emplace_back(text);
+  return entry->second;
+}
+
+bool ColumnBuilder::AppendInt(int64_t number) {
+  if (column_.type == ColumnType::kDouble) {
+    column_.doubles.push_back(static_cast<double>(number));
+    return true;
+  }
+  if (column_.type == ColumnType::kBool && number != 0 && number != 1) return false;
+  column_.ints.push_back(number);
+  column_.valid.push_back(1);
+  return true;
+}
+
+bool ColumnBuilder::AppendNumber(double number) {
+  if (std::isnan(number)) {
+    AppendNull();
+    return true;
+  }
+  if (column_.type == ColumnType::kDouble) {
+    column_.doubles.push_back(number);
+    return true;
+  }
+  constexpr double kBeyondInt64 = 9223372036854775808.0;  // 2^63
+  if (number != std::floor(number) || std::abs(number) >= kBeyondInt64) return false;
+  return AppendInt(static_cast<int64_t>(number));
+}
+
+Result<std::unique_ptr<TableReader>> TableReader::Open(const fs::path& path) {
+  std::error_code failed;
+  if (!fs::exists(path, failed)) {
+    return Fail(ErrorCode::kNotFound, path.string(), "no such file");
+  }
+  return path.extension() == ".parquet" ? OpenParquet(path) : OpenCsv(path);
+}
+
+Result<fs::path> LocateDataTable(const fs::path& run_dir, const std::string& key) {
+  std::string listed = ManifestPath(run_dir, key);
+  std::replace(listed.begin(), listed.end(), '\\', '/');  // written on Windows
+  if (!listed.empty()) {
+    const fs::path path = run_dir / listed;  // an absolute path stays as it is
+    if (HasTableSuffix(path) && LiesInData(path, run_dir)) return path;
+  }
+  const fs::path parquet = run_dir / "data" / (key + ".parquet");
+  const fs::path csv = run_dir / "data" / (key + ".csv");
+  std::error_code failed;
+  const bool has_csv = fs::is_regular_file(csv, failed);
+  // The Python pipeline leaves an empty .parquet when it falls back to CSV.
+  const bool has_parquet =
+      fs::is_regular_file(parquet, failed) && (fs::file_size(parquet, failed) > 0 || !has_csv);
+  if (has_parquet) return parquet;
+  if (has_csv) return csv;
+  return Fail(ErrorCode::kNotFound, parquet.string(), "neither this file nor its .csv form exists",
+              "run collect-data first");
+}
+
+}  // namespace moe

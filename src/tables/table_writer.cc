@@ -1,0 +1,143 @@
+#include "tables/table_writer.h"
+
+#include <cassert>
+#include <cmath>
+#include <system_error>
+
+#include <fmt/format.h>
+
+#include "tables/table_encoder.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path TablePath(const fs::path& folder, const TableSchema& schema, TableFormat format) {
+  return folder / (schema.name + (format == TableFormat::kParquet ? ".parquet" : ".csv"));
+}
+
+// Which alternative of Value a column holds.
+size_t ValueIndex(ColumnType type) {
+  switch (type) {
+    case ColumnType::kString: return 1;
+    case ColumnType::kInt64: return 2;
+    case ColumnType::kDouble: return 3;
+    case ColumnType::kBool: return 4;
+    case ColumnType::kInt64List: return 5;
+  }
+  return 0;
+}
+
+[[maybe_unused]] bool Fits(const TableSchema& schema, const Row& row) {
+  if (row.size() != schema.columns.size()) return false;
+  for (size_t i = 0; i < row.size(); ++i) {
+    const Column& column = schema.columns[i];
+    const bool null = std::holds_alternative<std::monostate>(row[i]);
+    if (null ? !column.nullable : row[i].index() != ValueIndex(column.type)) return false;
+  }
+  return true;
+}
+
+class FileTableWriter : public TableWriter {
+ public:
+  static Result<std::unique_ptr<FileTableWriter>> Open(const fs::path& folder,
+                                                       const TableSchema& schema,
+                                                       TableFormat format,
+                                                       const std::string& codec) {
+    std::unique_ptr<FileTableWriter> writer(new FileTableWriter(folder, schema, format));
+    const fs::path& path = writer->written_.path;
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) {
+      return Fail(ErrorCode::kIo, path.string(), "is a folder", "move it away",
+                  "IsADirectoryError");
+    }
+    auto file = PendingFile::Create(path);
+    if (!file) return tl::make_unexpected(file.error());
+    writer->file_ = std::move(*file);
+    auto encoder = format == TableFormat::kParquet
+                       ? MakeParquetEncoder(writer->schema_, codec, *writer->file_)
+                       : MakeCsvEncoder(writer->schema_, *writer->file_);
+    if (!encoder) return tl::make_unexpected(encoder.error());
+    writer->encoder_ = std::move(*encoder);
+    return writer;
+  }
+
+  // For the entry of a table whose Parquet file could not be opened.
+  void MarkFallback(const Error& parquet_failure) {
+    written_.fallback = true;
+    written_.error = fmt::format("{}: {}", parquet_failure.TypeName(), parquet_failure.message);
+  }
+
+  Result<void> Append(Row row) override {
+    assert(Fits(schema_, row));
+    ++written_.rows;
+    return encoder_->Append(row);
+  }
+
+  Result<void> Finish() override {
+    return encoder_->Finish().and_then([this] { return file_->Finish(); });
+  }
+
+  Result<void> Commit() override {
+    return file_->Commit().and_then([this] { return RemoveTwin(); });
+  }
+
+  const WrittenTable& written() const override { return written_; }
+
+ private:
+  FileTableWriter(const fs::path& folder, const TableSchema& schema, TableFormat format)
+      : schema_(schema), twin_(TablePath(folder, schema, Other(format))) {
+    written_.path = TablePath(folder, schema, format);
+    written_.format = format;
+  }
+
+  static TableFormat Other(TableFormat format) {
+    return format == TableFormat::kParquet ? TableFormat::kCsv : TableFormat::kParquet;
+  }
+
+  // An older table of the other suffix would be read instead of this one.
+  Result<void> RemoveTwin() {
+    std::error_code failed;
+    if (fs::is_directory(fs::symlink_status(twin_, failed))) return {};
+    fs::remove(twin_, failed);
+    if (failed) {
+      return Fail(ErrorCode::kIo, twin_.string(),
+                  "an older copy of the table can't be removed: " + failed.message());
+    }
+    return {};
+  }
+
+  TableSchema schema_;
+  fs::path twin_;
+  WrittenTable written_;
+  std::unique_ptr<PendingFile> file_;
+  std::unique_ptr<TableEncoder> encoder_;  // after file_, which it writes to
+};
+
+}  // namespace
+
+bool IsNull(const Value& value) {
+  const double* number = std::get_if<double>(&value);
+  return std::holds_alternative<std::monostate>(value) || (number && std::isnan(*number));
+}
+
+Result<std::unique_ptr<TableWriter>> TableWriter::Open(const fs::path& folder,
+                                                       const TableSchema& schema,
+                                                       const OutputOptions& options) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed) {
+    return Fail(ErrorCode::kIo, folder.string(), "can't be created: " + failed.message());
+  }
+  auto writer = FileTableWriter::Open(folder, schema, options.format, options.compression);
+  if (!writer && options.format == TableFormat::kParquet) {
+    const Error parquet_failure = writer.error();
+    writer = FileTableWriter::Open(folder, schema, TableFormat::kCsv, "");
+    if (writer) (*writer)->MarkFallback(parquet_failure);
+  }
+  if (!writer) return tl::make_unexpected(writer.error());
+  return std::move(*writer);
+}
+
+}  // namespace moe
