@@ -43,6 +43,7 @@ struct CompiledRule {
   bool preset = false;
   std::string preset_proj;
   bool shared = false;
+  std::string refusal;
 };
 
 struct RuleHit {
@@ -126,8 +127,8 @@ Checked<bool> AddBanks(const Subject& subject, const BankShape& shape, const std
 }
 
 std::string RuleFailure(const Subject& subject, const ExtractRule& rule, std::string_view cause) {
-  return fmt::format("[extract] rule application failed for {}: rule '{}': {}",
-                     subject.tensor.name, rule.name, cause);
+  return fmt::format("[extract] rule application failed for {}: rule '{}': {}", subject.tensor.name,
+                     rule.name, cause);
 }
 
 bool IsNeverAnalysed(Role role) {
@@ -192,8 +193,8 @@ RuleEnd Extractor::Impl::TryWhole(const Subject& subject, const RuleHit& hit,
   if (!proj) return fail(proj.error());
   if (proj->empty()) return RuleEnd::kDone;  // dropped by proj_group_strict
   const auto id = rule.expert_group ? ParseId(hit.match, *rule.expert_group) : std::nullopt;
-  const auto added = AddBanks(subject, *shape, subject.tensor.name + "::" + *proj, *proj, id,
-                              out.banks);
+  const auto added =
+      AddBanks(subject, *shape, subject.tensor.name + "::" + *proj, *proj, id, out.banks);
   return added ? RuleEnd::kDone : fail(added.error());
 }
 
@@ -271,8 +272,8 @@ Result<void> Extractor::Impl::Fallback(const Subject& subject, Extraction& out) 
   };
   const auto shape = ApplyLayout(layout, subject.tensor.shape);
   if (!shape) return fail(shape.error()), Result<void>{};
-  const auto added = AddBanks(subject, *shape, subject.tensor.name + "::" + *proj, *proj, id,
-                              out.banks);
+  const auto added =
+      AddBanks(subject, *shape, subject.tensor.name + "::" + *proj, *proj, id, out.banks);
   if (!added) fail(added.error());
   return {};
 }
@@ -302,8 +303,8 @@ Result<Subject> Extractor::Impl::Look(const TensorInfo& tensor) const {
   auto expert = expert_pattern.Search(tensor.name);
   if (!expert) return tl::make_unexpected(std::move(expert.error()));
   facts.has_expert_index = ParseId(*expert, 1).has_value();
-  facts.expert_named = facts.lower.find("experts") != std::string::npos || subject.shared ||
-                       !subject.hits.empty();
+  facts.expert_named =
+      facts.lower.find("experts") != std::string::npos || subject.shared || !subject.hits.empty();
   facts.expert_like = facts.expert_named || RoleTable::InExpertModule(facts.lower);
   return subject;
 }
@@ -340,6 +341,10 @@ Result<Extraction> Extractor::Impl::Extract(const TensorInfo& tensor) const {
   subject.stack = StackOf(subject.facts.lower);
 
   for (const RuleHit& hit : subject.hits) {
+    if (!hit.rule->refusal.empty()) {
+      if (reports) out.unmatched_reason = hit.rule->refusal;
+      return out;
+    }
     const auto end = TryRule(subject, hit, out);
     if (!end) return tl::make_unexpected(end.error());
     if (*end == RuleEnd::kFallback) break;
@@ -356,7 +361,7 @@ namespace {
 Result<CompiledRule> CompileRule(const ExtractRule& rule) {
   auto pattern = Pattern::Compile(rule.match, "rule '" + rule.name + "'");
   if (!pattern) return tl::make_unexpected(std::move(pattern.error()));
-  return CompiledRule{rule, std::move(*pattern), false, "", false};
+  return CompiledRule{rule, std::move(*pattern), false, "", false, ""};
 }
 
 // User rules, then presets, then the template's generic rules.
@@ -377,6 +382,7 @@ Result<std::vector<CompiledRule>> CompileRules(const ExtractOptions& options) {
       compiled->preset = true;
       compiled->preset_proj = row.proj;
       compiled->shared = row.shared;
+      compiled->refusal = row.refusal;
       rules.push_back(std::move(*compiled));
     }
   }
@@ -407,9 +413,9 @@ Result<Extractor> Extractor::Create(ExtractOptions options) {
   if (!rules) return tl::make_unexpected(std::move(rules.error()));
   ProjNames names(options.proj_aliases);
   auto keywords = UsableKeywords(options.shared_expert_keywords);
-  return Extractor(std::unique_ptr<Impl>(new Impl{std::move(options), std::move(names),
-                                                  std::move(keywords), std::move(*layer),
-                                                  std::move(*expert), std::move(*rules)}));
+  return Extractor(
+      std::unique_ptr<Impl>(new Impl{std::move(options), std::move(names), std::move(keywords),
+                                     std::move(*layer), std::move(*expert), std::move(*rules)}));
 }
 
 Extractor::Extractor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

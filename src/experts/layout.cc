@@ -7,9 +7,7 @@
 namespace moe {
 namespace {
 
-tl::unexpected<std::string> Wrong(std::string text) {
-  return tl::make_unexpected(std::move(text));
-}
+tl::unexpected<std::string> Wrong(std::string text) { return tl::make_unexpected(std::move(text)); }
 
 // Strides in elements; fails when the product of the dimensions does not fit 64 bits.
 Checked<std::vector<uint64_t>> RowMajorStrides(std::span<const uint64_t> shape) {
@@ -31,8 +29,8 @@ Checked<std::vector<uint64_t>> PartSizes(const PackedSplit& split, uint64_t leng
   if (parts == 0) return Wrong("splits must be non-empty");
   if (split.equal) {
     if (length % parts != 0) {
-      return Wrong(fmt::format("{} along axis {} is not divisible into {} equal parts", length, axis,
-                               parts));
+      return Wrong(fmt::format("{} along axis {} is not divisible into {} equal parts", length,
+                               axis, parts));
     }
     return std::vector<uint64_t>(parts, length / parts);
   }
@@ -94,7 +92,8 @@ Checked<BankShape> ApplyLayout(const RuleLayout& layout, std::span<const uint64_
     if (!target.axis) continue;
     const int64_t axis = *target.axis < 0 ? *target.axis + ndim : *target.axis;
     if (axis < 0 || axis >= ndim) {
-      return Wrong(fmt::format("{} {} is out of range for ndim={}", target.key, *target.axis, ndim));
+      return Wrong(
+          fmt::format("{} {} is out of range for ndim={}", target.key, *target.axis, ndim));
     }
     const size_t index = static_cast<size_t>(axis);
     if (used[index]) return Wrong(fmt::format("{} repeats axis {}", target.key, *target.axis));

@@ -25,13 +25,13 @@ ExtractOptions DefaultExtractOptions() {
                           {"gate_proj", {"gate_proj", "w1", ".gate.", "ffn_gate"}},
                           {"up_proj", {"up_proj", "w3", ".up.", "ffn_up"}}};
 
-  ExtractRule bank = TemplateRule("generic_3d_expert_bank_separate",
-                                  R"(.*experts.*\.(down_proj|gate_proj|up_proj)\.weight$)", 3,
-                                  stack);
+  ExtractRule bank =
+      TemplateRule("generic_3d_expert_bank_separate",
+                   R"(.*experts.*\.(down_proj|gate_proj|up_proj)\.weight$)", 3, stack);
   bank.proj_group = 1;
-  ExtractRule single = TemplateRule("generic_2d_per_expert_separate",
-                                    R"(.*experts\.(\d+)\.(down_proj|gate_proj|up_proj)\.weight$)",
-                                    2, matrix);
+  ExtractRule single =
+      TemplateRule("generic_2d_per_expert_separate",
+                   R"(.*experts\.(\d+)\.(down_proj|gate_proj|up_proj)\.weight$)", 2, matrix);
   single.expert_group = 1;
   single.proj_group = 2;
   ExtractRule fused = TemplateRule("EXAMPLE_fused_gate_down_split_rows",
@@ -46,14 +46,22 @@ ExtractOptions DefaultExtractOptions() {
 
 std::string_view RoleName(Role role) {
   switch (role) {
-    case Role::kRoutedExpert: return "routed_expert";
-    case Role::kSharedExpert: return "shared_expert";
-    case Role::kRouter: return "router";
-    case Role::kAttention: return "attention";
-    case Role::kEmbedding: return "embedding";
-    case Role::kNorm: return "norm";
-    case Role::kCompanion: return "companion";
-    case Role::kOther: return "other";
+    case Role::kRoutedExpert:
+      return "routed_expert";
+    case Role::kSharedExpert:
+      return "shared_expert";
+    case Role::kRouter:
+      return "router";
+    case Role::kAttention:
+      return "attention";
+    case Role::kEmbedding:
+      return "embedding";
+    case Role::kNorm:
+      return "norm";
+    case Role::kCompanion:
+      return "companion";
+    case Role::kOther:
+      return "other";
   }
   return "other";
 }

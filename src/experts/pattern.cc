@@ -47,7 +47,8 @@ std::string WithoutInvalidUtf8(std::string_view text) {
   }();
   std::string clean(text);
   const MatchData data(pcre2_match_data_create_from_pattern(kAny.get(), nullptr));
-  while (IsUtfError(pcre2_match(kAny.get(), Units(clean), clean.size(), 0, 0, data.get(), nullptr))) {
+  while (
+      IsUtfError(pcre2_match(kAny.get(), Units(clean), clean.size(), 0, 0, data.get(), nullptr))) {
     clean[pcre2_get_startchar(data.get())] = '?';
   }
   return clean;
@@ -61,8 +62,8 @@ struct Pattern::Impl {
   MatchContext limits;
 
   int Run(std::string_view subject, uint32_t options, pcre2_match_data* data) const {
-    const int rc = pcre2_match(code.get(), Units(subject), subject.size(), 0, options, data,
-                               limits.get());
+    const int rc =
+        pcre2_match(code.get(), Units(subject), subject.size(), 0, options, data, limits.get());
     if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
     return pcre2_match(code.get(), Units(subject), subject.size(), 0, options | PCRE2_NO_JIT, data,
                        limits.get());

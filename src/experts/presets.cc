@@ -32,12 +32,17 @@ PresetRule GateUp(const char* name, const char* match, const RuleLayout& layout,
   split.projs = {"gate_proj", "up_proj"};
   split.interleave = halves == Halves::kInterleaved;
   rule.packed_split = std::move(split);
-  return {std::move(rule), "", kind == Kind::kShared};
+  return {std::move(rule), "", kind == Kind::kShared, ""};
 }
 
 PresetRule Whole(const char* name, const char* match, const RuleLayout& layout, const char* proj,
                  Kind kind = Kind::kRouted) {
-  return {Rule(name, match, layout), proj, kind == Kind::kShared};
+  return {Rule(name, match, layout), proj, kind == Kind::kShared, ""};
+}
+
+// A tensor that the fallback would read wrongly.
+PresetRule Refuse(const char* name, const char* match, const RuleLayout& layout, const char* why) {
+  return {Rule(name, match, layout), "", false, why};
 }
 
 // The rows, one for each family (formats.md section 10).
@@ -78,6 +83,22 @@ std::vector<Preset> MakePresets() {
        {GateUp("gpt_oss_gate_up", R"(.*\.experts\.gate_up_proj$)", kStackInOut,
                Halves::kInterleaved),
         Whole("gpt_oss_down", R"(.*\.experts\.down_proj$)", kStackInOut, "down_proj")}},
+      {"llama4",
+       {"llama4", "llama4_text"},
+       false,
+       {GateUp("llama4_gate_up", R"(.*\.experts\.gate_up_proj$)", kStackInOut),
+        Whole("llama4_down", R"(.*\.experts\.down_proj$)", kStackInOut, "down_proj")}},
+      {"qwen3_vl_moe",
+       {"qwen3_vl_moe", "qwen3_vl_moe_text"},
+       false,
+       {Refuse("qwen3_vl_moe_stack", R"(.*\.experts\.(?:gate_up|down)_proj$)", kStack,
+               "axis order unknown (transformers 4 and 5 write it in opposite orders): write a rule"
+               " with its layout")}},
+      {"dbrx",
+       {"dbrx"},
+       true,
+       {Refuse("dbrx_flat", R"(.*\.ffn\.experts\.mlp\.(?:w1|v1|w2)$)", kMatrix,
+               "all experts lie along the rows of one 2-D tensor, which is not read yet")}},
   };
 }
 

@@ -14,6 +14,7 @@ struct PresetRule {
   ExtractRule rule;
   std::string proj;     ///< projection of the whole tensor; "" where the rule splits or names it
   bool shared = false;  ///< its matrices are shared experts whatever the keywords say
+  std::string refusal;  ///< not "": why such a tensor is left unread rather than guessed
 };
 
 /// A model family whose experts the template's rules do not find by themselves.

@@ -42,9 +42,7 @@ size_t CountMatches(std::string_view a, std::string_view b) {
   return total;
 }
 
-bool IsWordByte(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '_';
-}
+bool IsWordByte(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '_'; }
 
 bool HasToken(std::string_view text, std::string_view alias) {
   if (alias.empty()) return false;

@@ -30,7 +30,8 @@ class ProjNames {
   std::optional<std::string> Canonicalise(std::string_view raw) const;
 
   struct Suggestion {
-    std::string proj, match;  ///< canonical name, and the text that is like the token; both may be ""
+    std::string proj,
+        match;  ///< canonical name, and the text that is like the token; both may be ""
   };
   /// The closest canonical name or alias, if its SequenceRatio is at least 0.6.
   Suggestion Suggest(std::string_view raw) const;

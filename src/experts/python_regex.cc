@@ -1,6 +1,5 @@
 #include "experts/python_regex.h"
 
-#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -37,18 +36,33 @@ class Translator {
 
   Fault Step() {
     switch (text_[at_]) {
-      case '\\': return Escape();
-      case '[': return Class();
-      case '(': return OpenGroup();
-      case ')': return CloseGroup();
-      case '|': Copy(1); last_ = Item::kNothing; return {};
+      case '\\':
+        return Escape();
+      case '[':
+        return Class();
+      case '(':
+        return OpenGroup();
+      case ')':
+        return CloseGroup();
+      case '|':
+        Copy(1);
+        last_ = Item::kNothing;
+        return {};
       case '^':
-      case '$': Copy(1); last_ = Item::kAssertion; return {};
+      case '$':
+        Copy(1);
+        last_ = Item::kAssertion;
+        return {};
       case '*':
       case '+':
-      case '?': return Quantifier(1);
-      case '{': return Brace();
-      default: Copy(1); last_ = Item::kAtom; return {};
+      case '?':
+        return Quantifier(1);
+      case '{':
+        return Brace();
+      default:
+        Copy(1);
+        last_ = Item::kAtom;
+        return {};
     }
   }
 
@@ -131,12 +145,19 @@ class Translator {
     if (IsDigit(c)) return c == '0' ? OctalEscape(3) : BackReference();
     if (!IsLetter(c)) return Copy(2), Fault{};
     switch (c) {
-      case 'Z': last_ = Item::kAssertion; return Replace(2, "\\z"), Fault{};
-      case 'v': return Replace(2, "\\x0b"), Fault{};
-      case 'x': return HexEscape(2);
-      case 'u': return HexEscape(4);
-      case 'U': return HexEscape(8);
-      default: break;
+      case 'Z':
+        last_ = Item::kAssertion;
+        return Replace(2, "\\z"), Fault{};
+      case 'v':
+        return Replace(2, "\\x0b"), Fault{};
+      case 'x':
+        return HexEscape(2);
+      case 'u':
+        return HexEscape(4);
+      case 'U':
+        return HexEscape(8);
+      default:
+        break;
     }
     if (kPlainEscapes.find(c) == std::string_view::npos) return UnknownEscape("");
     if (c == 'A' || c == 'b' || c == 'B') last_ = Item::kAssertion;
@@ -208,7 +229,8 @@ class Translator {
       last_ = Item::kAtom;
       return {};
     }
-    if (!has_min) return FaultHere("write {0,n} for {,n}: libraries read the short form differently");
+    if (!has_min)
+      return FaultHere("write {0,n} for {,n}: libraries read the short form differently");
     return Quantifier(i + 1);
   }
 
@@ -242,14 +264,19 @@ class Translator {
       case ':':
       case '=':
       case '!':
-      case '>': return Open_(3, false);
+      case '>':
+        return Open_(3, false);
       case '<':
         if (Peek(3) == '=' || Peek(3) == '!') return Open_(4, false);
         return FaultHere("unknown extension ?<; Python writes named groups (?P<name>...)");
-      case 'P': return NamedConstruct();
-      case '(': return Conditional();
-      case '#': return Comment();
-      default: return Flags();
+      case 'P':
+        return NamedConstruct();
+      case '(':
+        return Conditional();
+      case '#':
+        return Comment();
+      default:
+        return Flags();
     }
   }
 
@@ -304,6 +331,7 @@ class Translator {
       flags += c;
     }
     if (i == 2) return FaultHere(std::string("unknown extension ?") + Peek(2));
+    if (!flags.empty() && flags.back() == '-') return FaultHere("missing flag");
     if (Peek(i) == ':') {
       open_.push_back({0});
       Replace(i + 1, "(?" + flags + ":");

@@ -13,8 +13,8 @@ namespace {
 // Whom a row of the table speaks about.
 enum class Scope {
   kAny,
-  kNotExpertNamed,   // names that say `experts`, or that a rule wants, are never attention
-  kRouterModule,     // no expert index, and at most a matrix: a bank [E,I,H] is no router
+  kNotExpertNamed,  // names that say `experts`, or that a rule wants, are never attention
+  kRouterModule,    // no expert index, and at most a matrix: a bank [E,I,H] is no router
   kExpertLike,
 };
 
@@ -48,9 +48,9 @@ struct StackName {
   std::string_view component, stack;
 };
 constexpr StackName kStackNames[] = {
-    {"encoder", "encoder"},      {"decoder", "decoder"},      {"mtp", "mtp"},
-    {"mtp_block", "mtp"},        {"visual", "vision"},        {"vision", "vision"},
-    {"vision_tower", "vision"},  {"vision_model", "vision"},  {"thinker", "thinker"},
+    {"encoder", "encoder"},     {"decoder", "decoder"},     {"mtp", "mtp"},
+    {"mtp_block", "mtp"},       {"visual", "vision"},       {"vision", "vision"},
+    {"vision_tower", "vision"}, {"vision_model", "vision"}, {"thinker", "thinker"},
     {"talker", "talker"},
 };
 
@@ -66,10 +66,14 @@ constexpr ScaleName kScaleNames[] = {
 
 bool Applies(Scope scope, const NameFacts& facts) {
   switch (scope) {
-    case Scope::kAny: return true;
-    case Scope::kNotExpertNamed: return !facts.expert_named;
-    case Scope::kRouterModule: return !facts.has_expert_index && facts.ndim <= 2;
-    case Scope::kExpertLike: return facts.expert_like;
+    case Scope::kAny:
+      return true;
+    case Scope::kNotExpertNamed:
+      return !facts.expert_named;
+    case Scope::kRouterModule:
+      return !facts.has_expert_index && facts.ndim <= 2;
+    case Scope::kExpertLike:
+      return facts.expert_like;
   }
   return false;
 }

@@ -12,10 +12,10 @@ namespace moe {
 
 /// What a tensor's name tells about it, apart from rules and projections.
 struct NameFacts {
-  std::string lower;             ///< the name in lower case
+  std::string lower;  ///< the name in lower case
   size_t ndim = 0;
-  bool expert_named = false;     ///< contains `experts`, all shared keywords, or is in a rule
-  bool expert_like = false;      ///< expert_named, or below `switch_mlp`, `moe`, `block_sparse_moe`
+  bool expert_named = false;  ///< contains `experts`, all shared keywords, or is in a rule
+  bool expert_like = false;   ///< expert_named, or below `switch_mlp`, `moe`, `block_sparse_moe`
   bool has_expert_index = false;
 };
 
