@@ -110,3 +110,59 @@ def experts(count=4, rows=64, cols=128, layers=1, seed=0, dtype=np.float32, scal
                 name = f"model.layers.{layer}.mlp.experts.{expert}.{proj}.weight"
                 tensors[name] = (rng.standard_normal(shape) * scale).astype(dtype)
     return tensors
+
+
+def bank(layer=0, count=1, rows=2, cols=32, proj="gate_proj", seed=0):
+    """One 3-D float32 tensor of `count` experts, named as the template's first rule expects."""
+    rng = np.random.default_rng(seed)
+    return {f"model.layers.{layer}.mlp.experts.{proj}.weight":
+            rng.standard_normal((count, rows, cols)).astype(np.float32)}
+
+
+def files_of(folder):
+    """Relative path -> bytes of every file below `folder`."""
+    return {str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def reference_config(model_path):
+    """analysis_config.json as the Python pipeline's first version wrote it."""
+    layout = {"layer_axis": None, "expert_axis": 0, "rows_axis": 1, "cols_axis": 2}
+    return {
+        "model_path": str(model_path),
+        "scan": {"extensions": [".safetensors", ".npz"], "experts_only": True,
+                 "include_shared_expert": True, "inventory_all_tensors": True, "max_files": None},
+        "parsing": {
+            "layer_regex": "(?:^|\\.)layers\\.(\\d+)(?:\\.|$)",
+            "expert_regex": "(?:^|\\.)experts\\.(\\d+)(?:\\.|$)",
+            "proj_aliases": {"down_proj": ["down_proj", "w2", ".down.", "ffn_down"],
+                             "gate_proj": ["gate_proj", "w1", ".gate.", "ffn_gate"],
+                             "up_proj": ["up_proj", "w3", ".up.", "ffn_up"]},
+            "shared_expert_keywords": ["shared", "expert"], "strict_packed_split": True},
+        "extract_rules": [
+            {"name": "generic_3d_expert_bank_separate",
+             "match": ".*experts.*\\.(down_proj|gate_proj|up_proj)\\.weight$", "ndim": 3,
+             "layout": layout, "proj_group": 1},
+            {"name": "generic_2d_per_expert_separate",
+             "match": ".*experts\\.(\\d+)\\.(down_proj|gate_proj|up_proj)\\.weight$", "ndim": 2,
+             "layout": {"layer_axis": None, "expert_axis": None, "rows_axis": 0, "cols_axis": 1},
+             "expert_group": 1, "proj_group": 2},
+            {"name": "EXAMPLE_fused_gate_down_split_rows", "enabled": False,
+             "match": ".*experts.*\\.(w13|gate_down_proj)\\.weight$", "ndim": 3, "layout": layout,
+             "packed_split": {"axis": "rows", "splits": [512, 512],
+                              "projs": ["gate_proj", "down_proj"]}}],
+        "mlx": {"enabled": True, "device": "cpu"},
+        "stats": {"eps": 1e-12, "sample_per_matrix": 8192, "sample_seed": 1337,
+                  "percentiles_abs": [50.0, 99.0, 99.9], "group_outlier_percentile": 95.0,
+                  "group_sizes_lastdim": [32, 64]},
+        "quant_schemes": [
+            {"name": "affine_q4_g32", "mode": "affine", "bits": 4, "group_size": 32,
+             "enabled": True},
+            {"name": "mxfp4_g32", "mode": "mxfp4", "bits": 4, "group_size": 32, "enabled": True},
+            {"name": "affine_q8_g32", "mode": "affine", "bits": 8, "group_size": 32,
+             "enabled": True}],
+        "delta_pairs": [{"name": "mxfp4_minus_q4", "a": "mxfp4_g32", "b": "affine_q4_g32"},
+                        {"name": "q8_minus_mxfp4", "a": "affine_q8_g32", "b": "mxfp4_g32"}],
+        "output": {"format": "parquet", "compression": "zstd"},
+        "debug": {"dump_unmatched_tensors": True, "print_progress_every_files": 1},
+    }
