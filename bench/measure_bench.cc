@@ -21,8 +21,8 @@ moe::ArrayMatrix TestMatrix(moe::DType dtype) {
 void Measure(benchmark::State& state, moe::DType dtype, const moe::MeasureOptions& options) {
   const moe::ArrayMatrix matrix = TestMatrix(dtype);
   for (auto _ : state) benchmark::DoNotOptimize(moe::MeasureMatrix(matrix, options));
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kRows * kCols *
-                                               moe::DTypeBits(dtype) / 8));
+  state.SetBytesProcessed(
+      static_cast<int64_t>(state.iterations() * kRows * kCols * moe::DTypeBits(dtype) / 8));
 }
 
 const moe::QuantScheme kAffine4 = {"affine_q4_g32", "affine", 4, 32};

@@ -53,13 +53,11 @@ inline uint8_t E4m3FromFloat(float value) {
   constexpr uint32_t kMinNormal = 0x3c800000u;  // 2^-6
   const uint32_t magnitude = MagnitudeBits(value);
   const uint32_t sign = (FloatBits(value) >> 24) & 0x80u;
-  uint32_t code = 0x7e;
-  if (magnitude < kMinNormal) {
-    const float shifted = std::bit_cast<float>(magnitude) + 16384.0f;  // units of 2^-9
-    code = FloatBits(shifted) - FloatBits(16384.0f);
-  } else if (magnitude < kLargest) {
-    code = (magnitude - (120u << 23) + 0x7ffffu + ((magnitude >> 20) & 1u)) >> 20;
-  }
+  // Both, then a choice: branches on weights are mispredicted.
+  const float shifted = std::bit_cast<float>(magnitude) + 16384.0f;  // units of 2^-9
+  const uint32_t tiny = FloatBits(shifted) - FloatBits(16384.0f);
+  const uint32_t normal = (magnitude - (120u << 23) + 0x7ffffu + ((magnitude >> 20) & 1u)) >> 20;
+  const uint32_t code = magnitude < kMinNormal ? tiny : magnitude < kLargest ? normal : 0x7eu;
   return static_cast<uint8_t>(sign | code);
 }
 

@@ -40,11 +40,11 @@ struct Lanes {
   }
 };
 
-hn::Vec<Ints> AbsBits(hn::Vec<Floats> x) {
+HWY_INLINE hn::Vec<Ints> AbsBits(hn::Vec<Floats> x) {
   return hn::And(hn::BitCast(Ints(), x), hn::Set(Ints(), 0x7fffffff));
 }
 
-uint32_t LargestOf(hn::Vec<Ints> bits) {
+HWY_INLINE uint32_t LargestOf(hn::Vec<Ints> bits) {
   HWY_ALIGN int32_t lanes[kWidth];
   hn::Store(bits, Ints(), lanes);
   return static_cast<uint32_t>(*std::max_element(lanes, lanes + kWidth));

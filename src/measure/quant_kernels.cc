@@ -24,37 +24,41 @@ using V = hn::Vec<F>;
 
 constexpr size_t kGroupsAtOnce = 64;  // fits of so many groups are made together
 
-V Constant(float value) { return hn::Set(F(), value); }
+HWY_INLINE V Constant(float value) { return hn::Set(F(), value); }
 
-V AddBits(V x, hn::Vec<U> bits) { return hn::BitCast(F(), hn::Add(hn::BitCast(U(), x), bits)); }
+HWY_INLINE V AddBits(V x, hn::Vec<U> bits) {
+  return hn::BitCast(F(), hn::Add(hn::BitCast(U(), x), bits));
+}
 
-V MaskBits(V x, uint32_t mask) {
+HWY_INLINE V MaskBits(V x, uint32_t mask) {
   return hn::BitCast(F(), hn::And(hn::BitCast(U(), x), hn::Set(U(), mask)));
 }
 
 // Rounds to nearest even at bit `kBits` of the pattern. No NaN.
 template <int kBits>
-V RoundMantissa(V x) {
+HWY_INLINE V RoundMantissa(V x) {
   const auto odd = hn::And(hn::ShiftRight<kBits>(hn::BitCast(U(), x)), hn::Set(U(), 1));
   const auto half = hn::Set(U(), (1u << (kBits - 1)) - 1);
   return MaskBits(AddBits(x, hn::Add(half, odd)), ~((1u << kBits) - 1));
 }
 
-// Units of 1 / `grid`'s last place, nearest even; for 0 <= x far below `grid`.
-V RoundToGrid(V x, float grid) { return hn::Sub(hn::Add(x, Constant(grid)), Constant(grid)); }
+// Nearest even multiple of the last place of `grid`, a power of two well above x >= 0.
+HWY_INLINE V RoundToGrid(V x, V grid) { return hn::Sub(hn::Add(x, grid), grid); }
 
-V RoundToHalfPrecision(V x) {
-  const V magnitude = hn::Abs(x);
-  const V normal = RoundMantissa<13>(magnitude);
-  const V bounded = hn::IfThenElse(hn::Ge(normal, Constant(65536.0f)),
-                                   hn::BitCast(F(), hn::Set(U(), kInfinityBits)), normal);
-  const V tiny = RoundToGrid(magnitude, 0.5f);  // units of 2^-24
-  const auto is_tiny = hn::Lt(magnitude, Constant(0x1p-14f));
-  return hn::CopySignToAbs(hn::IfThenElse(is_tiny, tiny, bounded), x);
+// 2^exponent of each x > 0.
+HWY_INLINE V PowerBelow(V x) { return MaskBits(x, kInfinityBits); }
+
+HWY_INLINE V RoundToHalfPrecision(V x) {
+  const V magnitude = hn::Min(hn::Abs(x), Constant(65536.0f));  // all above becomes infinite
+  const V power = PowerBelow(hn::Max(magnitude, Constant(0x1p-14f)));
+  const V rounded = RoundToGrid(magnitude, hn::Mul(power, Constant(8192.0f)));
+  const V infinity = hn::BitCast(F(), hn::Set(U(), kInfinityBits));
+  const auto overflows = hn::Eq(rounded, Constant(65536.0f));
+  return hn::CopySignToAbs(hn::IfThenElse(overflows, infinity, rounded), x);
 }
 
 template <ComputeDType kType>
-V RoundToType(V x) {
+HWY_INLINE V RoundToType(V x) {
   if constexpr (kType == ComputeDType::kBF16) return RoundMantissa<16>(x);
   if constexpr (kType == ComputeDType::kF16) return RoundToHalfPrecision(x);
   return x;
@@ -62,15 +66,24 @@ V RoundToType(V x) {
 
 // As RoundTiesEven() and RoundTiesAway().
 template <bool kGpu>
-V RoundCodeOf(V x) {
+HWY_INLINE V RoundCodeOf(V x) {
   const V magnitude = hn::Abs(x);
-  V rounded = RoundToGrid(magnitude, 8388608.0f);
+  V rounded = RoundToGrid(magnitude, Constant(8388608.0f));
   if constexpr (kGpu) {
     const auto tie = hn::Eq(hn::Sub(magnitude, rounded), Constant(0.5f));
     rounded = hn::Add(rounded, hn::IfThenElseZero(tie, Constant(1.0f)));
   }
   const auto small = hn::Lt(magnitude, Constant(8388608.0f));
   return hn::IfThenElse(small, hn::CopySignToAbs(rounded, x), x);
+}
+
+// The same for -0.5 < x < 2^22, which holds for every element's level: it is below 2^(bits + 1).
+template <bool kGpu>
+HWY_INLINE V RoundLevel(V x) {
+  const V rounded = RoundToGrid(x, Constant(12582912.0f));  // 1.5 * 2^23: small negatives too
+  if constexpr (!kGpu) return rounded;
+  const auto tie = hn::Eq(hn::Sub(x, rounded), Constant(0.5f));
+  return hn::Add(rounded, hn::IfThenElseZero(tie, Constant(1.0f)));
 }
 
 bool AnyNonFinite(const float* values, size_t count) {
@@ -153,7 +166,7 @@ uint64_t EncodeAffine(const float* HWY_RESTRICT x, size_t groups, size_t size, u
     const V stored_scale = Constant(fits.stored_scale[g]);
     const V stored_bias = Constant(fits.stored_bias[g]);
     for (size_t i = 0; i < size; i += hn::Lanes(F())) {
-      const V level = RoundCodeOf<kGpu>(hn::Div(hn::Sub(hn::LoadU(F(), x + i), bias), scale));
+      const V level = RoundLevel<kGpu>(hn::Div(hn::Sub(hn::LoadU(F(), x + i), bias), scale));
       const V code = hn::Min(hn::Max(level, zero), levels);
       clipped += hn::CountTrue(F(), hn::Ne(code, level));
       const V product = RoundToType<kType>(hn::Mul(code, stored_scale));
@@ -184,21 +197,21 @@ void RunAffineVector(const Quantizer& quantizer, GroupRun& run) {
 
 // ---- float modes ----
 
-// The fp4 magnitude nearest to `m` >= 0; a tie goes to the smaller one, or to the even code.
+// The fp4 magnitude nearest to `magnitude`; a tie goes to the smaller one, or to the even code.
+// Steps are 0.5 below 2, 1 below 4, 2 below 8: a quarter of the power of two, but at least 0.5.
 template <bool kTiesEven>
-V NearestFp4(V m) {
-  const auto step = [m](float threshold, float height, bool ties_up) HWY_ATTR {
-    const V t = Constant(threshold);
-    return hn::IfThenElseZero(ties_up ? hn::Ge(m, t) : hn::Gt(m, t), Constant(height));
-  };
-  const V low = hn::Add(hn::Add(step(0.25f, 0.5f, false), step(0.75f, 0.5f, kTiesEven)),
-                        hn::Add(step(1.25f, 0.5f, false), step(1.75f, 0.5f, kTiesEven)));
-  const V high = hn::Add(step(2.5f, 1.0f, false), step(3.5f, 1.0f, kTiesEven));
-  return hn::Add(hn::Add(low, high), step(5.0f, 2.0f, false));
+HWY_INLINE V NearestFp4(V magnitude) {
+  const V m = hn::Min(magnitude, Constant(6.0f));
+  const V power = PowerBelow(hn::Max(m, Constant(1.0f)));
+  const V rounded = RoundToGrid(m, hn::Mul(power, Constant(0x1p22f)));
+  if constexpr (kTiesEven) return rounded;
+  const V half_step = hn::Mul(power, Constant(0.25f));
+  const auto went_up = hn::Eq(hn::Sub(rounded, m), half_step);
+  return hn::Sub(rounded, hn::IfThenElseZero(went_up, hn::Add(half_step, half_step)));
 }
 
 struct Fp4TiesDownVector {
-  static V Value(V y) {
+  static HWY_INLINE V Value(V y) {
     const V value = NearestFp4<false>(hn::Abs(y));
     const auto is_zero = hn::Eq(value, hn::Zero(F()));
     return hn::IfThenElse(is_zero, value, hn::CopySignToAbs(value, y));  // there is no -0
@@ -206,20 +219,20 @@ struct Fp4TiesDownVector {
 };
 
 struct Fp4TiesEvenVector {
-  static V Value(V y) { return hn::CopySignToAbs(NearestFp4<true>(hn::Abs(y)), y); }
+  static HWY_INLINE V Value(V y) { return hn::CopySignToAbs(NearestFp4<true>(hn::Abs(y)), y); }
 };
 
 struct E4m3Vector {
-  static V Value(V y) {
+  static HWY_INLINE V Value(V y) {
     const V m = hn::Abs(y);
     const V normal = hn::Min(RoundMantissa<20>(m), Constant(448.0f));
-    const V tiny = RoundToGrid(m, 16384.0f);  // units of 2^-9
+    const V tiny = RoundToGrid(m, Constant(16384.0f));  // units of 2^-9
     const auto is_tiny = hn::Lt(m, Constant(0x1p-6f));
     return hn::CopySignToAbs(hn::IfThenElse(is_tiny, tiny, normal), y);
   }
 };
 
-float LargestMagnitude(const float* HWY_RESTRICT x, size_t size) {
+HWY_INLINE float LargestMagnitude(const float* HWY_RESTRICT x, size_t size) {
   V largest = hn::Abs(hn::LoadU(F(), x));
   for (size_t i = hn::Lanes(F()); i < size; i += hn::Lanes(F())) {
     largest = hn::Max(largest, hn::Abs(hn::LoadU(F(), x + i)));
@@ -229,8 +242,8 @@ float LargestMagnitude(const float* HWY_RESTRICT x, size_t size) {
 
 /// kDivide: y = R_T(x / factor). Else y = x * factor, unrounded.
 template <ComputeDType kType, class Element, bool kDivide>
-uint64_t EncodeFloat(const float* HWY_RESTRICT x, size_t size, const FloatFit& fit, float limit,
-                     float* HWY_RESTRICT w_hat) {
+HWY_INLINE uint64_t EncodeFloat(const float* HWY_RESTRICT x, size_t size, const FloatFit& fit,
+                                float limit, float* HWY_RESTRICT w_hat) {
   const V factor = Constant(fit.factor), scale = Constant(fit.scale), bound = Constant(limit);
   uint64_t clipped = 0;
   for (size_t i = 0; i < size; i += hn::Lanes(F())) {
@@ -247,56 +260,56 @@ uint64_t EncodeFloat(const float* HWY_RESTRICT x, size_t size, const FloatFit& f
   return clipped;
 }
 
-template <ComputeDType kType, class Element>
-void RunGpuVector(const Quantizer& quantizer, GroupRun& run) {
-  const size_t size = quantizer.group_size;
-  const bool legacy = IsLegacy(quantizer.profile);
-  for (size_t g = 0; g < run.groups; ++g) {
-    const float* x = run.x + g * size;
-    const FloatFit fit = quantizer.fit(LargestMagnitude(x, size), legacy);
-    run.scales[g] = fit.byte;
-    run.clipped += EncodeFloat<kType, Element, false>(x, size, fit, quantizer.largest * fit.scale,
-                                                      run.w_hat + g * size);
-  }
-}
+enum class FloatPath { kCpuMx, kCpuNv, kGpu };
 
-// Dividing by a power of two is multiplying with its inverse, and rounding the quotient to T
-// changes only quotients far below the smallest code.
-template <ComputeDType kType, class Element>
-void RunCpuMxVector(const Quantizer& quantizer, GroupRun& run) {
-  const size_t size = quantizer.group_size;
-  const bool legacy = IsLegacy(quantizer.profile);
-  for (size_t g = 0; g < run.groups; ++g) {
-    const float* x = run.x + g * size;
-    FloatFit fit = quantizer.fit(LargestMagnitude(x, size), legacy);
-    if (fit.factor < 0x1p-126f) {  // subnormal: the scale byte may wrap
-      RunPortable(quantizer, run, g, 1);
-      continue;
-    }
+struct KernelFit {
+  FloatFit fit;
+  bool portable;  // too odd a group for the vectors
+};
+
+template <FloatPath kPath>
+KernelFit FitForKernel(const Quantizer& quantizer, bool legacy, float largest) {
+  KernelFit made = {quantizer.fit(largest, legacy), false};
+  FloatFit& fit = made.fit;
+  if constexpr (kPath == FloatPath::kCpuMx) {
+    // Dividing by a power of two is multiplying with its inverse, and rounding the quotient to T
+    // changes only quotients far below the smallest code.
+    made.portable = fit.factor < 0x1p-126f;  // subnormal: the scale byte may wrap
     fit.factor = 1.0f / fit.factor;
-    run.scales[g] = fit.byte;
-    run.clipped += EncodeFloat<kType, Element, false>(
-        x, size, fit, quantizer.largest * kE8m0Values[fit.byte], run.w_hat + g * size);
   }
-}
-
-template <ComputeDType kType>
-void RunCpuNvVector(const Quantizer& quantizer, GroupRun& run) {
-  constexpr float kDistancesExact = 65536.0f;  // as Fp4FirstNearest()
-  const size_t size = quantizer.group_size;
-  for (size_t g = 0; g < run.groups; ++g) {
-    const float* x = run.x + g * size;
-    const float largest = LargestMagnitude(x, size);
-    FloatFit fit = quantizer.fit(largest, false);
-    if (largest > kDistancesExact) {
-      RunPortable(quantizer, run, g, 1);
-      continue;
-    }
+  if constexpr (kPath == FloatPath::kCpuNv) {
+    constexpr float kDistancesExact = 65536.0f;  // as Fp4FirstNearest()
+    made.portable = largest > kDistancesExact;
     // x / 0 gives code 0 whatever x is; so does x / 1 in groups that small.
     if (fit.scale == 0.0f) fit.factor = 1.0f;
-    run.scales[g] = fit.byte;
-    run.clipped += EncodeFloat<kType, Fp4TiesDownVector, true>(
-        x, size, fit, quantizer.largest * fit.scale, run.w_hat + g * size);
+  }
+  return made;
+}
+
+template <ComputeDType kType, class Element, FloatPath kPath>
+void RunFloatVector(const Quantizer& quantizer, GroupRun& run) {
+  const size_t size = quantizer.group_size;
+  const bool legacy = IsLegacy(quantizer.profile);
+  float largest[kGroupsAtOnce];
+  KernelFit fits[kGroupsAtOnce];
+  for (size_t first = 0; first < run.groups; first += kGroupsAtOnce) {
+    const size_t groups = std::min(kGroupsAtOnce, run.groups - first);
+    const float* x = run.x + first * size;
+    for (size_t g = 0; g < groups; ++g) largest[g] = LargestMagnitude(x + g * size, size);
+    for (size_t g = 0; g < groups; ++g) {
+      fits[g] = FitForKernel<kPath>(quantizer, legacy, largest[g]);
+    }
+    for (size_t g = 0; g < groups; ++g, x += size) {
+      if (fits[g].portable) {
+        RunPortable(quantizer, run, first + g, 1);
+        continue;
+      }
+      const FloatFit& fit = fits[g].fit;
+      run.scales[first + g] = fit.byte;
+      const float limit = quantizer.largest * (*quantizer.scale_values)[fit.byte];
+      run.clipped += EncodeFloat < kType, Element,
+          kPath == FloatPath::kCpuNv > (x, size, fit, limit, run.w_hat + (first + g) * size);
+    }
   }
 }
 
@@ -309,12 +322,12 @@ void RunInType(const Quantizer& quantizer, GroupRun& run) {
       return gpu ? RunAffineVector<kType, true>(quantizer, run)
                  : RunAffineVector<kType, false>(quantizer, run);
     case ElementKind::kFp4:
-      if (gpu) return RunGpuVector<kType, Fp4TiesEvenVector>(quantizer, run);
-      return mx ? RunCpuMxVector<kType, Fp4TiesDownVector>(quantizer, run)
-                : RunCpuNvVector<kType>(quantizer, run);
+      if (gpu) return RunFloatVector<kType, Fp4TiesEvenVector, FloatPath::kGpu>(quantizer, run);
+      return mx ? RunFloatVector<kType, Fp4TiesDownVector, FloatPath::kCpuMx>(quantizer, run)
+                : RunFloatVector<kType, Fp4TiesDownVector, FloatPath::kCpuNv>(quantizer, run);
     case ElementKind::kE4m3:
-      return gpu ? RunGpuVector<kType, E4m3Vector>(quantizer, run)
-                 : RunCpuMxVector<kType, E4m3Vector>(quantizer, run);
+      return gpu ? RunFloatVector<kType, E4m3Vector, FloatPath::kGpu>(quantizer, run)
+                 : RunFloatVector<kType, E4m3Vector, FloatPath::kCpuMx>(quantizer, run);
   }
 }
 
