@@ -98,7 +98,7 @@ struct UnmappedProj {
 /// What was decided about one tensor.
 struct Extraction {
   Role role = Role::kOther;
-  bool considered = false;                 ///< passed the filter of contract section 4
+  bool considered = false;                 ///< passed the filter: rules and fallback were tried
   bool by_rule = false;                    ///< else by fallback; meaningless without banks
   std::vector<ExpertBank> banks;           ///< in output order; empty: nothing to analyse
   /// Why an expert-like tensor is not analysed; goes to unmatched_tensors. nullopt: nothing to report.
