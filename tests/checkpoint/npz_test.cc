@@ -59,7 +59,7 @@ std::string Zip(const std::vector<Member>& members) {
     const uint32_t crc = Crc32(std::as_bytes(std::span(member.data)));
     const std::string local_name = member.local_name.value_or(member.name);
     directory += Little(0x02014b50, 4) + Little(20, 2) + Record(member, crc) +
-                 Little(member.name.size(), 2) + Little(0, 12) +
+                 Little(member.name.size(), 2) + std::string(12, '\0') +
                  Little(member.local_offset.value_or(static_cast<uint32_t>(file.size())), 4) +
                  member.name;
     file += Little(0x04034b50, 4) + Record(member, crc) + Little(local_name.size(), 2) +
