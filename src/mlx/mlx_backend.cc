@@ -71,9 +71,12 @@ Result<const MoeMlxPlugin*> LoadPlugin(const fs::path& path) {
 
 MoeMlxDType AbiDType(ComputeDType dtype) {
   switch (dtype) {
-    case ComputeDType::kF16: return MOE_MLX_F16;
-    case ComputeDType::kBF16: return MOE_MLX_BF16;
-    case ComputeDType::kF32: break;
+    case ComputeDType::kF16:
+      return MOE_MLX_F16;
+    case ComputeDType::kBF16:
+      return MOE_MLX_BF16;
+    case ComputeDType::kF32:
+      break;
   }
   return MOE_MLX_F32;
 }
@@ -115,8 +118,8 @@ Result<MlxBackend> MlxBackend::Open(const std::string& device) {
 
 Result<QuantizedMatrix> MlxBackend::Quantize(std::span<const float> w, uint64_t rows, uint64_t cols,
                                              const QuantScheme& scheme, ComputeDType dtype) const {
-  const MoeMlxRequest request{rows,       cols, w.data(), AbiDType(dtype), scheme.mode.c_str(),
-                              scheme.bits, scheme.group_size};
+  const MoeMlxRequest request{
+      rows, cols, w.data(), AbiDType(dtype), scheme.mode.c_str(), scheme.bits, scheme.group_size};
   static std::mutex one_at_a_time;
   const std::lock_guard<std::mutex> lock(one_at_a_time);
   MoeMlxResult result{};

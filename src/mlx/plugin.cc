@@ -1,4 +1,5 @@
-// moescope_mlx.so: quantizes with the real MLX. Sees the plugin's ABI and MLX, nothing else of ours.
+// moescope_mlx.so: quantizes with the real MLX. Sees the plugin's ABI and MLX, nothing else of
+// ours.
 
 #include <mlx/mlx.h>
 
@@ -29,9 +30,12 @@ mx::Device& ChosenDevice() {
 
 mx::Dtype DTypeOf(MoeMlxDType dtype) {
   switch (dtype) {
-    case MOE_MLX_F16: return mx::float16;
-    case MOE_MLX_BF16: return mx::bfloat16;
-    case MOE_MLX_F32: break;
+    case MOE_MLX_F16:
+      return mx::float16;
+    case MOE_MLX_BF16:
+      return mx::bfloat16;
+    case MOE_MLX_F32:
+      break;
   }
   return mx::float32;
 }
@@ -65,9 +69,8 @@ void Quantize(const MoeMlxRequest& request, Owner& owner, MoeMlxResult& result) 
   const int bits = AsInt(request.bits);
   const int group_size = AsInt(request.group_size);
   const mx::Dtype dtype = DTypeOf(request.dtype);
-  const mx::array weights =
-      mx::astype(mx::array(request.weights, {AsExtent(request.rows), AsExtent(request.cols)}),
-                 dtype, device);
+  const mx::array weights = mx::astype(
+      mx::array(request.weights, {AsExtent(request.rows), AsExtent(request.cols)}), dtype, device);
   const std::vector<mx::array> parts =
       mx::quantize(weights, group_size, bits, request.mode, std::nullopt, device);
   const std::optional<mx::array> biases =

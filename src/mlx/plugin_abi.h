@@ -1,7 +1,7 @@
 #pragma once
 
-// What passes between moescope and moescope_mlx.so, the only object that links the real MLX. Plain C
-// types, so that neither side cares with which compiler or C++ library the other was built.
+// What passes between moescope and moescope_mlx.so, the only object that links the real MLX. Plain
+// C types, so that neither side cares with which compiler or C++ library the other was built.
 //
 // Change anything here and MOE_MLX_ABI_VERSION with it: a plugin of another version is not used.
 
@@ -26,8 +26,8 @@ typedef struct {
   int64_t bits, group_size;
 } MoeMlxRequest;
 
-/* What mx.quantize and mx.dequantize gave. If `error` is set, nothing else is. Everything belongs to
- * the plugin and lives until release(). */
+/* What mx.quantize and mx.dequantize gave. If `error` is set, nothing else is. Everything belongs
+ * to the plugin and lives until release(). */
 typedef struct {
   uint64_t rows; /* rows of w_hat */
   const uint32_t* codes;
