@@ -6,8 +6,8 @@
 
 #include "base/checked.h"
 #include "checkpoint/names.h"
-#include "codec/matrix_view.h"
 #include "codec/plain.h"
+#include "moescope/matrix_view.h"
 
 namespace moe {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "codec/matrix_view.h"
+#include "moescope/matrix_view.h"
 
 namespace moe {
 

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/ordered_work.h"
-#include "codec/matrix_view.h"
+#include "moescope/matrix_view.h"
 
 namespace moe {
 namespace {

@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "codec/matrix_view.h"
 #include "moescope/experts.h"
+#include "moescope/matrix_view.h"
 
 namespace moe {
 namespace {
