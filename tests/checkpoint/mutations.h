@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
 #include "base/temp_folder.h"
@@ -13,7 +14,10 @@ namespace moe {
 /// a crash, or a sanitizer's complaint, fails the test.
 inline void OpenAndReadAll(const TempFolder& folder, const std::string& bytes,
                            const std::string& suffix) {
-  const auto file = OpenTensorFile(folder.Write("mutant" + suffix, bytes));
+  const std::filesystem::path path = folder.Write("mutant" + suffix, bytes);
+  const auto file = OpenTensorFile(path);
+  // The mapping stays. Writing over the file instead would make ext4 flush it to disk each time.
+  std::filesystem::remove(path);
   if (!file) {
     ASSERT_FALSE(file.error().message.empty());
     return;
