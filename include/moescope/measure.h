@@ -51,7 +51,8 @@ struct MatrixMeasurement {
 ///   ascending, of the elements that the |w| percentiles are taken from (D3).
 /// Memory: about 6 MiB, whatever the matrix's size (contract: 8 MiB a thread).
 /// Exactness: the result does not depend on threads, SIMD target or machine.
-/// Fails only when reading fails, or for an empty matrix (kBadArgument).
+/// Fails only when reading fails, or with kBadArgument: an empty matrix, fewer than three
+/// percentiles, or a sample that is empty, unsorted or reaches outside the matrix.
 Result<MatrixMeasurement> MeasureMatrix(const MatrixSource& matrix, const MeasureOptions& options,
                                         const std::vector<int64_t>* sample = nullptr);
 

@@ -5,10 +5,9 @@
 #include <string>
 
 #include "measure/float_codes.h"
+#include "measure/simd_targets.h"
 #include "moescope/measure.h"
 
-// Vectors live in arrays here, which scalable vectors can't; NEON serves those machines.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "measure/kernels.cc"
 #include <hwy/foreach_target.h>

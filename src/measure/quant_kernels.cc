@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "measure/float_codes.h"
+#include "measure/simd_targets.h"
 
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "measure/quant_kernels.cc"
 #include <hwy/foreach_target.h>

@@ -194,6 +194,30 @@ TEST(MeasureMatrix, SixteenBitWeightsAreReadOnce) {
   }
 }
 
+// So many groups that their ratios are neither kept nor told apart by one read.
+TEST(MeasureMatrix, ManyGroupsTakeASecondRead) {
+  for (const uint64_t cols : {uint64_t{1408}, uint64_t{70400}}) {
+    const uint64_t rows = 352000 / cols;
+    const ArrayMatrix matrix(Converted(TestWeights(rows * cols), DType::kBF16, 0), rows, cols,
+                             DType::kBF16);
+    MeasureOptions options;
+    options.group_sizes = {2};
+    options.group_outlier_percentile = 50;
+    const auto measured = MeasureMatrix(matrix, options);
+    std::vector<float> ratios;
+    for (size_t i = 0; i < matrix.values().size(); i += 2) {
+      const double a = std::fabs(matrix.values()[i]), b = std::fabs(matrix.values()[i + 1]);
+      ratios.push_back(static_cast<float>(std::max(a, b) / ((a + b) / 2 + 1e-12)));
+    }
+    std::sort(ratios.begin(), ratios.end());
+    const size_t middle = ratios.size() / 2;  // an even number of them
+    const double median = (static_cast<double>(ratios[middle - 1]) + ratios[middle]) / 2;
+    EXPECT_DOUBLE_EQ(measured->stats.groups[0].percentile.value(), median);
+    EXPECT_EQ(measured->stats.groups[0].max, ratios.back());
+    EXPECT_EQ(matrix.reads(), cols == 1408 ? 2 * 11 : 2 * 15);
+  }
+}
+
 TEST(MeasureMatrix, GroupSizesThatDoNotDivideTheColumnsHaveNoFigures) {
   const ArrayMatrix matrix(TestWeights(4 * 96), 4, 96);
   MeasureOptions options;
