@@ -3,16 +3,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "moescope/error.h"
 #include "moescope/experts.h"
 #include "moescope/quantize.h"
+#include "run/json_text.h"
 
 namespace moe {
 
@@ -37,6 +35,7 @@ struct MetadataConfig {
 };
 
 enum class QuantBackend { kNative, kMlx, kAuto };
+std::optional<QuantBackend> ParseBackend(std::string_view name);  ///< "native", "mlx", "auto"
 
 struct MlxConfig {
   bool enabled = true;                     ///< false: no simulation at all
@@ -88,7 +87,7 @@ struct Config {
   DebugConfig debug;
 
   /// The text as parsed, key order kept: `config_used` of the logs.
-  nlohmann::ordered_json raw;
+  Json raw;
   /// "[config] ..." lines: unknown keys with the closest known one, keys without effect, ...
   std::vector<std::string> warnings;
 };
@@ -102,15 +101,6 @@ Result<Config> ParseConfig(std::string_view text, std::string_view where);
 
 /// What collect-data needs and build-tables does not: a model_path that is not "".
 Result<void> CheckModelPath(const Config& config, std::string_view where);
-
-/// The template that init-run writes: contract section 2 with section 0.3's changes.
-std::string ConfigTemplate(std::string_view model_path);
-
-/// `config schema`: a JSON Schema (draft 2020-12) of analysis_config.json, indent 2.
-std::string ConfigJsonSchema();
-
-/// The table of all keys in Markdown, which docs/config.md holds between its markers.
-std::string ConfigKeyTable();
 
 /// Column name of a |w| percentile: 95 -> "p95_abs", 99.99 -> "p9999_abs" (D4).
 std::string PercentileColumn(double percentile);
