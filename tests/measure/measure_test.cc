@@ -115,6 +115,7 @@ const Golden kGolden[] = {
      {{32, 3.430914878845215, 4.908322811126709},
       {64, 3.470452690124511, 4.0994873046875},
       {70400, 3.6323142051696777, 3.63262939453125},
+      {88, 3.494975173473358, 4.240610122680664},
       {44, 3.448608422279358, 4.484005451202393}}},
 };
 
@@ -250,6 +251,22 @@ TEST(MeasureMatrix, AllZeroesGiveZeroes) {
   }
 }
 
+// Gives an error from the second tile on.
+class BrokenMatrix : public ArrayMatrix {
+ public:
+  using ArrayMatrix::ArrayMatrix;
+  Result<void> Read(const Tile& tile, float* out) const override {
+    if (tile.row > 0) return Fail(ErrorCode::kIo, "a.safetensors", "read failed");
+    return ArrayMatrix::Read(tile, out);
+  }
+};
+
+TEST(MeasureMatrix, HandsOnWhatReadingReports) {
+  const BrokenMatrix matrix(TestWeights(100 * 1024), 100, 1024);
+  EXPECT_EQ(MeasureMatrix(matrix, {}).error().message, "read failed");
+  EXPECT_EQ(ReadWeightsInT(matrix, ComputeDType::kF16).error().message, "read failed");
+}
+
 TEST(MeasureMatrix, RefusesAnEmptyMatrixAndASampleOutsideIt) {
   EXPECT_EQ(MeasureMatrix(ArrayMatrix({}, 0, 4), {}).error().code, ErrorCode::kBadArgument);
   EXPECT_EQ(MeasureMatrix(ArrayMatrix({}, 4, 0), {}).error().code, ErrorCode::kBadArgument);
@@ -355,6 +372,34 @@ TEST(QuantErrors, BitsPerWeightCountCodesScalesAndBiases) {
     const auto measured = MeasureMatrix(ArrayMatrix(TestWeights(128), 2, 64), options);
     EXPECT_EQ(measured->quant[0].bits_per_weight, c.bits) << c.scheme.mode;
   }
+}
+
+TEST(QuantErrors, EqualPlainLoopsOverSeveralTiles) {
+  const uint64_t rows = 100, cols = 1024;  // 4 tiles
+  const ArrayMatrix matrix(Converted(TestWeights(rows * cols), DType::kBF16, 0), rows, cols,
+                           DType::kBF16);
+  MeasureOptions options;
+  options.schemes = {kAffine4};
+  const QuantError error = MeasureMatrix(matrix, options)->quant[0];
+  const auto made =
+      QuantizeMatrix(matrix.values(), rows, cols, kAffine4, options.profile, ComputeDType::kBF16);
+  double sum_err = 0, sum_x = 0, max_err = 0, max_x = 0, scale_sum = 0, zeroed = 0;
+  for (size_t i = 0; i < rows * cols; ++i) {
+    const double x = matrix.values()[i], d = x - made->w_hat[i];
+    sum_err += d * d;
+    sum_x += x * x;
+    max_err = std::max(max_err, std::abs(d));
+    max_x = std::max(max_x, std::abs(x));
+    zeroed += x != 0 && made->w_hat[i] == 0;
+  }
+  for (const float scale : made->scales) scale_sum += std::abs(scale);
+  ExpectNear(error.w_rel_fro.value(), std::sqrt(sum_err) / (std::sqrt(sum_x) + 1e-12), 1e-12,
+             "w_rel_fro");
+  EXPECT_EQ(error.w_rel_max, max_err / (max_x + 1e-12));
+  EXPECT_EQ(error.zero_share, zeroed / static_cast<double>(rows * cols));
+  ExpectNear(error.scale_abs_mean.value(), scale_sum / (rows * cols / 32), 1e-12, "scale");
+  const double decibels = 10 * std::log10(sum_x / sum_err);
+  EXPECT_EQ(error.sqnr_db, std::round(decibels * 1e9) / 1e9);
 }
 
 TEST(QuantErrors, SharesCountElements) {

@@ -76,6 +76,12 @@ TEST(PercentileSelector, EqualsSorting) {
   }
 }
 
+TEST(PercentileSelector, TellsValuesApartThatDifferInTheLastBit) {
+  std::vector<float> values(200000, 1.0f);
+  for (size_t i = 0; i < values.size(); i += 4) values[i] = 1.0f + 0x1p-23f;
+  EXPECT_EQ(Select(values, {50, 80}, 13, true), (std::vector<double>{1.0, 1.0 + 0x1p-23}));
+}
+
 TEST(PercentileSelector, SeparatesSubnormalHalves) {
   std::vector<float> values(200000);
   for (size_t i = 0; i < values.size(); ++i) {
