@@ -1,6 +1,8 @@
 # Arrow::arrow_shared and Parquet::parquet_shared: from the system if CMake finds them (Homebrew,
 # conda, Apache's own packages), else from the pinned pyarrow wheel in the project's .venv, which
-# setup/setup.sh puts there (shared libraries and headers, no CMake package).
+# setup/setup.sh puts there (shared libraries and headers, no CMake package). Sets
+# MOE_ARROW_FROM_WHEEL, and then MOE_ARROW_LIBRARY_DIR.
+include_guard(GLOBAL)
 find_package(Arrow CONFIG QUIET GLOBAL)
 find_package(Parquet CONFIG QUIET GLOBAL)
 if(TARGET Arrow::arrow_shared AND TARGET Parquet::parquet_shared)
@@ -10,7 +12,8 @@ endif()
 
 set(MOE_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH "Interpreter that has pyarrow")
 execute_process(
-  COMMAND ${MOE_PYTHON} -c "import pyarrow, os; print(pyarrow.get_include()); print(os.path.dirname(pyarrow.__file__)); print(pyarrow.__version__)"
+  COMMAND ${MOE_PYTHON} -c "import os, pyarrow
+print(pyarrow.get_include(), os.path.dirname(pyarrow.__file__), pyarrow.__version__, sep='\\n')"
   OUTPUT_VARIABLE moe_pyarrow OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE moe_pyarrow_rc ERROR_QUIET)
 if(NOT moe_pyarrow_rc EQUAL 0)
   message(FATAL_ERROR "Neither a system Arrow/Parquet nor pyarrow in ${MOE_PYTHON} was found. Run setup/setup.sh (or 'make').")
