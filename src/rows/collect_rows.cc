@@ -210,9 +210,11 @@ TableSchema QuantSimSchema() {
        Number("bits_per_weight", "bits",
               "8 * (bytes of codes, scales and biases) / N; null if quantizing failed"),
        Number("max_abs_err", "weights", "max |d|; null on error"),
-       Number("zero_share", "ratio", "share of weights with x != 0 and y = 0; null on error"),
+       Number("zero_share", "ratio",
+              "share of weights with x != 0 and y = 0; null if quantizing failed"),
        Number("clip_share", "ratio",
-              "share of weights outside the range of the codes before clamping; null on error"),
+              "share of weights outside the range of the codes before clamping; null if quantizing "
+              "failed"),
        Text("compute_dtype", "fp32, fp16 or bf16: the type in which x, scales and y are held"),
        Text("backend", "native: moescope's own quantizer; mlx: the real MLX"),
        Text("profile", "encoder that was simulated: mlx-cpu, mlx-gpu, ..."),

@@ -37,8 +37,9 @@ std::string MarkdownColumnTable(const TableSchema& schema) {
   std::string table =
       "| column | type | unit | null | meaning |\n| --- | --- | --- | --- | --- |\n";
   for (const Column& column : schema.columns) {
-    table += fmt::format("| `{}` | {} | {} | {} | {} |\n", column.name, ColumnTypeName(column.type),
-                         column.unit, column.nullable ? "yes" : "", EscapeBars(column.doc));
+    table +=
+        fmt::format("| `{}` | `{}` | {} | {} | {} |\n", column.name, ColumnTypeName(column.type),
+                    column.unit, column.nullable ? "yes" : "", EscapeBars(column.doc));
   }
   return table;
 }

@@ -65,9 +65,8 @@ Ranks RankTexts(const FrameColumn& column) {
   const size_t count = column.dictionary.size();
   std::vector<uint32_t> by_text(count);
   std::iota(by_text.begin(), by_text.end(), 0u);
-  std::sort(by_text.begin(), by_text.end(), [&](uint32_t a, uint32_t b) {
-    return column.dictionary[a] < column.dictionary[b];
-  });
+  std::sort(by_text.begin(), by_text.end(),
+            [&](uint32_t a, uint32_t b) { return column.dictionary[a] < column.dictionary[b]; });
   std::vector<uint64_t> rank(count);
   for (size_t i = 0; i < count; ++i) rank[by_text[i]] = i;
   std::vector<uint64_t> keys;
@@ -132,21 +131,29 @@ double Quantile(std::span<double> values, double q) {
   const double fraction = position - static_cast<double>(below);
   if (fraction == 0) return a;
   // nth_element left everything larger behind it.
-  const double b = *std::min_element(values.begin() + static_cast<std::ptrdiff_t>(below) + 1,
-                                     values.end());
+  const double b =
+      *std::min_element(values.begin() + static_cast<std::ptrdiff_t>(below) + 1, values.end());
   return a == b ? a : a + (b - a) * fraction;
 }
 
 double Compute(Aggregate aggregate, std::span<double> values) {
   switch (aggregate) {
-    case Aggregate::kMin: return *std::min_element(values.begin(), values.end());
-    case Aggregate::kP01: return Quantile(values, 0.01);
-    case Aggregate::kMedian: return Quantile(values, 0.5);
-    case Aggregate::kMean: return Mean(values);
-    case Aggregate::kStd: return SampleStd(values);
-    case Aggregate::kP90: return Quantile(values, 0.90);
-    case Aggregate::kP99: return Quantile(values, 0.99);
-    case Aggregate::kMax: return *std::max_element(values.begin(), values.end());
+    case Aggregate::kMin:
+      return *std::min_element(values.begin(), values.end());
+    case Aggregate::kP01:
+      return Quantile(values, 0.01);
+    case Aggregate::kMedian:
+      return Quantile(values, 0.5);
+    case Aggregate::kMean:
+      return Mean(values);
+    case Aggregate::kStd:
+      return SampleStd(values);
+    case Aggregate::kP90:
+      return Quantile(values, 0.90);
+    case Aggregate::kP99:
+      return Quantile(values, 0.99);
+    case Aggregate::kMax:
+      return *std::max_element(values.begin(), values.end());
   }
   return std::nan("");
 }
@@ -179,23 +186,34 @@ Value CellValue(const FrameColumn& column, uint32_t row) {
     }
     case ColumnType::kDouble:
       return std::isnan(column.doubles[row]) ? Value() : Value(column.doubles[row]);
-    case ColumnType::kInt64: return column.valid[row] ? Value(column.ints[row]) : Value();
-    case ColumnType::kBool: return column.valid[row] ? Value(column.ints[row] != 0) : Value();
-    case ColumnType::kInt64List: break;  // never read, see WantedColumn
+    case ColumnType::kInt64:
+      return column.valid[row] ? Value(column.ints[row]) : Value();
+    case ColumnType::kBool:
+      return column.valid[row] ? Value(column.ints[row] != 0) : Value();
+    case ColumnType::kInt64List:
+      break;  // never read, see WantedColumn
   }
   return {};
 }
 
 std::string_view AggregateName(Aggregate aggregate) {
   switch (aggregate) {
-    case Aggregate::kMin: return "min";
-    case Aggregate::kP01: return "p01";
-    case Aggregate::kMedian: return "median";
-    case Aggregate::kMean: return "mean";
-    case Aggregate::kStd: return "std";
-    case Aggregate::kP90: return "p90";
-    case Aggregate::kP99: return "p99";
-    case Aggregate::kMax: return "max";
+    case Aggregate::kMin:
+      return "min";
+    case Aggregate::kP01:
+      return "p01";
+    case Aggregate::kMedian:
+      return "median";
+    case Aggregate::kMean:
+      return "mean";
+    case Aggregate::kStd:
+      return "std";
+    case Aggregate::kP90:
+      return "p90";
+    case Aggregate::kP99:
+      return "p99";
+    case Aggregate::kMax:
+      return "max";
   }
   return {};
 }

@@ -13,8 +13,8 @@ namespace moe {
 /// Rows grouped by equal keys. Groups are in ascending order of their keys: numbers by value, texts
 /// by bytes, a null as a value of its own behind all others.
 struct Groups {
-  std::vector<uint32_t> order;    ///< rows, group by group; inside a group in table order
-  std::vector<uint32_t> begin;    ///< group g is order[begin[g], begin[g + 1])
+  std::vector<uint32_t> order;  ///< rows, group by group; inside a group in table order
+  std::vector<uint32_t> begin;  ///< group g is order[begin[g], begin[g + 1])
 
   size_t size() const { return begin.size() - 1; }
   std::span<const uint32_t> rows(size_t group) const {
@@ -29,7 +29,7 @@ Groups GroupBy(const Frame& frame, std::span<const std::string_view> keys);
 Value CellValue(const FrameColumn& column, uint32_t row);
 
 enum class Aggregate { kMin, kP01, kMedian, kMean, kStd, kP90, kP99, kMax };
-std::string_view AggregateName(Aggregate aggregate);   ///< "min", "p01", "median", ...
+std::string_view AggregateName(Aggregate aggregate);  ///< "min", "p01", "median", ...
 
 /// Appends to `out` each of `aggregates`, in order, of `values` (no NaN; reordered); null where
 /// there is nothing: no value, or one value for std.

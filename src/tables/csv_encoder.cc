@@ -1,8 +1,8 @@
 #include "tables/csv_encoder.h"
 
-#include <cmath>
-
 #include <fmt/format.h>
+
+#include <cmath>
 
 #include "tables/table_encoder.h"
 

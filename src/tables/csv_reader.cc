@@ -1,9 +1,9 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "base/mapped_file.h"
 #include "tables/column_builder.h"
@@ -142,8 +142,8 @@ class CsvReader : public TableReader {
     while (scanner.Next(cells)) {
       ++frame.rows;
       if (cells.size() != names_.size()) {
-        return Bad(scanner, fmt::format("has {} cells, the header has {}", cells.size(),
-                                        names_.size()));
+        return Bad(scanner,
+                   fmt::format("has {} cells, the header has {}", cells.size(), names_.size()));
       }
       for (size_t i = 0; i < cells.size(); ++i) {
         if (takers[i] && !AppendCell(*takers[i], cells[i])) {

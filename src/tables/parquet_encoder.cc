@@ -1,10 +1,3 @@
-#include <algorithm>
-#include <array>
-#include <cctype>
-#include <exception>
-#include <utility>
-#include <vector>
-
 #include <arrow/array/builder_binary.h>
 #include <arrow/array/builder_nested.h>
 #include <arrow/array/builder_primitive.h>
@@ -13,6 +6,13 @@
 #include <arrow/type.h>
 #include <arrow/util/compression.h>
 #include <parquet/arrow/writer.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <exception>
+#include <utility>
+#include <vector>
 
 #include "tables/table_encoder.h"
 
@@ -49,11 +49,16 @@ Result<arrow::Compression::type> FindCodec(std::string name, const std::string& 
 
 std::shared_ptr<arrow::DataType> ArrowType(ColumnType type) {
   switch (type) {
-    case ColumnType::kString: return arrow::large_utf8();
-    case ColumnType::kInt64: return arrow::int64();
-    case ColumnType::kDouble: return arrow::float64();
-    case ColumnType::kBool: return arrow::boolean();
-    case ColumnType::kInt64List: return arrow::list(arrow::int64());
+    case ColumnType::kString:
+      return arrow::large_utf8();
+    case ColumnType::kInt64:
+      return arrow::int64();
+    case ColumnType::kDouble:
+      return arrow::float64();
+    case ColumnType::kBool:
+      return arrow::boolean();
+    case ColumnType::kInt64List:
+      return arrow::list(arrow::int64());
   }
   return nullptr;
 }
@@ -139,7 +144,9 @@ class ParquetEncoder : public TableEncoder {
         .Value(&writer_);
   }
 
-  Result<void> Append(const Row& row) override { return Guarded([&] { return AppendRow(row); }); }
+  Result<void> Append(const Row& row) override {
+    return Guarded([&] { return AppendRow(row); });
+  }
 
   Result<void> Finish() override {
     return Guarded([&]() -> arrow::Status {

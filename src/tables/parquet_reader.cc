@@ -1,8 +1,3 @@
-#include <algorithm>
-#include <exception>
-#include <type_traits>
-#include <utility>
-
 #include <arrow/array.h>
 #include <arrow/chunked_array.h>
 #include <arrow/io/file.h>
@@ -10,6 +5,11 @@
 #include <fmt/format.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/file_reader.h>
+
+#include <algorithm>
+#include <exception>
+#include <type_traits>
+#include <utility>
 
 #include "tables/column_builder.h"
 #include "tables/format_readers.h"
@@ -66,37 +66,56 @@ void AppendDictionary(const arrow::DictionaryArray& chunk, ColumnBuilder& builde
 
 arrow::Status AppendStringChunk(const arrow::Array& chunk, ColumnBuilder& builder) {
   switch (chunk.type_id()) {
-    case arrow::Type::STRING: AppendTexts<arrow::StringArray>(chunk, builder); break;
-    case arrow::Type::LARGE_STRING: AppendTexts<arrow::LargeStringArray>(chunk, builder); break;
+    case arrow::Type::STRING:
+      AppendTexts<arrow::StringArray>(chunk, builder);
+      break;
+    case arrow::Type::LARGE_STRING:
+      AppendTexts<arrow::LargeStringArray>(chunk, builder);
+      break;
     case arrow::Type::DICTIONARY: {
       const auto& encoded = static_cast<const arrow::DictionaryArray&>(chunk);
       switch (encoded.dictionary()->type_id()) {
-        case arrow::Type::STRING: AppendDictionary<arrow::StringArray>(encoded, builder); break;
+        case arrow::Type::STRING:
+          AppendDictionary<arrow::StringArray>(encoded, builder);
+          break;
         case arrow::Type::LARGE_STRING:
           AppendDictionary<arrow::LargeStringArray>(encoded, builder);
           break;
-        default: return CantHold(builder, chunk.type()->ToString());
+        default:
+          return CantHold(builder, chunk.type()->ToString());
       }
       break;
     }
-    default: return CantHold(builder, chunk.type()->ToString());
+    default:
+      return CantHold(builder, chunk.type()->ToString());
   }
   return arrow::Status::OK();
 }
 
 arrow::Status AppendNumberChunk(const arrow::Array& chunk, ColumnBuilder& builder) {
   switch (chunk.type_id()) {
-    case arrow::Type::INT8: return AppendNumbers<arrow::Int8Array>(chunk, builder);
-    case arrow::Type::INT16: return AppendNumbers<arrow::Int16Array>(chunk, builder);
-    case arrow::Type::INT32: return AppendNumbers<arrow::Int32Array>(chunk, builder);
-    case arrow::Type::INT64: return AppendNumbers<arrow::Int64Array>(chunk, builder);
-    case arrow::Type::UINT8: return AppendNumbers<arrow::UInt8Array>(chunk, builder);
-    case arrow::Type::UINT16: return AppendNumbers<arrow::UInt16Array>(chunk, builder);
-    case arrow::Type::UINT32: return AppendNumbers<arrow::UInt32Array>(chunk, builder);
-    case arrow::Type::FLOAT: return AppendNumbers<arrow::FloatArray>(chunk, builder);
-    case arrow::Type::DOUBLE: return AppendNumbers<arrow::DoubleArray>(chunk, builder);
-    case arrow::Type::BOOL: return AppendNumbers<arrow::BooleanArray>(chunk, builder);
-    default: return CantHold(builder, chunk.type()->ToString());
+    case arrow::Type::INT8:
+      return AppendNumbers<arrow::Int8Array>(chunk, builder);
+    case arrow::Type::INT16:
+      return AppendNumbers<arrow::Int16Array>(chunk, builder);
+    case arrow::Type::INT32:
+      return AppendNumbers<arrow::Int32Array>(chunk, builder);
+    case arrow::Type::INT64:
+      return AppendNumbers<arrow::Int64Array>(chunk, builder);
+    case arrow::Type::UINT8:
+      return AppendNumbers<arrow::UInt8Array>(chunk, builder);
+    case arrow::Type::UINT16:
+      return AppendNumbers<arrow::UInt16Array>(chunk, builder);
+    case arrow::Type::UINT32:
+      return AppendNumbers<arrow::UInt32Array>(chunk, builder);
+    case arrow::Type::FLOAT:
+      return AppendNumbers<arrow::FloatArray>(chunk, builder);
+    case arrow::Type::DOUBLE:
+      return AppendNumbers<arrow::DoubleArray>(chunk, builder);
+    case arrow::Type::BOOL:
+      return AppendNumbers<arrow::BooleanArray>(chunk, builder);
+    default:
+      return CantHold(builder, chunk.type()->ToString());
   }
 }
 
@@ -123,9 +142,9 @@ class ParquetReader : public TableReader {
       const bool text = schema.Column(i)->physical_type() == parquet::Type::BYTE_ARRAY;
       properties.set_read_dictionary(i, text);
     }
-    ARROW_RETURN_NOT_OK(parquet::arrow::FileReader::Make(arrow::default_memory_pool(),
-                                                         std::move(raw), properties)
-                            .Value(&reader_));
+    ARROW_RETURN_NOT_OK(
+        parquet::arrow::FileReader::Make(arrow::default_memory_pool(), std::move(raw), properties)
+            .Value(&reader_));
     std::shared_ptr<arrow::Schema> arrow_schema;
     ARROW_RETURN_NOT_OK(reader_->GetSchema(&arrow_schema));
     names_ = arrow_schema->field_names();

@@ -1,13 +1,13 @@
 #include "tables/summaries.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
 #include <optional>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "rows/collect_rows.h"
 #include "tables/aggregate.h"
@@ -32,9 +32,8 @@ const std::array kWeightSummaries = {
     SummarySpec{"A_weight_layer_summary", {"layer", "proj"}, {kMedian, kMean, kStd, kP90, kP99}},
     SummarySpec{"A_weight_block4_summary", {"block4", "proj"}, {kMedian, kMean, kStd, kP90, kP99}},
     SummarySpec{"A_weight_global_summary", {"proj"}, {kMin, kP01, kMedian, kP99, kMax}},
-    SummarySpec{"C_weight_global_summary",
-                {"is_shared_expert", "proj"},
-                {kMin, kP01, kMedian, kP99, kMax}},
+    SummarySpec{
+        "C_weight_global_summary", {"is_shared_expert", "proj"}, {kMin, kP01, kMedian, kP99, kMax}},
 };
 const std::array kQuantSummaries = {
     SummarySpec{"B_quant_layer_summary", {"layer", "proj", "scheme"}, {kMedian, kMean, kP90, kP99}},
@@ -51,8 +50,8 @@ const std::vector<WantedColumn> kWeightKeys = {{"layer", ColumnType::kInt64},
                                                {"proj", ColumnType::kString},
                                                {"is_shared_expert", ColumnType::kBool}};
 const std::vector<WantedColumn> kQuantKeys = {
-    {"layer", ColumnType::kInt64},          {"block4", ColumnType::kInt64},
-    {"proj", ColumnType::kString},          {"is_shared_expert", ColumnType::kBool},
+    {"layer", ColumnType::kInt64},   {"block4", ColumnType::kInt64},
+    {"proj", ColumnType::kString},   {"is_shared_expert", ColumnType::kBool},
     {"scheme", ColumnType::kString},
 };
 // What B_quant_deltas needs besides.
@@ -60,15 +59,22 @@ const std::vector<WantedColumn> kDeltaExtraKeys = {{"derived_tensor", ColumnType
                                                    {"expert_id", ColumnType::kInt64},
                                                    {"rows", ColumnType::kInt64},
                                                    {"cols", ColumnType::kInt64}};
-constexpr std::array<std::string_view, 7> kDeltaKeys = {
-    "derived_tensor", "layer", "block4", "proj", "expert_id", "rows", "cols"};
+constexpr std::array<std::string_view, 7> kDeltaKeys = {"derived_tensor", "layer", "block4", "proj",
+                                                        "expert_id",      "rows",  "cols"};
 
-const Names kWeightMetrics = {"mean",      "std",       "mean_abs",
-                              "rms",       "max_abs",   "p50_abs",
-                              "p99_abs",   "p999_abs",  "outlier_max_over_mean",
-                              "outlier_p99_over_median", "outlier_p999_over_median"};
-const Names kQuantMetrics = {"w_rel_fro",  "w_rel_max", "scale_mean",
-                             "scale_max",  "bias_mean", "bias_max"};
+const Names kWeightMetrics = {"mean",
+                              "std",
+                              "mean_abs",
+                              "rms",
+                              "max_abs",
+                              "p50_abs",
+                              "p99_abs",
+                              "p999_abs",
+                              "outlier_max_over_mean",
+                              "outlier_p99_over_median",
+                              "outlier_p999_over_median"};
+const Names kQuantMetrics = {"w_rel_fro", "w_rel_max", "scale_mean",
+                             "scale_max", "bias_mean", "bias_max"};
 
 // Metrics of one source: the reference's first, ours behind `n`.
 struct Metrics {
@@ -254,11 +260,11 @@ Result<RowsOfScheme> FindSchemeRows(const Frame& frame, const Groups& keys,
     const uint32_t row = keys.rows(g).front();
     for (const auto& [name, extra] : duplicates) {
       if (examples.size() == kExamples) break;
-      examples.push_back(fmt::format(
-          "scheme={}, proj={}, layer={}, expert_id={}, derived_tensor={}, count={}", name,
-          CellText(frame.at("proj"), row), CellText(frame.at("layer"), row),
-          CellText(frame.at("expert_id"), row), CellText(frame.at("derived_tensor"), row),
-          extra + 1));
+      examples.push_back(
+          fmt::format("scheme={}, proj={}, layer={}, expert_id={}, derived_tensor={}, count={}",
+                      name, CellText(frame.at("proj"), row), CellText(frame.at("layer"), row),
+                      CellText(frame.at("expert_id"), row),
+                      CellText(frame.at("derived_tensor"), row), extra + 1));
     }
   }
   if (examples.empty()) return rows_of;

@@ -7,14 +7,10 @@
 
 #include "moescope/error.h"
 #include "rows/schema.h"
+#include "run/config.h"
 #include "tables/table_writer.h"
 
 namespace moe {
-
-/// An entry of the config's `delta_pairs`: error under scheme `a` minus error under scheme `b`.
-struct DeltaPair {
-  std::string name, a, b;
-};
 
 struct TablesOptions {
   std::vector<DeltaPair> delta_pairs;
@@ -23,8 +19,8 @@ struct TablesOptions {
 
 /// What BuildTables() wrote.
 struct TablesReport {
-  std::vector<WrittenTable> tables;       ///< in order; the key of each is its path's stem
-  std::vector<std::string> warnings;      ///< "[tables] ...", one line each
+  std::vector<WrittenTable> tables;   ///< in order; the key of each is its path's stem
+  std::vector<std::string> warnings;  ///< "[tables] ...", one line each
 };
 
 /// Columns of B_quant_deltas.

@@ -3,9 +3,9 @@
 #include <memory>
 #include <string>
 
+#include "base/pending_file.h"
 #include "moescope/error.h"
 #include "rows/schema.h"
-#include "base/pending_file.h"
 
 namespace moe {
 

@@ -4,9 +4,8 @@
 #include <cassert>
 #include <cmath>
 #include <fstream>
-#include <system_error>
-
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "tables/column_builder.h"
 #include "tables/format_readers.h"
@@ -55,9 +54,14 @@ const FrameColumn& Frame::at(std::string_view name) const {
 
 void ColumnBuilder::Reserve(uint64_t rows) {
   switch (column_.type) {
-    case ColumnType::kDouble: column_.doubles.reserve(rows); break;
-    case ColumnType::kString: column_.codes.reserve(rows); break;
-    default: column_.ints.reserve(rows), column_.valid.reserve(rows);
+    case ColumnType::kDouble:
+      column_.doubles.reserve(rows);
+      break;
+    case ColumnType::kString:
+      column_.codes.reserve(rows);
+      break;
+    default:
+      column_.ints.reserve(rows), column_.valid.reserve(rows);
   }
 }
 

@@ -20,25 +20,25 @@ struct FrameColumn {
 
   std::string name;
   ColumnType type = ColumnType::kDouble;
-  std::vector<double> doubles;            ///< kDouble; NaN is null
-  std::vector<int64_t> ints;              ///< kInt64, kBool (0 or 1); 0 where null
-  std::vector<uint8_t> valid;             ///< kInt64, kBool: 0 where null
-  std::vector<uint32_t> codes;            ///< kString: index into `dictionary`, or kNullCode
-  std::vector<std::string> dictionary;    ///< kString: distinct, in order of appearance
+  std::vector<double> doubles;          ///< kDouble; NaN is null
+  std::vector<int64_t> ints;            ///< kInt64, kBool (0 or 1); 0 where null
+  std::vector<uint8_t> valid;           ///< kInt64, kBool: 0 where null
+  std::vector<uint32_t> codes;          ///< kString: index into `dictionary`, or kNullCode
+  std::vector<std::string> dictionary;  ///< kString: distinct, in order of appearance
 };
 
 /// Part of a table, column by column.
 struct Frame {
   uint64_t rows = 0;
-  std::vector<FrameColumn> columns;       ///< as wanted, in order
+  std::vector<FrameColumn> columns;  ///< as wanted, in order
 
-  const FrameColumn& at(std::string_view name) const;   ///< must be there
+  const FrameColumn& at(std::string_view name) const;  ///< must be there
 };
 
 /// A column to read and the type to read it as.
 struct WantedColumn {
   std::string name;
-  ColumnType type;                        ///< any but kInt64List
+  ColumnType type;  ///< any but kInt64List
 };
 
 /// Reads tables that a TableWriter or pandas wrote.

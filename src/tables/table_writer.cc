@@ -1,10 +1,10 @@
 #include "tables/table_writer.h"
 
+#include <fmt/format.h>
+
 #include <cassert>
 #include <cmath>
 #include <system_error>
-
-#include <fmt/format.h>
 
 #include "tables/table_encoder.h"
 
@@ -20,11 +20,16 @@ fs::path TablePath(const fs::path& folder, const TableSchema& schema, TableForma
 // Which alternative of Value a column holds.
 size_t ValueIndex(ColumnType type) {
   switch (type) {
-    case ColumnType::kString: return 1;
-    case ColumnType::kInt64: return 2;
-    case ColumnType::kDouble: return 3;
-    case ColumnType::kBool: return 4;
-    case ColumnType::kInt64List: return 5;
+    case ColumnType::kString:
+      return 1;
+    case ColumnType::kInt64:
+      return 2;
+    case ColumnType::kDouble:
+      return 3;
+    case ColumnType::kBool:
+      return 4;
+    case ColumnType::kInt64List:
+      return 5;
   }
   return 0;
 }

@@ -12,15 +12,15 @@ enum class TableFormat { kParquet, kCsv };
 
 struct OutputOptions {
   TableFormat format = TableFormat::kParquet;
-  std::string compression;   ///< Parquet codec name ("zstd", "snappy", "gzip", "lz4", ...); "" none
+  std::string compression;  ///< Parquet codec name ("zstd", "snappy", "gzip", "lz4", ...); "" none
 };
 
 /// What became of one file: an entry of logs/write_manifest.json.
 struct WrittenTable {
   std::filesystem::path path;
   TableFormat format = TableFormat::kParquet;
-  bool fallback = false;     ///< Parquet was asked for and CSV was written
-  std::string error;         ///< "Class: text" of the Parquet failure, "" if none
+  bool fallback = false;  ///< Parquet was asked for and CSV was written
+  std::string error;      ///< "Class: text" of the Parquet failure, "" if none
   int64_t rows = 0;
 };
 

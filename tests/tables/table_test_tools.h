@@ -1,0 +1,62 @@
+#pragma once
+
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include "tables/table_writer.h"
+
+namespace moe {
+
+/// A fresh folder, removed with all that is in it.
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "moe_tables_XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~TempFolder() { std::filesystem::remove_all(path_); }
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string ReadText(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline void WriteText(const std::filesystem::path& path, const std::string& text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+inline std::set<std::string> FilesIn(const std::filesystem::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    names.insert(entry.path().filename().string());
+  }
+  return names;
+}
+
+/// Opens, appends, finishes and commits.
+inline Result<WrittenTable> WriteTable(const std::filesystem::path& folder,
+                                       const TableSchema& schema, const std::vector<Row>& rows,
+                                       const OutputOptions& options) {
+  auto writer = TableWriter::Open(folder, schema, options);
+  if (!writer) return tl::make_unexpected(writer.error());
+  for (const Row& row : rows) {
+    if (const auto done = (*writer)->Append(row); !done) return tl::make_unexpected(done.error());
+  }
+  return (*writer)->Finish().and_then([&] { return (*writer)->Commit(); }).map([&] {
+    return (*writer)->written();
+  });
+}
+
+}  // namespace moe
