@@ -20,9 +20,9 @@ namespace moe {
 /// @return false when consume stopped the work.
 template <class Make, class Consume>
 bool RunOrdered(size_t count, unsigned threads, Make make, Consume consume) {
-  using Value = decltype(make(size_t{0}));
+  using Made = decltype(make(size_t{0}));
   const size_t window = size_t{4} * threads;
-  std::vector<std::optional<Value>> ring(window);
+  std::vector<std::optional<Made>> ring(window);
   std::mutex mutex;
   std::condition_variable ready, room;
   size_t next = 0, consumed = 0;
@@ -35,7 +35,7 @@ bool RunOrdered(size_t count, unsigned threads, Make make, Consume consume) {
       if (stopped || next >= count) return;
       const size_t index = next++;
       lock.unlock();
-      Value value = make(index);
+      Made value = make(index);
       lock.lock();
       ring[index % window] = std::move(value);
       ready.notify_one();
@@ -47,7 +47,7 @@ bool RunOrdered(size_t count, unsigned threads, Make make, Consume consume) {
   for (size_t index = 0; index < count && !stopped; ++index) {
     std::unique_lock lock(mutex);
     ready.wait(lock, [&] { return ring[index % window].has_value(); });
-    Value value = std::move(*ring[index % window]);
+    Made value = std::move(*ring[index % window]);
     ring[index % window].reset();
     lock.unlock();
     const bool go_on = consume(index, std::move(value));

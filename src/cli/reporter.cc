@@ -46,10 +46,7 @@ void Reporter::Result(std::string_view line) {
 }
 
 void Reporter::Error(const moe::Error& error) {
-  const std::string type = error.type_name.empty() || error.type_name == "SystemExit"
-                               ? ""
-                               : error.type_name + ": ";
-  Line(kRed, "moescope: error: " + type + error.Text());
+  Line(kRed, "moescope: error: " + error.Text());
 }
 
 void Reporter::Warning(std::string_view text) { Line(kYellow, fmt::format("warning: {}", text)); }

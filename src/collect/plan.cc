@@ -119,7 +119,7 @@ class Planner {
   Result<void> AddInventoryRow(const TensorFile& file, const TensorInfo& tensor,
                                const Extraction& extraction) {
     TensorInventoryRow row{file.path().string(), tensor.name, tensor.dtype_text,     tensor.shape,
-                           tensor.nbytes,        {},          {}, std::string(RoleName(extraction.role))};
+                           tensor.nbytes,        {}, {}, std::string(RoleName(extraction.role))};
     if (index_.used_for_scan) {
       plan_.observed_tensors.insert(tensor.name);
       const auto shard = index_.weight_map.find(tensor.name);
@@ -151,6 +151,7 @@ class Planner {
     ++plan_.unmatched_expertish;
     AddExample(plan_.unmatched_examples, tensor.name);
     const std::string& reason = *extraction.unmatched_reason;
+    if (reason == "proj_group_strict_no_alias_map") ++plan_.proj_no_alias_map;
     if (!IsPlainFloat(tensor.dtype)) {
       ++plan_.refused_tensors;
       plan_.warnings.push_back(

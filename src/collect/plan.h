@@ -55,6 +55,7 @@ struct CollectPlan {
   std::vector<TensorWarning> warnings;
   std::vector<ProjCanonicalizationRow> proj_report; ///< sorted by its key
   uint64_t proj_dropped_strict = 0, proj_kept_split = 0, proj_kept_group = 0;
+  uint64_t proj_no_alias_map = 0;                   ///< strict drops without any alias
 
   uint64_t matrices() const;
   uint64_t bytes() const;                           ///< stored bytes of all planned matrices

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "base/atomic_file.h"
+#include "base/pending_file.h"
 #include "measure/numpy_sample.h"
 #include "moescope/checkpoint.h"
 

@@ -14,12 +14,15 @@
 
 namespace moe {
 
+// Initial values are what an absent key means (contract section 2 and D2 to D22), and config.cc relies
+// on that; the template that init-run writes differs in places.
+
 /// `scan.recursive` (D22).
 enum class ScanRecursive { kNo, kYes, kAuto };
 
 /// `scan`; experts_only and include_shared_expert are in Config::extract.
 struct ScanConfig {
-  std::vector<std::string> extensions;
+  std::vector<std::string> extensions = {".safetensors", ".npz"};
   std::optional<int64_t> max_files;      ///< as Python's slice [:max_files]: negative from the end
   bool inventory_all_tensors = true;
   ScanRecursive recursive = ScanRecursive::kYes;
@@ -30,7 +33,7 @@ struct ScanConfig {
 
 struct MetadataConfig {
   bool enabled = false;
-  std::string mode;                        ///< kept, no effect
+  std::string mode = "validate";           ///< kept, no effect
   std::optional<std::string> config_path;  ///< relative to the model's folder
 };
 
@@ -39,20 +42,21 @@ std::optional<QuantBackend> ParseBackend(std::string_view name);  ///< "native",
 
 struct MlxConfig {
   bool enabled = true;                     ///< false: no simulation at all
-  std::string device;                      ///< "cpu" or "gpu"; other text: a warning, then as "cpu"
+  std::string device = "cpu";              ///< "cpu" or "gpu"; other text: a warning, then as "cpu"
   QuantBackend backend = QuantBackend::kNative;
   QuantProfile profile = QuantProfile::kMlxCpu;  ///< absent in the config: follows the device (D7)
 };
 
 struct StatsConfig {
-  double eps = 0;
-  uint64_t sample_per_matrix = 0;          ///< at least 1
-  uint64_t sample_seed = 0;
+  double eps = 0;                          ///< required in the file
+  uint64_t sample_per_matrix = 8192;       ///< at least 1
+  uint64_t sample_seed = 1337;
   bool exact_percentiles = false;          ///< `percentile_method` (D3)
   /// 50, 99, 99.9, then the config's others in its order (D4): what MeasureOptions wants.
-  std::vector<double> percentiles_abs;
-  double group_outlier_percentile = 0;
-  std::vector<int64_t> group_sizes_lastdim;     ///< any integer; those <= 0 give null columns
+  std::vector<double> percentiles_abs = {50.0, 99.0, 99.9};
+  double group_outlier_percentile = 95.0;
+  /// Any integer; those <= 0 give null columns.
+  std::vector<int64_t> group_sizes_lastdim = {32, 64};
   std::optional<ComputeDType> compute_dtype;    ///< nullopt: "storage" (D2)
   std::optional<double> rel_den_floor;
 };
@@ -64,7 +68,7 @@ struct DeltaPair {
 
 struct OutputConfig {
   bool parquet = true;                     ///< false: CSV
-  std::string format;                      ///< as the config wrote it
+  std::string format = "parquet";          ///< as the config wrote it
   std::optional<std::string> compression;
 };
 

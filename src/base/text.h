@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moe {
+
+/// The candidate nearest to `word` (Levenshtein distance, first of equals), if near enough that it
+/// may be a typo: at most a third of the word's length, at least 2.
+std::optional<std::string> ClosestName(std::string_view word,
+                                       const std::vector<std::string>& candidates);
+
+/// `~` and `~/x` expanded from $HOME, made absolute against the working directory, links resolved as
+/// far as the path exists.
+std::filesystem::path ResolvePath(std::string_view path);
+
+/// Now, UTC. Micros: "2026-01-31T12:00:00.123456", seconds: "2026-01-31T12:00:00"; no zone suffix.
+enum class TimePrecision { kSeconds, kMicroseconds };
+std::string UtcNow(TimePrecision precision);
+
+/// "1.23 GB", "45.6 MB", "789 B": decimal units.
+std::string HumanBytes(uint64_t bytes);
+
+}  // namespace moe

@@ -1,0 +1,37 @@
+#include <memory>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/pipeline.h"
+#include "tables/build_tables.h"
+
+namespace moe::cli {
+
+ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) {
+  const auto done = BuildTablesOfRun(run_dir);
+  if (!done) {
+    const bool bad_config = done.error().where.find("analysis_config.json") != std::string::npos &&
+                            done.error().code != ErrorCode::kNotFound;
+    report.Error(done.error());
+    return bad_config ? ExitCode::kUsage : ExitCode::kFailed;
+  }
+  for (const std::string& warning : done->warnings) report.Warning(warning);
+  for (const WrittenTable& table : done->tables) {
+    report.Result("[build_tables] " + table.path.stem().string() + " rows: " + std::to_string(table.rows));
+  }
+  report.Result("[build_tables] wrote tables/ A_*, B_* and C_* in " + run_dir.string());
+  return ExitCode::kOk;
+}
+
+void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report) {
+  auto run_dir = std::make_shared<std::string>();
+  CLI::App* cmd = app.add_subcommand("build-tables",
+                                     "Aggregate matrix_stats and quant_sim into summary tables");
+  cmd->alias("build_tables");
+  cmd->add_option("--run-dir", *run_dir, "Run directory containing data/ artifacts from collect_data")
+      ->required();
+  cmd->footer("Example:\n  moescope build-tables --run-dir runs/qwen/qwen3-30b-a3b/first");
+  cmd->callback([run_dir, &exit, &report] { exit = RunBuildTables(ResolvePath(*run_dir), report); });
+}
+
+}  // namespace moe::cli

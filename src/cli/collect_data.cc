@@ -1,0 +1,102 @@
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/pipeline.h"
+#include "collect/collect.h"
+
+namespace moe::cli {
+namespace {
+
+/// Loads the config; an existing one that can't be used is exit code 2, a missing one 1 (D18).
+std::optional<Config> ConfigOf(const std::filesystem::path& run_dir, ExitCode& exit, Reporter& report) {
+  auto config = LoadConfig(run_dir / "analysis_config.json");
+  if (config) return std::move(*config);
+  report.Error(config.error());
+  exit = config.error().code == ErrorCode::kNotFound || config.error().code == ErrorCode::kIo
+             ? ExitCode::kFailed
+             : ExitCode::kUsage;
+  return std::nullopt;
+}
+
+void PrintRoles(const CollectReport& done, Reporter& report) {
+  for (size_t i = 0; i < kRoleCount; ++i) {
+    const RoleTotals& totals = done.plan.roles[i];
+    if (totals.tensors == 0) continue;
+    report.Result(fmt::format("[collect] {:<14} {:>7} tensors  {:>9}  {:>15} parameters",
+                              RoleName(static_cast<Role>(i)), totals.tensors,
+                              HumanBytes(totals.bytes), totals.parameters));
+  }
+  report.Result(fmt::format("[collect] expert parameters analysed: {} of {} ({:.2f} %)",
+                            done.plan.analysed_parameters, done.plan.expert_parameters,
+                            100 * done.expert_coverage));
+}
+
+void PrintWorst(const CollectReport& done, Reporter& report) {
+  if (done.work.worst.empty()) return;
+  report.Result("");
+  report.Result("Worst experts per scheme (relative error of the weights; lower is better):");
+  report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9} {:>9}", "scheme", "layer", "expert",
+                            "proj", "w_rel_fro", "sqnr dB"));
+  for (const WorstMatrix& worst : done.work.worst) {
+    report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9.2f}", worst.scheme,
+                              worst.layer, worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id),
+                              worst.proj, worst.w_rel_fro, worst.sqnr_db));
+  }
+  report.Result("");
+}
+
+}  // namespace
+
+ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
+                    bool show_worst, Reporter& report) {
+  ExitCode exit = ExitCode::kOk;
+  const auto config = ConfigOf(run_dir, exit, report);
+  if (!config) return exit;
+  report.set_print_every_files(config->debug.print_progress_every_files);
+  CollectOptions options;
+  options.run_dir = run_dir;
+  if (flags.model_path) options.model_path = ResolvePath(*flags.model_path);
+  options.threads = flags.threads;
+  options.keep_going = flags.keep_going;
+  options.stop = &Interrupted();
+  const auto done = Collect(*config, options, report);
+  if (!done) return FailWith(done.error(), report);
+
+  for (const std::string& warning : done->warnings) report.Warning(warning);
+  for (const WrittenTable& table : done->outputs) {
+    report.Result(fmt::format("[collect] {} rows: {}", table.path.stem().string(), table.rows));
+  }
+  PrintRoles(*done, report);
+  if (show_worst) PrintWorst(*done, report);
+  report.Result(fmt::format("[collect] done in {:.2f} s", done->seconds));
+  return done->incomplete ? ExitCode::kIncomplete : ExitCode::kOk;
+}
+
+void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
+  struct Options {
+    std::string run_dir;
+    CollectFlags flags;
+  };
+  auto opt = std::make_shared<Options>();
+  CLI::App* cmd = app.add_subcommand(
+      "collect-data",
+      "Scan model files, extract expert matrices, compute stats, and optionally run MLX quantization "
+      "simulation");
+  cmd->alias("collect_data");
+  cmd->add_option("--run-dir", opt->run_dir, "Run directory created by init_run")->required();
+  cmd->add_option("--model-path", opt->flags.model_path,
+                  "Override the model_path from analysis_config.json");
+  cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core");
+  cmd->add_flag("--keep-going", opt->flags.keep_going,
+                "Skip broken files instead of failing; the exit code is then 3");
+  cmd->footer("Example:\n  moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first --threads 8");
+  cmd->callback([opt, &exit, &report] {
+    exit = RunCollect(ResolvePath(opt->run_dir), opt->flags, false, report);
+  });
+}
+
+}  // namespace moe::cli

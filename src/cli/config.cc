@@ -1,0 +1,37 @@
+#include <memory>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "run/config.h"
+#include "run/config_keys.h"
+
+namespace moe::cli {
+namespace {
+
+ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
+  const auto config = LoadConfig(path);
+  if (!config) {
+    report.Error(config.error());
+    return config.error().code == ErrorCode::kNotFound ? ExitCode::kFailed : ExitCode::kUsage;
+  }
+  for (const std::string& warning : config->warnings) report.Warning(warning);
+  report.Result(path.string() + " is valid");
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report) {
+  CLI::App* cmd = app.add_subcommand("config", "Look at the configuration");
+  cmd->require_subcommand(1);
+  CLI::App* schema = cmd->add_subcommand("schema", "Print the JSON Schema of analysis_config.json");
+  schema->callback([&report] { report.Result(ConfigSchemaText()); });
+  auto file = std::make_shared<std::string>();
+  CLI::App* check = cmd->add_subcommand("check", "Say whether a configuration can be used");
+  check->add_option("FILE", *file, "An analysis_config.json")->required();
+  check->callback([file, &exit, &report] { exit = CheckConfig(ResolvePath(*file), report); });
+  cmd->footer("Examples:\n  moescope config schema > schema.json\n  moescope config check "
+              "runs/m/first/analysis_config.json");
+}
+
+}  // namespace moe::cli

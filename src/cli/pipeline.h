@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cli/exit_code.h"
+#include "cli/reporter.h"
+
+namespace moe::cli {
+
+/// Flags that collect-data and analyze share.
+struct CollectFlags {
+  std::optional<std::string> model_path;
+  unsigned threads = 0;
+  bool keep_going = false;
+};
+
+/// `collect-data` of an existing run directory; prints what it found.
+ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
+                    bool show_worst, Reporter& report);
+
+/// `build-tables` of a run directory that has data.
+ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report);
+
+}  // namespace moe::cli

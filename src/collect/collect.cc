@@ -1,0 +1,364 @@
+#include "collect/collect.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "collect/collect_logs.h"
+#include "mlx/mlx_backend.h"
+#include "run/model_metadata.h"
+#include "tables/build_tables.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+Recursive RecursiveOf(ScanRecursive recursive) {
+  switch (recursive) {
+    case ScanRecursive::kNo: return Recursive::kNever;
+    case ScanRecursive::kYes: return Recursive::kAlways;
+    case ScanRecursive::kAuto: return Recursive::kAuto;
+  }
+  return Recursive::kAuto;
+}
+
+ScanOptions ScanOptionsOf(const ScanConfig& scan) {
+  return {scan.extensions, scan.max_files, scan.use_safetensors_index_json, scan.strict_index,
+          RecursiveOf(scan.recursive)};
+}
+
+MeasureOptions MeasureOptionsOf(const Config& config) {
+  MeasureOptions measure;
+  measure.eps = config.stats.eps;
+  measure.percentiles_abs = config.stats.percentiles_abs;
+  measure.group_outlier_percentile = config.stats.group_outlier_percentile;
+  measure.group_sizes = config.stats.group_sizes_lastdim;
+  measure.profile = config.mlx.profile;
+  measure.compute_dtype = config.stats.compute_dtype;
+  measure.rel_den_floor = config.stats.rel_den_floor;
+  return measure;
+}
+
+/// `mlx.backend` with the environment's word on it (D6).
+Result<QuantBackend> BackendOf(const Config& config) {
+  const char* forced = std::getenv("MOESCOPE_BACKEND");
+  if (forced == nullptr || *forced == '\0') return config.mlx.backend;
+  if (const auto backend = ParseBackend(forced)) return *backend;
+  return Fail(ErrorCode::kBadArgument, "MOESCOPE_BACKEND",
+              std::string("'") + forced + "' is not a backend", "native, mlx or auto");
+}
+
+/// The tables of one collection, open under temporary names until Commit().
+class OutputTables {
+ public:
+  Result<void> Open(const fs::path& run_dir, const Config& config, const MeasureOptions& measure) {
+    const OutputOptions output = OutputOptionsOf(config);
+    const fs::path data = run_dir / "data";
+    const std::pair<std::unique_ptr<TableWriter>*, TableSchema> tables[] = {
+        {&inventory_, TensorInventorySchema()},
+        {&matrix_stats_, MatrixStatsSchema(measure)},
+        {&quant_sim_, QuantSimSchema()},
+        {&unmatched_, UnmatchedTensorsSchema()},
+    };
+    for (const auto& [writer, schema] : tables) {
+      if (writer == &unmatched_ && !config.debug.dump_unmatched_tensors) continue;
+      auto opened = TableWriter::Open(data, schema, output);
+      if (!opened) return tl::make_unexpected(opened.error());
+      *writer = std::move(*opened);
+    }
+    return {};
+  }
+
+  RowSink& inventory() { return *inventory_; }
+  RowSink& matrix_stats() { return *matrix_stats_; }
+  RowSink& quant_sim() { return *quant_sim_; }
+  RowSink& unmatched() { return unmatched_ ? static_cast<RowSink&>(*unmatched_) : nowhere_; }
+
+  /// A small table of logs/, or the removal of an old one when it has no rows.
+  Result<void> AddLog(const fs::path& run_dir, const Config& config, const TableSchema& schema,
+                      std::vector<Row> rows) {
+    if (rows.empty()) {
+      stale_logs_.push_back(run_dir / "logs" / schema.name);
+      return {};
+    }
+    auto writer = TableWriter::Open(run_dir / "logs", schema, OutputOptionsOf(config));
+    if (!writer) return tl::make_unexpected(writer.error());
+    for (Row& row : rows) {
+      if (auto done = (*writer)->Append(std::move(row)); !done) return done;
+    }
+    logs_.push_back(std::move(*writer));
+    return {};
+  }
+
+  /// Completes all files, then renames them all.
+  Result<void> Commit() {
+    const std::vector<TableWriter*> writers = Writers();
+    for (TableWriter* writer : writers) {
+      if (auto done = writer->Finish(); !done) return done;
+    }
+    for (TableWriter* writer : writers) {
+      if (auto done = writer->Commit(); !done) return done;
+    }
+    for (fs::path path : stale_logs_) {
+      std::error_code ignored;
+      for (const char* suffix : {".parquet", ".csv"}) {
+        fs::remove(path.replace_extension(suffix), ignored);
+      }
+    }
+    return {};
+  }
+
+  std::vector<WrittenTable> Written() const {
+    std::vector<WrittenTable> written;
+    for (const TableWriter* writer : Writers()) written.push_back(writer->written());
+    return written;
+  }
+
+ private:
+  struct Nowhere : RowSink {
+    Result<void> Append(Row) override { return {}; }
+  };
+
+  std::vector<TableWriter*> Writers() const {
+    std::vector<TableWriter*> writers;
+    for (const auto* writer : {&inventory_, &matrix_stats_, &quant_sim_, &unmatched_}) {
+      if (*writer) writers.push_back(writer->get());
+    }
+    for (const auto& log : logs_) writers.push_back(log.get());
+    return writers;
+  }
+
+  std::unique_ptr<TableWriter> inventory_, matrix_stats_, quant_sim_, unmatched_;
+  std::vector<std::unique_ptr<TableWriter>> logs_;
+  std::vector<fs::path> stale_logs_;
+  Nowhere nowhere_;
+};
+
+/// One run of the pipeline; its members are the steps' results, which the logs tell of even when a
+/// later step fails.
+class Collection {
+ public:
+  Collection(const Config& config, const CollectOptions& options, CollectObserver& observer)
+      : config_(config), options_(options), observer_(observer),
+        started_(std::chrono::steady_clock::now()) {}
+
+  Result<CollectReport> Run() {
+    auto done = Steps();
+    if (!done) {
+      if (done.error().code != ErrorCode::kInterrupted) {
+        WriteRunFailure(Context(), done.error());
+      }
+      return tl::make_unexpected(done.error());
+    }
+    return std::move(report_);
+  }
+
+ private:
+  Result<void> Steps() {
+    if (auto done = ResolveModel(); !done) return done;
+    index_ = FindShardIndex(report_.model_path, ScanOptionsOf(config_.scan));
+    index_searched_ = true;
+    if (auto warning = IndexParseWarning(index_)) Warn(*warning);
+    auto scan = PlanScan(report_.model_path, ScanOptionsOf(config_.scan), index_);
+    if (!scan) return tl::make_unexpected(scan.error());
+    scan_ = std::move(*scan);
+    if (scan_.index_discovered_but_ignored_due_to_file_model_path) {
+      observer_.OnNotice(fmt::format("[index] index found at {}, but model_path is a file: only that file is scanned",
+                                     index_.index_path->string()));
+    }
+    observer_.OnScan(scan_.files.size(), report_.model_path.string());
+
+    if (auto done = ChooseBackend(); !done) return done;
+    if (auto done = tables_.Open(options_.run_dir, config_, work_.measure); !done) return done;
+    for (const WrittenTable& table : tables_.Written()) NoticeFallback(table);
+    if (auto done = PlanAndMeasure(); !done) return done;
+    if (auto done = CollectWarnings(); !done) return done;
+    if (Stopped()) return tl::make_unexpected(InterruptedError());
+    if (auto done = tables_.Commit(); !done) return done;
+    report_.outputs = tables_.Written();
+    return WriteSuccessLogs();
+  }
+
+  Result<void> ResolveModel() {
+    const std::string text = options_.model_path ? options_.model_path->string() : config_.model_path;
+    if (text.empty()) {
+      return Fail(ErrorCode::kBadArgument, "model_path", "is empty",
+                  "set model_path in analysis_config.json or give --model-path", "SystemExit");
+    }
+    report_.model_path = ResolvePath(text);
+    if (!fs::exists(report_.model_path)) {
+      return Fail(ErrorCode::kNotFound, report_.model_path.string(), "model_path does not exist",
+                  "check the path, or give --model-path", "SystemExit");
+    }
+    model_resolved_ = true;
+    metadata_ = ReadModelMetadata(report_.model_path, config_.metadata.config_path);
+    if (config_.metadata.enabled) {
+      for (const std::string& warning : metadata_.warnings) Warn(warning);
+      if (!metadata_.summary_line.empty()) observer_.OnNotice(metadata_.summary_line);
+    }
+    return {};
+  }
+
+  Result<void> ChooseBackend() {
+    work_.measure = MeasureOptionsOf(config_);
+    work_.threads = options_.threads > 0 ? options_.threads
+                                         : std::max(1u, std::thread::hardware_concurrency());
+    work_.keep_going = options_.keep_going;
+    work_.stop = options_.stop;
+    if (!config_.stats.exact_percentiles) {
+      samples_.emplace(options_.run_dir / "cache" / "sampled_indices",
+                       config_.stats.sample_per_matrix, config_.stats.sample_seed);
+      work_.samples = &*samples_;
+    }
+    if (!config_.mlx.enabled) return {};
+    work_.schemes = config_.quant_schemes;
+    work_.profile = std::string(ProfileName(config_.mlx.profile));
+    const auto backend = BackendOf(config_);
+    if (!backend) return tl::make_unexpected(backend.error());
+    if (*backend != QuantBackend::kNative) return OpenMlx(*backend == QuantBackend::kAuto);
+    work_.measure.schemes = work_.schemes;
+    return {};
+  }
+
+  Result<void> OpenMlx(bool native_without_it) {
+    auto opened = MlxBackend::Open(config_.mlx.device);
+    if (!opened && native_without_it) {
+      work_.measure.schemes = work_.schemes;
+      return {};
+    }
+    if (!opened) {
+      if (work_.schemes.empty()) return {};
+      const std::string text = "mlx is not importable; skipping quantization simulations";
+      observer_.OnNotice(text + " (" + opened.error().Text() + ")");
+      Warn("[quant_sim] " + text);
+      work_.schemes.clear();
+      return {};
+    }
+    mlx_.emplace(std::move(*opened));
+    work_.backend = "mlx";
+    work_.profile = mlx_->profile();
+    work_.measurer = [this](const MatrixSource& matrix, const QuantScheme& scheme, ComputeDType dtype) {
+      return mlx_->Measure(matrix, scheme, dtype, config_.stats.eps,
+                           config_.stats.rel_den_floor);
+    };
+    return {};
+  }
+
+  Result<void> PlanAndMeasure() {
+    ExtractOptions extract = config_.extract;
+    extract.model_type = metadata_.model_type;
+    const auto extractor = Extractor::Create(std::move(extract));
+    if (!extractor) return tl::make_unexpected(extractor.error());
+    const PlanOptions plan_options{config_.scan.inventory_all_tensors,
+                                   config_.debug.dump_unmatched_tensors, options_.keep_going};
+    auto plan = MakePlan(scan_, index_, *extractor, plan_options, tables_.inventory(),
+                         tables_.unmatched(), [this] { return Stopped(); });
+    if (!plan) return tl::make_unexpected(plan.error());
+    report_.plan = std::move(*plan);
+    auto work = MeasureMatrices(report_.plan, work_, tables_.matrix_stats(), tables_.quant_sim(),
+                                tables_.unmatched(), observer_);
+    if (!work) return tl::make_unexpected(work.error());
+    report_.work = std::move(*work);
+    report_.plan.files.clear();
+    return {};
+  }
+
+  /// Warning lines in the order of contract section 13, and the tables of logs/.
+  Result<void> CollectWarnings() {
+    const CollectPlan& plan = report_.plan;
+    for (std::string& text : MergeByTensor(plan.warnings, report_.work.warnings)) Warn(std::move(text));
+    if (samples_) {
+      for (std::string& text : samples_->TakeWarnings()) Warn(std::move(text));
+    }
+    if (index_.used_for_scan) {
+      compared_ = CompareWithIndex(index_.weight_map, plan.observed_tensors);
+      for (std::string& text : IndexWarnings(index_, compared_)) Warn(std::move(text));
+    }
+    std::vector<Row> report_rows;
+    for (const ProjCanonicalizationRow& row : plan.proj_report) report_rows.push_back(row.ToRow());
+    const bool has_report = !report_rows.empty();
+    if (auto done = tables_.AddLog(options_.run_dir, config_, ProjCanonicalizationReportSchema(),
+                                   std::move(report_rows));
+        !done) {
+      return done;
+    }
+    const std::string report_path = has_report ? tables_.Written().back().path.string() : "";
+    for (std::string& text : ProjWarnings(plan, config_, report_path)) Warn(std::move(text));
+    for (std::string& text : CoverageWarnings()) Warn(std::move(text));
+    for (const std::string& text : config_.warnings) Warn(text);
+
+    std::vector<Row> rows;
+    for (const std::string& text : report_.warnings) rows.push_back({text});
+    return tables_.AddLog(options_.run_dir, config_, WarningsSchema(), std::move(rows));
+  }
+
+  std::vector<std::string> CoverageWarnings() {
+    const CollectPlan& plan = report_.plan;
+    std::vector<std::string> warnings;
+    if (plan.expert_parameters > 0) {
+      report_.expert_coverage = static_cast<double>(plan.analysed_parameters) /
+                                static_cast<double>(plan.expert_parameters);
+    }
+    if (report_.expert_coverage < 1) {
+      warnings.push_back(fmt::format("[coverage] {:.2f} % of the expert parameters were analysed; "
+                                     "data/unmatched_tensors says why the rest was not",
+                                     100 * report_.expert_coverage));
+    }
+    if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
+    const auto& limit = config_.scan.min_expert_coverage;
+    report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||
+                         !plan.skipped_files.empty() ||
+                         (limit && report_.expert_coverage < *limit);
+    return warnings;
+  }
+
+  Result<void> WriteSuccessLogs() {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
+    report_.seconds = elapsed.count();
+    return moe::WriteSuccessLogs(Context());
+  }
+
+  LogContext Context() {
+    return {config_,   options_, report_,         index_,         compared_, scan_,
+            metadata_, model_resolved_, index_searched_};
+  }
+
+  void NoticeFallback(const WrittenTable& table) {
+    if (!table.fallback) return;
+    const std::string text = fmt::format("[warn] parquet write failed ({}); falling back to CSV for {}",
+                                         table.error, table.path.string());
+    observer_.OnNotice(text);
+  }
+
+  void Warn(std::string text) { report_.warnings.push_back(std::move(text)); }
+
+  bool Stopped() const { return options_.stop != nullptr && *options_.stop; }
+
+  const Config& config_;
+  const CollectOptions& options_;
+  CollectObserver& observer_;
+  std::chrono::steady_clock::time_point started_;
+  CollectReport report_;
+  ModelMetadata metadata_;
+  IndexSummary index_;
+  IndexComparison compared_;
+  ScanPlan scan_;
+  bool model_resolved_ = false, index_searched_ = false;
+  OutputTables tables_;
+  MatrixWorkOptions work_;
+  std::optional<SampleCache> samples_;
+  std::optional<MlxBackend> mlx_;
+};
+
+}  // namespace
+
+Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
+                              CollectObserver& observer) {
+  return Collection(config, options, observer).Run();
+}
+
+}  // namespace moe

@@ -1,0 +1,345 @@
+#include "collect/collect_logs.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "run/logs.h"
+#include "tables/build_tables.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class T>
+Json OrNull(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+std::string Now() { return UtcNow(TimePrecision::kSeconds) + "Z"; }
+
+Json OverridesJson(const LogContext& c) {
+  Json overrides = Json::object();
+  if (c.options.model_path) overrides["model_path"] = c.options.model_path->string();
+  return overrides;
+}
+
+/// The config as it was used: with the command line's word on it.
+Json ConfigUsed(const LogContext& c) {
+  Json config = c.config.raw;
+  if (c.options.model_path) config["model_path"] = c.options.model_path->string();
+  return config;
+}
+
+Json ModelPathJson(const LogContext& c, bool resolved) {
+  const char* source = c.options.model_path ? "cli_override" : "config";
+  return {{"configured", c.config.model_path},
+          {"resolved", resolved ? Json(c.report.model_path.string()) : Json()},
+          {"source", resolved ? Json(source) : Json()}};
+}
+
+const WrittenTable* Find(const LogContext& c, const std::string& name) {
+  for (const WrittenTable& table : c.report.outputs) {
+    if (table.path.stem() == name) return &table;
+  }
+  return nullptr;
+}
+
+Json RowsOf(const LogContext& c, const std::string& name) {
+  const WrittenTable* table = Find(c, name);
+  return table == nullptr ? 0 : table->rows;
+}
+
+/// Shards that were scanned, relative to the index's folder, sorted.
+std::set<std::string> ScannedShards(const LogContext& c) {
+  std::set<std::string> shards;
+  for (const fs::path& file : c.scan.files) {
+    shards.insert(file.lexically_relative(c.index.index_path->parent_path()).generic_string());
+  }
+  return shards;
+}
+
+std::vector<std::string> ExtraScannedShards(const LogContext& c) {
+  std::vector<std::string> extra;
+  const auto& expected = c.index.expected_shards;
+  for (const std::string& shard : ScannedShards(c)) {
+    if (std::find(expected.begin(), expected.end(), shard) == expected.end()) extra.push_back(shard);
+  }
+  return extra;
+}
+
+Json IndexMetadata(const LogContext& c) {
+  const auto metadata = ParseLenientJson(c.index.metadata_json, "index metadata");
+  return metadata ? *metadata : Json::object();
+}
+
+Json IndexSummaryJson(const LogContext& c) {
+  const IndexSummary& index = c.index;
+  const bool used = index.used_for_scan;
+  Json json = {{"active", index.active},
+               {"parsed", index.parsed},
+               {"used_for_scan", used},
+               {"index_path", index.index_path ? Json(index.index_path->string()) : Json()},
+               {"strict_index", c.config.scan.strict_index},
+               {"expected_shards_count", used ? index.expected_shards.size() : 0},
+               {"scanned_shards_count", used ? ScannedShards(c).size() : 0},
+               {"missing_shards_count", used ? index.missing_shards.size() : 0},
+               {"extra_scanned_shards_count", used ? ExtraScannedShards(c).size() : 0},
+               {"missing_tensors_count", used ? c.compared.missing_tensors.size() : 0},
+               {"extra_tensors_count", used ? c.compared.extra_tensors.size() : 0},
+               {"extra_safetensors_files_on_disk_count",
+                used ? index.extra_safetensors_files_on_disk.size() : 0}};
+  if (Json metadata = IndexMetadata(c); !metadata.empty()) json["index_metadata"] = metadata;
+  return json;
+}
+
+Json IndexReportJson(const LogContext& c) {
+  Json json = {{"expected_shards", c.index.expected_shards},
+               {"scanned_shards", ScannedShards(c)},
+               {"missing_shards", c.index.missing_shards},
+               {"extra_scanned_shards", ExtraScannedShards(c)},
+               {"missing_tensors", c.compared.missing_tensors},
+               {"extra_tensors", c.compared.extra_tensors},
+               {"extra_safetensors_files_on_disk", c.index.extra_safetensors_files_on_disk}};
+  if (Json metadata = IndexMetadata(c); !metadata.empty()) json["index_metadata"] = metadata;
+  return json;
+}
+
+Json TensorNameFormats(const LogContext& c) {
+  const ExtractOptions& extract = c.config.extract;
+  Json rules = Json::array(), aliases = Json::object();
+  for (const ExtractRule& rule : extract.rules) {
+    if (rule.enabled) {
+      rules.push_back({{"name", rule.name}, {"match", rule.match}, {"ndim", OrNull(rule.ndim)}});
+    }
+  }
+  for (const auto& [proj, names] : extract.proj_aliases) aliases[proj] = names;
+  return {{"layer_regex", extract.layer_regex},
+          {"expert_regex", extract.expert_regex},
+          {"enabled_extract_rules", rules},
+          {"proj_aliases", aliases}};
+}
+
+Json RolesJson(const CollectPlan& plan) {
+  Json roles = Json::object();
+  for (size_t i = 0; i < kRoleCount; ++i) {
+    const RoleTotals& totals = plan.roles[i];
+    roles[std::string(RoleName(static_cast<Role>(i)))] = {
+        {"tensors", totals.tensors}, {"bytes", totals.bytes}, {"parameters", totals.parameters}};
+  }
+  return roles;
+}
+
+/// What section 13 does not have: D21's coverage, D22's files that were left out.
+void AddOurs(const LogContext& c, Json& health) {
+  const CollectPlan& plan = c.report.plan;
+  health["roles"] = RolesJson(plan);
+  health["expert_coverage"] = {{"expert_parameters", plan.expert_parameters},
+                               {"analysed_parameters", plan.analysed_parameters},
+                               {"share", c.report.expert_coverage},
+                               {"min_expert_coverage", OrNull(c.config.scan.min_expert_coverage)}};
+  Json left_out = Json::array();
+  for (const LeftOut& file : c.scan.left_out) {
+    left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});
+  }
+  health["left_out_files"] = left_out;
+  health["skipped_files"] = plan.skipped_files;
+  health["refused_tensors"] = plan.refused_tensors + c.report.work.refused_tensors;
+  health["nonfinite_matrices"] = c.report.work.nonfinite_matrices;
+  health["incomplete"] = c.report.incomplete;
+}
+
+Json RunHealthJson(const LogContext& c) {
+  const CollectPlan& plan = c.report.plan;
+  Json run = RunJson(c.options.run_dir);
+  run["model_path"] = c.report.model_path.string();
+  Json health = {
+      {"status", "success"},
+      {"generated_at", Now()},
+      {"duration_seconds", c.report.seconds},
+      {"run", run},
+      {"config_used", ConfigUsed(c)},
+      {"scan_summary",
+       {{"files_scanned", c.scan.files.size() - plan.skipped_files.size()},
+        {"tensors_observed", plan.tensors_observed}}},
+      {"extraction_summary",
+       {{"extracted_by_rule", plan.extracted_by_rule},
+        {"extracted_by_fallback", plan.extracted_by_fallback},
+        {"unmatched_expertish", plan.unmatched_expertish}}},
+      {"outputs_written",
+       {{"format", c.config.output.format},
+        {"tensor_inventory_rows", RowsOf(c, "tensor_inventory")},
+        {"matrix_stats_rows", RowsOf(c, "matrix_stats")},
+        {"quant_sim_rows", RowsOf(c, "quant_sim")},
+        {"unmatched_tensors_rows", RowsOf(c, "unmatched_tensors")},
+        {"warnings_rows", RowsOf(c, "warnings")},
+        {"wrote_unmatched_tensors", Find(c, "unmatched_tensors") != nullptr},
+        {"wrote_warnings", Find(c, "warnings") != nullptr},
+        {"wrote_index_report", c.index.used_for_scan}}},
+      {"tensor_name_formats", TensorNameFormats(c)},
+      {"tensor_name_examples",
+       {{"rule_extracted", plan.rule_examples},
+        {"fallback_extracted", plan.fallback_examples},
+        {"unmatched_expertish", plan.unmatched_examples}}},
+      {"smoke_checks",
+       {{"effectively_empty_collect",
+         {{"triggered", EffectivelyEmpty(c.config, c.report)},
+          {"candidate_tensors_observed", plan.smoke_candidates},
+          {"candidate_examples", plan.smoke_examples}}}}},
+      {"derived_tensor_formats",
+       {"{tensor}::{proj}", "{tensor}::split[rows]::{proj}", "{tensor}::split[cols]::{proj}"}},
+      {"index_summary", IndexSummaryJson(c)}};
+  AddOurs(c, health);
+  return health;
+}
+
+Json IndexStateJson(const IndexSummary& index) {
+  Json json = {{"status", IndexStatusName(index.status)},
+               {"searched", index.searched},
+               {"found", index.found},
+               {"parsed", index.parsed},
+               {"active", index.active},
+               {"used_for_scan", index.used_for_scan},
+               {"index_path", index.index_path ? Json(index.index_path->string()) : Json()}};
+  if (!index.error.empty()) json["error"] = index.error;
+  return json;
+}
+
+Json RunContextJson(const LogContext& c) {
+  const ScanConfig& scan = c.config.scan;
+  const fs::path base =
+      c.scan.model_path_is_file ? c.report.model_path.parent_path() : c.report.model_path;
+  Json examples = Json::array();
+  for (size_t i = 0; i < std::min<size_t>(3, c.scan.files.size()); ++i) {
+    examples.push_back(c.scan.files[i].lexically_relative(base).generic_string());
+  }
+  return {{"generated_at", Now()},
+          {"run", RunJson(c.options.run_dir)},
+          {"model_path", ModelPathJson(c, true)},
+          {"cli_overrides", OverridesJson(c)},
+          {"scan_plan",
+           {{"use_safetensors_index_json", scan.use_safetensors_index_json},
+            {"strict_index", scan.strict_index},
+            {"model_path_kind", c.scan.model_path_is_file ? "file" : "dir"},
+            {"index_discovered_but_ignored_due_to_file_model_path",
+             c.scan.index_discovered_but_ignored_due_to_file_model_path},
+            {"extensions", scan.extensions},
+            {"max_files", OrNull(scan.max_files)},
+            {"experts_only", c.config.extract.experts_only},
+            {"include_shared_expert", c.config.extract.include_shared_expert},
+            {"inventory_all_tensors", scan.inventory_all_tensors},
+            {"scan_mode", c.index.used_for_scan ? "index" : "walk"},
+            {"scanned_files_count", c.scan.files.size()},
+            {"scanned_files_example", examples}}},
+          {"quant_rel_den_floor", OrNull(c.config.stats.rel_den_floor)},
+          {"index", IndexStateJson(c.index)}};
+}
+
+Result<void> WriteMetadataLogs(const LogContext& c) {
+  const fs::path& run_dir = c.options.run_dir;
+  if (!c.config.metadata.enabled || !c.metadata.config_path) {
+    RemoveLog(run_dir, "model_config.raw.json");
+    RemoveLog(run_dir, "model_shape_budget.json");
+    return {};
+  }
+  return WriteLog(run_dir, "model_config.raw.json", TrimmedModelConfig(c.metadata.config),
+                  KeyOrder::kOwn)
+      .and_then([&] {
+        return WriteLog(run_dir, "model_shape_budget.json",
+                        {{"config_path", c.metadata.config_path->string()},
+                         {"shape_budget", c.metadata.shape_budget}},
+                        KeyOrder::kOwn);
+      });
+}
+
+}  // namespace
+
+Result<void> WriteSuccessLogs(const LogContext& c) {
+  const fs::path& run_dir = c.options.run_dir;
+  const Json manifest = {{"generated_at", Now()},
+                         {"requested_format", c.config.output.format},
+                         {"requested_compression", OrNull(c.config.output.compression)},
+                         {"artifacts", ArtifactsJson(run_dir, c.report.outputs)}};
+  if (!c.index.used_for_scan) RemoveLog(run_dir, "index_report.json");
+  auto done = WriteLog(run_dir, "write_manifest.json", manifest)
+                  .and_then([&] { return WriteLog(run_dir, "run_context.json", RunContextJson(c)); })
+                  .and_then([&] { return WriteMetadataLogs(c); })
+                  .and_then([&] { return WriteLog(run_dir, "run_health.json", RunHealthJson(c)); });
+  if (done && c.index.used_for_scan) {
+    done = WriteLog(run_dir, "index_report.json", IndexReportJson(c), KeyOrder::kOwn);
+  }
+  if (done) RemoveLog(run_dir, "run_failure.json");
+  return done;
+}
+
+void WriteRunFailure(const LogContext& c, const Error& error) {
+  Json index = IndexStateJson(c.index);
+  index.erase("parsed");
+  index.erase("used_for_scan");
+  if (!c.index_searched) index["status"] = "not_initialized";
+  (void)WriteLog(c.options.run_dir, "run_failure.json",
+                 {{"generated_at", Now()},
+                  {"status", "error"},
+                  {"run", RunJson(c.options.run_dir)},
+                  {"model_path", ModelPathJson(c, c.model_resolved)},
+                  {"cli_overrides", OverridesJson(c)},
+                  {"index", index},
+                  {"error", ErrorJson(error)},
+                  {"traceback", Traceback("collect-data", error)}});
+}
+
+std::vector<std::string> ProjWarnings(const CollectPlan& plan, const Config& config,
+                                      const std::string& report_path) {
+  std::vector<std::string> lines;
+  uint64_t kept = 0, dropped = 0;
+  for (const auto& row : plan.proj_report) ++(row.action == "kept_raw" ? kept : dropped);
+  const uint64_t kept_events = plan.proj_kept_split + plan.proj_kept_group;
+  if (kept_events > 0) {
+    lines.push_back(fmt::format(
+        "[proj] unmapped proj tokens kept raw: packed_split={}, proj_group={} (unique={}, occurrences={}). See {}",
+        plan.proj_kept_split, plan.proj_kept_group, kept, kept_events, report_path));
+  }
+  if (plan.proj_dropped_strict > 0 && !config.extract.proj_aliases.empty()) {
+    lines.push_back(fmt::format("[proj] strict proj_group dropped tensors due to unmapped proj tokens: "
+                                "occurrences={} (unique={}). See {}",
+                                plan.proj_dropped_strict, dropped, report_path));
+  }
+  if (plan.proj_no_alias_map > 0) {
+    const std::string where =
+        config.debug.dump_unmatched_tensors
+            ? fmt::format("See {} for details.", "data/unmatched_tensors")
+            : "Enable debug.dump_unmatched_tensors=true to write unmatched_tensors.*.";
+    lines.push_back(fmt::format("[config] parsing.proj_group_strict=true but parsing.proj_aliases is empty; "
+                                "strict proj_group drops occurred (occurrences={}). {}",
+                                plan.proj_no_alias_map, where));
+  }
+  return lines;
+}
+
+bool EffectivelyEmpty(const Config& config, const CollectReport& report) {
+  return config.extract.experts_only && report.plan.smoke_candidates > 0 &&
+         report.work.matrix_rows == 0 && report.plan.unmatched_expertish == 0;
+}
+
+std::string SmokeWarning(const CollectPlan& plan) {
+  return fmt::format("[smoke] effectively empty collect: {} tensor(s) are named like expert weights "
+                     "(e.g. {}), but nothing was analysed; see parsing and extract_rules in the config",
+                     plan.smoke_candidates, plan.smoke_examples.front());
+}
+
+std::vector<std::string> MergeByTensor(std::vector<TensorWarning> first,
+                                       std::vector<TensorWarning> second) {
+  first.insert(first.end(), std::make_move_iterator(second.begin()),
+               std::make_move_iterator(second.end()));
+  std::stable_sort(first.begin(), first.end(), [](const TensorWarning& a, const TensorWarning& b) {
+    return a.tensor_number < b.tensor_number;
+  });
+  std::vector<std::string> lines;
+  for (TensorWarning& warning : first) lines.push_back(std::move(warning.text));
+  return lines;
+}
+
+}  // namespace moe

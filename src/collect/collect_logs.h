@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "checkpoint/discovery.h"
+#include "checkpoint/shard_index.h"
+#include "collect/collect.h"
+#include "moescope/error.h"
+#include "run/model_metadata.h"
+
+namespace moe {
+
+/// What the logs of a collection tell from; after a failure only the first steps are filled.
+struct LogContext {
+  const Config& config;
+  const CollectOptions& options;
+  const CollectReport& report;
+  const IndexSummary& index;
+  const IndexComparison& compared;
+  const ScanPlan& scan;
+  const ModelMetadata& metadata;
+  bool model_resolved = false, index_searched = false;
+};
+
+/// write_manifest, run_health, run_context, and where due index_report, model_config.raw and
+/// model_shape_budget (contract section 13); removes run_failure.json and stale ones.
+Result<void> WriteSuccessLogs(const LogContext& context);
+
+/// run_failure.json. What can't be written is let go: the error itself is reported anyway.
+void WriteRunFailure(const LogContext& context, const Error& error);
+
+/// The [proj] and [config] lines about unmapped projection tokens (section 13, exact texts).
+std::vector<std::string> ProjWarnings(const CollectPlan& plan, const Config& config,
+                                      const std::string& report_path);
+
+/// True when nothing was extracted although tensors are named like expert weights.
+bool EffectivelyEmpty(const Config& config, const CollectReport& report);
+std::string SmokeWarning(const CollectPlan& plan);
+
+/// Both lists, ordered by tensor, a tensor's first-list lines first.
+std::vector<std::string> MergeByTensor(std::vector<TensorWarning> first,
+                                       std::vector<TensorWarning> second);
+
+}  // namespace moe

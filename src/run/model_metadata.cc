@@ -1,0 +1,153 @@
+#include "run/model_metadata.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxConfigChars = 200'000;
+
+/// A value of the shape budget and the config keys it is taken from, first usable one.
+struct BudgetRow {
+  const char* name;
+  const char* shown_as;   ///< in the [meta] line; "" not shown
+  std::vector<const char*> keys;
+};
+
+const std::vector<BudgetRow>& BudgetRows() {
+  static const std::vector<BudgetRow> rows = {
+      {"num_hidden_layers", "layers", {"num_hidden_layers", "n_layer", "num_layers"}},
+      {"hidden_size", "hidden", {"hidden_size", "d_model"}},
+      {"moe_intermediate_size", "moe_int", {"moe_intermediate_size", "expert_intermediate_size"}},
+      {"shared_expert_intermediate_size", "shared_int", {"shared_expert_intermediate_size"}},
+      {"num_experts", "experts", {"num_experts", "n_routed_experts", "num_local_experts"}},
+      {"num_experts_per_tok", "topk", {"num_experts_per_tok", "experts_per_token"}},
+      {"n_shared_experts", "", {"n_shared_experts"}},
+      {"decoder_sparse_step", "", {"decoder_sparse_step"}},
+      {"full_attention_interval", "", {"full_attention_interval"}},
+      {"first_k_dense_replace", "", {"first_k_dense_replace"}},
+      {"mlp_only_layers", "", {"mlp_only_layers"}},
+  };
+  return rows;
+}
+constexpr const char* kShownOrder[] = {"hidden", "layers", "moe_int", "shared_int", "experts", "topk"};
+
+/// int; float with an integer value; string "[+-]?digits", trimmed; a list if all of it coerces.
+Json Coerced(const Json& value) {
+  if (value.is_number_integer()) return value;
+  if (value.is_number_float()) {
+    const double number = value.get<double>();
+    return std::isfinite(number) && number == std::floor(number) && std::fabs(number) < 9e15
+               ? Json(static_cast<int64_t>(number)) : Json();
+  }
+  if (value.is_string()) {
+    std::string text = value.get<std::string>();
+    const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+    while (!text.empty() && is_space(text.back())) text.pop_back();
+    text.erase(text.begin(), std::find_if_not(text.begin(), text.end(), is_space));
+    const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+    const char* end = text.data() + text.size();
+    int64_t number = 0;
+    const auto [rest, failed] = std::from_chars(begin, end, number);
+    const bool signed_twice = text.starts_with("+-");
+    return failed == std::errc() && rest == end && !signed_twice ? Json(number) : Json();
+  }
+  if (!value.is_array()) return {};
+  Json list = Json::array();
+  for (const Json& item : value) {
+    list.push_back(Coerced(item));
+    if (list.back().is_null()) return {};
+  }
+  return list;
+}
+
+/// config.json's nested configs that describe the text model (formats.md 10.3).
+std::string ModelTypeOf(const Json& config) {
+  for (const char* nested : {"text_config", "llm_config", "language_config"}) {
+    const auto found = config.find(nested);
+    if (found == config.end() || !found->is_object()) continue;
+    const auto type = found->find("model_type");
+    if (type != found->end() && type->is_string()) return type->get<std::string>();
+  }
+  const auto type = config.find("model_type");
+  return type != config.end() && type->is_string() ? type->get<std::string>() : "";
+}
+
+std::optional<fs::path> FindConfig(const fs::path& folder,
+                                   const std::optional<std::string>& override_path) {
+  if (override_path) return folder / *override_path;
+  std::error_code failed;
+  for (const char* place : {"", "model", "configs", "config", "hf"}) {
+    const fs::path path = folder / place / "config.json";
+    if (fs::is_regular_file(path, failed)) return path;
+  }
+  return std::nullopt;
+}
+
+void FillBudget(ModelMetadata& metadata) {
+  std::vector<std::pair<std::string, std::string>> shown;
+  for (const BudgetRow& row : BudgetRows()) {
+    Json& value = metadata.shape_budget[row.name] = Json();
+    for (const char* key : row.keys) {
+      const auto found = metadata.config.find(key);
+      if (value.is_null() && found != metadata.config.end()) value = Coerced(*found);
+    }
+    if (!value.is_null()) shown.emplace_back(row.shown_as, value.dump());
+  }
+  std::string line = "[meta]";
+  for (const char* name : kShownOrder) {
+    for (const auto& [shown_as, text] : shown) {
+      if (shown_as == name) line += fmt::format(" {}={}", name, text);
+    }
+  }
+  if (line != "[meta]") metadata.summary_line = line;
+}
+
+}  // namespace
+
+ModelMetadata ReadModelMetadata(const fs::path& model_path,
+                                const std::optional<std::string>& override_path) {
+  ModelMetadata metadata;
+  std::error_code failed;
+  const fs::path folder = fs::is_directory(model_path, failed) ? model_path : model_path.parent_path();
+  const auto path = FindConfig(folder, override_path);
+  if (!path) {
+    metadata.warnings.push_back("[meta] no config.json found for " + folder.string());
+    return metadata;
+  }
+  const auto text = ReadTextFile(*path);
+  auto config = text ? ParseLenientJson(*text, path->string()) : tl::make_unexpected(text.error());
+  if (config && !config->is_object()) config = Malformed(path->string(), "is not a JSON object");
+  if (!config) {
+    metadata.warnings.push_back("[meta] config not read: " + config.error().Text());
+    return metadata;
+  }
+  metadata.config_path = *path;
+  metadata.config = std::move(*config);
+  metadata.model_type = ModelTypeOf(metadata.config);
+  FillBudget(metadata);
+  return metadata;
+}
+
+Json TrimmedModelConfig(const Json& config) {
+  const size_t chars = config.dump(-1, ' ', false, Json::error_handler_t::replace).size();
+  if (chars <= kMaxConfigChars) return config;
+  Json trimmed = Json::object();
+  for (const BudgetRow& row : BudgetRows()) {
+    for (const char* key : row.keys) {
+      if (config.contains(key)) trimmed[key] = config[key];
+    }
+  }
+  Json keys = Json::array();
+  for (const auto& [key, value] : config.items()) keys.push_back(key);
+  trimmed["_meta_trimmed"] = {{"original_keys", keys}, {"original_chars", chars}};
+  return trimmed;
+}
+
+}  // namespace moe

@@ -1,0 +1,97 @@
+#include "run/run_dir.h"
+
+#include <algorithm>
+
+#include "base/pending_file.h"
+#include "base/text.h"
+#include "run/config_template.h"
+#include "run/json_text.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFolders[] = {
+    "logs",         "data",         "tables",       "cache/sampled_indices",
+    "plots/summary", "plots/global", "plots/block4", "plots/layer",
+};
+constexpr int kManifestVersion = 2;
+
+/// `id` as a path below the root: relative, not empty, no `..`.
+Result<fs::path> IdPath(const char* flag, const std::string& id, bool nested) {
+  const fs::path path(id);
+  const bool leaves = path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end() ||
+                      id.find('\0') != std::string::npos;
+  const bool too_deep = !nested && id.find('/') != std::string::npos;
+  if (id.empty() || leaves || too_deep || path.lexically_normal() == ".") {
+    return Fail(ErrorCode::kBadArgument, flag, "'" + id + "' is no name below the root",
+                nested ? "use letters, digits, '-', '_', '.' and '/'" : "use a name without '/'",
+                "SystemExit");
+  }
+  return path;
+}
+
+Result<void> WriteManifest(const fs::path& run_dir, const std::string& model_id,
+                           const std::string& run_name) {
+  const fs::path path = run_dir / "manifest.json";
+  const std::string now = UtcNow(TimePrecision::kMicroseconds) + "Z";
+  Json manifest = {{"model_id", model_id},
+                   {"run_name", run_name},
+                   {"created_at", now},
+                   {"version", kManifestVersion}};
+  if (const auto text = ReadTextFile(path)) {
+    auto old = ParseLenientJson(*text, path.string());
+    if (old && old->is_object()) {
+      manifest = std::move(*old);
+      manifest["updated_at"] = now;
+    }
+  }
+  std::string text = JsonText(manifest);
+  text.pop_back();  // as Python's json.dump leaves it: no newline at the end
+  return WriteFileAtomically(path, text);
+}
+
+}  // namespace
+
+Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
+                         const std::string& run_name, const std::optional<fs::path>& model_path) {
+  const auto id = IdPath("--model-id", model_id, true);
+  if (!id) return tl::make_unexpected(id.error());
+  const auto run = IdPath("--run-name", run_name, false);
+  if (!run) return tl::make_unexpected(run.error());
+  const fs::path run_dir = ResolvePath((ResolvePath(root.string()) / *id / *run).string());
+
+  for (const char* folder : kFolders) {
+    std::error_code failed;
+    fs::create_directories(run_dir / folder, failed);
+    if (failed) return Fail(ErrorCode::kIo, (run_dir / folder).string(), "can't be made: " + failed.message());
+  }
+  if (auto done = WriteManifest(run_dir, model_id, run_name); !done) {
+    return tl::make_unexpected(done.error());
+  }
+  const fs::path config = run_dir / "analysis_config.json";
+  if (!fs::exists(config)) {
+    const std::string resolved = model_path ? ResolvePath(model_path->string()).string() : "";
+    if (auto done = WriteFileAtomically(config, ConfigTemplateText(resolved)); !done) {
+      return tl::make_unexpected(done.error());
+    }
+  }
+  return run_dir;
+}
+
+RunManifest ReadRunManifest(const fs::path& run_dir) {
+  const fs::path path = run_dir / "manifest.json";
+  const auto text = ReadTextFile(path);
+  if (!text) return {};
+  const auto json = ParseLenientJson(*text, path.string());
+  if (!json || !json->is_object()) return {};
+  const auto field = [&](const char* key) -> std::optional<std::string> {
+    const auto found = json->find(key);
+    if (found == json->end() || !found->is_string()) return std::nullopt;
+    return found->get<std::string>();
+  };
+  return {field("model_id"), field("run_name"), field("created_at")};
+}
+
+}  // namespace moe
