@@ -48,7 +48,7 @@ demo/model/config.json: scripts/make_demo_model.py
 demo: release ## Write a small MoE checkpoint and run the whole pipeline on it
 	@$(MAKE) --no-print-directory demo/model/config.json
 	@build/release/moescope analyze demo/model --out demo/runs --model-id demo --run-name first
-	@echo "The results are in demo/runs/demo/first: tables/ first, then data/ (docs/outputs.md)."
+	@echo "Start with tables/ there; docs/outputs.md explains every file and column."
 
 bench: setup ## Build and run the benchmarks (needs setup/setup.sh --dev)
 	@cmake --preset release -B build/bench -DMOE_BUILD_BENCH=ON -DMOE_BUILD_TESTS=OFF
