@@ -33,7 +33,6 @@ struct ScanConfig {
 
 struct MetadataConfig {
   bool enabled = false;
-  std::string mode = "validate";           ///< kept, no effect
   std::optional<std::string> config_path;  ///< relative to the model's folder
 };
 
@@ -42,7 +41,7 @@ std::optional<QuantBackend> ParseBackend(std::string_view name);  ///< "native",
 
 struct MlxConfig {
   bool enabled = true;                     ///< false: no simulation at all
-  std::string device = "cpu";              ///< "cpu" or "gpu"; other text: a warning, then as "cpu"
+  std::string device = "cpu";              ///< any text; all but "gpu" counts as "cpu"
   QuantBackend backend = QuantBackend::kNative;
   QuantProfile profile = QuantProfile::kMlxCpu;  ///< absent in the config: follows the device (D7)
 };
@@ -96,8 +95,9 @@ struct Config {
   std::vector<std::string> warnings;
 };
 
-/// Reads `path`. kNotFound "Missing config: PATH"; kMalformed (exit code 2, D18) for a text that is
-/// no JSON (line and column), and for a wrong type or value (JSON pointer and what was expected).
+/// Reads `path`. kNotFound "Missing config: PATH", kIo if it can't be read. Exit code 2 (D18):
+/// kMalformed for a text that is no JSON (line and column), kBadArgument for a wrong type or value
+/// (JSON pointer and what was expected).
 Result<Config> LoadConfig(const std::filesystem::path& path);
 
 /// The same for a text; `where` names it in errors.
