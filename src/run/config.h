@@ -14,8 +14,8 @@
 
 namespace moe {
 
-// Initial values are what an absent key means (contract section 2 and D2 to D22), and config.cc relies
-// on that; the template that init-run writes differs in places.
+// Initial values are what an absent key means (contract section 2 and D2 to D22), and config.cc
+// relies on that; the template that init-run writes differs in places.
 
 /// `scan.recursive` (D22).
 enum class ScanRecursive { kNo, kYes, kAuto };
