@@ -48,17 +48,20 @@ Ranks RankInts(const FrameColumn& column) {
     low = std::min(low, column.ints[i]);
     high = std::max(high, column.ints[i]);
   }
-  const uint64_t range = high < low ? 0 : static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
-  // Nulls go behind the largest number, or share its key in a table that spans all of int64.
-  const uint64_t null_key = range == kMax ? kMax : range + 1;
-  std::vector<uint64_t> keys(column.ints.size(), null_key);
+  const uint64_t range = high < low ? 0 : static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+  std::vector<uint64_t> keys(column.ints.size(), 0);
   for (size_t i = 0; i < keys.size(); ++i) {
     if (column.valid[i]) {
       keys[i] = static_cast<uint64_t>(column.ints[i]) - static_cast<uint64_t>(low);
     }
   }
-  return Compact(std::move(keys), null_key == kMax ? kMax : null_key + 1);
+  Ranks ranks = Compact(std::move(keys), range == kMax ? kMax : range + 1);
+  for (size_t i = 0; i < ranks.of_row.size(); ++i) {
+    if (!column.valid[i]) ranks.of_row[i] = ranks.count;  // nulls last
+  }
+  ++ranks.count;
+  return ranks;
 }
 
 Ranks RankTexts(const FrameColumn& column) {

@@ -115,6 +115,7 @@ struct AppendCell {
     bytes += static_cast<int64_t>(items.size() * sizeof(int64_t));
     auto& list = As<arrow::ListBuilder>();
     ARROW_RETURN_NOT_OK(list.Append());
+    if (items.empty()) return arrow::Status::OK();  // Arrow would memcpy() from a null pointer
     return static_cast<arrow::Int64Builder*>(list.value_builder())
         ->AppendValues(items.data(), static_cast<int64_t>(items.size()));
   }
