@@ -3,12 +3,18 @@
 import json
 
 import numpy as np
+import pandas as pd
 
 from support import AcceptanceTest, bf16_bytes, write_safetensors_raw
 
 ROLES = {"routed_expert", "shared_expert", "router", "attention", "embedding", "norm", "companion",
          "other"}
 NO_RULE = "no_rule_match_or_proj_infer"
+
+
+def cell(row, column):
+    """Of a named tuple or a Series (whose attributes may be methods: mean)."""
+    return row[column] if isinstance(row, pd.Series) else getattr(row, column)
 
 
 def matrix(rows=64, cols=96, seed=0):
@@ -42,6 +48,7 @@ class ExpertsTest(AcceptanceTest):
         """Collects without simulation; `rules` None: those of the template."""
         def edit(config):
             config["mlx"]["enabled"] = False
+            config["metadata"]["enabled"] = False  # no warning about config.json
             config["parsing"]["presets"] = presets
             config["parsing"].update(parsing or {})
             config["scan"].update(scan or {})
@@ -77,7 +84,7 @@ class ExpertsTest(AcceptanceTest):
         """The row holds matrix w, element for element where it matters."""
         self.assertEqual((row.rows, row.cols), w.shape)
         for column, want in matrix_numbers(np.ascontiguousarray(w)).items():
-            np.testing.assert_allclose(getattr(row, column), want, rtol=1e-6, atol=1e-12,
+            np.testing.assert_allclose(cell(row, column), want, rtol=1e-6, atol=1e-12,
                                        err_msg=f"{row.derived_tensor} {column}")
 
     def are_matrices(self, wanted):
@@ -259,7 +266,7 @@ class Unmatched(ExpertsTest):
         self.assertEqual(len(self.stats), 0)
         self.assertEqual(self.unmatched(), {self.NAME: NO_RULE})
         row = self.table(self.run_path, "unmatched_tensors").iloc[0]
-        self.assertEqual((row.dtype, list(row["shape"]), row.ndim), ("float32", [64, 96], 2))
+        self.assertEqual((row["dtype"], list(row["shape"]), row["ndim"]), ("float32", [64, 96], 2))
 
     def test_the_dump_can_be_switched_off(self):
         self.extract({self.NAME: matrix()},
@@ -368,6 +375,13 @@ class Rules(ExpertsTest):
                 expected = 3 if name == "lazy" else 7
                 if name != "lazy":
                     self.assertEqual(row.expert_id, expected)
+
+    def test_a_dollar_matches_before_a_final_newline_too(self):
+        rules = [rule(r".*experts\.(\d+)\.up_proj\.weight$", axes(1, 0), expert_group=1)]
+        self.extract({self.NAME + "\n": matrix()}, rules)
+        self.is_matrix(self.stats.iloc[0], matrix().T)
+        self.extract({self.NAME + "\n\n": matrix()}, rules, name="two")
+        self.is_matrix(self.stats.iloc[0], matrix())  # by fallback
 
     def test_a_pattern_that_never_ends_is_an_error_that_names_the_rule(self):
         name = "a" * 60 + ".experts.0.up_proj.weight"
