@@ -25,7 +25,7 @@ def drop(config, pointer):
 
 # (JSON pointer, value that is refused there)
 BAD_VALUES = [
-    ("/model_path", ""), ("/model_path", 3), ("/model_path", None),
+    ("/model_path", 3), ("/model_path", None),
     ("/scan", []), ("/scan/extensions", ".npz"), ("/scan/extensions", [1]),
     ("/scan/experts_only", 1), ("/scan/experts_only", "true"), ("/scan/max_files", "3"),
     ("/scan/max_files", 1.5), ("/scan/max_files", True), ("/scan/max_files", 1e300),
@@ -35,7 +35,7 @@ BAD_VALUES = [
     ("/parsing/layer_regex", 1), ("/parsing/layer_regex", "("), ("/parsing/expert_regex", "[a"),
     ("/parsing/proj_aliases", []), ("/parsing/proj_aliases/up_proj", "up"),
     ("/parsing/shared_expert_keywords", "shared"), ("/parsing/presets", "no such architecture"),
-    ("/extract_rules", {}), ("/extract_rules/0", "rule"), ("/extract_rules/0/match", "(?P<x"),
+    ("/extract_rules", {}), ("/extract_rules", ["rule"]), ("/extract_rules/0/match", "(?P<x"),
     ("/extract_rules/1/ndim", "2"), ("/extract_rules/1/enabled", "yes"),
     ("/extract_rules/1/proj_group", "1"),
     ("/mlx", True), ("/mlx/enabled", 1), ("/mlx/backend", "metal"), ("/mlx/profile", "mlx-tpu"),

@@ -61,7 +61,7 @@ class Success(LogsTest):
         self.assertEqual(set(manifest["artifacts"]), {*rows, "warnings"})
 
     def test_warnings_are_written_only_if_there_are_any(self):
-        run_dir = self.collected(bank())
+        run_dir = self.collected(bank(), config={"hidden_size": 32})
         self.assertEqual(list((run_dir / "logs").glob("warnings.*")), [])
         self.assertNotIn("warnings", self.log(run_dir, "write_manifest.json")["artifacts"])
         written = self.log(run_dir, "run_health.json")["outputs_written"]
@@ -307,32 +307,30 @@ class Coverage(LogsTest):
         self.collect(run_dir, expect=expect)
         return run_dir
 
-    def find(self, content, role):
-        """The object of `role` in run_health's coverage."""
-        coverage = content["coverage"]["roles"]
-        if isinstance(coverage, list):
-            return next(item for item in coverage if item["role"] == role)
-        return coverage[role]
-
     def test_run_health_counts_tensors_bytes_and_parameters_per_role(self):
         run_dir = self.collected(self.MODEL)
         health = self.log(run_dir, "run_health.json")
         for role, (tensors, nbytes, parameters) in self.ROLES.items():
             with self.subTest(role):
-                found = self.find(health, role)
-                self.assertEqual((found["tensors"], found["bytes"], found["parameters"]),
-                                 (tensors, nbytes, parameters))
+                self.assertEqual(health["roles"][role], {"tensors": tensors, "bytes": nbytes,
+                                                         "parameters": parameters})
+        self.assertEqual(health["expert_coverage"], {
+            "expert_parameters": 256, "analysed_parameters": 256, "share": 1.0,
+            "min_expert_coverage": None})
 
     def test_full_coverage_is_no_warning(self):
-        run_dir = self.collected(self.MODEL, lambda c: c["scan"].update(min_expert_coverage=1.0))
+        run_dir = self.collected(self.MODEL, lambda c: c["scan"].update(min_expert_coverage=1.0),
+                                 config={"hidden_size": 32})
         self.assertEqual(self.warnings(run_dir), [])
 
     def test_the_share_of_parameters_analysed_is_recorded_and_warned_about(self):
         run_dir = self.partial(expect=3)
         health = self.log(run_dir, "run_health.json")
-        self.assertIn(0.5, health["coverage"].values())
-        self.assertTrue([w for w in self.warnings(run_dir) if "coverage" in w.lower()
-                         or re.search(r"\b50(\.0+)? ?%", w)])
+        self.assertEqual(health["expert_coverage"], {
+            "expert_parameters": 128, "analysed_parameters": 64, "share": 0.5,
+            "min_expert_coverage": None})
+        line, = [w for w in self.warnings(run_dir) if w.startswith("[coverage]")]
+        self.assertRegex(line, r"\b50(\.0+)? ?%")
 
     def test_below_min_expert_coverage_the_exit_code_is_3(self):
         def less(config, limit):
@@ -412,7 +410,7 @@ class ProjReport(LogsTest):
     def test_strict_without_aliases_names_the_fault_of_the_config(self):
         warning = ("[config] parsing.proj_group_strict=true but parsing.proj_aliases is empty; "
                    "strict proj_group drops occurred (occurrences=6). ")
-        for dump, end in ((True, r"See \S*unmatched_tensors\.parquet for details\."),
+        for dump, end in ((True, r"See \S*unmatched_tensors\S* for details\."),
                           (False, r"Enable debug\.dump_unmatched_tensors=true to write "
                                   r"unmatched_tensors\.\*\.")):
             def edit(config, dump=dump):
