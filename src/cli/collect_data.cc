@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include <fmt/format.h>
@@ -20,6 +21,16 @@ std::optional<Config> ConfigOf(const std::filesystem::path& run_dir, ExitCode& e
              ? ExitCode::kFailed
              : ExitCode::kUsage;
   return std::nullopt;
+}
+
+/// The first warnings; all of them stand in logs/warnings.
+void PrintWarnings(const CollectReport& done, Reporter& report) {
+  constexpr size_t kShown = 10;
+  const size_t shown = std::min(kShown, done.warnings.size());
+  for (size_t i = 0; i < shown; ++i) report.Warning(done.warnings[i]);
+  if (shown < done.warnings.size()) {
+    report.Warning(fmt::format("{} more in logs/warnings", done.warnings.size() - shown));
+  }
 }
 
 void PrintRoles(const CollectReport& done, Reporter& report) {
@@ -66,7 +77,7 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   const auto done = Collect(*config, options, report);
   if (!done) return FailWith(done.error(), report);
 
-  for (const std::string& warning : done->warnings) report.Warning(warning);
+  PrintWarnings(*done, report);
   for (const WrittenTable& table : done->outputs) {
     report.Result(fmt::format("[collect] {} rows: {}", table.path.stem().string(), table.rows));
   }
