@@ -318,13 +318,13 @@ class Config(AcceptanceTest):
 
 
 class Streams(AcceptanceTest):
-    def closed_stdout(self, *arguments):
+    def closed_pipe(self, *arguments, stderr=subprocess.PIPE):
         """Runs the program with a stdout that nobody reads; SIGPIPE as a shell leaves it."""
         read_end, write_end = os.pipe()
         os.close(read_end)
         try:
             return subprocess.run([PROGRAM, *map(str, arguments)], stdout=write_end,
-                                  stderr=subprocess.PIPE, text=True, timeout=300)
+                                  stderr=stderr, text=True, timeout=300)
         finally:
             os.close(write_end)
 
@@ -334,10 +334,21 @@ class Streams(AcceptanceTest):
                           ("collect-data", "--run-dir", run_dir),
                           ("build-tables", "--run-dir", run_dir)):
             with self.subTest(arguments[0]):
-                done = self.closed_stdout(*arguments)
+                done = self.closed_pipe(*arguments)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertNotIn("error", done.stderr.lower())
                 self.assertNotIn("pipe", done.stderr.lower())
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 1)
+
+    def test_a_closed_pipe_for_both_streams_is_no_error(self):
+        run_dir = self.run_dir(self.model(bank()))
+        for arguments, code in ((("collect-data", "--run-dir", run_dir), 0),
+                                (("build-tables", "--run-dir", run_dir), 0),
+                                (("collect-data", "--run-dir", self.tmp / "none"), 1),
+                                (("no-such-command",), 2)):
+            with self.subTest(arguments[0], code=code):
+                self.assertEqual(self.closed_pipe(*arguments, stderr=subprocess.STDOUT).returncode,
+                                 code)
         self.assertEqual(len(self.table(run_dir, "matrix_stats")), 1)
 
     def test_progress_goes_to_stderr_and_results_to_stdout(self):

@@ -671,13 +671,21 @@ class Npz(ScanTest):
                 self.assertIn("m.npz", self.fails())
 
     def test_a_deflated_member_with_a_wrong_checksum_is_refused(self):
-        self.archive({self.NAME: npy(self.weights)}, zipfile.ZIP_DEFLATED)
+        other = self.NAME.replace("experts.0", "experts.1")
+        self.archive({self.NAME: npy(self.weights), other: npy(self.weights + 1)},
+                     zipfile.ZIP_DEFLATED)
         path = self.tmp / "model/m.npz"
-        data = bytearray(path.read_bytes())
         with zipfile.ZipFile(path) as file:
             crc = struct.pack("<I", file.infolist()[0].CRC)
-        data = bytes(data).replace(crc, struct.pack("<I", 0x12345678))
-        path.write_bytes(data)
+        path.write_bytes(path.read_bytes().replace(crc, struct.pack("<I", 0x12345678)))
+        self.assertIn("m.npz", self.fails())
+        self.scanned(arguments=["--keep-going"], expect=3)
+        self.assertEqual(self.table(self.last, "matrix_stats").expert_id.tolist(), [1])
+        unmatched = self.table(self.last, "unmatched_tensors")
+        self.assertEqual(unmatched.tensor_name.tolist(), [self.NAME])
+
+    def test_a_zip_bomb_is_refused_at_once(self):
+        self.archive({self.NAME: npy(self.weights) + bytes(300_000_000)}, zipfile.ZIP_DEFLATED)
         self.assertIn("m.npz", self.fails())
 
     def test_stacked_experts_in_fortran_order_keep_their_experts(self):
