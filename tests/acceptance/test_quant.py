@@ -97,7 +97,9 @@ def expected(x, mode, bits, group, dtype, floor=None):
         w_hat = mx.dequantize(*parts, group_size=group, bits=bits, mode=mode, dtype=kind)
         y = np.array(w_hat.astype(mx.float32)).astype(np.float64)
         scales = np.array(parts[1].astype(mx.float32))
-        biases = np.array(parts[2].astype(mx.float32)).astype(np.float64) if mode == "affine" else None
+        biases = None
+        if mode == "affine":
+            biases = np.array(parts[2].astype(mx.float32)).astype(np.float64)
     scales = decoded_scales(mode, scales)
     x = x.astype(np.float64)
     d = x - y
