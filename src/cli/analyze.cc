@@ -41,7 +41,10 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   }
   const std::string id = options.model_id.empty() ? ModelIdOf(model) : options.model_id;
   const auto run_dir = InitRun(options.out, id, options.run_name, model);
-  if (!run_dir) return FailWith(run_dir.error(), report);
+  if (!run_dir) {
+    const ExitCode failed_code = FailWith(run_dir.error(), report);
+    return run_dir.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed_code;
+  }
   CollectFlags flags = options.flags;
   flags.model_path = model.string();  // an older config of this run may name another path
   const ExitCode collected = RunCollect(*run_dir, flags, true, report);

@@ -17,6 +17,10 @@ ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) 
   }
   for (const std::string& warning : done->warnings) report.Warning(warning);
   for (const WrittenTable& table : done->tables) {
+    if (table.fallback) {
+      report.Warning("parquet write failed (" + table.error + "); falling back to CSV for " +
+                     table.path.string());
+    }
     report.Result("[build_tables] " + table.path.stem().string() + " rows: " + std::to_string(table.rows));
   }
   report.Result("[build_tables] wrote tables/ A_*, B_* and C_* in " + run_dir.string());

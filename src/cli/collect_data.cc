@@ -8,13 +8,21 @@
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
 #include "collect/collect.h"
+#include "collect/usable_config.h"
 
 namespace moe::cli {
 namespace {
 
 /// Loads the config; an existing one that can't be used is exit code 2, a missing one 1 (D18).
-std::optional<Config> ConfigOf(const std::filesystem::path& run_dir, ExitCode& exit, Reporter& report) {
-  auto config = LoadConfig(run_dir / "analysis_config.json");
+std::optional<Config> ConfigOf(const std::filesystem::path& run_dir, bool model_path_given,
+                               ExitCode& exit, Reporter& report) {
+  const std::filesystem::path path = run_dir / "analysis_config.json";
+  auto config = LoadUsableConfig(path);
+  if (config && !model_path_given) {
+    if (const auto named = CheckModelPath(*config, path.string()); !named) {
+      config = tl::make_unexpected(named.error());
+    }
+  }
   if (config) return std::move(*config);
   report.Error(config.error());
   exit = config.error().code == ErrorCode::kNotFound || config.error().code == ErrorCode::kIo
@@ -41,6 +49,10 @@ void PrintRoles(const CollectReport& done, Reporter& report) {
                               RoleName(static_cast<Role>(i)), totals.tensors,
                               HumanBytes(totals.bytes), totals.parameters));
   }
+  if (done.plan.expert_parameters == 0) {
+    report.Result("[collect] no expert parameters found");
+    return;
+  }
   report.Result(fmt::format("[collect] expert parameters analysed: {} of {} ({:.2f} %)",
                             done.plan.analysed_parameters, done.plan.expert_parameters,
                             100 * done.expert_coverage));
@@ -65,7 +77,7 @@ void PrintWorst(const CollectReport& done, Reporter& report) {
 ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
                     bool show_worst, Reporter& report) {
   ExitCode exit = ExitCode::kOk;
-  const auto config = ConfigOf(run_dir, exit, report);
+  const auto config = ConfigOf(run_dir, flags.model_path.has_value(), exit, report);
   if (!config) return exit;
   report.set_print_every_files(config->debug.print_progress_every_files);
   CollectOptions options;

@@ -2,14 +2,14 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
-#include "run/config.h"
+#include "collect/usable_config.h"
 #include "run/config_keys.h"
 
 namespace moe::cli {
 namespace {
 
 ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
-  const auto config = LoadConfig(path);
+  const auto config = LoadUsableConfig(path);
   if (!config) {
     report.Error(config.error());
     return config.error().code == ErrorCode::kNotFound ? ExitCode::kFailed : ExitCode::kUsage;

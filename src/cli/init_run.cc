@@ -32,6 +32,7 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
     const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path);
     if (!run_dir) {
       exit = FailWith(run_dir.error(), report);
+      if (run_dir.error().code == ErrorCode::kBadArgument) exit = ExitCode::kUsage;
       return;
     }
     report.Result("[init_run] run directory: " + run_dir->string());

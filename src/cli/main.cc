@@ -1,7 +1,9 @@
 // moescope: look inside Mixture-of-Experts checkpoints before you quantize them.
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -83,7 +85,11 @@ int Run(int argc, char** argv) {
                   "try '" + help + " --help'", ""});
     exit = ExitCode::kUsage;
   }
-  std::fflush(stdout);  // a closed pipe is no error
+  errno = 0;
+  if (std::fflush(stdout) != 0 && errno != EPIPE) {  // a closed pipe is no error, a full disk is
+    report.Error({ErrorCode::kIo, "standard output", std::strerror(errno), "", ""});
+    exit = ExitCode::kFailed;
+  }
   return static_cast<int>(exit);
 }
 

@@ -14,6 +14,11 @@ constexpr std::string_view kYellow = "\033[33m", kRed = "\033[31m", kPlain = "\0
 constexpr double kGiga = 1e9;
 constexpr auto kRefresh = std::chrono::milliseconds(100);
 
+/// A closed pipe is no error, so a failed write is let go (main() looks at stdout at the end).
+void Print(std::FILE* file, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), file);
+}
+
 /// "1h02m", "3m20s", "12s".
 std::string Duration(double seconds) {
   const auto s = static_cast<int64_t>(seconds + 0.5);
@@ -36,13 +41,12 @@ void Reporter::ClearProgress() {
 
 void Reporter::Line(std::string_view color, std::string_view text) {
   ClearProgress();
-  fmt::print(stderr, "{}{}{}\n", color_ ? color : "", text, color_ ? kPlain : "");
+  Print(stderr, fmt::format("{}{}{}\n", color_ ? color : "", text, color_ ? kPlain : ""));
 }
 
 void Reporter::Result(std::string_view line) {
   ClearProgress();
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fputc('\n', stdout);
+  Print(stdout, std::string(line) + "\n");
 }
 
 void Reporter::Error(const moe::Error& error) {
@@ -75,9 +79,9 @@ void Reporter::OnProgress(uint64_t matrices, uint64_t bytes) {
   const double rate = static_cast<double>(bytes) / seconds;
   const std::string left =
       bytes > 0 ? Duration(static_cast<double>(total_bytes_ - bytes) / rate) : "?";
-  fmt::print(stderr, "\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left", matrices,
+  Print(stderr, fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left", matrices,
              total_matrices_, static_cast<double>(bytes) / kGiga,
-             static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left);
+             static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left));
   std::fflush(stderr);
   progress_shown_ = true;
 }

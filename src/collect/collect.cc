@@ -65,7 +65,10 @@ class OutputTables {
         {&unmatched_, UnmatchedTensorsSchema()},
     };
     for (const auto& [writer, schema] : tables) {
-      if (writer == &unmatched_ && !config.debug.dump_unmatched_tensors) continue;
+      if (writer == &unmatched_ && !config.debug.dump_unmatched_tensors) {
+        stale_.push_back(data / schema.name);
+        continue;
+      }
       auto opened = TableWriter::Open(data, schema, output);
       if (!opened) return tl::make_unexpected(opened.error());
       *writer = std::move(*opened);
@@ -82,7 +85,7 @@ class OutputTables {
   Result<void> AddLog(const fs::path& run_dir, const Config& config, const TableSchema& schema,
                       std::vector<Row> rows) {
     if (rows.empty()) {
-      stale_logs_.push_back(run_dir / "logs" / schema.name);
+      stale_.push_back(run_dir / "logs" / schema.name);
       return {};
     }
     auto writer = TableWriter::Open(run_dir / "logs", schema, OutputOptionsOf(config));
@@ -103,7 +106,7 @@ class OutputTables {
     for (TableWriter* writer : writers) {
       if (auto done = writer->Commit(); !done) return done;
     }
-    for (fs::path path : stale_logs_) {
+    for (fs::path path : stale_) {
       std::error_code ignored;
       for (const char* suffix : {".parquet", ".csv"}) {
         fs::remove(path.replace_extension(suffix), ignored);
@@ -134,7 +137,7 @@ class OutputTables {
 
   std::unique_ptr<TableWriter> inventory_, matrix_stats_, quant_sim_, unmatched_;
   std::vector<std::unique_ptr<TableWriter>> logs_;
-  std::vector<fs::path> stale_logs_;
+  std::vector<fs::path> stale_;
   Nowhere nowhere_;
 };
 

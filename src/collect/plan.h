@@ -64,7 +64,6 @@ struct CollectPlan {
 struct PlanOptions {
   bool inventory_all_tensors = true;
   bool dump_unmatched_tensors = true;
-  bool experts_only = true;
   bool keep_going = false;                          ///< skip broken files instead of failing
 };
 

@@ -405,9 +405,9 @@ std::vector<std::string> UsableKeywords(const std::vector<std::string>& keywords
 }  // namespace
 
 Result<Extractor> Extractor::Create(ExtractOptions options) {
-  auto layer = Pattern::Compile(options.layer_regex, "parsing.layer_regex");
+  auto layer = Pattern::Compile(options.layer_regex, "/parsing/layer_regex");
   if (!layer) return tl::make_unexpected(std::move(layer.error()));
-  auto expert = Pattern::Compile(options.expert_regex, "parsing.expert_regex");
+  auto expert = Pattern::Compile(options.expert_regex, "/parsing/expert_regex");
   if (!expert) return tl::make_unexpected(std::move(expert.error()));
   auto rules = CompileRules(options);
   if (!rules) return tl::make_unexpected(std::move(rules.error()));

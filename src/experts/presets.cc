@@ -123,7 +123,7 @@ Result<std::vector<const Preset*>> ChoosePresets(std::string_view choice,
     if (choice == "auto" ? fits_model : choice == preset.name) chosen.push_back(&preset);
   }
   if (chosen.empty() && choice != "auto") {
-    return Fail(ErrorCode::kBadArgument, "parsing.presets",
+    return Fail(ErrorCode::kBadArgument, "/parsing/presets",
                 fmt::format("there is no preset '{}'", choice), "known: " + known);
   }
   return chosen;

@@ -130,6 +130,7 @@ std::optional<std::string> StackOf(std::string_view lower) {
 }
 
 std::string UndecodedReason(const TensorInfo& tensor) {
+  if (tensor.dtype_text == "object") return "storage object: a pickle, which is never read";
   std::string_view base = tensor.name;
   std::string_view scales = tensor.dtype == DType::kU32 ? ".scales" : ".weight_scale";
   for (const ScaleName& row : kScaleNames) {

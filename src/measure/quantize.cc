@@ -1,19 +1,9 @@
 #include "moescope/quantize.h"
 
-#include <array>
-#include <utility>
-
 #include "measure/quantizer.h"
 
 namespace moe {
 namespace {
-
-constexpr std::pair<QuantProfile, std::string_view> kProfiles[] = {
-    {QuantProfile::kMlxCpu, "mlx-cpu"},
-    {QuantProfile::kMlxGpu, "mlx-gpu"},
-    {QuantProfile::kMlxCpuLegacy, "mlx-cpu-legacy"},
-    {QuantProfile::kMlxGpuLegacy, "mlx-gpu-legacy"},
-};
 
 // Element i of the stream occupies bits [i * bits, (i + 1) * bits), least
 // significant first. A row is a whole number of words, so the matrix is one
@@ -30,22 +20,6 @@ std::vector<uint32_t> PackCodes(std::span<const uint8_t> codes, unsigned bits) {
 }
 
 }  // namespace
-
-std::string_view ProfileName(QuantProfile profile) {
-  return kProfiles[static_cast<size_t>(profile)].second;
-}
-
-std::optional<QuantProfile> ParseProfile(std::string_view name) {
-  for (const auto& [profile, text] : kProfiles) {
-    if (text == name) return profile;
-  }
-  return std::nullopt;
-}
-
-std::string_view ComputeDTypeName(ComputeDType dtype) {
-  constexpr std::array<std::string_view, 3> kNames = {"fp32", "fp16", "bf16"};
-  return kNames[static_cast<size_t>(dtype)];
-}
 
 Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, uint64_t cols,
                                        const QuantScheme& scheme, QuantProfile profile,

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "rows/collect_rows.h"
 #include "run/config_keys.h"
 
 namespace moe {
@@ -211,6 +212,10 @@ class Reader {
     mlx.Read("device", config_.mlx.device);
     std::string backend = "native";
     std::string profile = config_.mlx.device == "gpu" ? "mlx-gpu" : "mlx-cpu";
+    if (config_.mlx.device != "cpu" && config_.mlx.device != "gpu") {
+      config_.warnings.push_back("[config] /mlx/device \"" + config_.mlx.device +
+                                 "\" is neither cpu nor gpu; cpu is taken");
+    }
     mlx.Read("backend", backend);
     mlx.Read("profile", profile);
     config_.mlx.backend = *ParseBackend(backend);
@@ -223,14 +228,11 @@ class Reader {
     StatsConfig& out = config_.stats;
     stats.Read("eps", out.eps);
     if (!std::isfinite(out.eps) || out.eps < 0) return Bad("/stats/eps", "must be finite and not negative");
-    int64_t sample = static_cast<int64_t>(out.sample_per_matrix);
-    int64_t seed = static_cast<int64_t>(out.sample_seed);
-    stats.Read("sample_per_matrix", sample);
-    stats.Read("sample_seed", seed);
-    if (sample < 1) return Bad("/stats/sample_per_matrix", fmt::format("must be at least 1, but is {}", sample));
-    if (seed < 0) return Bad("/stats/sample_seed", fmt::format("must not be negative, but is {}", seed));
-    out.sample_per_matrix = static_cast<uint64_t>(sample);
-    out.sample_seed = static_cast<uint64_t>(seed);
+    stats.Read("sample_per_matrix", out.sample_per_matrix);
+    stats.Read("sample_seed", out.sample_seed);
+    if (out.sample_per_matrix < 1) {
+      return Bad("/stats/sample_per_matrix", "must be at least 1, but is 0");
+    }
     std::string method = "sample";
     stats.Read("percentile_method", method);
     out.exact_percentiles = method == "exact";
@@ -257,8 +259,9 @@ class Reader {
       const Json* value = stats.Find(key);
       if (value == nullptr) continue;
       const std::string pointer = std::string("/stats/") + key;
-      if (!value->is_number_integer()) return Bad(pointer, "must be an integer, but is " + value->dump());
-      if (value->get<int64_t>() <= 0) return Bad(pointer, "must be positive, but is " + value->dump());
+      if (value->get<int64_t>() <= 0) {
+        return Bad(pointer, "must be positive, but is " + value->dump());
+      }
       if (!warned_spectral_) {
         config_.warnings.push_back("[config] w_rel_spectral and w_gram_* are not computed; " + pointer +
                                    " has no effect");
@@ -280,14 +283,15 @@ class Reader {
     stats.Read("percentiles_abs", listed);
     std::vector<double>& out = config_.stats.percentiles_abs;
     std::set<std::string> names;
-    for (const double percentile : out) names.insert(PercentileColumn(percentile));
+    for (const double percentile : out) names.insert(PercentileColumnName(percentile));
     for (size_t i = 0; i < listed.size(); ++i) {
+      listed[i] += 0.0;  // -0 is 0
       const std::string pointer = fmt::format("/stats/percentiles_abs/{}", i);
       if (!in_range(listed[i])) return Bad(pointer, fmt::format("must lie in [0, 100], but is {}", listed[i]));
       const bool is_standard = std::find(out.begin(), out.begin() + 3, listed[i]) != out.begin() + 3;
       const bool is_repeated = std::find(out.begin(), out.end(), listed[i]) != out.end();
       if (is_standard) continue;
-      const std::string name = PercentileColumn(listed[i]);
+      const std::string name = PercentileColumnName(listed[i]);
       if (is_repeated || !names.insert(name).second) {
         return Bad(pointer, fmt::format("{} would be a second column {}", listed[i], name));
       }
@@ -368,12 +372,6 @@ Result<Config> ParseConfig(std::string_view text, std::string_view place) {
 Result<void> CheckModelPath(const Config& config, std::string_view where) {
   if (!config.model_path.empty()) return {};
   return BadConfigValue(std::string(where), "/model_path", "is empty; it must name a checkpoint");
-}
-
-std::string PercentileColumn(double percentile) {
-  std::string digits = fmt::format("{}", percentile);
-  std::erase(digits, '.');
-  return "p" + digits + "_abs";
 }
 
 std::optional<QuantBackend> ParseBackend(std::string_view name) {

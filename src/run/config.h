@@ -106,7 +106,4 @@ Result<Config> ParseConfig(std::string_view text, std::string_view where);
 /// What collect-data needs and build-tables does not: a model_path that is not "".
 Result<void> CheckModelPath(const Config& config, std::string_view where);
 
-/// Column name of a |w| percentile: 95 -> "p95_abs", 99.99 -> "p9999_abs" (D4).
-std::string PercentileColumn(double percentile);
-
 }  // namespace moe

@@ -1,8 +1,10 @@
 #include "run/config_keys.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.h"
 #include "run/config_template.h"
@@ -53,8 +55,8 @@ constexpr ConfigKey kKeys[] = {
     {"/mlx/profile", kString, true, false, "mlx-cpu|mlx-gpu|mlx-cpu-legacy|mlx-gpu-legacy", "follows mlx.device", "Which MLX encoder is simulated. mlx-gpu is not verified on a Mac."},
     {"/stats", kObject, false, true, "", "error", "Statistics and precision."},
     {"/stats/eps", kNumber, false, true, "", "error", "Added to denominators."},
-    {"/stats/sample_per_matrix", kInteger, false, false, "", "8192", "Elements that sampled percentiles are taken from; at least 1."},
-    {"/stats/sample_seed", kInteger, false, false, "", "1337", "Seed of NumPy's generator for them; not negative."},
+    {"/stats/sample_per_matrix", kUnsigned, false, false, "", "8192", "Elements that sampled percentiles are taken from; at least 1."},
+    {"/stats/sample_seed", kUnsigned, false, false, "", "1337", "Seed of NumPy's generator for them."},
     {"/stats/percentile_method", kString, false, false, "exact|sample", "\"sample\"", "exact: over all elements; sample: over the same elements as the Python pipeline."},
     {"/stats/quant_compute_dtype", kString, false, false, "", "\"storage\"", "The dtype weights are quantized in: storage (their own), fp16, bf16 or fp32."},
     {"/stats/quant_rel_den_floor", kNumber, true, false, "", "no floor", "Least denominator of w_rel_fro and w_rel_max; finite and positive."},
@@ -89,7 +91,8 @@ struct TypeText {
 constexpr TypeText kTypeTexts[] = {
     {kObject, "an object"},          {kObjectList, "a list of objects"},
     {kString, "a string"},           {kBool, "true or false"},
-    {kInteger, "an integer"},        {kNumber, "a number"},
+    {kInteger, "an integer"},        {kUnsigned, "an integer that is not negative"},
+    {kNumber, "a number"},
     {kStringList, "a list of strings"}, {kIntegerList, "a list of integers"},
     {kNumberList, "a list of numbers"}, {kAny, "a value"},
 };
@@ -101,9 +104,21 @@ std::string Expected(const ConfigKey& key) {
   return "a value";
 }
 
+constexpr double kTwoTo63 = 9223372036854775808.0;
+
 bool IsInteger(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>() < (uint64_t{1} << 63);
   if (value.is_number_integer()) return true;
-  return value.is_number_float() && value.get<double>() == static_cast<double>(static_cast<int64_t>(value.get<double>()));
+  if (!value.is_number_float()) return false;
+  const double number = value.get<double>();
+  return number == std::floor(number) && number >= -kTwoTo63 && number < kTwoTo63;
+}
+
+bool IsUnsigned(const Json& value) {
+  if (value.is_number_unsigned()) return true;
+  if (!value.is_number_float()) return false;
+  const double number = value.get<double>();
+  return number == std::floor(number) && number >= 0 && number < 2 * kTwoTo63;
 }
 
 template <class Predicate>
@@ -119,6 +134,7 @@ bool HasType(const Json& value, const ConfigKey& key) {
     case kString: return value.is_string();
     case kBool: return value.is_boolean();
     case kInteger: return IsInteger(value);
+    case kUnsigned: return IsUnsigned(value);
     case kNumber: return value.is_number();
     case kStringList: return IsListOf(value, [](const Json& v) { return v.is_string(); });
     case kIntegerList: return IsListOf(value, IsInteger);
@@ -154,6 +170,25 @@ std::vector<const ConfigKey*> ChildrenOf(std::string_view pattern) {
   return children;
 }
 
+/// `name` as a part of a JSON pointer (RFC 6901).
+std::string Escaped(std::string_view name) {
+  std::string part;
+  for (const char c : name) {
+    if (c == '~') part += "~0";
+    else if (c == '/') part += "~1";
+    else part += c;
+  }
+  return part;
+}
+
+/// `value` as errors show it: JSON text, cut when long.
+std::string Shown(const Json& value) {
+  constexpr size_t kMaxShown = 80;
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() <= kMaxShown) return text;
+  return text.substr(0, kMaxShown) + "...";
+}
+
 std::string_view LastPart(std::string_view pointer) { return pointer.substr(pointer.rfind('/') + 1); }
 
 class Checker {
@@ -172,11 +207,12 @@ class Checker {
     }
     const bool any_key = children.size() == 1 && LastPart(children.front()->pointer) == "*";
     for (const auto& [name, value] : object.items()) {
-      const std::string child_pattern = pattern + "/" + (any_key ? "*" : name);
+      const std::string part = Escaped(name);
+      const std::string child_pattern = pattern + "/" + (any_key ? "*" : part);
       const ConfigKey* key = FindKey(child_pattern);
       if (key == nullptr) {
         WarnUnknown(children, pointer, name);
-      } else if (auto done = CheckValue(value, *key, child_pattern, pointer + "/" + name); !done) {
+      } else if (auto done = CheckValue(value, *key, child_pattern, pointer + "/" + part); !done) {
         return done;
       }
     }
@@ -188,8 +224,7 @@ class Checker {
                           const std::string& pointer) {
     if (!HasType(value, key)) {
       return BadConfigValue(where_, pointer,
-                            fmt::format("must be {}, but is {}", Expected(key),
-                                        value.dump(-1, ' ', true, Json::error_handler_t::replace)));
+                            fmt::format("must be {}, but is {}", Expected(key), Shown(value)));
     }
     if (value.is_string() && !key.values.empty()) {
       const std::vector<std::string> allowed = SplitValues(key.values);
@@ -197,7 +232,8 @@ class Checker {
       if (std::find(allowed.begin(), allowed.end(), text) == allowed.end()) {
         const auto closest = ClosestName(text, allowed);
         return BadConfigValue(where_, pointer,
-                              fmt::format("must be one of {}, but is \"{}\"{}", key.values, text,
+                              fmt::format("must be one of {}, but is {}{}", fmt::join(allowed, ", "),
+                                          Shown(value),
                                           closest ? "; did you mean \"" + *closest + "\"?" : ""));
       }
     }
@@ -216,13 +252,26 @@ class Checker {
     std::vector<std::string> known;
     for (const ConfigKey* child : children) known.emplace_back(LastPart(child->pointer));
     const auto closest = ClosestName(name, known);
-    warnings_.push_back(fmt::format("[config] unknown key {}/{} is ignored{}", pointer, name,
+    warnings_.push_back(fmt::format("[config] unknown key {}/{} is ignored{}", pointer, Escaped(name),
                                     closest ? "; did you mean \"" + *closest + "\"?" : ""));
   }
 
   const std::string& where_;
   std::vector<std::string>& warnings_;
 };
+
+/// The template's value of `key` in the Markdown table; "" for sections and for parts of lists.
+std::string TemplateCell(const ConfigKey& key, const Json& defaults) {
+  if (key.pointer.find('*') != std::string_view::npos) return "";
+  const Json::json_pointer pointer{std::string(key.pointer)};
+  if (key.type == kObject || key.type == kObjectList || !defaults.contains(pointer)) return "";
+  std::string cell = "`";
+  for (const char c : defaults[pointer].dump()) {
+    if (c == '|') cell += '\\';  // else it would end the cell
+    cell += c;
+  }
+  return cell + "`";
+}
 
 Json SchemaOf(const ConfigKey& key, const std::string& pattern);
 
@@ -252,6 +301,7 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
     case kString: schema["type"] = "string"; break;
     case kBool: schema["type"] = "boolean"; break;
     case kInteger: schema["type"] = "integer"; break;
+    case kUnsigned: schema = {{"type", "integer"}, {"minimum", 0}}; break;
     case kNumber: schema["type"] = "number"; break;
     case kStringList: schema = list_of("string"); break;
     case kIntegerList: schema = list_of("integer"); break;
@@ -292,19 +342,15 @@ std::string ConfigSchemaText() {
 
 std::string ConfigKeysMarkdown() {
   const Json defaults = Json::parse(ConfigTemplateText(""));
-  std::string text = "| key | type | template | absent means | meaning |\n| --- | --- | --- | --- | --- |\n";
+  std::string text =
+      "| key | type | template | absent means | meaning |\n| --- | --- | --- | --- | --- |\n";
   for (const ConfigKey& key : kKeys) {
-    const bool in_list = key.pointer.find('*') != std::string_view::npos;
-    const Json::json_pointer pointer(in_list ? "" : std::string(key.pointer));
-    std::string shown = "";
-    if (!in_list && defaults.contains(pointer) && !defaults[pointer].is_object() &&
-        !(defaults[pointer].is_array() && key.type == kObjectList)) {
-      shown = "`" + defaults[pointer].dump() + "`";
-    }
-    std::string values(key.values);
-    std::replace(values.begin(), values.end(), '|', ' ');
-    text += fmt::format("| `{}` | {}{} | {} | {} | {} |\n", key.pointer.substr(1), Expected(key),
-                        values.empty() ? "" : ": " + values, shown, key.absent, key.doc);
+    std::string name(key.pointer.substr(1));
+    std::replace(name.begin(), name.end(), '/', '.');
+    const std::string values = fmt::format("{}", fmt::join(SplitValues(key.values), ", "));
+    text += fmt::format("| `{}` | {}{}{} | {} | {} | {} |\n", name, Expected(key),
+                        values.empty() ? "" : ": ", values, TemplateCell(key, defaults), key.absent,
+                        key.doc);
   }
   return text;
 }

@@ -10,9 +10,10 @@
 
 namespace moe {
 
-/// What a config value must be. The list kinds hold elements of one type.
+/// What a config value must be. The list kinds hold elements of one type. Integers fit int64, those
+/// of kUnsigned uint64; a float with an integer value counts as one.
 enum class KeyType {
-  kObject, kObjectList, kString, kBool, kInteger, kNumber, kStringList, kIntegerList, kNumberList,
+  kObject, kObjectList, kString, kBool, kInteger, kUnsigned, kNumber, kStringList, kIntegerList, kNumberList,
   kAny,  ///< checked where it is used (a rule's layout and packed_split: contract section 6, D9)
 };
 

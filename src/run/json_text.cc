@@ -5,8 +5,12 @@
 #include <set>
 #include <sstream>
 
+#include <fmt/format.h>
+
 namespace moe {
 namespace {
+
+constexpr int kMaxDepth = 200;
 
 // Stands in for a literal JSON lacks, while the strict parser reads the text.
 constexpr std::string_view kMark = "\\u0000moescope:";
@@ -69,7 +73,10 @@ void UnmarkLiterals(Json& json) {
 Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
                               std::vector<std::string>* duplicates) {
   std::vector<std::set<std::string>> open_objects;
-  const Json::parser_callback_t note_keys = [&](int, Json::parse_event_t event, Json& parsed) {
+  bool too_deep = false;
+  const Json::parser_callback_t note_keys = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > kMaxDepth) too_deep = true;
+    if (too_deep) return false;  // drops the value: what is kept can be walked recursively
     if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
     if (event == Json::parse_event_t::object_end) open_objects.pop_back();
     if (event == Json::parse_event_t::key && duplicates != nullptr) {
@@ -80,6 +87,7 @@ Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
   };
   try {
     Json json = Json::parse(MarkLiterals(text), note_keys);
+    if (too_deep) return Malformed(where, fmt::format("is nested deeper than {}", kMaxDepth));
     UnmarkLiterals(json);
     return json;
   } catch (const Json::exception& error) {

@@ -1,0 +1,33 @@
+#include "collect/usable_config.h"
+
+#include <fmt/format.h>
+
+#include "moescope/experts.h"
+
+namespace moe {
+namespace {
+
+/// The extractor names a rule by its name; a config's reader wants its place too.
+std::string PointerOf(const Config& config, const std::string& where) {
+  for (size_t i = 0; i < config.extract.rules.size(); ++i) {
+    if (where == "rule '" + config.extract.rules[i].name + "'") {
+      return fmt::format("/extract_rules/{}/match: {}", i, where);
+    }
+  }
+  return where;
+}
+
+}  // namespace
+
+Result<Config> LoadUsableConfig(const std::filesystem::path& path) {
+  auto config = LoadConfig(path);
+  if (!config) return config;
+  if (const auto extractor = Extractor::Create(config->extract); !extractor) {
+    Error error = extractor.error();
+    error.where = path.string() + " " + PointerOf(*config, error.where);
+    return tl::make_unexpected(std::move(error));
+  }
+  return config;
+}
+
+}  // namespace moe
