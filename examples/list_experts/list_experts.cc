@@ -59,11 +59,10 @@ int main(int argc, char** argv) {
     const auto found = extractor->Extract((*file)->tensors()[i]);
     if (!found) return Fail(found.error());
     for (const moe::ExpertBank& bank : found->banks) {
-      std::printf("layer %lld %s, expert %lld: %llu x %llu\n",
-                  static_cast<long long>(bank.LayerAt(0)), bank.proj.c_str(),
-                  static_cast<long long>(bank.ExpertIdAt(0)),
-                  static_cast<unsigned long long>(bank.rows),
-                  static_cast<unsigned long long>(bank.cols));
+      std::printf(
+          "layer %lld %s, expert %lld: %llu x %llu\n", static_cast<long long>(bank.LayerAt(0)),
+          bank.proj.c_str(), static_cast<long long>(bank.ExpertIdAt(0)),
+          static_cast<unsigned long long>(bank.rows), static_cast<unsigned long long>(bank.cols));
       if (std::exchange(described, true)) continue;
       const auto matrix = OpenFirst(**file, i, bank);
       if (!matrix) return Fail(matrix.error());
