@@ -45,7 +45,7 @@ bool HasListedSuffix(const fs::path& path, const ScanOptions& options) {
 Result<std::vector<fs::path>> List(const fs::path& folder, bool recursive) {
   std::error_code error;
   std::vector<fs::path> paths;
-  fs::directory_iterator(folder, error);  // the top folder itself must be readable
+  [[maybe_unused]] const fs::directory_iterator readable(folder, error);  // the top folder itself must be readable
   auto entry = error ? fs::recursive_directory_iterator()
                      : fs::recursive_directory_iterator(
                            folder, fs::directory_options::skip_permission_denied, error);

@@ -50,7 +50,7 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
     if (std::find(known.begin(), known.end(), word) != known.end()) continue;
     if (!is_flag && !app.get_subcommands().empty()) continue;
     if (const auto closest = ClosestName(word, known)) {
-      return text + "; did you mean '" + *closest + "'?";
+      return "there is no '" + word + "'; did you mean '" + *closest + "'?";
     }
   }
   return text;

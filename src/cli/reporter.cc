@@ -86,6 +86,6 @@ void Reporter::OnProgress(uint64_t matrices, uint64_t bytes) {
   progress_shown_ = true;
 }
 
-void Reporter::OnNotice(std::string_view text) { Line(kYellow, text); }
+void Reporter::OnNotice(std::string_view text) { Line("", text); }
 
 }  // namespace moe::cli
