@@ -34,7 +34,7 @@ constexpr ConfigKey kKeys[] = {
     {"/parsing/shared_expert_keywords", kStringList, false, false, "", "[\"shared\", \"expert\"]", "A tensor is a shared expert's when its lower-cased name holds all of these; empty: never."},
     {"/parsing/strict_packed_split", kBool, false, false, "", "true", "A packed split that can't be applied ends the run (PackedSplitError); false: warning and fallback."},
     {"/parsing/proj_group_strict", kBool, false, false, "", "false", "Drop tensors whose proj_group token no alias maps, instead of keeping the raw token."},
-    {"/parsing/presets", kString, false, false, "", "\"auto\"", "Architecture presets: \"auto\" (by model_type, else by names), \"off\", or a preset's name."},
+    {"/parsing/presets", kString, false, false, "", "\"auto\"", "Rules for known architectures: \"auto\" (chosen by model_type, else by names), \"off\", or the name of one."},
     {"/metadata", kObject, true, false, "", "{\"enabled\": false}", "The model's config.json."},
     {"/metadata/enabled", kBool, false, false, "", "false", "Read it and write logs/model_config.raw.json and logs/model_shape_budget.json."},
     {"/metadata/mode", kString, true, false, "", "\"validate\"", "Without effect; kept for compatibility."},
@@ -50,7 +50,7 @@ constexpr ConfigKey kKeys[] = {
     {"/extract_rules/*/packed_split", kAny, true, false, "", "null", "axis \"rows\" or \"cols\"; splits: sizes (one may be -1: the rest) or \"equal\"; projs: names; interleave: row i belongs to part i mod n."},
     {"/mlx", kObject, true, false, "", "{}", "Quantization simulation."},
     {"/mlx/enabled", kBool, false, false, "", "true", "false: no simulation, quant_sim has no rows."},
-    {"/mlx/device", kString, true, false, "", "\"cpu\"", "\"cpu\" or \"gpu\": the device whose encoder is simulated when `profile` is absent, and the one the real MLX uses."},
+    {"/mlx/device", kString, true, false, "", "\"cpu\"", "\"cpu\" or \"gpu\": the device whose encoder is simulated when `profile` is absent, and the one the real MLX uses. Anything else counts as cpu, with a warning."},
     {"/mlx/backend", kString, false, false, "native|mlx|auto", "\"native\"", "native: moescope's own bit-exact quantizer; mlx: the real library through the plugin; auto: mlx if it opens, else native. MOESCOPE_BACKEND overrides."},
     {"/mlx/profile", kString, true, false, "mlx-cpu|mlx-gpu|mlx-cpu-legacy|mlx-gpu-legacy", "follows mlx.device", "Which MLX encoder is simulated. mlx-gpu is not verified on a Mac."},
     {"/stats", kObject, false, true, "", "error", "Statistics and precision."},
@@ -349,7 +349,8 @@ std::string ConfigKeysMarkdown() {
     std::replace(name.begin(), name.end(), '/', '.');
     const std::string values = fmt::format("{}", fmt::join(SplitValues(key.values), ", "));
     text += fmt::format("| `{}` | {}{}{} | {} | {} | {} |\n", name, Expected(key),
-                        values.empty() ? "" : ": ", values, TemplateCell(key, defaults), key.absent,
+                        values.empty() ? "" : ": ", values, TemplateCell(key, defaults),
+                        Json::accept(key.absent) ? fmt::format("`{}`", key.absent) : key.absent,
                         key.doc);
   }
   return text;

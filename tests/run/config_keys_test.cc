@@ -1,0 +1,147 @@
+#include "run/config_keys.h"
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "base/temp_folder.h"
+#include "run/config.h"
+#include "run/config_template.h"
+
+namespace moe {
+namespace {
+
+/// Every pointer of `json` as the key table writes them: `*` for list elements.
+void AddPointers(const Json& json, const std::string& pointer, std::vector<std::string>& pointers) {
+  if (!pointer.empty()) pointers.push_back(pointer);
+  const bool objects = json.is_array() && !json.empty() && json.front().is_object();
+  if (!json.is_object() && !objects) return;
+  for (const auto& [key, value] : json.items()) {
+    if (objects) AddPointers(value, pointer + "/*", pointers);
+    else AddPointers(value, pointer + "/" + key, pointers);
+  }
+}
+
+/// The schema of the value at `pointer`, or null.
+Json SchemaAt(const Json& schema, const std::string& pointer) {
+  Json at = schema;
+  size_t begin = 1;
+  while (begin <= pointer.size()) {
+    const size_t end = std::min(pointer.find('/', begin), pointer.size());
+    const std::string name = pointer.substr(begin, end - begin);
+    const char* others = at.contains("items") ? "items" : "additionalProperties";
+    const Json named = at.value("properties", Json::object()).value(name, Json());
+    at = named.is_null() ? Json(at.value(others, Json())) : named;
+    if (at.is_null()) return {};
+    begin = end + 1;
+  }
+  return at;
+}
+
+// tests/data/run/analysis_config.json: the JSON of contract.md section 2 with the changes of its
+// paragraph "Our template", through Python's json.dumps(indent=2).
+TEST(ConfigTemplate, IsTheContractsByteForByte) {
+  const auto golden =
+      ReadTextFile(std::filesystem::path(MOE_TEST_DATA) / "run/analysis_config.json");
+  ASSERT_TRUE(golden.has_value());
+  EXPECT_EQ(ConfigTemplateText(""), *golden);
+}
+
+TEST(ConfigTemplate, HoldsAnyModelPath) {
+  for (const std::string path : {"/m", "/with \"quotes\" and \\", "/ü\n"}) {
+    EXPECT_EQ(Json::parse(ConfigTemplateText(path)).at("model_path"), path);
+  }
+  EXPECT_NO_THROW(Json::parse(ConfigTemplateText("/not utf-8: \xff")));
+}
+
+TEST(ConfigKeys, StandOnceEachBelowASection) {
+  std::set<std::string_view> seen = {""};
+  for (const ConfigKey& key : ConfigKeys()) {
+    EXPECT_TRUE(seen.insert(key.pointer).second) << key.pointer;
+    std::string_view parent = key.pointer.substr(0, key.pointer.rfind('/'));
+    if (parent.ends_with("/*")) parent.remove_suffix(2);
+    EXPECT_TRUE(seen.contains(parent)) << key.pointer << " comes before its section";
+    EXPECT_FALSE(key.doc.empty()) << key.pointer;
+  }
+}
+
+TEST(ConfigSchema, DescribesEveryKeyOfTheTemplate) {
+  const Json schema = Json::parse(ConfigSchemaText());
+  EXPECT_THAT(schema.at("$schema"), "https://json-schema.org/draft/2020-12/schema");
+  std::vector<std::string> pointers;
+  AddPointers(Json::parse(ConfigTemplateText("")), "", pointers);
+  ASSERT_GT(pointers.size(), 60u);
+  for (const std::string& pointer : pointers) {
+    if (pointer.find("/layout/") != std::string::npos) continue;  // any value: D9
+    if (pointer.find("/packed_split/") != std::string::npos) continue;
+    EXPECT_FALSE(SchemaAt(schema, pointer).is_null()) << pointer;
+  }
+}
+
+TEST(ConfigSchema, SaysTypesNullsAllowedValuesAndRequiredKeys) {
+  const Json schema = Json::parse(ConfigSchemaText());
+  EXPECT_EQ(schema.at("required"), Json::parse(R"(["model_path", "scan", "parsing", "stats"])"));
+  EXPECT_EQ(SchemaAt(schema, "/scan/max_files").at("type"), Json::parse(R"(["integer", "null"])"));
+  EXPECT_EQ(SchemaAt(schema, "/stats/sample_seed").at("minimum"), 0);
+  EXPECT_EQ(SchemaAt(schema, "/mlx/backend").at("enum"),
+            Json::parse(R"(["native", "mlx", "auto"])"));
+  EXPECT_EQ(SchemaAt(schema, "/stats/percentiles_abs").at("items").at("type"), "number");
+  EXPECT_EQ(SchemaAt(schema, "/parsing/proj_aliases/*").at("items").at("type"), "string");
+}
+
+TEST(ConfigSchema, AllowsExactlyTheNamesThatAreUnderstood) {
+  for (const ConfigKey& key : ConfigKeys()) {
+    const bool profile = key.pointer == "/mlx/profile";
+    if (!profile && key.pointer != "/mlx/backend") continue;
+    for (const Json& name : SchemaAt(Json::parse(ConfigSchemaText()), std::string(key.pointer))["enum"]) {
+      if (name.is_null()) continue;
+      const auto text = name.get<std::string>();
+      EXPECT_TRUE(profile ? ParseProfile(text).has_value() : ParseBackend(text).has_value()) << text;
+    }
+  }
+}
+
+TEST(ConfigKeysMarkdown, IsTheTableOfTheDocumentation) {
+  const auto doc = ReadTextFile(MOE_CONFIG_DOC);
+  ASSERT_TRUE(doc.has_value());
+  EXPECT_THAT(*doc, testing::HasSubstr("<!-- keys -->\n" + ConfigKeysMarkdown() + "<!-- /keys -->"));
+}
+
+TEST(ConfigDocumentation, HasExamplesThatCanBePutIntoTheTemplate) {
+  const std::string doc = *ReadTextFile(MOE_CONFIG_DOC);
+  constexpr std::string_view kBegin = "```json\n", kEnd = "\n```";
+  int examples = 0;
+  for (size_t at = doc.find(kBegin); at != std::string::npos; at = doc.find(kBegin, at + 1)) {
+    const size_t begin = at + kBegin.size();
+    const std::string text = "{" + doc.substr(begin, doc.find(kEnd, begin) - begin) + "}";
+    SCOPED_TRACE(text);
+    ASSERT_TRUE(Json::accept(text));
+    Json config = Json::parse(ConfigTemplateText("m"));
+    config.merge_patch(Json::parse(text));
+    const auto parsed = ParseConfig(config.dump(), "C");
+    ASSERT_TRUE(parsed.has_value()) << parsed.error().Text();
+    EXPECT_THAT(parsed->warnings, testing::IsEmpty());
+    for (const ExtractRule& rule : parsed->extract.rules) {
+      EXPECT_EQ(rule.layout_error.value_or(""), "");
+      EXPECT_EQ(rule.packed_split_error.value_or(""), "");
+    }
+    ++examples;
+  }
+  EXPECT_GT(examples, 3);
+}
+
+TEST(ConfigKeysMarkdown, HasFiveCellsInEveryRow) {
+  const std::string table = ConfigKeysMarkdown();
+  size_t begin = 0;
+  while (begin < table.size()) {
+    const size_t end = table.find('\n', begin);
+    const std::string row = table.substr(begin, end - begin);
+    size_t bars = 0;
+    for (size_t i = 0; i < row.size(); ++i) bars += row[i] == '|' && (i == 0 || row[i - 1] != '\\');
+    EXPECT_EQ(bars, 6u) << row;
+    begin = end + 1;
+  }
+}
+
+}  // namespace
+}  // namespace moe
