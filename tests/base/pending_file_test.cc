@@ -1,0 +1,96 @@
+#include "base/pending_file.h"
+
+#include <gtest/gtest.h>
+
+#include <iterator>
+
+#include "base/temp_folder.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+size_t CountFiles(const fs::path& folder) {
+  return static_cast<size_t>(std::distance(fs::directory_iterator(folder), {}));
+}
+
+TEST(PendingFile, KeepsTheOldFileUntilCommit) {
+  const TempFolder folder;
+  const fs::path path = folder.Write("f", "old");
+  const auto file = PendingFile::Create(path);
+  ASSERT_TRUE(file.has_value()) << file.error().Text();
+  ASSERT_TRUE((*file)->Write("new ").has_value());
+  ASSERT_TRUE((*file)->Write("text").has_value());
+  EXPECT_EQ((*file)->size(), 8u);
+  ASSERT_TRUE((*file)->Finish().has_value());
+  EXPECT_EQ(Text(path), "old");
+  ASSERT_TRUE((*file)->Commit().has_value());
+  EXPECT_EQ(Text(path), "new text");
+  EXPECT_EQ(CountFiles(folder.path()), 1u);
+}
+
+TEST(PendingFile, LeavesNothingWithoutCommit) {
+  const TempFolder folder;
+  for (const bool finished : {false, true}) {
+    {
+      const auto file = PendingFile::Create(folder.path() / "f");
+      ASSERT_TRUE((*file)->Write("text").has_value());
+      if (finished) {
+        ASSERT_TRUE((*file)->Finish().has_value());
+      }
+      EXPECT_EQ(CountFiles(folder.path()), 1u);
+    }
+    EXPECT_EQ(CountFiles(folder.path()), 0u);
+  }
+}
+
+TEST(PendingFile, OfTheSameNameDoNotMix) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / "f";
+  const auto first = PendingFile::Create(path);
+  const auto second = PendingFile::Create(path);
+  ASSERT_TRUE(first.has_value() && second.has_value());
+  ASSERT_TRUE((*first)->Write("first").has_value());
+  ASSERT_TRUE((*second)->Write("second").has_value());
+  for (const auto* file : {&first, &second}) {
+    ASSERT_TRUE((**file)->Finish().and_then([&] { return (**file)->Commit(); }).has_value());
+  }
+  EXPECT_EQ(Text(path), "second");
+  EXPECT_EQ(CountFiles(folder.path()), 1u);
+}
+
+TEST(PendingFile, NeedsItsFolder) {
+  const TempFolder folder;
+  const auto file = PendingFile::Create(folder.path() / "none/f");
+  ASSERT_FALSE(file.has_value());
+  EXPECT_EQ(file.error().code, ErrorCode::kIo);
+  EXPECT_EQ(file.error().where, (folder.path() / "none/f").string());
+}
+
+TEST(WriteFileAtomically, WritesAllBytes) {
+  const TempFolder folder;
+  const std::string bytes("a\0\xff\n", 4);
+  ASSERT_TRUE(WriteFileAtomically(folder.path() / "f", bytes).has_value());
+  EXPECT_EQ(Text(folder.path() / "f"), bytes);
+  ASSERT_TRUE(WriteFileAtomically(folder.path() / "f", "").has_value());
+  EXPECT_EQ(Text(folder.path() / "f"), "");
+}
+
+TEST(WriteFileAtomically, ThatFailsLeavesNothing) {
+  const TempFolder folder;
+  folder.Write("f/inside");  // a folder that isn't empty stands where the file should be
+  const auto done = WriteFileAtomically(folder.path() / "f", "text");
+  ASSERT_FALSE(done.has_value());
+  EXPECT_EQ(done.error().code, ErrorCode::kIo);
+  EXPECT_EQ(CountFiles(folder.path()), 1u);
+  EXPECT_TRUE(fs::exists(folder.path() / "f/inside"));
+}
+
+}  // namespace
+}  // namespace moe
