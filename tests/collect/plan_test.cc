@@ -1,0 +1,148 @@
+#include "collect/plan.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/temp_folder.h"
+#include "collect/memory_sink.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const fs::path kZoo = fs::path(MOE_TEST_DATA) / "zoo";
+
+struct Planned {
+  Result<CollectPlan> plan;
+  MemorySink inventory, unmatched;
+};
+
+std::unique_ptr<Planned> PlanFiles(const ScanPlan& scan, const PlanOptions& options,
+                                   const IndexSummary& index = {}, bool stopped = false) {
+  auto planned = std::make_unique<Planned>();
+  const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
+  planned->plan = MakePlan(scan, index, extractor, options, planned->inventory, planned->unmatched,
+                           [stopped] { return stopped; });
+  return planned;
+}
+
+ScanPlan FilesOf(std::vector<fs::path> files) {
+  ScanPlan scan;
+  scan.files = std::move(files);
+  return scan;
+}
+
+TEST(MakePlan, FindsTheMatricesOfAShardedCheckpoint) {
+  const fs::path model = kZoo / "hf4_qwen3_moe_sharded";
+  const auto expected = nlohmann::json::parse(std::ifstream(model / "expected.json"));
+  const IndexSummary index = FindShardIndex(model, {});
+  const auto planned = PlanFiles(*PlanScan(model, {}, index), {}, index);
+  ASSERT_TRUE(planned->plan.has_value()) << planned->plan.error().Text();
+  const CollectPlan& plan = *planned->plan;
+
+  EXPECT_EQ(plan.files.size(), 6u);
+  EXPECT_EQ(plan.matrices(), expected["expert_matrices"]);
+  EXPECT_EQ(plan.tensors_observed, expected["tensor_count"]);
+  EXPECT_EQ(plan.inventory_rows, plan.tensors_observed);
+  EXPECT_EQ(planned->inventory.rows.size(), plan.tensors_observed);
+  EXPECT_EQ(plan.observed_tensors.size(), plan.tensors_observed);
+  EXPECT_EQ(plan.unmatched_rows, 0u);
+
+  std::vector<std::string> found, wanted;
+  for (const PlannedBank& planned_bank : plan.banks) {
+    found.push_back(plan.files[planned_bank.file]->tensors()[planned_bank.tensor].name);
+  }
+  for (const auto& matrix : expected["experts"]) wanted.push_back(matrix["source_tensor"]);
+  EXPECT_THAT(found, testing::UnorderedElementsAreArray(wanted));
+}
+
+TEST(MakePlan, CountsEveryTensorInOneRole) {
+  const fs::path file = kZoo / "hf4_qwen2_moe/model.safetensors";
+  const auto planned = PlanFiles(FilesOf({file}), {});
+  const CollectPlan& plan = *planned->plan;
+  RoleTotals sum;
+  for (const RoleTotals& role : plan.roles) {
+    sum.tensors += role.tensors;
+    sum.bytes += role.bytes;
+  }
+  EXPECT_EQ(sum.tensors, plan.tensors_observed);
+  const auto expected = nlohmann::json::parse(std::ifstream(file.parent_path() / "expected.json"));
+  uint64_t elements = 0;
+  for (const auto& matrix : expected["experts"]) {
+    elements += matrix["rows"].get<uint64_t>() * matrix["cols"].get<uint64_t>();
+  }
+  EXPECT_EQ(plan.analysed_parameters, elements);
+  EXPECT_EQ(plan.expert_parameters, elements);
+  EXPECT_EQ(plan.bytes(), 2 * elements);  // bfloat16
+}
+
+TEST(MakePlan, LeavesIndexColumnsNullWithoutAnIndex) {
+  const auto planned = PlanFiles(FilesOf({kZoo / "hf4_mixtral/model.safetensors"}), {});
+  const TableSchema schema = TensorInventorySchema();
+  for (size_t i = 0; i < schema.columns.size(); ++i) {
+    const bool of_index = schema.columns[i].name == "in_index" || schema.columns[i].name == "index_shard";
+    EXPECT_EQ(planned->inventory.rows.at(0).at(i).index() == 0, of_index) << schema.columns[i].name;
+  }
+}
+
+TEST(MakePlan, WritesNoInventoryWhenNoneIsWanted) {
+  PlanOptions options;
+  options.inventory_all_tensors = false;
+  const auto planned = PlanFiles(FilesOf({kZoo / "hf4_mixtral/model.safetensors"}), options);
+  EXPECT_TRUE(planned->inventory.rows.empty());
+  EXPECT_GT(planned->plan->tensors_observed, 0u);
+}
+
+TEST(MakePlan, RefusesATensorNameThatStandsInTwoFiles) {
+  const fs::path file = kZoo / "hf4_mixtral/model.safetensors";
+  const TempFolder folder;
+  fs::copy_file(file, folder.path() / "copy.safetensors");
+  const ScanPlan scan = FilesOf({file, folder.path() / "copy.safetensors"});
+  const auto refused = PlanFiles(scan, {});
+  ASSERT_FALSE(refused->plan.has_value());
+  EXPECT_EQ(refused->plan.error().where, (folder.path() / "copy.safetensors").string());
+  EXPECT_THAT(refused->plan.error().message, HasSubstr("earlier file"));
+
+  PlanOptions keep_going;
+  keep_going.keep_going = true;
+  const auto skipped = PlanFiles(scan, keep_going);
+  ASSERT_TRUE(skipped->plan.has_value()) << skipped->plan.error().Text();
+  EXPECT_THAT(skipped->plan->skipped_files, ElementsAre(HasSubstr("copy.safetensors")));
+  EXPECT_EQ(skipped->plan->tensors_observed, PlanFiles(FilesOf({file}), {})->plan->tensors_observed);
+}
+
+TEST(MakePlan, SkipsABrokenFileOnlyWhenToldToKeepGoing) {
+  const TempFolder folder;
+  const fs::path broken = folder.Write("a.safetensors", "no header");
+  const ScanPlan scan = FilesOf({broken, kZoo / "hf4_mixtral/model.safetensors"});
+  const auto refused = PlanFiles(scan, {});
+  ASSERT_FALSE(refused->plan.has_value());
+  EXPECT_EQ(refused->plan.error().code, ErrorCode::kMalformed);
+
+  PlanOptions keep_going;
+  keep_going.keep_going = true;
+  const auto planned = PlanFiles(scan, keep_going);
+  ASSERT_TRUE(planned->plan.has_value());
+  EXPECT_EQ(planned->plan->files.at(0), nullptr);
+  EXPECT_NE(planned->plan->files.at(1), nullptr);
+  EXPECT_EQ(planned->plan->warnings.size(), 1u);
+}
+
+TEST(MakePlan, EndsWhenItIsStoppedOrARowCantBeWritten) {
+  const ScanPlan scan = FilesOf({kZoo / "hf4_mixtral/model.safetensors"});
+  EXPECT_EQ(PlanFiles(scan, {}, {}, true)->plan.error().code, ErrorCode::kInterrupted);
+  MemorySink full, unmatched;
+  full.fails_at = 3;
+  const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
+  const auto plan = MakePlan(scan, {}, extractor, {}, full, unmatched, [] { return false; });
+  ASSERT_FALSE(plan.has_value());
+  EXPECT_EQ(plan.error().message, "is full");
+}
+
+}  // namespace
+}  // namespace moe
