@@ -14,8 +14,8 @@ namespace moe {
 std::optional<std::string> ClosestName(std::string_view word,
                                        const std::vector<std::string>& candidates);
 
-/// `~` and `~/x` expanded from $HOME, made absolute against the working directory, links resolved as
-/// far as the path exists.
+/// `~` and `~/x` expanded from $HOME, made absolute against the working directory, links resolved
+/// as far as the path exists.
 std::filesystem::path ResolvePath(std::string_view path);
 
 /// Now, UTC. Micros: "2026-01-31T12:00:00.123456", seconds: "2026-01-31T12:00:00"; no zone suffix.

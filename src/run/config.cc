@@ -1,10 +1,10 @@
 #include "run/config.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "rows/collect_rows.h"
 #include "run/config_keys.h"
@@ -51,6 +51,14 @@ class Section {
   const Json* json_ = nullptr;
 };
 
+/// `stats.quant_compute_dtype`; nullopt is the dtype of the storage (D2).
+constexpr std::pair<std::string_view, std::optional<ComputeDType>> kComputeDTypes[] = {
+    {"storage", std::nullopt},         {"fp16", ComputeDType::kF16},
+    {"float16", ComputeDType::kF16},   {"bf16", ComputeDType::kBF16},
+    {"bfloat16", ComputeDType::kBF16}, {"fp32", ComputeDType::kF32},
+    {"float32", ComputeDType::kF32},
+};
+
 std::string Trimmed(std::string text) {
   const auto space = [](unsigned char c) { return std::isspace(c) != 0; };
   text.erase(text.begin(), std::find_if_not(text.begin(), text.end(), space));
@@ -69,7 +77,8 @@ Result<std::optional<int64_t>> AxisOf(const Json& layout, const char* key) {
   const auto found = layout.find(key);
   if (found == layout.end() || found->is_null()) return std::optional<int64_t>();
   if (found->is_number_integer()) return found->get<int64_t>();
-  return Fail(ErrorCode::kBadArgument, "", fmt::format("layout {} must be an integer, but is {}", key, found->dump()));
+  return Fail(ErrorCode::kBadArgument, "",
+              fmt::format("layout {} must be an integer, but is {}", key, found->dump()));
 }
 
 void ReadLayout(const Json* json, ExtractRule& rule) {
@@ -175,7 +184,8 @@ class Reader {
     scan.Read("max_files", out.max_files);
     if (const Json* recursive = scan.Find("recursive")) {
       if (!recursive->is_boolean() && *recursive != "auto") {
-        return Bad("/scan/recursive", "must be true, false or \"auto\", but is " + recursive->dump());
+        return Bad("/scan/recursive",
+                   "must be true, false or \"auto\", but is " + recursive->dump());
       }
       out.recursive = !recursive->is_boolean() ? ScanRecursive::kAuto
                       : recursive->get<bool>() ? ScanRecursive::kYes
@@ -227,7 +237,9 @@ class Reader {
     const Section stats(config_.raw, "stats");
     StatsConfig& out = config_.stats;
     stats.Read("eps", out.eps);
-    if (!std::isfinite(out.eps) || out.eps < 0) return Bad("/stats/eps", "must be finite and not negative");
+    if (!std::isfinite(out.eps) || out.eps < 0) {
+      return Bad("/stats/eps", "must be finite and not negative");
+    }
     stats.Read("sample_per_matrix", out.sample_per_matrix);
     stats.Read("sample_seed", out.sample_seed);
     if (out.sample_per_matrix < 1) {
@@ -243,13 +255,13 @@ class Reader {
   Result<void> ReadQuantNumbers(const Section& stats) {
     if (const Json* text = stats.Find("quant_compute_dtype")) {
       const std::string name = Lower(Trimmed(text->get<std::string>()));
-      if (name == "fp32" || name == "float32") config_.stats.compute_dtype = ComputeDType::kF32;
-      else if (name == "fp16" || name == "float16") config_.stats.compute_dtype = ComputeDType::kF16;
-      else if (name == "bf16" || name == "bfloat16") config_.stats.compute_dtype = ComputeDType::kBF16;
-      else if (name != "storage") {
+      const auto* known = std::find_if(std::begin(kComputeDTypes), std::end(kComputeDTypes),
+                                       [&](const auto& entry) { return entry.first == name; });
+      if (known == std::end(kComputeDTypes)) {
         return Bad("/stats/quant_compute_dtype",
                    "must be one of storage, fp16, bf16, fp32, but is " + text->dump());
       }
+      config_.stats.compute_dtype = known->second;
     }
     stats.Read("quant_rel_den_floor", config_.stats.rel_den_floor);
     const auto& floor = config_.stats.rel_den_floor;
@@ -263,8 +275,8 @@ class Reader {
         return Bad(pointer, "must be positive, but is " + value->dump());
       }
       if (!warned_spectral_) {
-        config_.warnings.push_back("[config] w_rel_spectral and w_gram_* are not computed; " + pointer +
-                                   " has no effect");
+        config_.warnings.push_back("[config] w_rel_spectral and w_gram_* are not computed; " +
+                                   pointer + " has no effect");
         warned_spectral_ = true;
       }
     }
@@ -287,8 +299,11 @@ class Reader {
     for (size_t i = 0; i < listed.size(); ++i) {
       listed[i] += 0.0;  // -0 is 0
       const std::string pointer = fmt::format("/stats/percentiles_abs/{}", i);
-      if (!in_range(listed[i])) return Bad(pointer, fmt::format("must lie in [0, 100], but is {}", listed[i]));
-      const bool is_standard = std::find(out.begin(), out.begin() + 3, listed[i]) != out.begin() + 3;
+      if (!in_range(listed[i])) {
+        return Bad(pointer, fmt::format("must lie in [0, 100], but is {}", listed[i]));
+      }
+      const bool is_standard =
+          std::find(out.begin(), out.begin() + 3, listed[i]) != out.begin() + 3;
       const bool is_repeated = std::find(out.begin(), out.end(), listed[i]) != out.end();
       if (is_standard) continue;
       const std::string name = PercentileColumnName(listed[i]);
@@ -341,7 +356,8 @@ class Reader {
     debug.Read("print_progress_every_files", config_.debug.print_progress_every_files);
     if (const Json* pairs = Section(config_.raw).Find("delta_pairs")) {
       for (const Json& pair : *pairs) {
-        config_.delta_pairs.push_back({pair.at("name").get<std::string>(), pair.at("a").get<std::string>(),
+        config_.delta_pairs.push_back({pair.at("name").get<std::string>(),
+                                       pair.at("a").get<std::string>(),
                                        pair.at("b").get<std::string>()});
       }
     }

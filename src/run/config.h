@@ -23,7 +23,7 @@ enum class ScanRecursive { kNo, kYes, kAuto };
 /// `scan`; experts_only and include_shared_expert are in Config::extract.
 struct ScanConfig {
   std::vector<std::string> extensions = {".safetensors", ".npz"};
-  std::optional<int64_t> max_files;      ///< as Python's slice [:max_files]: negative from the end
+  std::optional<int64_t> max_files;  ///< as Python's slice [:max_files]: negative from the end
   bool inventory_all_tensors = true;
   ScanRecursive recursive = ScanRecursive::kYes;
   bool use_safetensors_index_json = true;
@@ -40,23 +40,23 @@ enum class QuantBackend { kNative, kMlx, kAuto };
 std::optional<QuantBackend> ParseBackend(std::string_view name);  ///< "native", "mlx", "auto"
 
 struct MlxConfig {
-  bool enabled = true;                     ///< false: no simulation at all
-  std::string device = "cpu";              ///< any text; all but "gpu" counts as "cpu"
+  bool enabled = true;         ///< false: no simulation at all
+  std::string device = "cpu";  ///< any text; all but "gpu" counts as "cpu"
   QuantBackend backend = QuantBackend::kNative;
   QuantProfile profile = QuantProfile::kMlxCpu;  ///< absent in the config: follows the device (D7)
 };
 
 struct StatsConfig {
-  double eps = 0;                          ///< required in the file
-  uint64_t sample_per_matrix = 8192;       ///< at least 1
+  double eps = 0;                     ///< required in the file
+  uint64_t sample_per_matrix = 8192;  ///< at least 1
   uint64_t sample_seed = 1337;
-  bool exact_percentiles = false;          ///< `percentile_method` (D3)
+  bool exact_percentiles = false;  ///< `percentile_method` (D3)
   /// 50, 99, 99.9, then the config's others in its order (D4): what MeasureOptions wants.
   std::vector<double> percentiles_abs = {50.0, 99.0, 99.9};
   double group_outlier_percentile = 95.0;
   /// Any integer; those <= 0 give null columns.
   std::vector<int64_t> group_sizes_lastdim = {32, 64};
-  std::optional<ComputeDType> compute_dtype;    ///< nullopt: "storage" (D2)
+  std::optional<ComputeDType> compute_dtype;  ///< nullopt: "storage" (D2)
   std::optional<double> rel_den_floor;
 };
 
@@ -66,8 +66,8 @@ struct DeltaPair {
 };
 
 struct OutputConfig {
-  bool parquet = true;                     ///< false: CSV
-  std::string format = "parquet";          ///< as the config wrote it
+  bool parquet = true;             ///< false: CSV
+  std::string format = "parquet";  ///< as the config wrote it
   std::optional<std::string> compression;
 };
 
@@ -78,9 +78,9 @@ struct DebugConfig {
 
 /// A whole analysis_config.json, checked, with every absent key filled in.
 struct Config {
-  std::string model_path;                  ///< as written; may be "" (see CheckModelPath)
+  std::string model_path;  ///< as written; may be "" (see CheckModelPath)
   ScanConfig scan;
-  ExtractOptions extract;                  ///< scan.experts_only, `parsing` and `extract_rules`
+  ExtractOptions extract;  ///< scan.experts_only, `parsing` and `extract_rules`
   MetadataConfig metadata;
   MlxConfig mlx;
   StatsConfig stats;

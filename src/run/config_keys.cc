@@ -1,10 +1,10 @@
 #include "run/config_keys.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
 
 #include "base/text.h"
 #include "run/config_template.h"
@@ -14,6 +14,7 @@ namespace {
 
 using enum KeyType;
 
+// clang-format off: one key a line, whatever its length
 constexpr ConfigKey kKeys[] = {
     {"/model_path", kString, false, true, "", "error", "Checkpoint folder or file. `~` and relative paths are allowed; empty is an error unless `--model-path` is given."},
     {"/scan", kObject, false, true, "", "error", "Which files and tensors are looked at."},
@@ -83,23 +84,30 @@ constexpr ConfigKey kKeys[] = {
     {"/debug/print_progress_every_files", kInteger, false, false, "", "1", "One line every so many files when no terminal shows progress; 0: none."},
     {"/plots", kAny, true, false, "", "null", "The plots of build-plots; not used by collect-data and build-tables."},
 };
+// clang-format on
 
 struct TypeText {
   KeyType type;
   std::string_view expected;
 };
 constexpr TypeText kTypeTexts[] = {
-    {kObject, "an object"},          {kObjectList, "a list of objects"},
-    {kString, "a string"},           {kBool, "true or false"},
-    {kInteger, "an integer"},        {kUnsigned, "an integer that is not negative"},
+    {kObject, "an object"},
+    {kObjectList, "a list of objects"},
+    {kString, "a string"},
+    {kBool, "true or false"},
+    {kInteger, "an integer"},
+    {kUnsigned, "an integer that is not negative"},
     {kNumber, "a number"},
-    {kStringList, "a list of strings"}, {kIntegerList, "a list of integers"},
-    {kNumberList, "a list of numbers"}, {kAny, "a value"},
+    {kStringList, "a list of strings"},
+    {kIntegerList, "a list of integers"},
+    {kNumberList, "a list of numbers"},
+    {kAny, "a value"},
 };
 
 std::string Expected(const ConfigKey& key) {
   for (const TypeText& text : kTypeTexts) {
-    if (text.type == key.type) return fmt::format("{}{}", text.expected, key.nullable ? " or null" : "");
+    if (text.type != key.type) continue;
+    return fmt::format("{}{}", text.expected, key.nullable ? " or null" : "");
   }
   return "a value";
 }
@@ -129,17 +137,28 @@ bool IsListOf(const Json& value, Predicate predicate) {
 bool HasType(const Json& value, const ConfigKey& key) {
   if (value.is_null() && key.nullable) return true;
   switch (key.type) {
-    case kObject: return value.is_object();
-    case kObjectList: return IsListOf(value, [](const Json& v) { return v.is_object(); });
-    case kString: return value.is_string();
-    case kBool: return value.is_boolean();
-    case kInteger: return IsInteger(value);
-    case kUnsigned: return IsUnsigned(value);
-    case kNumber: return value.is_number();
-    case kStringList: return IsListOf(value, [](const Json& v) { return v.is_string(); });
-    case kIntegerList: return IsListOf(value, IsInteger);
-    case kNumberList: return IsListOf(value, [](const Json& v) { return v.is_number(); });
-    case kAny: return true;
+    case kObject:
+      return value.is_object();
+    case kObjectList:
+      return IsListOf(value, [](const Json& v) { return v.is_object(); });
+    case kString:
+      return value.is_string();
+    case kBool:
+      return value.is_boolean();
+    case kInteger:
+      return IsInteger(value);
+    case kUnsigned:
+      return IsUnsigned(value);
+    case kNumber:
+      return value.is_number();
+    case kStringList:
+      return IsListOf(value, [](const Json& v) { return v.is_string(); });
+    case kIntegerList:
+      return IsListOf(value, IsInteger);
+    case kNumberList:
+      return IsListOf(value, [](const Json& v) { return v.is_number(); });
+    case kAny:
+      return true;
   }
   return false;
 }
@@ -174,9 +193,13 @@ std::vector<const ConfigKey*> ChildrenOf(std::string_view pattern) {
 std::string Escaped(std::string_view name) {
   std::string part;
   for (const char c : name) {
-    if (c == '~') part += "~0";
-    else if (c == '/') part += "~1";
-    else part += c;
+    if (c == '~') {
+      part += "~0";
+    } else if (c == '/') {
+      part += "~1";
+    } else {
+      part += c;
+    }
   }
   return part;
 }
@@ -189,7 +212,9 @@ std::string Shown(const Json& value) {
   return text.substr(0, kMaxShown) + "...";
 }
 
-std::string_view LastPart(std::string_view pointer) { return pointer.substr(pointer.rfind('/') + 1); }
+std::string_view LastPart(std::string_view pointer) {
+  return pointer.substr(pointer.rfind('/') + 1);
+}
 
 class Checker {
  public:
@@ -202,7 +227,8 @@ class Checker {
     for (const ConfigKey* child : children) {
       const std::string name(LastPart(child->pointer));
       if (child->required && name != "*" && !object.contains(name)) {
-        return BadConfigValue(where_, pointer + "/" + name, "is missing; it must be " + Expected(*child));
+        return BadConfigValue(where_, pointer + "/" + name,
+                              "is missing; it must be " + Expected(*child));
       }
     }
     const bool any_key = children.size() == 1 && LastPart(children.front()->pointer) == "*";
@@ -231,16 +257,17 @@ class Checker {
       const auto& text = value.get_ref<const std::string&>();
       if (std::find(allowed.begin(), allowed.end(), text) == allowed.end()) {
         const auto closest = ClosestName(text, allowed);
-        return BadConfigValue(where_, pointer,
-                              fmt::format("must be one of {}, but is {}{}", fmt::join(allowed, ", "),
-                                          Shown(value),
-                                          closest ? "; did you mean \"" + *closest + "\"?" : ""));
+        return BadConfigValue(
+            where_, pointer,
+            fmt::format("must be one of {}, but is {}{}", fmt::join(allowed, ", "), Shown(value),
+                        closest ? "; did you mean \"" + *closest + "\"?" : ""));
       }
     }
     if (key.type == kObject && value.is_object()) return CheckObject(value, pattern, pointer);
     if (key.type != kObjectList || value.is_null()) return {};
     for (size_t i = 0; i < value.size(); ++i) {
-      if (auto done = CheckObject(value[i], pattern + "/*", fmt::format("{}/{}", pointer, i)); !done) {
+      if (auto done = CheckObject(value[i], pattern + "/*", fmt::format("{}/{}", pointer, i));
+          !done) {
         return done;
       }
     }
@@ -252,7 +279,8 @@ class Checker {
     std::vector<std::string> known;
     for (const ConfigKey* child : children) known.emplace_back(LastPart(child->pointer));
     const auto closest = ClosestName(name, known);
-    warnings_.push_back(fmt::format("[config] unknown key {}/{} is ignored{}", pointer, Escaped(name),
+    warnings_.push_back(fmt::format("[config] unknown key {}/{} is ignored{}", pointer,
+                                    Escaped(name),
                                     closest ? "; did you mean \"" + *closest + "\"?" : ""));
   }
 
@@ -296,17 +324,38 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
   };
   Json schema = Json::object();
   switch (key.type) {
-    case kObject: schema = SchemaOfObject(pattern); break;
-    case kObjectList: schema = {{"type", "array"}, {"items", SchemaOfObject(pattern + "/*")}}; break;
-    case kString: schema["type"] = "string"; break;
-    case kBool: schema["type"] = "boolean"; break;
-    case kInteger: schema["type"] = "integer"; break;
-    case kUnsigned: schema = {{"type", "integer"}, {"minimum", 0}}; break;
-    case kNumber: schema["type"] = "number"; break;
-    case kStringList: schema = list_of("string"); break;
-    case kIntegerList: schema = list_of("integer"); break;
-    case kNumberList: schema = list_of("number"); break;
-    case kAny: break;
+    case kObject:
+      schema = SchemaOfObject(pattern);
+      break;
+    case kObjectList:
+      schema = {{"type", "array"}, {"items", SchemaOfObject(pattern + "/*")}};
+      break;
+    case kString:
+      schema["type"] = "string";
+      break;
+    case kBool:
+      schema["type"] = "boolean";
+      break;
+    case kInteger:
+      schema["type"] = "integer";
+      break;
+    case kUnsigned:
+      schema = {{"type", "integer"}, {"minimum", 0}};
+      break;
+    case kNumber:
+      schema["type"] = "number";
+      break;
+    case kStringList:
+      schema = list_of("string");
+      break;
+    case kIntegerList:
+      schema = list_of("integer");
+      break;
+    case kNumberList:
+      schema = list_of("number");
+      break;
+    case kAny:
+      break;
   }
   if (!key.values.empty()) schema["enum"] = SplitValues(key.values);
   if (key.nullable && schema.contains("type")) {

@@ -1,11 +1,11 @@
 #include "run/json_text.h"
 
+#include <fmt/format.h>
+
 #include <fstream>
 #include <limits>
 #include <set>
 #include <sstream>
-
-#include <fmt/format.h>
 
 namespace moe {
 namespace {
@@ -40,7 +40,9 @@ std::string MarkLiterals(std::string_view text) {
     if (text[i] == '"') in_string = !in_string;
     const Literal* found = nullptr;
     for (const Literal& literal : kLiterals) {
-      if (!in_string && found == nullptr && text.substr(i).starts_with(literal.text)) found = &literal;
+      if (!in_string && found == nullptr && text.substr(i).starts_with(literal.text)) {
+        found = &literal;
+      }
     }
     if (found == nullptr) {
       marked.push_back(text[i++]);
@@ -74,7 +76,8 @@ Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
                               std::vector<std::string>* duplicates) {
   std::vector<std::set<std::string>> open_objects;
   bool too_deep = false;
-  const Json::parser_callback_t note_keys = [&](int depth, Json::parse_event_t event, Json& parsed) {
+  const Json::parser_callback_t note_keys = [&](int depth, Json::parse_event_t event,
+                                                Json& parsed) {
     if (depth > kMaxDepth) too_deep = true;
     if (too_deep) return false;  // drops the value: what is kept can be walked recursively
     if (event == Json::parse_event_t::object_start) open_objects.emplace_back();

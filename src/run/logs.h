@@ -12,12 +12,13 @@ namespace moe {
 /// The `run` object of the logs: run_dir, model_id, run_name, created_at.
 Json RunJson(const std::filesystem::path& run_dir);
 
-/// The `error` object of failure logs, and the `traceback` text: our chain of contexts under Python's
-/// heading, ending in the class name (contract section 13, D23).
+/// The `error` object of failure logs, and the `traceback` text: our chain of contexts under
+/// Python's heading, ending in the class name (contract section 13, D23).
 Json ErrorJson(const Error& error);
 std::string Traceback(const std::string& command, const Error& error);
 
-/// Writes `json` to `<run_dir>/logs/<name>`, making the folder; sorted keys or the object's own order.
+/// Writes `json` to `<run_dir>/logs/<name>`, making the folder; sorted keys or the object's own
+/// order.
 enum class KeyOrder { kSorted, kOwn };
 Result<void> WriteLog(const std::filesystem::path& run_dir, const std::string& name,
                       const Json& json, KeyOrder order = KeyOrder::kSorted);

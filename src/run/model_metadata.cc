@@ -1,10 +1,10 @@
 #include "run/model_metadata.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-
-#include <fmt/format.h>
 
 namespace moe {
 namespace {
@@ -16,7 +16,7 @@ constexpr size_t kMaxConfigChars = 200'000;
 /// A value of the shape budget and the config keys it is taken from, first usable one.
 struct BudgetRow {
   const char* name;
-  const char* shown_as;   ///< in the [meta] line; "" not shown
+  const char* shown_as;  ///< in the [meta] line; "" not shown
   std::vector<const char*> keys;
 };
 
@@ -36,7 +36,8 @@ const std::vector<BudgetRow>& BudgetRows() {
   };
   return rows;
 }
-constexpr const char* kShownOrder[] = {"hidden", "layers", "moe_int", "shared_int", "experts", "topk"};
+constexpr const char* kShownOrder[] = {"hidden",     "layers",  "moe_int",
+                                       "shared_int", "experts", "topk"};
 
 /// int; float with an integer value; string "[+-]?digits", trimmed; a list if all of it coerces.
 Json Coerced(const Json& value) {
@@ -44,7 +45,8 @@ Json Coerced(const Json& value) {
   if (value.is_number_float()) {
     const double number = value.get<double>();
     return std::isfinite(number) && number == std::floor(number) && std::fabs(number) < 9e15
-               ? Json(static_cast<int64_t>(number)) : Json();
+               ? Json(static_cast<int64_t>(number))
+               : Json();
   }
   if (value.is_string()) {
     std::string text = value.get<std::string>();
@@ -115,7 +117,8 @@ ModelMetadata ReadModelMetadata(const fs::path& model_path,
                                 const std::optional<std::string>& override_path) {
   ModelMetadata metadata;
   std::error_code failed;
-  const fs::path folder = fs::is_directory(model_path, failed) ? model_path : model_path.parent_path();
+  const fs::path folder =
+      fs::is_directory(model_path, failed) ? model_path : model_path.parent_path();
   const auto path = FindConfig(folder, override_path);
   if (!path) {
     metadata.warnings.push_back("[meta] no config.json found for " + folder.string());

@@ -19,9 +19,9 @@ struct ModelMetadata {
   std::vector<std::string> warnings;                 ///< "[meta] ..." lines
 };
 
-/// Looks for config.json in the model folder (a file's parent), then model/, configs/, config/, hf/;
-/// `override_path` (relative to the folder) goes first. Never fails: a missing or broken config is a
-/// warning.
+/// Looks for config.json in the model folder (a file's parent), then model/, configs/, config/,
+/// hf/; `override_path` (relative to the folder) goes first. Never fails: a missing or broken
+/// config is a warning.
 ModelMetadata ReadModelMetadata(const std::filesystem::path& model_path,
                                 const std::optional<std::string>& override_path);
 

@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFolders[] = {
-    "logs",         "data",         "tables",       "cache/sampled_indices",
+    "logs",          "data",         "tables",       "cache/sampled_indices",
     "plots/summary", "plots/global", "plots/block4", "plots/layer",
 };
 constexpr int kManifestVersion = 2;
@@ -21,7 +21,8 @@ constexpr int kManifestVersion = 2;
 /// `id` as a path below the root: relative, not empty, no `..`.
 Result<fs::path> IdPath(const char* flag, const std::string& id, bool nested) {
   const fs::path path(id);
-  const bool leaves = path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end() ||
+  const bool leaves = path.is_absolute() ||
+                      std::find(path.begin(), path.end(), "..") != path.end() ||
                       id.find('\0') != std::string::npos;
   const bool too_deep = !nested && id.find('/') != std::string::npos;
   if (id.empty() || leaves || too_deep || path.lexically_normal() == ".") {
@@ -65,7 +66,10 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
   for (const char* folder : kFolders) {
     std::error_code failed;
     fs::create_directories(run_dir / folder, failed);
-    if (failed) return Fail(ErrorCode::kIo, (run_dir / folder).string(), "can't be made: " + failed.message());
+    if (failed) {
+      return Fail(ErrorCode::kIo, (run_dir / folder).string(),
+                  "can't be made: " + failed.message());
+    }
   }
   if (auto done = WriteManifest(run_dir, model_id, run_name); !done) {
     return tl::make_unexpected(done.error());

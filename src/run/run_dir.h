@@ -18,8 +18,8 @@ struct RunManifest {
 /// manifest only `updated_at` changes (D15). A `/` in the model id makes nested folders.
 /// kBadArgument when an id is empty or would leave `root`.
 /// @return the run directory, absolute.
-Result<std::filesystem::path> InitRun(const std::filesystem::path& root, const std::string& model_id,
-                                      const std::string& run_name,
+Result<std::filesystem::path> InitRun(const std::filesystem::path& root,
+                                      const std::string& model_id, const std::string& run_name,
                                       const std::optional<std::filesystem::path>& model_path);
 
 /// Reads `run_dir`/manifest.json; an unreadable one counts as none.

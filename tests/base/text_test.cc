@@ -21,12 +21,12 @@ TEST(ClosestName, IsTheNearestOneThatMayBeMeant) {
       {"extensoins", {"experts_only", "extensions"}, "extensions"},  // 2 replaced
       {"mlx", {"scan", "stats"}, std::nullopt},
       {"abcd", {"wxyz"}, std::nullopt},
-      {"abc", {"abx", "aby"}, "abx"},              // first of equals
-      {"ab", {"abcd"}, "abcd"},                    // distance 2, the least bound
-      {"ab", {"abcde"}, std::nullopt},             // distance 3
-      {"abcdefghi", {"abcdef"}, "abcdef"},         // distance 3 = 9 / 3
-      {"abcdefgh", {"abcde"}, std::nullopt},       // distance 3 > 8 / 3
-      {"xy", {"a", "b"}, std::nullopt},            // nothing of the candidate is left
+      {"abc", {"abx", "aby"}, "abx"},         // first of equals
+      {"ab", {"abcd"}, "abcd"},               // distance 2, the least bound
+      {"ab", {"abcde"}, std::nullopt},        // distance 3
+      {"abcdefghi", {"abcdef"}, "abcdef"},    // distance 3 = 9 / 3
+      {"abcdefgh", {"abcde"}, std::nullopt},  // distance 3 > 8 / 3
+      {"xy", {"a", "b"}, std::nullopt},       // nothing of the candidate is left
       {"", {"abc", "ab"}, std::nullopt},
       {"abc", {}, std::nullopt},
       {"abc", {""}, std::nullopt},
@@ -66,18 +66,18 @@ TEST(ResolvePath, MakesPathsAbsoluteAndFollowsLinks) {
 
 TEST(HumanBytes, HasThreeDigitsInDecimalUnits) {
   const std::pair<uint64_t, const char*> cases[] = {
-      {0, "0 B"},           {789, "789 B"},          {999, "999 B"},
-      {1000, "1 kB"},       {45'600'000, "45.6 MB"}, {1'230'000'000, "1.23 GB"},
-      {999'499, "999 kB"},  {999'500, "1 MB"},       {UINT64_MAX, "18.4 EB"}};
+      {0, "0 B"},          {789, "789 B"},          {999, "999 B"},
+      {1000, "1 kB"},      {45'600'000, "45.6 MB"}, {1'230'000'000, "1.23 GB"},
+      {999'499, "999 kB"}, {999'500, "1 MB"},       {UINT64_MAX, "18.4 EB"}};
   for (const auto& [bytes, text] : cases) EXPECT_EQ(HumanBytes(bytes), text);
 }
 
 TEST(UtcNow, HasTheFormsOfTheLogs) {
   EXPECT_THAT(UtcNow(TimePrecision::kSeconds),
               testing::MatchesRegex("2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"));
-  EXPECT_THAT(UtcNow(TimePrecision::kMicroseconds),
-              testing::MatchesRegex(
-                  "2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}"));
+  EXPECT_THAT(
+      UtcNow(TimePrecision::kMicroseconds),
+      testing::MatchesRegex("2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}"));
 }
 
 }  // namespace

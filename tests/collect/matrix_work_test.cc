@@ -57,8 +57,8 @@ std::unique_ptr<Work> Measure(const MatrixWorkOptions& options, size_t quant_fai
   auto work = std::make_unique<Work>();
   work->quant.fails_at = quant_fails_at;
   Silent observer;
-  work->summary = MeasureMatrices(PlanOfModel(), options, work->stats, work->quant,
-                                  work->unmatched, observer);
+  work->summary =
+      MeasureMatrices(PlanOfModel(), options, work->stats, work->quant, work->unmatched, observer);
   return work;
 }
 
@@ -111,8 +111,10 @@ TEST(MeasureMatrices, AsksTheOtherBackendForEverySchemeOfEveryMatrix) {
   options.profile = "mlx-0-cpu";
   options.measurer = [](const MatrixSource&, const QuantScheme& scheme, ComputeDType) {
     QuantError error;
-    if (scheme.name == "mx") error.error = "ValueError: no";
-    else error.w_rel_fro = 0.5;
+    if (scheme.name == "mx")
+      error.error = "ValueError: no";
+    else
+      error.w_rel_fro = 0.5;
     return Result<QuantError>(error);
   };
   const auto work = Measure(options);

@@ -85,7 +85,8 @@ TEST(MakePlan, LeavesIndexColumnsNullWithoutAnIndex) {
   const auto planned = PlanFiles(FilesOf({kZoo / "hf4_mixtral/model.safetensors"}), {});
   const TableSchema schema = TensorInventorySchema();
   for (size_t i = 0; i < schema.columns.size(); ++i) {
-    const bool of_index = schema.columns[i].name == "in_index" || schema.columns[i].name == "index_shard";
+    const bool of_index =
+        schema.columns[i].name == "in_index" || schema.columns[i].name == "index_shard";
     EXPECT_EQ(planned->inventory.rows.at(0).at(i).index() == 0, of_index) << schema.columns[i].name;
   }
 }
@@ -113,7 +114,8 @@ TEST(MakePlan, RefusesATensorNameThatStandsInTwoFiles) {
   const auto skipped = PlanFiles(scan, keep_going);
   ASSERT_TRUE(skipped->plan.has_value()) << skipped->plan.error().Text();
   EXPECT_THAT(skipped->plan->skipped_files, ElementsAre(HasSubstr("copy.safetensors")));
-  EXPECT_EQ(skipped->plan->tensors_observed, PlanFiles(FilesOf({file}), {})->plan->tensors_observed);
+  EXPECT_EQ(skipped->plan->tensors_observed,
+            PlanFiles(FilesOf({file}), {})->plan->tensors_observed);
 }
 
 TEST(MakePlan, SkipsABrokenFileOnlyWhenToldToKeepGoing) {

@@ -47,10 +47,9 @@ TEST(SampleCache, WritesWhatNumPyDrawsAsNumPySavesIt) {
   ASSERT_TRUE(indices.has_value()) << indices.error().Text();
   EXPECT_THAT(**indices, ElementsAre(5, 6, 9, 10, 13));  // ascending, to read them in order
   const fs::path path = folder.path() / "cache/sampled_indices/idx_N20_k5_seed0.npy";
-  const std::string header =
-      "\x93NUMPY\x01" + std::string("\0v\0", 3) +
-      "{'descr': '<i8', 'fortran_order': False, 'shape': (5,), }"
-      "                                                            \n";
+  const std::string header = "\x93NUMPY\x01" + std::string("\0v\0", 3) +
+                             "{'descr': '<i8', 'fortran_order': False, 'shape': (5,), }"
+                             "                                                            \n";
   EXPECT_EQ(Text(path), header + Bytes<int64_t>({10, 9, 5, 6, 13}));
   EXPECT_THAT(cache.TakeWarnings(), IsEmpty());
 }

@@ -17,8 +17,10 @@ void AddPointers(const Json& json, const std::string& pointer, std::vector<std::
   const bool objects = json.is_array() && !json.empty() && json.front().is_object();
   if (!json.is_object() && !objects) return;
   for (const auto& [key, value] : json.items()) {
-    if (objects) AddPointers(value, pointer + "/*", pointers);
-    else AddPointers(value, pointer + "/" + key, pointers);
+    if (objects)
+      AddPointers(value, pointer + "/*", pointers);
+    else
+      AddPointers(value, pointer + "/" + key, pointers);
   }
 }
 
@@ -51,7 +53,7 @@ TEST(ConfigTemplate, HoldsAnyModelPath) {
   for (const std::string path : {"/m", "/with \"quotes\" and \\", "/ü\n"}) {
     EXPECT_EQ(Json::parse(ConfigTemplateText(path)).at("model_path"), path);
   }
-  EXPECT_NO_THROW(Json::parse(ConfigTemplateText("/not utf-8: \xff")));
+  EXPECT_TRUE(Json::accept(ConfigTemplateText("/not utf-8: \xff")));
 }
 
 TEST(ConfigKeys, StandOnceEachBelowASection) {
@@ -93,10 +95,12 @@ TEST(ConfigSchema, AllowsExactlyTheNamesThatAreUnderstood) {
   for (const ConfigKey& key : ConfigKeys()) {
     const bool profile = key.pointer == "/mlx/profile";
     if (!profile && key.pointer != "/mlx/backend") continue;
-    for (const Json& name : SchemaAt(Json::parse(ConfigSchemaText()), std::string(key.pointer))["enum"]) {
+    const Json schema = SchemaAt(Json::parse(ConfigSchemaText()), std::string(key.pointer));
+    for (const Json& name : schema.at("enum")) {
       if (name.is_null()) continue;
       const auto text = name.get<std::string>();
-      EXPECT_TRUE(profile ? ParseProfile(text).has_value() : ParseBackend(text).has_value()) << text;
+      EXPECT_TRUE(profile ? ParseProfile(text).has_value() : ParseBackend(text).has_value())
+          << text;
     }
   }
 }
@@ -104,7 +108,8 @@ TEST(ConfigSchema, AllowsExactlyTheNamesThatAreUnderstood) {
 TEST(ConfigKeysMarkdown, IsTheTableOfTheDocumentation) {
   const auto doc = ReadTextFile(MOE_CONFIG_DOC);
   ASSERT_TRUE(doc.has_value());
-  EXPECT_THAT(*doc, testing::HasSubstr("<!-- keys -->\n" + ConfigKeysMarkdown() + "<!-- /keys -->"));
+  EXPECT_THAT(*doc,
+              testing::HasSubstr("<!-- keys -->\n" + ConfigKeysMarkdown() + "<!-- /keys -->"));
 }
 
 TEST(ConfigDocumentation, HasExamplesThatCanBePutIntoTheTemplate) {

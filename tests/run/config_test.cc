@@ -20,7 +20,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// The config of init-run; one key differs in most tests.
 Json TemplateJson() {
-  return Json::parse(*ReadTextFile(std::filesystem::path(MOE_TEST_DATA) / "run/analysis_config.json"));
+  return Json::parse(
+      *ReadTextFile(std::filesystem::path(MOE_TEST_DATA) / "run/analysis_config.json"));
 }
 
 /// No key that may be absent.
@@ -135,9 +136,9 @@ TEST(ConfigError, NamesTheElementOfAList) {
   const Case cases[] = {
       {"/stats/percentiles_abs", {50, 101}, "C /stats/percentiles_abs/1"},
       {"/stats/percentiles_abs", {kNaN}, "C /stats/percentiles_abs/0"},
-      {"/stats/percentiles_abs", {95, 99, 95}, "C /stats/percentiles_abs/2"},   // p95_abs twice
-      {"/stats/percentiles_abs", {99.5, 9.95}, "C /stats/percentiles_abs/1"},   // p995_abs twice
-      {"/stats/percentiles_abs", {9.99}, "C /stats/percentiles_abs/0"},         // p999_abs is 99.9's
+      {"/stats/percentiles_abs", {95, 99, 95}, "C /stats/percentiles_abs/2"},  // p95_abs twice
+      {"/stats/percentiles_abs", {99.5, 9.95}, "C /stats/percentiles_abs/1"},  // p995_abs twice
+      {"/stats/percentiles_abs", {9.99}, "C /stats/percentiles_abs/0"},        // p999_abs is 99.9's
       {"/stats/percentiles_abs", {0, -0.0}, "C /stats/percentiles_abs/1"},
   };
   for (const Case& test : cases) {
@@ -282,8 +283,8 @@ TEST(Config, PutsFurtherPercentilesBehindTheThreeOfEveryRun) {
 
 TEST(Config, UnderstandsEveryNameOfTheComputeDtype) {
   const std::pair<const char*, std::optional<ComputeDType>> cases[] = {
-      {"storage", std::nullopt},        {"fp16", ComputeDType::kF16},
-      {"float16", ComputeDType::kF16},  {"bf16", ComputeDType::kBF16},
+      {"storage", std::nullopt},           {"fp16", ComputeDType::kF16},
+      {"float16", ComputeDType::kF16},     {"bf16", ComputeDType::kBF16},
       {" BFloat16 ", ComputeDType::kBF16}, {"fp32", ComputeDType::kF32},
       {"float32", ComputeDType::kF32}};
   for (const auto& [name, dtype] : cases) {
@@ -333,7 +334,8 @@ TEST(Config, KeepsWhatIsWrongWithALayoutOrASplitInTheRule) {
       {"packed_split", {{"axis", "rows"}, {"splits", {1.5}}, {"projs", {"u"}}}, "integers"},
       {"packed_split", {{"axis", "rows"}, {"splits", {1}}, {"projs", {1}}}, "strings"},
       {"packed_split",
-       {{"axis", "rows"}, {"splits", {1}}, {"projs", {"u"}}, {"interleave", 1}}, "interleave"},
+       {{"axis", "rows"}, {"splits", {1}}, {"projs", {"u"}}, {"interleave", 1}},
+       "interleave"},
   };
   for (const Case& test : cases) {
     SCOPED_TRACE(test.key + (" " + PythonText(test.value)));

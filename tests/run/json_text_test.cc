@@ -30,9 +30,9 @@ TEST(ParseLenientJson, LeavesTheirNamesInStringsAndKeysAlone) {
 }
 
 TEST(ParseLenientJson, RefusesEverythingElseThatIsNoJson) {
-  for (const char* text : {"", "{", "{\"a\": nan}", "{\"a\": +Infinity}", "{\"a\": 1,}",
-                           "{'a': 1}", "{} {}", "{\"a\": NaNa}", "{\"a\" \"b\"}", "// x\n{}",
-                           "{\"a\": \"\xff\"}", "\"\\"}) {
+  for (const char* text :
+       {"", "{", "{\"a\": nan}", "{\"a\": +Infinity}", "{\"a\": 1,}", "{'a': 1}", "{} {}",
+        "{\"a\": NaNa}", "{\"a\" \"b\"}", "// x\n{}", "{\"a\": \"\xff\"}", "\"\\"}) {
     const auto json = ParseLenientJson(text, "J");
     ASSERT_FALSE(json.has_value()) << text;
     EXPECT_EQ(json.error().code, ErrorCode::kMalformed);
@@ -57,7 +57,8 @@ TEST(ParseLenientJson, RefusesEndlessNesting) {
 TEST(ParseLenientJson, ListsKeysThatStandTwiceInOneObject) {
   std::vector<std::string> duplicates;
   const auto json = ParseLenientJson(R"({"a": {"b": 1}, "b": 2, "c": [{"b": 1}, {"b": 1}],
-                                        "a": {"b": 3, "b": 4}})", "J", &duplicates);
+                                        "a": {"b": 3, "b": 4}})",
+                                     "J", &duplicates);
   ASSERT_TRUE(json.has_value()) << json.error().Text();
   EXPECT_THAT(duplicates, ElementsAre("a", "b"));
   EXPECT_EQ((*json)["a"]["b"], 4);

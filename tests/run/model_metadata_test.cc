@@ -23,7 +23,8 @@ TEST(ModelMetadata, LooksForConfigJsonInTheContractsOrder) {
     folder.Write(std::string(place) + "config.json", R"({"model_type": "x"})");
     const ModelMetadata metadata = Read(folder);
     ASSERT_TRUE(metadata.config_path.has_value());
-    EXPECT_EQ(fs::relative(*metadata.config_path, folder.path()), place + std::string("config.json"));
+    EXPECT_EQ(fs::relative(*metadata.config_path, folder.path()),
+              place + std::string("config.json"));
   }
 }
 
@@ -76,13 +77,28 @@ TEST(ShapeBudget, TakesTheFirstKeyThatCoerces) {
 }
 
 TEST(ShapeBudget, CoercesWhatTheContractSays) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"7", "7"},         {"-7", "-7"},      {"7.0", "7"},          {"7.5", "null"},
-      {"\" +7 \"", "7"},  {"\"-7\\n\"", "-7"}, {"\"7.0\"", "null"}, {"\"\"", "null"},
-      {"\"+\"", "null"},  {"\"+-7\"", "null"}, {"\"7x\"", "null"},  {"true", "null"},
-      {"null", "null"},   {"NaN", "null"},   {"Infinity", "null"},  {"{\"a\": 1}", "null"},
-      {"[1, 2.0]", "[1,2]"}, {"[1, 2.5]", "null"}, {"[1, true]", "null"}, {"[]", "[]"},
-      {"1e300", "null"},  {"\"99999999999999999999\"", "null"}};
+  const std::pair<const char*, const char*> cases[] = {{"7", "7"},
+                                                       {"-7", "-7"},
+                                                       {"7.0", "7"},
+                                                       {"7.5", "null"},
+                                                       {"\" +7 \"", "7"},
+                                                       {"\"-7\\n\"", "-7"},
+                                                       {"\"7.0\"", "null"},
+                                                       {"\"\"", "null"},
+                                                       {"\"+\"", "null"},
+                                                       {"\"+-7\"", "null"},
+                                                       {"\"7x\"", "null"},
+                                                       {"true", "null"},
+                                                       {"null", "null"},
+                                                       {"NaN", "null"},
+                                                       {"Infinity", "null"},
+                                                       {"{\"a\": 1}", "null"},
+                                                       {"[1, 2.0]", "[1,2]"},
+                                                       {"[1, 2.5]", "null"},
+                                                       {"[1, true]", "null"},
+                                                       {"[]", "[]"},
+                                                       {"1e300", "null"},
+                                                       {"\"99999999999999999999\"", "null"}};
   for (const auto& [text, coerced] : cases) {
     const TempFolder folder;
     folder.Write("config.json", std::string("{\"hidden_size\": ") + text + "}");

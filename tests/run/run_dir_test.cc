@@ -81,9 +81,13 @@ TEST(InitRun, RefusesIdsThatAreEmptyOrLeaveTheRoot) {
   const TempFolder outside;
   const fs::path root = outside.path() / "root";
   const std::pair<std::string, std::string> bad[] = {
-      {"", "r"},     {"..", "r"},   {"a/../..", "r"}, {"/m", "r"},      {".", "r"},
-      {"m", ""},     {"m", ".."},   {"m", "a/b"},     {"m", "/r"},      {"m", "."},
-      {"m", "../r"}, {"./.", "r"},  {"m/..", "r"},    {std::string("m\0x", 3), "r"}};
+      {"", "r"},        {"..", "r"},
+      {"a/../..", "r"}, {"/m", "r"},
+      {".", "r"},       {"m", ""},
+      {"m", ".."},      {"m", "a/b"},
+      {"m", "/r"},      {"m", "."},
+      {"m", "../r"},    {"./.", "r"},
+      {"m/..", "r"},    {std::string("m\0x", 3), "r"}};
   for (const auto& [model_id, run_name] : bad) {
     const auto run_dir = InitRun(root, model_id, run_name, std::nullopt);
     ASSERT_FALSE(run_dir.has_value()) << model_id << " " << run_name;
