@@ -1,9 +1,10 @@
+#include "tables/build_tables.h"
+
 #include <memory>
 
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/pipeline.h"
-#include "tables/build_tables.h"
 
 namespace moe::cli {
 
@@ -21,7 +22,8 @@ ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) 
       report.Warning("parquet write failed (" + table.error + "); falling back to CSV for " +
                      table.path.string());
     }
-    report.Result("[build_tables] " + table.path.stem().string() + " rows: " + std::to_string(table.rows));
+    report.Result("[build_tables] " + table.path.stem().string() +
+                  " rows: " + std::to_string(table.rows));
   }
   report.Result("[build_tables] wrote tables/ A_*, B_* and C_* in " + run_dir.string());
   return ExitCode::kOk;
@@ -32,10 +34,12 @@ void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report) {
   CLI::App* cmd = app.add_subcommand("build-tables",
                                      "Aggregate matrix_stats and quant_sim into summary tables");
   cmd->alias("build_tables");
-  cmd->add_option("--run-dir", *run_dir, "Run directory containing data/ artifacts from collect_data")
+  cmd->add_option("--run-dir", *run_dir,
+                  "Run directory containing data/ artifacts from collect_data")
       ->required();
   cmd->footer("Example:\n  moescope build-tables --run-dir runs/qwen/qwen3-30b-a3b/first");
-  cmd->callback([run_dir, &exit, &report] { exit = RunBuildTables(ResolvePath(*run_dir), report); });
+  cmd->callback(
+      [run_dir, &exit, &report] { exit = RunBuildTables(ResolvePath(*run_dir), report); });
 }
 
 }  // namespace moe::cli

@@ -1,7 +1,7 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
-
-#include <fmt/format.h>
 
 #include "base/text.h"
 #include "cli/commands.h"
@@ -66,7 +66,8 @@ void PrintWorst(const CollectReport& done, Reporter& report) {
                             "proj", "w_rel_fro", "sqnr dB"));
   for (const WorstMatrix& worst : done.work.worst) {
     report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9.2f}", worst.scheme,
-                              worst.layer, worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id),
+                              worst.layer,
+                              worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id),
                               worst.proj, worst.w_rel_fro, worst.sqnr_db));
   }
   report.Result("");
@@ -105,10 +106,10 @@ void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
     CollectFlags flags;
   };
   auto opt = std::make_shared<Options>();
-  CLI::App* cmd = app.add_subcommand(
-      "collect-data",
-      "Scan model files, extract expert matrices, compute stats, and optionally run MLX quantization "
-      "simulation");
+  CLI::App* cmd = app.add_subcommand("collect-data",
+                                     "Scan model files, extract expert matrices, compute stats, "
+                                     "and optionally run MLX quantization "
+                                     "simulation");
   cmd->alias("collect_data");
   cmd->add_option("--run-dir", opt->run_dir, "Run directory created by init_run")->required();
   cmd->add_option("--model-path", opt->flags.model_path,
@@ -116,7 +117,8 @@ void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core");
   cmd->add_flag("--keep-going", opt->flags.keep_going,
                 "Skip broken files instead of failing; the exit code is then 3");
-  cmd->footer("Example:\n  moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first --threads 8");
+  cmd->footer(
+      "Example:\n  moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd->callback([opt, &exit, &report] {
     exit = RunCollect(ResolvePath(opt->run_dir), opt->flags, false, report);
   });

@@ -30,8 +30,9 @@ void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report) {
   CLI::App* check = cmd->add_subcommand("check", "Say whether a configuration can be used");
   check->add_option("FILE", *file, "An analysis_config.json")->required();
   check->callback([file, &exit, &report] { exit = CheckConfig(ResolvePath(*file), report); });
-  cmd->footer("Examples:\n  moescope config schema > schema.json\n  moescope config check "
-              "runs/m/first/analysis_config.json");
+  cmd->footer(
+      "Examples:\n  moescope config schema > schema.json\n  moescope config check "
+      "runs/m/first/analysis_config.json");
 }
 
 }  // namespace moe::cli

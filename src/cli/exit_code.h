@@ -5,9 +5,9 @@ namespace moe::cli {
 /// What the program says to its caller (contract D18; docs and --help show the same list).
 enum class ExitCode : int {
   kOk = 0,
-  kFailed = 1,        ///< missing config or model, corrupt input, write failure, ...
-  kUsage = 2,         ///< the command line, or an analysis_config.json that can't be used
-  kIncomplete = 3,    ///< done, but input was refused or skipped, or coverage is too low
+  kFailed = 1,      ///< missing config or model, corrupt input, write failure, ...
+  kUsage = 2,       ///< the command line, or an analysis_config.json that can't be used
+  kIncomplete = 3,  ///< done, but input was refused or skipped, or coverage is too low
   kInterrupted = 130,
 };
 

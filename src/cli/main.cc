@@ -81,8 +81,8 @@ int Run(int argc, char** argv) {
     const auto given = app.get_subcommands();
     const std::string help = given.empty() ? "moescope" : "moescope " + given.front()->get_name();
     report.Error({ErrorCode::kBadArgument, "command line",
-                  UsageError(app, error, {argv + 1, argv + argc}),
-                  "try '" + help + " --help'", ""});
+                  UsageError(app, error, {argv + 1, argv + argc}), "try '" + help + " --help'",
+                  ""});
     exit = ExitCode::kUsage;
   }
   errno = 0;

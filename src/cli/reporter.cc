@@ -1,11 +1,10 @@
 #include "cli/reporter.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 namespace moe::cli {
 namespace {
@@ -49,14 +48,13 @@ void Reporter::Result(std::string_view line) {
   Print(stdout, std::string(line) + "\n");
 }
 
-void Reporter::Error(const moe::Error& error) {
-  Line(kRed, "moescope: error: " + error.Text());
-}
+void Reporter::Error(const moe::Error& error) { Line(kRed, "moescope: error: " + error.Text()); }
 
 void Reporter::Warning(std::string_view text) { Line(kYellow, fmt::format("warning: {}", text)); }
 
 void Reporter::OnScan(size_t files, const std::string& where) {
-  Line("", fmt::format("[collect] scanning {} file{} under {}", files, files == 1 ? "" : "s", where));
+  Line("",
+       fmt::format("[collect] scanning {} file{} under {}", files, files == 1 ? "" : "s", where));
 }
 
 void Reporter::OnFile(size_t index, size_t files, const std::string& path) {
@@ -79,9 +77,9 @@ void Reporter::OnProgress(uint64_t matrices, uint64_t bytes) {
   const double rate = static_cast<double>(bytes) / seconds;
   const std::string left =
       bytes > 0 ? Duration(static_cast<double>(total_bytes_ - bytes) / rate) : "?";
-  Print(stderr, fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left", matrices,
-             total_matrices_, static_cast<double>(bytes) / kGiga,
-             static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left));
+  Print(stderr, fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left",
+                            matrices, total_matrices_, static_cast<double>(bytes) / kGiga,
+                            static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left));
   std::fflush(stderr);
   progress_shown_ = true;
 }

@@ -10,8 +10,8 @@
 namespace moe::cli {
 
 /// The only place that prints: results to stdout, everything else to stderr. Progress is one line
-/// that is overwritten on a terminal, and one plain line a file in a pipe. Colour only on a terminal
-/// without NO_COLOR. A closed pipe is no error.
+/// that is overwritten on a terminal, and one plain line a file in a pipe. Colour only on a
+/// terminal without NO_COLOR. A closed pipe is no error.
 class Reporter : public CollectObserver {
  public:
   Reporter();

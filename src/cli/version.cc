@@ -1,6 +1,7 @@
+#include "base/version.h"
+
 #include <fmt/format.h>
 
-#include "base/version.h"
 #include "cli/commands.h"
 #include "mlx/mlx_backend.h"
 #include "moescope/measure.h"

@@ -1,10 +1,10 @@
 #include "collect/collect.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <thread>
-
-#include <fmt/format.h>
 
 #include "base/text.h"
 #include "collect/collect_logs.h"
@@ -19,9 +19,12 @@ namespace fs = std::filesystem;
 
 Recursive RecursiveOf(ScanRecursive recursive) {
   switch (recursive) {
-    case ScanRecursive::kNo: return Recursive::kNever;
-    case ScanRecursive::kYes: return Recursive::kAlways;
-    case ScanRecursive::kAuto: return Recursive::kAuto;
+    case ScanRecursive::kNo:
+      return Recursive::kNever;
+    case ScanRecursive::kYes:
+      return Recursive::kAlways;
+    case ScanRecursive::kAuto:
+      return Recursive::kAuto;
   }
   return Recursive::kAuto;
 }
@@ -146,7 +149,9 @@ class OutputTables {
 class Collection {
  public:
   Collection(const Config& config, const CollectOptions& options, CollectObserver& observer)
-      : config_(config), options_(options), observer_(observer),
+      : config_(config),
+        options_(options),
+        observer_(observer),
         started_(std::chrono::steady_clock::now()) {}
 
   Result<CollectReport> Run() {
@@ -170,8 +175,9 @@ class Collection {
     if (!scan) return tl::make_unexpected(scan.error());
     scan_ = std::move(*scan);
     if (scan_.index_discovered_but_ignored_due_to_file_model_path) {
-      observer_.OnNotice(fmt::format("[index] index found at {}, but model_path is a file: only that file is scanned",
-                                     index_.index_path->string()));
+      observer_.OnNotice(fmt::format(
+          "[index] index found at {}, but model_path is a file: only that file is scanned",
+          index_.index_path->string()));
     }
     observer_.OnScan(scan_.files.size(), report_.model_path.string());
 
@@ -187,7 +193,8 @@ class Collection {
   }
 
   Result<void> ResolveModel() {
-    const std::string text = options_.model_path ? options_.model_path->string() : config_.model_path;
+    const std::string text =
+        options_.model_path ? options_.model_path->string() : config_.model_path;
     if (text.empty()) {
       return Fail(ErrorCode::kBadArgument, "model_path", "is empty",
                   "set model_path in analysis_config.json or give --model-path", "SystemExit");
@@ -208,8 +215,8 @@ class Collection {
 
   Result<void> ChooseBackend() {
     work_.measure = MeasureOptionsOf(config_);
-    work_.threads = options_.threads > 0 ? options_.threads
-                                         : std::max(1u, std::thread::hardware_concurrency());
+    work_.threads =
+        options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     work_.keep_going = options_.keep_going;
     work_.stop = options_.stop;
     if (!config_.stats.exact_percentiles) {
@@ -244,9 +251,9 @@ class Collection {
     mlx_.emplace(std::move(*opened));
     work_.backend = "mlx";
     work_.profile = mlx_->profile();
-    work_.measurer = [this](const MatrixSource& matrix, const QuantScheme& scheme, ComputeDType dtype) {
-      return mlx_->Measure(matrix, scheme, dtype, config_.stats.eps,
-                           config_.stats.rel_den_floor);
+    work_.measurer = [this](const MatrixSource& matrix, const QuantScheme& scheme,
+                            ComputeDType dtype) {
+      return mlx_->Measure(matrix, scheme, dtype, config_.stats.eps, config_.stats.rel_den_floor);
     };
     return {};
   }
@@ -273,7 +280,8 @@ class Collection {
   /// Warning lines in the order of contract section 13, and the tables of logs/.
   Result<void> CollectWarnings() {
     const CollectPlan& plan = report_.plan;
-    for (std::string& text : MergeByTensor(plan.warnings, report_.work.warnings)) Warn(std::move(text));
+    for (std::string& text : MergeByTensor(plan.warnings, report_.work.warnings))
+      Warn(std::move(text));
     if (samples_) {
       for (std::string& text : samples_->TakeWarnings()) Warn(std::move(text));
     }
@@ -307,15 +315,15 @@ class Collection {
                                 static_cast<double>(plan.expert_parameters);
     }
     if (report_.expert_coverage < 1) {
-      warnings.push_back(fmt::format("[coverage] {:.2f} % of the expert parameters were analysed; "
-                                     "data/unmatched_tensors says why the rest was not",
-                                     100 * report_.expert_coverage));
+      warnings.push_back(
+          fmt::format("[coverage] {:.2f} % of the expert parameters were analysed; "
+                      "data/unmatched_tensors says why the rest was not",
+                      100 * report_.expert_coverage));
     }
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||
-                         !plan.skipped_files.empty() ||
-                         (limit && report_.expert_coverage < *limit);
+                         !plan.skipped_files.empty() || (limit && report_.expert_coverage < *limit);
     return warnings;
   }
 
@@ -326,14 +334,15 @@ class Collection {
   }
 
   LogContext Context() {
-    return {config_,   options_, report_,         index_,         compared_, scan_,
-            metadata_, model_resolved_, index_searched_};
+    return {config_, options_,  report_,         index_,         compared_,
+            scan_,   metadata_, model_resolved_, index_searched_};
   }
 
   void NoticeFallback(const WrittenTable& table) {
     if (!table.fallback) return;
-    const std::string text = fmt::format("[warn] parquet write failed ({}); falling back to CSV for {}",
-                                         table.error, table.path.string());
+    const std::string text =
+        fmt::format("[warn] parquet write failed ({}); falling back to CSV for {}", table.error,
+                    table.path.string());
     observer_.OnNotice(text);
   }
 

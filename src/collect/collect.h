@@ -20,25 +20,25 @@ struct CollectOptions {
   std::optional<std::filesystem::path> model_path;  ///< --model-path: replaces the config's
   unsigned threads = 0;                             ///< 0: one for each core
   bool keep_going = false;
-  const std::atomic<bool>* stop = nullptr;          ///< set by Ctrl-C
+  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C
 };
 
 /// What a finished collection has to tell.
 struct CollectReport {
   std::filesystem::path model_path;
   std::vector<WrittenTable> outputs;
-  CollectPlan plan;                    ///< counts, roles, coverage; its files are closed
+  CollectPlan plan;  ///< counts, roles, coverage; its files are closed
   MatrixWorkSummary work;
-  std::vector<std::string> warnings;   ///< as in logs/warnings
+  std::vector<std::string> warnings;  ///< as in logs/warnings
   double seconds = 0;
-  double expert_coverage = 1;          ///< share of the expert parameters that was analysed
-  bool incomplete = false;             ///< input refused or skipped, or coverage too low: exit 3
+  double expert_coverage = 1;  ///< share of the expert parameters that was analysed
+  bool incomplete = false;     ///< input refused or skipped, or coverage too low: exit 3
 };
 
 /// `collect-data`: scans, measures and writes data/ and logs/ of the run directory (contract
 /// sections 3 to 10 and 13). Everything is written under temporary names first and renamed at the
-/// end, so that a failure or an interruption leaves what was there untouched; a failure is also told
-/// in logs/run_failure.json.
+/// end, so that a failure or an interruption leaves what was there untouched; a failure is also
+/// told in logs/run_failure.json.
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer);
 

@@ -1,9 +1,9 @@
 #include "collect/collect_logs.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "base/text.h"
 #include "run/logs.h"
@@ -66,7 +66,8 @@ std::vector<std::string> ExtraScannedShards(const LogContext& c) {
   std::vector<std::string> extra;
   const auto& expected = c.index.expected_shards;
   for (const std::string& shard : ScannedShards(c)) {
-    if (std::find(expected.begin(), expected.end(), shard) == expected.end()) extra.push_back(shard);
+    if (std::find(expected.begin(), expected.end(), shard) == expected.end())
+      extra.push_back(shard);
   }
   return extra;
 }
@@ -264,10 +265,11 @@ Result<void> WriteSuccessLogs(const LogContext& c) {
                          {"requested_compression", OrNull(c.config.output.compression)},
                          {"artifacts", ArtifactsJson(run_dir, c.report.outputs)}};
   if (!c.index.used_for_scan) RemoveLog(run_dir, "index_report.json");
-  auto done = WriteLog(run_dir, "write_manifest.json", manifest)
-                  .and_then([&] { return WriteLog(run_dir, "run_context.json", RunContextJson(c)); })
-                  .and_then([&] { return WriteMetadataLogs(c); })
-                  .and_then([&] { return WriteLog(run_dir, "run_health.json", RunHealthJson(c)); });
+  auto done =
+      WriteLog(run_dir, "write_manifest.json", manifest)
+          .and_then([&] { return WriteLog(run_dir, "run_context.json", RunContextJson(c)); })
+          .and_then([&] { return WriteMetadataLogs(c); })
+          .and_then([&] { return WriteLog(run_dir, "run_health.json", RunHealthJson(c)); });
   if (done && c.index.used_for_scan) {
     done = WriteLog(run_dir, "index_report.json", IndexReportJson(c), KeyOrder::kOwn);
   }
@@ -298,23 +300,26 @@ std::vector<std::string> ProjWarnings(const CollectPlan& plan, const Config& con
   for (const auto& row : plan.proj_report) ++(row.action == "kept_raw" ? kept : dropped);
   const uint64_t kept_events = plan.proj_kept_split + plan.proj_kept_group;
   if (kept_events > 0) {
-    lines.push_back(fmt::format(
-        "[proj] unmapped proj tokens kept raw: packed_split={}, proj_group={} (unique={}, occurrences={}). See {}",
-        plan.proj_kept_split, plan.proj_kept_group, kept, kept_events, report_path));
+    lines.push_back(
+        fmt::format("[proj] unmapped proj tokens kept raw: packed_split={}, proj_group={} "
+                    "(unique={}, occurrences={}). See {}",
+                    plan.proj_kept_split, plan.proj_kept_group, kept, kept_events, report_path));
   }
   if (plan.proj_dropped_strict > 0 && !config.extract.proj_aliases.empty()) {
-    lines.push_back(fmt::format("[proj] strict proj_group dropped tensors due to unmapped proj tokens: "
-                                "occurrences={} (unique={}). See {}",
-                                plan.proj_dropped_strict, dropped, report_path));
+    lines.push_back(
+        fmt::format("[proj] strict proj_group dropped tensors due to unmapped proj tokens: "
+                    "occurrences={} (unique={}). See {}",
+                    plan.proj_dropped_strict, dropped, report_path));
   }
   if (plan.proj_no_alias_map > 0) {
     const std::string where =
         config.debug.dump_unmatched_tensors
             ? fmt::format("See {} for details.", "data/unmatched_tensors")
             : "Enable debug.dump_unmatched_tensors=true to write unmatched_tensors.*.";
-    lines.push_back(fmt::format("[config] parsing.proj_group_strict=true but parsing.proj_aliases is empty; "
-                                "strict proj_group drops occurred (occurrences={}). {}",
-                                plan.proj_no_alias_map, where));
+    lines.push_back(
+        fmt::format("[config] parsing.proj_group_strict=true but parsing.proj_aliases is empty; "
+                    "strict proj_group drops occurred (occurrences={}). {}",
+                    plan.proj_no_alias_map, where));
   }
   return lines;
 }
@@ -325,9 +330,10 @@ bool EffectivelyEmpty(const Config& config, const CollectReport& report) {
 }
 
 std::string SmokeWarning(const CollectPlan& plan) {
-  return fmt::format("[smoke] effectively empty collect: {} tensor(s) are named like expert weights "
-                     "(e.g. {}), but nothing was analysed; see parsing and extract_rules in the config",
-                     plan.smoke_candidates, plan.smoke_examples.front());
+  return fmt::format(
+      "[smoke] effectively empty collect: {} tensor(s) are named like expert weights "
+      "(e.g. {}), but nothing was analysed; see parsing and extract_rules in the config",
+      plan.smoke_candidates, plan.smoke_examples.front());
 }
 
 std::vector<std::string> MergeByTensor(std::vector<TensorWarning> first,

@@ -1,9 +1,9 @@
 #include "collect/matrix_work.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <mutex>
-
-#include <fmt/format.h>
 
 #include "base/ordered_work.h"
 #include "moescope/matrix_view.h"
@@ -69,8 +69,13 @@ class MatrixWork {
  public:
   MatrixWork(const CollectPlan& plan, const MatrixWorkOptions& options, RowSink& matrix_stats,
              RowSink& quant_sim, RowSink& unmatched, CollectObserver& observer)
-      : plan_(plan), options_(options), matrix_stats_(matrix_stats), quant_sim_(quant_sim),
-        unmatched_(unmatched), observer_(observer), bytes_(plan),
+      : plan_(plan),
+        options_(options),
+        matrix_stats_(matrix_stats),
+        quant_sim_(quant_sim),
+        unmatched_(unmatched),
+        observer_(observer),
+        bytes_(plan),
         worst_(options.schemes.size()) {
     first_matrix_.reserve(plan.banks.size() + 1);
     for (const PlannedBank& bank : plan.banks) {
@@ -115,10 +120,10 @@ class MatrixWork {
     const ExpertBank& bank = planned.bank;
     auto bytes = bytes_.Get(place.bank);
     if (!bytes) return tl::make_unexpected(bytes.error());
-    const MatrixView view{bank.rows, bank.cols,
-                          bank.offset + place.layer_pos * bank.layer_stride +
-                              place.expert_pos * bank.expert_stride,
-                          bank.row_stride, bank.col_stride};
+    const MatrixView view{
+        bank.rows, bank.cols,
+        bank.offset + place.layer_pos * bank.layer_stride + place.expert_pos * bank.expert_stride,
+        bank.row_stride, bank.col_stride};
     auto opened = OpenMatrix(TensorOf(planned), std::move(*bytes), view);
     if (!opened) return tl::make_unexpected(opened.error());
     const StoppableMatrix matrix(**opened, options_.stop);
@@ -142,8 +147,8 @@ class MatrixWork {
   /// On the calling thread, in output order.
   Result<void> Consume(const MatrixPlace& place, Result<MatrixMeasurement> measured) {
     const PlannedBank& planned = plan_.banks[place.bank];
-    const bool last = place.layer_pos + 1 == planned.bank.layers &&
-                      place.expert_pos + 1 == planned.bank.experts;
+    const bool last =
+        place.layer_pos + 1 == planned.bank.layers && place.expert_pos + 1 == planned.bank.experts;
     AnnounceFilesUpTo(planned.file + 1);
     if (last) bytes_.Release(place.bank);
     if (!measured) {
@@ -172,7 +177,8 @@ class MatrixWork {
     ++summary_.refused_tensors;
     ++summary_.unmatched_rows;
     const TensorInfo& tensor = TensorOf(planned);
-    summary_.warnings.push_back({number, "[extract] " + tensor.name + " can't be read: " + error.Text()});
+    summary_.warnings.push_back(
+        {number, "[extract] " + tensor.name + " can't be read: " + error.Text()});
     return unmatched_.Append(UnmatchedTensorRow{plan_.files[planned.file]->path().string(),
                                                 tensor.name, tensor.dtype_text, tensor.shape,
                                                 error.message}
@@ -206,9 +212,9 @@ class MatrixWork {
     if (measured.stats.nonfinite_count > 0) {
       ++summary_.nonfinite_matrices;
       summary_.warnings.push_back(
-          {NumberOf(planned), fmt::format("[stats] {}: layer {} expert {} has {} non-finite weights",
-                                          id.derived_tensor, id.layer, id.expert_id,
-                                          measured.stats.nonfinite_count)});
+          {NumberOf(planned),
+           fmt::format("[stats] {}: layer {} expert {} has {} non-finite weights",
+                       id.derived_tensor, id.layer, id.expert_id, measured.stats.nonfinite_count)});
     }
     ++summary_.matrix_rows;
     return matrix_stats_.Append(MatrixStatsRow{id, measured.stats}.ToRow(options_.measure));
@@ -223,9 +229,9 @@ class MatrixWork {
         if (error.error && !warned) {
           warned = true;
           summary_.warnings.push_back(
-              {NumberOf(planned), fmt::format("[quant_sim] scheme={} failed: {} ({})",
-                                              options_.schemes[s].name, *error.error,
-                                              id.derived_tensor)});
+              {NumberOf(planned),
+               fmt::format("[quant_sim] scheme={} failed: {} ({})", options_.schemes[s].name,
+                           *error.error, id.derived_tensor)});
         }
         NoteWorst(s, id, error);
         ++summary_.quant_rows;
@@ -263,7 +269,8 @@ class MatrixWork {
   void AnnounceFilesUpTo(size_t count) {
     for (; announced_ < count; ++announced_) {
       if (plan_.files[announced_] == nullptr) continue;
-      observer_.OnFile(announced_ + 1, plan_.files.size(), plan_.files[announced_]->path().string());
+      observer_.OnFile(announced_ + 1, plan_.files.size(),
+                       plan_.files[announced_]->path().string());
     }
   }
 
@@ -279,11 +286,11 @@ class MatrixWork {
   RowSink& unmatched_;
   CollectObserver& observer_;
   BankBytes bytes_;
-  std::vector<uint64_t> first_matrix_;       // of each bank, counted over all banks
+  std::vector<uint64_t> first_matrix_;  // of each bank, counted over all banks
   uint64_t matrices_ = 0;
   Result<void> failure_;
   MatrixWorkSummary summary_;
-  std::vector<BankMatrix> bank_quant_;       // of the bank in work
+  std::vector<BankMatrix> bank_quant_;  // of the bank in work
   std::vector<std::vector<WorstMatrix>> worst_;
   std::optional<uint64_t> refused_number_;
   uint64_t done_matrices_ = 0, done_bytes_ = 0;

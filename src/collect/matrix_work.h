@@ -21,12 +21,12 @@ using SchemeMeasurer =
     std::function<Result<QuantError>(const MatrixSource&, const QuantScheme&, ComputeDType)>;
 
 struct MatrixWorkOptions {
-  MeasureOptions measure;           ///< schemes: those of the native backend (else empty)
-  std::vector<QuantScheme> schemes; ///< all enabled schemes, in config order
-  SchemeMeasurer measurer;          ///< empty: native
-  std::string backend = "native";   ///< text of the column
-  std::string profile;              ///< text of the column
-  SampleCache* samples = nullptr;   ///< nullptr: exact percentiles
+  MeasureOptions measure;            ///< schemes: those of the native backend (else empty)
+  std::vector<QuantScheme> schemes;  ///< all enabled schemes, in config order
+  SchemeMeasurer measurer;           ///< empty: native
+  std::string backend = "native";    ///< text of the column
+  std::string profile;               ///< text of the column
+  SampleCache* samples = nullptr;    ///< nullptr: exact percentiles
   unsigned threads = 1;
   bool keep_going = false;
   const std::atomic<bool>* stop = nullptr;
@@ -41,17 +41,17 @@ struct WorstMatrix {
 
 struct MatrixWorkSummary {
   uint64_t matrix_rows = 0, quant_rows = 0, unmatched_rows = 0;
-  uint64_t refused_tensors = 0;            ///< unreadable when it came to their data (keep_going)
+  uint64_t refused_tensors = 0;  ///< unreadable when it came to their data (keep_going)
   uint64_t nonfinite_matrices = 0;
   std::vector<TensorWarning> warnings;
-  std::vector<WorstMatrix> worst;          ///< by scheme in config order, worst first, a few each
+  std::vector<WorstMatrix> worst;  ///< by scheme in config order, worst first, a few each
 };
 
 /// Measures every matrix of `plan` on `threads` threads and emits its rows in the contract's order:
 /// matrix_stats by bank, layer, expert; quant_sim by bank, scheme, layer, expert (section 9). Only
 /// a bank's rows and a few matrices per thread are held.
-/// Fails when a row can't be written, data can't be read (unless keep_going: then the tensor goes to
-/// `unmatched`), or `stop` is set (kInterrupted; seen within one tile).
+/// Fails when a row can't be written, data can't be read (unless keep_going: then the tensor goes
+/// to `unmatched`), or `stop` is set (kInterrupted; seen within one tile).
 Result<MatrixWorkSummary> MeasureMatrices(const CollectPlan& plan, const MatrixWorkOptions& options,
                                           RowSink& matrix_stats, RowSink& quant_sim,
                                           RowSink& unmatched, CollectObserver& observer);

@@ -1,11 +1,11 @@
 #include "collect/plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string_view>
 #include <tuple>
 #include <unordered_set>
-
-#include <fmt/format.h>
 
 namespace moe {
 namespace {
@@ -45,7 +45,10 @@ class Planner {
  public:
   Planner(const IndexSummary& index, const Extractor& extractor, const PlanOptions& options,
           RowSink& inventory, RowSink& unmatched)
-      : index_(index), extractor_(extractor), options_(options), inventory_(inventory),
+      : index_(index),
+        extractor_(extractor),
+        options_(options),
+        inventory_(inventory),
         unmatched_(unmatched) {}
 
   /// Opens one file; a broken one is an error, or skipped with keep_going.
@@ -62,7 +65,8 @@ class Planner {
     if (!file) {
       if (!options_.keep_going) return tl::make_unexpected(file.error());
       plan_.skipped_files.push_back(file.error().Text());
-      plan_.warnings.push_back({plan_.tensors_observed, "[collect] skipped " + file.error().Text()});
+      plan_.warnings.push_back(
+          {plan_.tensors_observed, "[collect] skipped " + file.error().Text()});
       plan_.files.push_back(nullptr);
       return {};
     }
@@ -118,8 +122,14 @@ class Planner {
 
   Result<void> AddInventoryRow(const TensorFile& file, const TensorInfo& tensor,
                                const Extraction& extraction) {
-    TensorInventoryRow row{file.path().string(), tensor.name, tensor.dtype_text,     tensor.shape,
-                           tensor.nbytes,        {}, {}, std::string(RoleName(extraction.role))};
+    TensorInventoryRow row{file.path().string(),
+                           tensor.name,
+                           tensor.dtype_text,
+                           tensor.shape,
+                           tensor.nbytes,
+                           {},
+                           {},
+                           std::string(RoleName(extraction.role))};
     if (index_.used_for_scan) {
       plan_.observed_tensors.insert(tensor.name);
       const auto shard = index_.weight_map.find(tensor.name);
@@ -170,12 +180,15 @@ class Planner {
       auto& row = proj_rows_[{proj.context, proj.rule_name, proj.raw_proj, proj.resolved_proj,
                               proj.action}];
       if (row.count++ == 0) {
-        row = {proj.context,    proj.rule_name, proj.raw_proj,       proj.resolved_proj,
-               proj.action,     1,              file.path().string(), tensor.name,
-               proj.derived_tensor, proj.suggested_proj, proj.suggested_match};
+        row = {proj.context,         proj.rule_name,      proj.raw_proj,
+               proj.resolved_proj,   proj.action,         1,
+               file.path().string(), tensor.name,         proj.derived_tensor,
+               proj.suggested_proj,  proj.suggested_match};
       }
-      if (proj.action == "dropped_strict") ++plan_.proj_dropped_strict;
-      else ++(proj.context == "packed_split" ? plan_.proj_kept_split : plan_.proj_kept_group);
+      if (proj.action == "dropped_strict")
+        ++plan_.proj_dropped_strict;
+      else
+        ++(proj.context == "packed_split" ? plan_.proj_kept_split : plan_.proj_kept_group);
     }
   }
 

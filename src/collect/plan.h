@@ -38,33 +38,33 @@ struct RoleTotals {
 
 /// Everything the headers tell: nothing of a tensor's data is read to make it.
 struct CollectPlan {
-  std::vector<std::unique_ptr<TensorFile>> files;   ///< null where a file was skipped
-  std::vector<uint64_t> first_tensor_number;        ///< of each file
-  std::vector<PlannedBank> banks;                   ///< in output order
+  std::vector<std::unique_ptr<TensorFile>> files;  ///< null where a file was skipped
+  std::vector<uint64_t> first_tensor_number;       ///< of each file
+  std::vector<PlannedBank> banks;                  ///< in output order
 
   uint64_t tensors_observed = 0, inventory_rows = 0, unmatched_rows = 0;
   uint64_t extracted_by_rule = 0, extracted_by_fallback = 0, unmatched_expertish = 0;
-  uint64_t refused_tensors = 0;                     ///< expert-like, storage not decodable
+  uint64_t refused_tensors = 0;  ///< expert-like, storage not decodable
   std::vector<std::string> rule_examples, fallback_examples, unmatched_examples;  ///< first 25
-  uint64_t smoke_candidates = 0;                    ///< named like an expert weight (section 13)
+  uint64_t smoke_candidates = 0;  ///< named like an expert weight (section 13)
   std::vector<std::string> smoke_examples;
-  std::array<RoleTotals, kRoleCount> roles;         ///< by Role
+  std::array<RoleTotals, kRoleCount> roles;  ///< by Role
   uint64_t expert_parameters = 0, analysed_parameters = 0;
-  std::vector<std::string> skipped_files;           ///< --keep-going: "PATH: why"
-  std::set<std::string> observed_tensors;           ///< filled only when an index is used
+  std::vector<std::string> skipped_files;  ///< --keep-going: "PATH: why"
+  std::set<std::string> observed_tensors;  ///< filled only when an index is used
   std::vector<TensorWarning> warnings;
-  std::vector<ProjCanonicalizationRow> proj_report; ///< sorted by its key
+  std::vector<ProjCanonicalizationRow> proj_report;  ///< sorted by its key
   uint64_t proj_dropped_strict = 0, proj_kept_split = 0, proj_kept_group = 0;
-  uint64_t proj_no_alias_map = 0;                   ///< strict drops without any alias
+  uint64_t proj_no_alias_map = 0;  ///< strict drops without any alias
 
   uint64_t matrices() const;
-  uint64_t bytes() const;                           ///< stored bytes of all planned matrices
+  uint64_t bytes() const;  ///< stored bytes of all planned matrices
 };
 
 struct PlanOptions {
   bool inventory_all_tensors = true;
   bool dump_unmatched_tensors = true;
-  bool keep_going = false;                          ///< skip broken files instead of failing
+  bool keep_going = false;  ///< skip broken files instead of failing
 };
 
 /// Opens every file of `scan`, gives each tensor its inventory row (to `inventory`), and decides

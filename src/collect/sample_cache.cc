@@ -1,9 +1,9 @@
 #include "collect/sample_cache.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "base/pending_file.h"
 #include "measure/numpy_sample.h"
@@ -14,7 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// An .npy file, version 1.0, of one int64 axis (numpy.lib.format: data begins at a multiple of 64).
+/// An .npy file, version 1.0, of one int64 axis (numpy.lib.format: data begins at a multiple of
+/// 64).
 std::string NpyText(const std::vector<int64_t>& values) {
   std::string header =
       fmt::format("{{'descr': '<i8', 'fortran_order': False, 'shape': ({},), }}", values.size());

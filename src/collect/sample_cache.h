@@ -13,10 +13,10 @@
 
 namespace moe {
 
-/// The element positions that sampled percentiles are taken from, one set for each matrix size, kept
-/// in `folder` as idx_N{N}_k{k}_seed{seed}.npy exactly as the Python pipeline keeps them (contract
-/// section 8, D3). A file that is there is used if it holds k distinct positions in [0, N), as
-/// one-dimensional int64; else it is made anew and a warning says so.
+/// The element positions that sampled percentiles are taken from, one set for each matrix size,
+/// kept in `folder` as idx_N{N}_k{k}_seed{seed}.npy exactly as the Python pipeline keeps them
+/// (contract section 8, D3). A file that is there is used if it holds k distinct positions in [0,
+/// N), as one-dimensional int64; else it is made anew and a warning says so.
 ///
 /// Threads: Get() may be called from any thread.
 class SampleCache {
