@@ -118,6 +118,10 @@ class OutputTables {
     return {};
   }
 
+  std::string UnmatchedPath() const {
+    return unmatched_ ? unmatched_->written().path.string() : "";
+  }
+
   std::vector<WrittenTable> Written() const {
     std::vector<WrittenTable> written;
     for (const TableWriter* writer : Writers()) written.push_back(writer->written());
@@ -297,8 +301,9 @@ class Collection {
         !done) {
       return done;
     }
-    const std::string report_path = has_report ? tables_.Written().back().path.string() : "";
-    for (std::string& text : ProjWarnings(plan, config_, report_path)) Warn(std::move(text));
+    const ProjLogPaths paths{has_report ? tables_.Written().back().path.string() : "",
+                             tables_.UnmatchedPath()};
+    for (std::string& text : ProjWarnings(plan, config_, paths)) Warn(std::move(text));
     for (std::string& text : CoverageWarnings()) Warn(std::move(text));
     for (const std::string& text : config_.warnings) Warn(text);
 

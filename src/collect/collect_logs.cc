@@ -294,7 +294,7 @@ void WriteRunFailure(const LogContext& c, const Error& error) {
 }
 
 std::vector<std::string> ProjWarnings(const CollectPlan& plan, const Config& config,
-                                      const std::string& report_path) {
+                                      const ProjLogPaths& paths) {
   std::vector<std::string> lines;
   uint64_t kept = 0, dropped = 0;
   for (const auto& row : plan.proj_report) ++(row.action == "kept_raw" ? kept : dropped);
@@ -303,18 +303,18 @@ std::vector<std::string> ProjWarnings(const CollectPlan& plan, const Config& con
     lines.push_back(
         fmt::format("[proj] unmapped proj tokens kept raw: packed_split={}, proj_group={} "
                     "(unique={}, occurrences={}). See {}",
-                    plan.proj_kept_split, plan.proj_kept_group, kept, kept_events, report_path));
+                    plan.proj_kept_split, plan.proj_kept_group, kept, kept_events, paths.report));
   }
   if (plan.proj_dropped_strict > 0 && !config.extract.proj_aliases.empty()) {
     lines.push_back(
         fmt::format("[proj] strict proj_group dropped tensors due to unmapped proj tokens: "
                     "occurrences={} (unique={}). See {}",
-                    plan.proj_dropped_strict, dropped, report_path));
+                    plan.proj_dropped_strict, dropped, paths.report));
   }
   if (plan.proj_no_alias_map > 0) {
     const std::string where =
         config.debug.dump_unmatched_tensors
-            ? fmt::format("See {} for details.", "data/unmatched_tensors")
+            ? fmt::format("See {} for details.", paths.unmatched_tensors)
             : "Enable debug.dump_unmatched_tensors=true to write unmatched_tensors.*.";
     lines.push_back(
         fmt::format("[config] parsing.proj_group_strict=true but parsing.proj_aliases is empty; "

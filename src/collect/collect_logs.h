@@ -30,9 +30,14 @@ Result<void> WriteSuccessLogs(const LogContext& context);
 /// run_failure.json. What can't be written is let go: the error itself is reported anyway.
 void WriteRunFailure(const LogContext& context, const Error& error);
 
+/// The files that the lines below send their reader to; "" where there is none.
+struct ProjLogPaths {
+  std::string report, unmatched_tensors;
+};
+
 /// The [proj] and [config] lines about unmapped projection tokens (section 13, exact texts).
 std::vector<std::string> ProjWarnings(const CollectPlan& plan, const Config& config,
-                                      const std::string& report_path);
+                                      const ProjLogPaths& paths);
 
 /// True when nothing was extracted although tensors are named like expert weights.
 bool EffectivelyEmpty(const Config& config, const CollectReport& report);

@@ -23,13 +23,13 @@ ProjCanonicalizationRow RowWith(const std::string& action) {
 // The texts of contract section 13, which tests of the reference compare exactly.
 TEST(ProjWarnings, AreTheContractsLines) {
   CollectPlan plan;
-  EXPECT_THAT(ProjWarnings(plan, ConfigWithAliases(), "P"), IsEmpty());
+  EXPECT_THAT(ProjWarnings(plan, ConfigWithAliases(), {"P", "U"}), IsEmpty());
   plan.proj_report = {RowWith("kept_raw"), RowWith("kept_raw"), RowWith("dropped_strict")};
   plan.proj_kept_split = 3;
   plan.proj_kept_group = 4;
   plan.proj_dropped_strict = 5;
   EXPECT_THAT(
-      ProjWarnings(plan, ConfigWithAliases(), "logs/report.csv"),
+      ProjWarnings(plan, ConfigWithAliases(), {"logs/report.csv", "U"}),
       ElementsAre("[proj] unmapped proj tokens kept raw: packed_split=3, proj_group=4 (unique=2, "
                   "occurrences=7). See logs/report.csv",
                   "[proj] strict proj_group dropped tensors due to unmapped proj tokens: "
@@ -41,10 +41,15 @@ TEST(ProjWarnings, WithoutAliasesSayWhereTheDropsStand) {
   plan.proj_no_alias_map = 2;
   Config config;
   config.debug.dump_unmatched_tensors = false;
-  EXPECT_THAT(ProjWarnings(plan, config, ""),
+  EXPECT_THAT(ProjWarnings(plan, config, {"", "data/unmatched_tensors.csv"}),
               ElementsAre("[config] parsing.proj_group_strict=true but parsing.proj_aliases is "
                           "empty; strict proj_group drops occurred (occurrences=2). Enable "
                           "debug.dump_unmatched_tensors=true to write unmatched_tensors.*."));
+  config.debug.dump_unmatched_tensors = true;
+  EXPECT_THAT(ProjWarnings(plan, config, {"", "data/unmatched_tensors.csv"}),
+              ElementsAre("[config] parsing.proj_group_strict=true but parsing.proj_aliases is "
+                          "empty; strict proj_group drops occurred (occurrences=2). See "
+                          "data/unmatched_tensors.csv for details."));
 }
 
 TEST(MergeByTensor, KeepsLinesOfATensorTogether) {

@@ -123,15 +123,6 @@ TEST(QuantizeMatrix, RefusesAnArrayThatIsNotTheShape) {
   }
 }
 
-TEST(Profiles, HaveNamesThatParseBack) {
-  for (const auto profile : {QuantProfile::kMlxCpu, QuantProfile::kMlxGpu,
-                             QuantProfile::kMlxCpuLegacy, QuantProfile::kMlxGpuLegacy}) {
-    EXPECT_EQ(ParseProfile(ProfileName(profile)), profile);
-  }
-  EXPECT_EQ(ParseProfile("mlx-gpu"), QuantProfile::kMlxGpu);
-  EXPECT_EQ(ParseProfile("mlx"), std::nullopt);
-}
-
 TEST(FloatCodes, RoundTiesAsNamed) {
   EXPECT_EQ(RoundTiesEven(2.5f), 2.0f);
   EXPECT_EQ(RoundTiesEven(-3.5f), -4.0f);
