@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -17,7 +18,7 @@ namespace moe {
 ///
 /// At most 4 * threads results wait at any time. consume returns false to stop early; work that has
 /// begun is then finished and dropped. make must not throw.
-/// @return false when consume stopped the work.
+/// @return false when consume stopped the work before its last result.
 template <class Make, class Consume>
 bool RunOrdered(size_t count, unsigned threads, Make make, Consume consume) {
   using Made = decltype(make(size_t{0}));
@@ -42,7 +43,14 @@ bool RunOrdered(size_t count, unsigned threads, Make make, Consume consume) {
     }
   };
   std::vector<std::thread> pool;
-  for (size_t i = 0; i < std::min<size_t>(threads, count); ++i) pool.emplace_back(work);
+  for (size_t i = 0; i < std::min<size_t>(threads, count); ++i) {
+    try {
+      pool.emplace_back(work);
+    } catch (const std::system_error&) {
+      if (pool.empty()) throw;
+      break;  // the machine has no more threads to give: go on with those that run
+    }
+  }
 
   for (size_t index = 0; index < count && !stopped; ++index) {
     std::unique_lock lock(mutex);

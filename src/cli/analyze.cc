@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/pipeline.h"
+#include "run/config.h"
 #include "run/run_dir.h"
 
 namespace moe::cli {
@@ -45,6 +46,11 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
     const ExitCode failed_code = FailWith(run_dir.error(), report);
     return run_dir.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed_code;
   }
+  const auto config = LoadConfig(*run_dir / "analysis_config.json");
+  if (config && config->model_path != model.string()) {
+    report.Warning(run_dir->string() + " was made for " + config->model_path +
+                   "; its results are replaced (--run-name or --model-id keeps both)");
+  }
   CollectFlags flags = options.flags;
   flags.model_path = model.string();  // an older config of this run may name another path
   const ExitCode collected = RunCollect(*run_dir, flags, true, report);
@@ -64,7 +70,8 @@ void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--out", opt->out, "Root directory of the runs")->capture_default_str();
   cmd->add_option("--model-id", opt->model_id, "Model identifier [from the path]");
   cmd->add_option("--run-name", opt->run_name, "Run name")->capture_default_str();
-  cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core");
+  cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core")
+      ->check(CLI::Range(kMaxThreads));
   cmd->add_flag("--keep-going", opt->flags.keep_going,
                 "Skip broken files instead of failing; the exit code is then 3");
   cmd->footer("Example:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs");

@@ -1,20 +1,20 @@
+#include "run/config.h"
 #include "tables/build_tables.h"
 
 #include <memory>
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/pipeline.h"
 
 namespace moe::cli {
 
 ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) {
-  const auto done = BuildTablesOfRun(run_dir);
+  const auto done = BuildTablesOfRun(run_dir, &Interrupted());
   if (!done) {
-    const bool bad_config = done.error().where.find("analysis_config.json") != std::string::npos &&
-                            done.error().code != ErrorCode::kNotFound;
-    report.Error(done.error());
-    return bad_config ? ExitCode::kUsage : ExitCode::kFailed;
+    const auto config = LoadConfig(run_dir / "analysis_config.json");
+    return config ? FailWith(done.error(), report) : FailWithConfig(config.error(), report);
   }
   for (const std::string& warning : done->warnings) report.Warning(warning);
   for (const WrittenTable& table : done->tables) {

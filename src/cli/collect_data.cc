@@ -13,22 +13,13 @@
 namespace moe::cli {
 namespace {
 
-/// Loads the config; an existing one that can't be used is exit code 2, a missing one 1 (D18).
-std::optional<Config> ConfigOf(const std::filesystem::path& run_dir, bool model_path_given,
-                               ExitCode& exit, Reporter& report) {
-  const std::filesystem::path path = run_dir / "analysis_config.json";
+/// Loads the config, and sees that there is a model to read.
+Result<Config> ConfigOf(const CollectOptions& options) {
+  const std::filesystem::path path = options.run_dir / "analysis_config.json";
   auto config = LoadUsableConfig(path);
-  if (config && !model_path_given) {
-    if (const auto named = CheckModelPath(*config, path.string()); !named) {
-      config = tl::make_unexpected(named.error());
-    }
-  }
-  if (config) return std::move(*config);
-  report.Error(config.error());
-  exit = config.error().code == ErrorCode::kNotFound || config.error().code == ErrorCode::kIo
-             ? ExitCode::kFailed
-             : ExitCode::kUsage;
-  return std::nullopt;
+  if (!config || options.model_path) return config;
+  const auto named = CheckModelPath(*config, path.string());
+  return named ? std::move(config) : tl::make_unexpected(named.error());
 }
 
 /// The first warnings; all of them stand in logs/warnings.
@@ -54,8 +45,8 @@ void PrintRoles(const CollectReport& done, Reporter& report) {
     return;
   }
   report.Result(fmt::format("[collect] expert parameters analysed: {} of {} ({:.2f} %)",
-                            done.plan.analysed_parameters, done.plan.expert_parameters,
-                            100 * done.expert_coverage));
+                            done.analysed_parameters, done.plan.expert_parameters,
+                            100 * done.expert_coverage.value_or(0)));
 }
 
 void PrintWorst(const CollectReport& done, Reporter& report) {
@@ -65,10 +56,11 @@ void PrintWorst(const CollectReport& done, Reporter& report) {
   report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9} {:>9}", "scheme", "layer", "expert",
                             "proj", "w_rel_fro", "sqnr dB"));
   for (const WorstMatrix& worst : done.work.worst) {
-    report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9.2f}", worst.scheme,
+    report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9}", worst.scheme,
                               worst.layer,
                               worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id),
-                              worst.proj, worst.w_rel_fro, worst.sqnr_db));
+                              worst.proj, worst.w_rel_fro,
+                              worst.sqnr_db ? fmt::format("{:.2f}", *worst.sqnr_db) : "-"));
   }
   report.Result("");
 }
@@ -77,17 +69,19 @@ void PrintWorst(const CollectReport& done, Reporter& report) {
 
 ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
                     bool show_worst, Reporter& report) {
-  ExitCode exit = ExitCode::kOk;
-  const auto config = ConfigOf(run_dir, flags.model_path.has_value(), exit, report);
-  if (!config) return exit;
-  report.set_print_every_files(config->debug.print_progress_every_files);
   CollectOptions options;
   options.run_dir = run_dir;
   if (flags.model_path) options.model_path = ResolvePath(*flags.model_path);
   options.threads = flags.threads;
   options.keep_going = flags.keep_going;
   options.stop = &Interrupted();
-  const auto done = Collect(*config, options, report);
+  const auto config = ConfigOf(options);
+  if (!config) {
+    WriteConfigFailure(options, config.error());
+    return FailWithConfig(config.error(), report);
+  }
+  report.set_print_every_files(config->debug.print_progress_every_files);
+  const auto done = moe::Collect(*config, options, report);
   if (!done) return FailWith(done.error(), report);
 
   PrintWarnings(*done, report);
@@ -114,7 +108,8 @@ void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--run-dir", opt->run_dir, "Run directory created by init_run")->required();
   cmd->add_option("--model-path", opt->flags.model_path,
                   "Override the model_path from analysis_config.json");
-  cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core");
+  cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core")
+      ->check(CLI::Range(kMaxThreads));
   cmd->add_flag("--keep-going", opt->flags.keep_going,
                 "Skip broken files instead of failing; the exit code is then 3");
   cmd->footer(

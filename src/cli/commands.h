@@ -21,4 +21,7 @@ std::string VersionText();
 /// Error -> exit code 1, or 130 when the user interrupted; prints it.
 ExitCode FailWith(const Error& error, Reporter& report);
 
+/// The same for a config that could not be loaded: 1 if it is missing or unreadable, else 2 (D18).
+ExitCode FailWithConfig(const Error& error, Reporter& report);
+
 }  // namespace moe::cli

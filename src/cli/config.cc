@@ -10,10 +10,7 @@ namespace {
 
 ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
   const auto config = LoadUsableConfig(path);
-  if (!config) {
-    report.Error(config.error());
-    return config.error().code == ErrorCode::kNotFound ? ExitCode::kFailed : ExitCode::kUsage;
-  }
+  if (!config) return FailWithConfig(config.error(), report);
   for (const std::string& warning : config->warnings) report.Warning(warning);
   report.Result(path.string() + " is valid");
   return ExitCode::kOk;

@@ -1,9 +1,10 @@
 // moescope: look inside Mixture-of-Experts checkpoints before you quantize them.
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <exception>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,7 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
 }
 
 int Run(int argc, char** argv) {
+  OpenClosedStandardStreams();
   InstallSignalHandlers();
   Reporter report;
   ExitCode exit = ExitCode::kOk;
@@ -85,9 +87,9 @@ int Run(int argc, char** argv) {
                   ""});
     exit = ExitCode::kUsage;
   }
-  errno = 0;
-  if (std::fflush(stdout) != 0 && errno != EPIPE) {  // a closed pipe is no error, a full disk is
-    report.Error({ErrorCode::kIo, "standard output", std::strerror(errno), "", ""});
+  std::cout.flush();  // CLI11 prints --help and --version there
+  if (const int failed = report.OutputError(); failed != 0) {
+    report.Error({ErrorCode::kIo, "standard output", std::strerror(failed), "", ""});
     exit = ExitCode::kFailed;
   }
   return static_cast<int>(exit);
@@ -100,6 +102,19 @@ ExitCode FailWith(const Error& error, Reporter& report) {
   return error.code == ErrorCode::kInterrupted ? ExitCode::kInterrupted : ExitCode::kFailed;
 }
 
+ExitCode FailWithConfig(const Error& error, Reporter& report) {
+  report.Error(error);
+  const bool unread = error.code == ErrorCode::kNotFound || error.code == ErrorCode::kIo;
+  return unread ? ExitCode::kFailed : ExitCode::kUsage;
+}
+
 }  // namespace moe::cli
 
-int main(int argc, char** argv) { return moe::cli::Run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return moe::cli::Run(argc, argv);
+  } catch (const std::exception& bug) {  // memory or threads ran out, or an error we missed
+    std::fprintf(stderr, "moescope: error: %s; outputs are untouched\n", bug.what());
+    return static_cast<int>(moe::cli::ExitCode::kFailed);
+  }
+}

@@ -9,6 +9,9 @@
 
 namespace moe::cli {
 
+/// Largest --threads: more never helps, and a typo must not exhaust the machine.
+inline constexpr unsigned kMaxThreads = 1024;
+
 /// Flags that collect-data and analyze share.
 struct CollectFlags {
   std::optional<std::string> model_path;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -13,9 +14,21 @@ constexpr std::string_view kYellow = "\033[33m", kRed = "\033[31m", kPlain = "\0
 constexpr double kGiga = 1e9;
 constexpr auto kRefresh = std::chrono::milliseconds(100);
 
-/// A closed pipe is no error, so a failed write is let go (main() looks at stdout at the end).
-void Print(std::FILE* file, const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), file);
+/// What can't be told on stderr is let go.
+void Tell(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+
+/// Names from a checkpoint are data: nothing in them may command the terminal.
+std::string OneLine(std::string_view text) {
+  std::string line;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      line += fmt::format("\\x{:02x}", byte);
+    } else {
+      line.push_back(c);
+    }
+  }
+  return line;
 }
 
 /// "1h02m", "3m20s", "12s".
@@ -40,12 +53,24 @@ void Reporter::ClearProgress() {
 
 void Reporter::Line(std::string_view color, std::string_view text) {
   ClearProgress();
-  Print(stderr, fmt::format("{}{}{}\n", color_ ? color : "", text, color_ ? kPlain : ""));
+  const bool colored = color_ && !color.empty();
+  Tell(fmt::format("{}{}{}\n", colored ? color : "", OneLine(text), colored ? kPlain : ""));
 }
 
 void Reporter::Result(std::string_view line) {
   ClearProgress();
-  Print(stdout, std::string(line) + "\n");
+  Print(std::string(line) + "\n");
+}
+
+void Reporter::Print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && output_error_ == 0) {
+    output_error_ = errno;
+  }
+}
+
+int Reporter::OutputError() {
+  if (std::fflush(stdout) != 0 && output_error_ == 0) output_error_ = errno;
+  return output_error_ == EPIPE ? 0 : output_error_;
 }
 
 void Reporter::Error(const moe::Error& error) { Line(kRed, "moescope: error: " + error.Text()); }
@@ -77,13 +102,13 @@ void Reporter::OnProgress(uint64_t matrices, uint64_t bytes) {
   const double rate = static_cast<double>(bytes) / seconds;
   const std::string left =
       bytes > 0 ? Duration(static_cast<double>(total_bytes_ - bytes) / rate) : "?";
-  Print(stderr, fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left",
+  Tell(fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left",
                             matrices, total_matrices_, static_cast<double>(bytes) / kGiga,
                             static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left));
   std::fflush(stderr);
   progress_shown_ = true;
 }
 
-void Reporter::OnNotice(std::string_view text) { Line("", text); }
+void Reporter::OnNotice(std::string_view text) { Result(OneLine(text)); }
 
 }  // namespace moe::cli

@@ -18,6 +18,9 @@ class Reporter : public CollectObserver {
 
   /// One line of results.
   void Result(std::string_view line);
+  /// Flushes stdout; errno of the first write to it that failed, 0 if none did or the reader has
+  /// closed the pipe.
+  int OutputError();
   /// "moescope: error: ..." on stderr.
   void Error(const moe::Error& error);
   /// "warning: ..." on stderr.
@@ -37,8 +40,10 @@ class Reporter : public CollectObserver {
 
   void ClearProgress();
   void Line(std::string_view color, std::string_view text);
+  void Print(std::string_view text);
 
   bool terminal_ = false, color_ = false, progress_shown_ = false;
+  int output_error_ = 0;
   int64_t print_every_files_ = 1;
   uint64_t total_matrices_ = 0, total_bytes_ = 0;
   Clock::time_point started_, last_shown_;

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
 
 #include "base/text.h"
@@ -100,13 +102,17 @@ class OutputTables {
     return {};
   }
 
-  /// Completes all files, then renames them all.
-  Result<void> Commit() {
-    const std::vector<TableWriter*> writers = Writers();
-    for (TableWriter* writer : writers) {
+  /// Completes all files under their temporary names.
+  Result<void> Finish() {
+    for (TableWriter* writer : Writers()) {
       if (auto done = writer->Finish(); !done) return done;
     }
-    for (TableWriter* writer : writers) {
+    return {};
+  }
+
+  /// After Finish(): renames them all.
+  Result<void> Commit() {
+    for (TableWriter* writer : Writers()) {
       if (auto done = writer->Commit(); !done) return done;
     }
     for (fs::path path : stale_) {
@@ -188,12 +194,27 @@ class Collection {
     if (auto done = ChooseBackend(); !done) return done;
     if (auto done = tables_.Open(options_.run_dir, config_, work_.measure); !done) return done;
     for (const WrittenTable& table : tables_.Written()) NoticeFallback(table);
+    const size_t noticed = tables_.Written().size();
     if (auto done = PlanAndMeasure(); !done) return done;
     if (auto done = CollectWarnings(); !done) return done;
+    const std::vector<WrittenTable> tables = tables_.Written();
+    for (size_t i = noticed; i < tables.size(); ++i) NoticeFallback(tables[i]);
     if (Stopped()) return tl::make_unexpected(InterruptedError());
-    if (auto done = tables_.Commit(); !done) return done;
+    return WriteOutputs();
+  }
+
+  /// All files in full first, then all renames: a full disk leaves what was there.
+  Result<void> WriteOutputs() {
+    if (auto done = tables_.Finish(); !done) return done;
     report_.outputs = tables_.Written();
-    return WriteSuccessLogs();
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
+    report_.seconds = elapsed.count();
+    LogBatch logs(options_.run_dir);
+    auto done = AddSuccessLogs(Context(), logs)
+                    .and_then([&] { return tables_.Commit(); })
+                    .and_then([&] { return logs.Commit(); });
+    if (done) RemoveStaleLogs(Context());
+    return done;
   }
 
   Result<void> ResolveModel() {
@@ -204,8 +225,11 @@ class Collection {
                   "set model_path in analysis_config.json or give --model-path", "SystemExit");
     }
     report_.model_path = ResolvePath(text);
-    if (!fs::exists(report_.model_path)) {
-      return Fail(ErrorCode::kNotFound, report_.model_path.string(), "model_path does not exist",
+    std::error_code failed;
+    if (!fs::exists(report_.model_path, failed)) {
+      return Fail(ErrorCode::kNotFound, report_.model_path.string(),
+                  failed ? "model_path can't be looked at: " + failed.message()
+                         : "model_path does not exist",
                   "check the path, or give --model-path", "SystemExit");
     }
     model_resolved_ = true;
@@ -256,7 +280,9 @@ class Collection {
     work_.backend = "mlx";
     work_.profile = mlx_->profile();
     work_.measurer = [this](const MatrixSource& matrix, const QuantScheme& scheme,
-                            ComputeDType dtype) {
+                            ComputeDType dtype) -> Result<QuantError> {
+      const std::lock_guard turn(mlx_turn_);  // so that a stop is seen before each call
+      if (Stopped()) return tl::make_unexpected(InterruptedError());
       return mlx_->Measure(matrix, scheme, dtype, config_.stats.eps, config_.stats.rel_den_floor);
     };
     return {};
@@ -287,7 +313,9 @@ class Collection {
     for (std::string& text : MergeByTensor(plan.warnings, report_.work.warnings))
       Warn(std::move(text));
     if (samples_) {
-      for (std::string& text : samples_->TakeWarnings()) Warn(std::move(text));
+      std::vector<std::string> texts = samples_->TakeWarnings();
+      std::sort(texts.begin(), texts.end());  // they came in the order of the threads
+      for (std::string& text : texts) Warn(std::move(text));
     }
     if (index_.used_for_scan) {
       compared_ = CompareWithIndex(index_.weight_map, plan.observed_tensors);
@@ -315,27 +343,29 @@ class Collection {
   std::vector<std::string> CoverageWarnings() {
     const CollectPlan& plan = report_.plan;
     std::vector<std::string> warnings;
+    report_.analysed_parameters = plan.planned_parameters - report_.work.unread_parameters;
+    if (scan_.files.empty()) {
+      warnings.push_back("[scan] no file to read under " + report_.model_path.string() +
+                         "; see scan in the config");
+    } else if (plan.expert_parameters == 0) {
+      warnings.push_back("[coverage] no expert parameters were found");
+    }
     if (plan.expert_parameters > 0) {
-      report_.expert_coverage = static_cast<double>(plan.analysed_parameters) /
+      report_.expert_coverage = static_cast<double>(report_.analysed_parameters) /
                                 static_cast<double>(plan.expert_parameters);
     }
-    if (report_.expert_coverage < 1) {
+    const double share = report_.expert_coverage.value_or(0);
+    if (report_.expert_coverage && share < 1) {
       warnings.push_back(
           fmt::format("[coverage] {:.2f} % of the expert parameters were analysed; "
                       "data/unmatched_tensors says why the rest was not",
-                      100 * report_.expert_coverage));
+                      100 * share));
     }
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||
-                         !plan.skipped_files.empty() || (limit && report_.expert_coverage < *limit);
+                         !plan.skipped_files.empty() || (limit && share < *limit);
     return warnings;
-  }
-
-  Result<void> WriteSuccessLogs() {
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
-    report_.seconds = elapsed.count();
-    return moe::WriteSuccessLogs(Context());
   }
 
   LogContext Context() {
@@ -369,6 +399,7 @@ class Collection {
   MatrixWorkOptions work_;
   std::optional<SampleCache> samples_;
   std::optional<MlxBackend> mlx_;
+  std::mutex mlx_turn_;
 };
 
 }  // namespace
@@ -376,6 +407,14 @@ class Collection {
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer) {
   return Collection(config, options, observer).Run();
+}
+
+void WriteConfigFailure(const CollectOptions& options, const Error& error) {
+  std::error_code failed;
+  if (!fs::is_directory(options.run_dir, failed)) return;
+  WriteRunFailure({Config(), options, CollectReport(), IndexSummary(), IndexComparison(), ScanPlan(),
+                   ModelMetadata()},
+                  error);
 }
 
 }  // namespace moe

@@ -31,7 +31,8 @@ struct CollectReport {
   MatrixWorkSummary work;
   std::vector<std::string> warnings;  ///< as in logs/warnings
   double seconds = 0;
-  double expert_coverage = 1;  ///< share of the expert parameters that was analysed
+  uint64_t analysed_parameters = 0;
+  std::optional<double> expert_coverage;  ///< share of the expert parameters analysed; null: none
   bool incomplete = false;     ///< input refused or skipped, or coverage too low: exit 3
 };
 
@@ -41,5 +42,8 @@ struct CollectReport {
 /// told in logs/run_failure.json.
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer);
+
+/// logs/run_failure.json for a config that can't be used; nothing where there is no run directory.
+void WriteConfigFailure(const CollectOptions& options, const Error& error);
 
 }  // namespace moe

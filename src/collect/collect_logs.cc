@@ -139,8 +139,8 @@ void AddOurs(const LogContext& c, Json& health) {
   const CollectPlan& plan = c.report.plan;
   health["roles"] = RolesJson(plan);
   health["expert_coverage"] = {{"expert_parameters", plan.expert_parameters},
-                               {"analysed_parameters", plan.analysed_parameters},
-                               {"share", c.report.expert_coverage},
+                               {"analysed_parameters", c.report.analysed_parameters},
+                               {"share", OrNull(c.report.expert_coverage)},
                                {"min_expert_coverage", OrNull(c.config.scan.min_expert_coverage)}};
   Json left_out = Json::array();
   for (const LeftOut& file : c.scan.left_out) {
@@ -239,17 +239,16 @@ Json RunContextJson(const LogContext& c) {
           {"index", IndexStateJson(c.index)}};
 }
 
-Result<void> WriteMetadataLogs(const LogContext& c) {
-  const fs::path& run_dir = c.options.run_dir;
-  if (!c.config.metadata.enabled || !c.metadata.config_path) {
-    RemoveLog(run_dir, "model_config.raw.json");
-    RemoveLog(run_dir, "model_shape_budget.json");
-    return {};
-  }
-  return WriteLog(run_dir, "model_config.raw.json", TrimmedModelConfig(c.metadata.config),
-                  KeyOrder::kOwn)
+bool HasMetadataLogs(const LogContext& c) {
+  return c.config.metadata.enabled && c.metadata.config_path;
+}
+
+Result<void> AddMetadataLogs(const LogContext& c, LogBatch& logs) {
+  if (!HasMetadataLogs(c)) return {};
+  return logs
+      .Add("model_config.raw.json", TrimmedModelConfig(c.metadata.config), KeyOrder::kOwn)
       .and_then([&] {
-        return WriteLog(run_dir, "model_shape_budget.json",
+        return logs.Add("model_shape_budget.json",
                         {{"config_path", c.metadata.config_path->string()},
                          {"shape_budget", c.metadata.shape_budget}},
                         KeyOrder::kOwn);
@@ -258,23 +257,26 @@ Result<void> WriteMetadataLogs(const LogContext& c) {
 
 }  // namespace
 
-Result<void> WriteSuccessLogs(const LogContext& c) {
-  const fs::path& run_dir = c.options.run_dir;
+Result<void> AddSuccessLogs(const LogContext& c, LogBatch& logs) {
   const Json manifest = {{"generated_at", Now()},
                          {"requested_format", c.config.output.format},
                          {"requested_compression", OrNull(c.config.output.compression)},
-                         {"artifacts", ArtifactsJson(run_dir, c.report.outputs)}};
+                         {"artifacts", ArtifactsJson(c.options.run_dir, c.report.outputs)}};
+  auto done = logs.Add("write_manifest.json", manifest)
+                  .and_then([&] { return logs.Add("run_context.json", RunContextJson(c)); })
+                  .and_then([&] { return AddMetadataLogs(c, logs); })
+                  .and_then([&] { return logs.Add("run_health.json", RunHealthJson(c)); });
+  if (!done || !c.index.used_for_scan) return done;
+  return logs.Add("index_report.json", IndexReportJson(c), KeyOrder::kOwn);
+}
+
+void RemoveStaleLogs(const LogContext& c) {
+  const fs::path& run_dir = c.options.run_dir;
+  RemoveLog(run_dir, "run_failure.json");
   if (!c.index.used_for_scan) RemoveLog(run_dir, "index_report.json");
-  auto done =
-      WriteLog(run_dir, "write_manifest.json", manifest)
-          .and_then([&] { return WriteLog(run_dir, "run_context.json", RunContextJson(c)); })
-          .and_then([&] { return WriteMetadataLogs(c); })
-          .and_then([&] { return WriteLog(run_dir, "run_health.json", RunHealthJson(c)); });
-  if (done && c.index.used_for_scan) {
-    done = WriteLog(run_dir, "index_report.json", IndexReportJson(c), KeyOrder::kOwn);
-  }
-  if (done) RemoveLog(run_dir, "run_failure.json");
-  return done;
+  if (HasMetadataLogs(c)) return;
+  RemoveLog(run_dir, "model_config.raw.json");
+  RemoveLog(run_dir, "model_shape_budget.json");
 }
 
 void WriteRunFailure(const LogContext& c, const Error& error) {

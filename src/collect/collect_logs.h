@@ -7,6 +7,7 @@
 #include "checkpoint/shard_index.h"
 #include "collect/collect.h"
 #include "moescope/error.h"
+#include "run/logs.h"
 #include "run/model_metadata.h"
 
 namespace moe {
@@ -24,8 +25,11 @@ struct LogContext {
 };
 
 /// write_manifest, run_health, run_context, and where due index_report, model_config.raw and
-/// model_shape_budget (contract section 13); removes run_failure.json and stale ones.
-Result<void> WriteSuccessLogs(const LogContext& context);
+/// model_shape_budget (contract section 13).
+Result<void> AddSuccessLogs(const LogContext& context, LogBatch& logs);
+
+/// After success: run_failure.json, and the logs that are not due this time.
+void RemoveStaleLogs(const LogContext& context);
 
 /// run_failure.json. What can't be written is let go: the error itself is reported anyway.
 void WriteRunFailure(const LogContext& context, const Error& error);

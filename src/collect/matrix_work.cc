@@ -171,15 +171,15 @@ class MatrixWork {
     if (error.code == ErrorCode::kInterrupted || !options_.keep_going) {
       return tl::make_unexpected(error);
     }
+    summary_.unread_parameters += planned.bank.rows * planned.bank.cols;
     const uint64_t number = NumberOf(planned);
     if (refused_number_ == number) return {};  // one row and one line a tensor
     refused_number_ = number;
     ++summary_.refused_tensors;
-    ++summary_.unmatched_rows;
     const TensorInfo& tensor = TensorOf(planned);
     summary_.warnings.push_back(
         {number, "[extract] " + tensor.name + " can't be read: " + error.Text()});
-    return unmatched_.Append(UnmatchedTensorRow{plan_.files[planned.file]->path().string(),
+    return unmatched_.Append(UnmatchedTensorRow{PathText(plan_.files[planned.file]->path()),
                                                 tensor.name, tensor.dtype_text, tensor.shape,
                                                 error.message}
                                  .ToRow());
@@ -189,7 +189,7 @@ class MatrixWork {
     const TensorInfo& tensor = TensorOf(planned);
     const ExpertBank& bank = planned.bank;
     MatrixIdentity id;
-    id.file = plan_.files[planned.file]->path().string();
+    id.file = PathText(plan_.files[planned.file]->path());
     id.source_tensor = tensor.name;
     id.derived_tensor = bank.derived_tensor;
     id.layer = bank.LayerAt(place.layer_pos);
@@ -249,14 +249,14 @@ class MatrixWork {
   }
 
   void NoteWorst(size_t scheme, const MatrixIdentity& id, const QuantError& error) {
-    if (!error.w_rel_fro) return;
+    if (!error.w_rel_fro || *error.w_rel_fro == 0) return;
     auto& list = worst_[scheme];
     const auto place = std::find_if(list.begin(), list.end(), [&](const WorstMatrix& other) {
       return *error.w_rel_fro > other.w_rel_fro;
     });
     if (place == list.end() && list.size() >= kWorstPerScheme) return;
     list.insert(place, {options_.schemes[scheme].name, id.proj, id.layer, id.expert_id,
-                        *error.w_rel_fro, error.sqnr_db.value_or(0)});
+                        *error.w_rel_fro, error.sqnr_db});
     if (list.size() > kWorstPerScheme) list.pop_back();
   }
 
@@ -270,7 +270,7 @@ class MatrixWork {
     for (; announced_ < count; ++announced_) {
       if (plan_.files[announced_] == nullptr) continue;
       observer_.OnFile(announced_ + 1, plan_.files.size(),
-                       plan_.files[announced_]->path().string());
+                       PathText(plan_.files[announced_]->path()));
     }
   }
 

@@ -36,12 +36,14 @@ struct MatrixWorkOptions {
 struct WorstMatrix {
   std::string scheme, proj;
   int64_t layer = -1, expert_id = -1;
-  double w_rel_fro = 0, sqnr_db = 0;
+  double w_rel_fro = 0;
+  std::optional<double> sqnr_db;
 };
 
 struct MatrixWorkSummary {
-  uint64_t matrix_rows = 0, quant_rows = 0, unmatched_rows = 0;
+  uint64_t matrix_rows = 0, quant_rows = 0;
   uint64_t refused_tensors = 0;  ///< unreadable when it came to their data (keep_going)
+  uint64_t unread_parameters = 0;  ///< of refused matrices
   uint64_t nonfinite_matrices = 0;
   std::vector<TensorWarning> warnings;
   std::vector<WorstMatrix> worst;  ///< by scheme in config order, worst first, a few each

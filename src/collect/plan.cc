@@ -7,6 +7,8 @@
 #include <tuple>
 #include <unordered_set>
 
+#include "checkpoint/names.h"
+
 namespace moe {
 namespace {
 
@@ -44,12 +46,13 @@ bool LooksLikeMoeWeight(std::string_view name) {
 class Planner {
  public:
   Planner(const IndexSummary& index, const Extractor& extractor, const PlanOptions& options,
-          RowSink& inventory, RowSink& unmatched)
+          RowSink& inventory, RowSink& unmatched, const std::function<bool()>& stopped)
       : index_(index),
         extractor_(extractor),
         options_(options),
         inventory_(inventory),
-        unmatched_(unmatched) {}
+        unmatched_(unmatched),
+        stopped_(stopped) {}
 
   /// Opens one file; a broken one is an error, or skipped with keep_going.
   Result<void> AddFile(const std::filesystem::path& path) {
@@ -73,6 +76,7 @@ class Planner {
     plan_.files.push_back(std::move(*file));
     const TensorFile& opened = *plan_.files.back();
     for (size_t i = 0; i < opened.tensors().size(); ++i) {
+      if (stopped_()) return tl::make_unexpected(InterruptedError());
       if (auto done = AddTensor(opened, i); !done) return done;
       ++plan_.tensors_observed;
     }
@@ -122,7 +126,7 @@ class Planner {
 
   Result<void> AddInventoryRow(const TensorFile& file, const TensorInfo& tensor,
                                const Extraction& extraction) {
-    TensorInventoryRow row{file.path().string(),
+    TensorInventoryRow row{PathText(file.path()),
                            tensor.name,
                            tensor.dtype_text,
                            tensor.shape,
@@ -137,7 +141,6 @@ class Planner {
       if (*row.in_index) row.index_shard = shard->second;
     }
     if (!options_.inventory_all_tensors) return {};
-    ++plan_.inventory_rows;
     return inventory_.Append(row.ToRow());
   }
 
@@ -152,7 +155,7 @@ class Planner {
     if (!expert) return;
     plan_.expert_parameters += elements;
     for (const ExpertBank& bank : extraction.banks) {
-      plan_.analysed_parameters += bank.layers * bank.experts * bank.rows * bank.cols;
+      plan_.planned_parameters += bank.layers * bank.experts * bank.rows * bank.cols;
     }
   }
 
@@ -168,8 +171,7 @@ class Planner {
           {plan_.tensors_observed, "[extract] " + tensor.name + " is not analysed: " + reason});
     }
     if (!options_.dump_unmatched_tensors) return {};
-    ++plan_.unmatched_rows;
-    return unmatched_.Append(UnmatchedTensorRow{file.path().string(), tensor.name,
+      return unmatched_.Append(UnmatchedTensorRow{PathText(file.path()), tensor.name,
                                                 tensor.dtype_text, tensor.shape, reason}
                                  .ToRow());
   }
@@ -182,7 +184,7 @@ class Planner {
       if (row.count++ == 0) {
         row = {proj.context,         proj.rule_name,      proj.raw_proj,
                proj.resolved_proj,   proj.action,         1,
-               file.path().string(), tensor.name,         proj.derived_tensor,
+               PathText(file.path()), tensor.name,         proj.derived_tensor,
                proj.suggested_proj,  proj.suggested_match};
       }
       if (proj.action == "dropped_strict")
@@ -197,6 +199,7 @@ class Planner {
   const PlanOptions& options_;
   RowSink& inventory_;
   RowSink& unmatched_;
+  const std::function<bool()>& stopped_;
   CollectPlan plan_;
   std::unordered_set<std::string_view> names_;  // of the opened files' tensors, which stay open
   std::map<std::tuple<std::string, std::string, std::string, std::string, std::string>,
@@ -205,6 +208,11 @@ class Planner {
 };
 
 }  // namespace
+
+std::string PathText(const std::filesystem::path& path) {
+  std::string text = path.string();
+  return IsUtf8(text) ? text : Printable(text);
+}
 
 uint64_t CollectPlan::matrices() const {
   uint64_t sum = 0;
@@ -229,9 +237,8 @@ Result<CollectPlan> MakePlan(const ScanPlan& scan, const IndexSummary& index,
                              const Extractor& extractor, const PlanOptions& options,
                              RowSink& inventory, RowSink& unmatched,
                              const std::function<bool()>& stopped) {
-  Planner planner(index, extractor, options, inventory, unmatched);
+  Planner planner(index, extractor, options, inventory, unmatched, stopped);
   for (const std::filesystem::path& path : scan.files) {
-    if (stopped()) return tl::make_unexpected(InterruptedError());
     if (auto done = planner.AddFile(path); !done) return tl::make_unexpected(done.error());
   }
   return planner.Take();

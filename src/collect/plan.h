@@ -42,14 +42,14 @@ struct CollectPlan {
   std::vector<uint64_t> first_tensor_number;       ///< of each file
   std::vector<PlannedBank> banks;                  ///< in output order
 
-  uint64_t tensors_observed = 0, inventory_rows = 0, unmatched_rows = 0;
+  uint64_t tensors_observed = 0;
   uint64_t extracted_by_rule = 0, extracted_by_fallback = 0, unmatched_expertish = 0;
   uint64_t refused_tensors = 0;  ///< expert-like, storage not decodable
   std::vector<std::string> rule_examples, fallback_examples, unmatched_examples;  ///< first 25
   uint64_t smoke_candidates = 0;  ///< named like an expert weight (section 13)
   std::vector<std::string> smoke_examples;
   std::array<RoleTotals, kRoleCount> roles;  ///< by Role
-  uint64_t expert_parameters = 0, analysed_parameters = 0;
+  uint64_t expert_parameters = 0, planned_parameters = 0;  ///< of experts: all, and those in banks
   std::vector<std::string> skipped_files;  ///< --keep-going: "PATH: why"
   std::set<std::string> observed_tensors;  ///< filled only when an index is used
   std::vector<TensorWarning> warnings;
@@ -76,6 +76,9 @@ Result<CollectPlan> MakePlan(const ScanPlan& scan, const IndexSummary& index,
                              const Extractor& extractor, const PlanOptions& options,
                              RowSink& inventory, RowSink& unmatched,
                              const std::function<bool()>& stopped);
+
+/// `path` as the tables show it: valid UTF-8, other bytes as \\xNN.
+std::string PathText(const std::filesystem::path& path);
 
 /// The error of a collection that the user interrupted.
 Error InterruptedError();

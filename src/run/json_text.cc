@@ -13,6 +13,7 @@ namespace {
 constexpr int kMaxDepth = 200;
 
 // Stands in for a literal JSON lacks, while the strict parser reads the text.
+constexpr uintmax_t kMaxTextBytes = uintmax_t{64} << 20;  // configs and indexes are far smaller
 constexpr std::string_view kMark = "\\u0000moescope:";
 constexpr std::string_view kParsedMark{"\0moescope:", 10};
 
@@ -106,10 +107,16 @@ Result<std::string> ReadTextFile(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path, failed)) {
     return Fail(ErrorCode::kNotFound, path.string(), "no such file");
   }
+  if (!std::filesystem::is_regular_file(path, failed)) {
+    return Fail(ErrorCode::kIo, path.string(), "is not a file");
+  }
+  if (const auto size = std::filesystem::file_size(path, failed); size > kMaxTextBytes) {
+    return Fail(ErrorCode::kIo, path.string(), "is larger than 64 MiB");
+  }
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
-  if (!file || std::filesystem::is_directory(path, failed)) {
+  if (!file) {
     return Fail(ErrorCode::kIo, path.string(), "can't be read");
   }
   return text.str();

@@ -75,7 +75,8 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
     return tl::make_unexpected(done.error());
   }
   const fs::path config = run_dir / "analysis_config.json";
-  if (!fs::exists(config)) {
+  std::error_code unknown;
+  if (!fs::exists(config, unknown)) {
     const std::string resolved = model_path ? ResolvePath(model_path->string()).string() : "";
     if (auto done = WriteFileAtomically(config, ConfigTemplateText(resolved)); !done) {
       return tl::make_unexpected(done.error());

@@ -10,10 +10,10 @@ namespace fs = std::filesystem;
 
 std::string Now() { return UtcNow(TimePrecision::kMicroseconds) + "+00:00"; }
 
-Result<TablesReport> Build(const fs::path& run_dir) {
+Result<TablesReport> Build(const fs::path& run_dir, const std::atomic<bool>* stop) {
   const auto config = LoadConfig(run_dir / "analysis_config.json");
   if (!config) return tl::make_unexpected(config.error());
-  auto report = BuildTables(run_dir, {config->delta_pairs, OutputOptionsOf(*config)});
+  auto report = BuildTables(run_dir, {config->delta_pairs, OutputOptionsOf(*config), stop});
   if (!report) return report;
   const auto& codec = config->output.compression;
   const auto logged = WriteLog(run_dir, "tables_write_manifest.json",
@@ -28,10 +28,11 @@ Result<TablesReport> Build(const fs::path& run_dir) {
 
 }  // namespace
 
-Result<TablesReport> BuildTablesOfRun(const fs::path& run_dir) {
-  auto report = Build(run_dir);
+Result<TablesReport> BuildTablesOfRun(const fs::path& run_dir, const std::atomic<bool>* stop) {
+  auto report = Build(run_dir, stop);
   std::error_code failed;
-  if (!report && fs::is_directory(run_dir, failed)) {
+  const bool interrupted = !report && report.error().code == ErrorCode::kInterrupted;
+  if (!report && !interrupted && fs::is_directory(run_dir, failed)) {
     (void)WriteLog(run_dir, "tables_failure.json",
                    {{"generated_at", Now()},
                     {"status", "error"},

@@ -411,6 +411,9 @@ Result<TablesReport> BuildTables(const fs::path& run_dir, const TablesOptions& o
     report.warnings = AbsentSchemeWarnings(quant->frame, pairs);
   }
 
+  if (options.stop != nullptr && *options.stop) {
+    return Fail(ErrorCode::kInterrupted, "", "interrupted; outputs are untouched");
+  }
   auto written = tables.Commit();
   if (!written) return tl::make_unexpected(written.error());
   report.tables = std::move(*written);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -15,6 +16,7 @@ namespace moe {
 struct TablesOptions {
   std::vector<DeltaPair> delta_pairs;
   OutputOptions output;
+  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: no table is replaced then
 };
 
 /// What BuildTables() wrote.

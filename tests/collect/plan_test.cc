@@ -48,10 +48,9 @@ TEST(MakePlan, FindsTheMatricesOfAShardedCheckpoint) {
   EXPECT_EQ(plan.files.size(), 6u);
   EXPECT_EQ(plan.matrices(), expected["expert_matrices"]);
   EXPECT_EQ(plan.tensors_observed, expected["tensor_count"]);
-  EXPECT_EQ(plan.inventory_rows, plan.tensors_observed);
   EXPECT_EQ(planned->inventory.rows.size(), plan.tensors_observed);
   EXPECT_EQ(plan.observed_tensors.size(), plan.tensors_observed);
-  EXPECT_EQ(plan.unmatched_rows, 0u);
+  EXPECT_EQ(plan.unmatched_expertish, 0u);
 
   std::vector<std::string> found, wanted;
   for (const PlannedBank& planned_bank : plan.banks) {
@@ -76,7 +75,7 @@ TEST(MakePlan, CountsEveryTensorInOneRole) {
   for (const auto& matrix : expected["experts"]) {
     elements += matrix["rows"].get<uint64_t>() * matrix["cols"].get<uint64_t>();
   }
-  EXPECT_EQ(plan.analysed_parameters, elements);
+  EXPECT_EQ(plan.planned_parameters, elements);
   EXPECT_EQ(plan.expert_parameters, elements);
   EXPECT_EQ(plan.bytes(), 2 * elements);  // bfloat16
 }
