@@ -1,4 +1,3 @@
-#include "run/config.h"
 #include "tables/build_tables.h"
 
 #include <memory>
@@ -7,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
+#include "run/config.h"
 
 namespace moe::cli {
 

@@ -56,11 +56,10 @@ void PrintWorst(const CollectReport& done, Reporter& report) {
   report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9} {:>9}", "scheme", "layer", "expert",
                             "proj", "w_rel_fro", "sqnr dB"));
   for (const WorstMatrix& worst : done.work.worst) {
-    report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9}", worst.scheme,
-                              worst.layer,
-                              worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id),
-                              worst.proj, worst.w_rel_fro,
-                              worst.sqnr_db ? fmt::format("{:.2f}", *worst.sqnr_db) : "-"));
+    report.Result(
+        fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9}", worst.scheme, worst.layer,
+                    worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id), worst.proj,
+                    worst.w_rel_fro, worst.sqnr_db ? fmt::format("{:.2f}", *worst.sqnr_db) : "-"));
   }
   report.Result("");
 }

@@ -25,7 +25,7 @@ void OnBusError(int) {
 
 /// Without SA_RESTART: a blocked open or read ends too.
 void Handle(int signal, void (*handler)(int), int flags) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = handler;
   action.sa_flags = flags;
   ::sigaction(signal, &action, nullptr);

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <iostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -78,7 +78,9 @@ int Run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {  // --help, --version
-    app.exit(done);
+    std::ostringstream text;
+    app.exit(done, text, text);
+    report.Result(text.str().substr(0, text.str().find_last_not_of('\n') + 1));
   } catch (const CLI::ParseError& error) {
     const auto given = app.get_subcommands();
     const std::string help = given.empty() ? "moescope" : "moescope " + given.front()->get_name();
@@ -87,7 +89,6 @@ int Run(int argc, char** argv) {
                   ""});
     exit = ExitCode::kUsage;
   }
-  std::cout.flush();  // CLI11 prints --help and --version there
   if (const int failed = report.OutputError(); failed != 0) {
     report.Error({ErrorCode::kIo, "standard output", std::strerror(failed), "", ""});
     exit = ExitCode::kFailed;

@@ -102,9 +102,9 @@ void Reporter::OnProgress(uint64_t matrices, uint64_t bytes) {
   const double rate = static_cast<double>(bytes) / seconds;
   const std::string left =
       bytes > 0 ? Duration(static_cast<double>(total_bytes_ - bytes) / rate) : "?";
-  Tell(fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left",
-                            matrices, total_matrices_, static_cast<double>(bytes) / kGiga,
-                            static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left));
+  Tell(fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left", matrices,
+                   total_matrices_, static_cast<double>(bytes) / kGiga,
+                   static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left));
   std::fflush(stderr);
   progress_shown_ = true;
 }

@@ -210,9 +210,10 @@ class Collection {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
     report_.seconds = elapsed.count();
     LogBatch logs(options_.run_dir);
-    auto done = AddSuccessLogs(Context(), logs)
-                    .and_then([&] { return tables_.Commit(); })
-                    .and_then([&] { return logs.Commit(); });
+    auto done =
+        AddSuccessLogs(Context(), logs).and_then([&] { return tables_.Commit(); }).and_then([&] {
+          return logs.Commit();
+        });
     if (done) RemoveStaleLogs(Context());
     return done;
   }
@@ -412,8 +413,8 @@ Result<CollectReport> Collect(const Config& config, const CollectOptions& option
 void WriteConfigFailure(const CollectOptions& options, const Error& error) {
   std::error_code failed;
   if (!fs::is_directory(options.run_dir, failed)) return;
-  WriteRunFailure({Config(), options, CollectReport(), IndexSummary(), IndexComparison(), ScanPlan(),
-                   ModelMetadata()},
+  WriteRunFailure({Config(), options, CollectReport(), IndexSummary(), IndexComparison(),
+                   ScanPlan(), ModelMetadata()},
                   error);
 }
 

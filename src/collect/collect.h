@@ -33,7 +33,7 @@ struct CollectReport {
   double seconds = 0;
   uint64_t analysed_parameters = 0;
   std::optional<double> expert_coverage;  ///< share of the expert parameters analysed; null: none
-  bool incomplete = false;     ///< input refused or skipped, or coverage too low: exit 3
+  bool incomplete = false;                ///< input refused or skipped, or coverage too low: exit 3
 };
 
 /// `collect-data`: scans, measures and writes data/ and logs/ of the run directory (contract

@@ -245,8 +245,7 @@ bool HasMetadataLogs(const LogContext& c) {
 
 Result<void> AddMetadataLogs(const LogContext& c, LogBatch& logs) {
   if (!HasMetadataLogs(c)) return {};
-  return logs
-      .Add("model_config.raw.json", TrimmedModelConfig(c.metadata.config), KeyOrder::kOwn)
+  return logs.Add("model_config.raw.json", TrimmedModelConfig(c.metadata.config), KeyOrder::kOwn)
       .and_then([&] {
         return logs.Add("model_shape_budget.json",
                         {{"config_path", c.metadata.config_path->string()},

@@ -42,7 +42,7 @@ struct WorstMatrix {
 
 struct MatrixWorkSummary {
   uint64_t matrix_rows = 0, quant_rows = 0;
-  uint64_t refused_tensors = 0;  ///< unreadable when it came to their data (keep_going)
+  uint64_t refused_tensors = 0;    ///< unreadable when it came to their data (keep_going)
   uint64_t unread_parameters = 0;  ///< of refused matrices
   uint64_t nonfinite_matrices = 0;
   std::vector<TensorWarning> warnings;

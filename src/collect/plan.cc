@@ -171,7 +171,7 @@ class Planner {
           {plan_.tensors_observed, "[extract] " + tensor.name + " is not analysed: " + reason});
     }
     if (!options_.dump_unmatched_tensors) return {};
-      return unmatched_.Append(UnmatchedTensorRow{PathText(file.path()), tensor.name,
+    return unmatched_.Append(UnmatchedTensorRow{PathText(file.path()), tensor.name,
                                                 tensor.dtype_text, tensor.shape, reason}
                                  .ToRow());
   }
@@ -182,10 +182,10 @@ class Planner {
       auto& row = proj_rows_[{proj.context, proj.rule_name, proj.raw_proj, proj.resolved_proj,
                               proj.action}];
       if (row.count++ == 0) {
-        row = {proj.context,         proj.rule_name,      proj.raw_proj,
-               proj.resolved_proj,   proj.action,         1,
+        row = {proj.context,          proj.rule_name,      proj.raw_proj,
+               proj.resolved_proj,    proj.action,         1,
                PathText(file.path()), tensor.name,         proj.derived_tensor,
-               proj.suggested_proj,  proj.suggested_match};
+               proj.suggested_proj,   proj.suggested_match};
       }
       if (proj.action == "dropped_strict")
         ++plan_.proj_dropped_strict;

@@ -48,10 +48,10 @@ struct CollectPlan {
   std::vector<std::string> rule_examples, fallback_examples, unmatched_examples;  ///< first 25
   uint64_t smoke_candidates = 0;  ///< named like an expert weight (section 13)
   std::vector<std::string> smoke_examples;
-  std::array<RoleTotals, kRoleCount> roles;  ///< by Role
+  std::array<RoleTotals, kRoleCount> roles;                ///< by Role
   uint64_t expert_parameters = 0, planned_parameters = 0;  ///< of experts: all, and those in banks
-  std::vector<std::string> skipped_files;  ///< --keep-going: "PATH: why"
-  std::set<std::string> observed_tensors;  ///< filled only when an index is used
+  std::vector<std::string> skipped_files;                  ///< --keep-going: "PATH: why"
+  std::set<std::string> observed_tensors;                  ///< filled only when an index is used
   std::vector<TensorWarning> warnings;
   std::vector<ProjCanonicalizationRow> proj_report;  ///< sorted by its key
   uint64_t proj_dropped_strict = 0, proj_kept_split = 0, proj_kept_group = 0;

@@ -1,6 +1,5 @@
 #include "run/logs.h"
 
-
 namespace moe {
 
 namespace fs = std::filesystem;

@@ -8,8 +8,8 @@
 namespace moe {
 
 /// `build-tables`: reads the run's config, builds its tables (BuildTables()) and writes
-/// logs/tables_write_manifest.json, or logs/tables_failure.json on failure (not when interrupted) (contract sections 11
-/// and 13). A run directory that does not exist is not created.
+/// logs/tables_write_manifest.json, or logs/tables_failure.json on failure (not when interrupted)
+/// (contract sections 11 and 13). A run directory that does not exist is not created.
 Result<TablesReport> BuildTablesOfRun(const std::filesystem::path& run_dir,
                                       const std::atomic<bool>* stop = nullptr);
 
