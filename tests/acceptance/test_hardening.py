@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import unittest
 import zipfile
 
@@ -22,6 +23,7 @@ class Streams(AcceptanceTest):
                 for name, rows in (("tensor_inventory", 6), ("matrix_stats", 6), ("quant_sim", 18)):
                     self.assertEqual(len(self.table(run_dir, name)), rows)
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs Linux's /dev/full")
     def test_a_full_disk_under_stdout_is_a_failure(self):
         for command in (["config", "schema"], ["--version"], ["--help"]):
             with self.subTest(command), open("/dev/full", "w") as full:
@@ -78,6 +80,7 @@ class Input(AcceptanceTest):
         self.assertIsNone(self.log(run_dir, "run_health.json")["expert_coverage"]["share"])
         self.assertTrue(self.table(run_dir, "warnings", "logs").warning.str.startswith("[scan]").any())
 
+    @unittest.skipIf(sys.platform == "darwin", "macOS has only UTF-8 file names")
     def test_a_file_name_that_is_no_utf8_makes_a_readable_table(self):
         folder = os.fsencode(self.tmp) + b"/nu\xff"
         os.mkdir(folder)
