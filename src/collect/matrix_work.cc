@@ -37,32 +37,46 @@ class StoppableMatrix : public MatrixSource {
   const std::atomic<bool>* stop_;
 };
 
-/// The bytes of the banks in work. Those of a bank are fetched by its first matrix and let go after
-/// its last, so that a deflated member is inflated once and its temporary file does not linger.
-class BankBytes {
+/// The bytes of the tensors in work. Those of a tensor are fetched by its first matrix and let go
+/// after its last bank, so that a deflated member is inflated once and its temporary file does not
+/// linger.
+class WorkBytes {
  public:
-  explicit BankBytes(const CollectPlan& plan) : plan_(plan), banks_(plan.banks.size()) {}
+  explicit WorkBytes(const CollectPlan& plan) : plan_(plan), banks_(plan.banks.size()) {}
 
   Result<TensorBytes> Get(size_t bank) {
     const PlannedBank& planned = plan_.banks[bank];
     const std::lock_guard lock(mutex_);
-    if (!banks_[bank]) {
+    auto& held = banks_[FirstBankOfTensor(bank)];
+    if (!held) {
       auto bytes = plan_.files[planned.file]->Bytes(planned.tensor);
       if (!bytes) return bytes;
-      banks_[bank] = std::make_unique<TensorBytes>(std::move(*bytes));
+      held = std::make_unique<TensorBytes>(std::move(*bytes));
     }
-    return *banks_[bank];
+    return *held;
   }
 
+  /// `bank` is done: lets the bytes go if it was the last of its tensor.
   void Release(size_t bank) {
+    if (bank + 1 < banks_.size() && SameTensor(bank, bank + 1)) return;
     const std::lock_guard lock(mutex_);
-    banks_[bank].reset();
+    banks_[FirstBankOfTensor(bank)].reset();
   }
 
  private:
+  bool SameTensor(size_t a, size_t b) const {
+    return plan_.banks[a].file == plan_.banks[b].file &&
+           plan_.banks[a].tensor == plan_.banks[b].tensor;
+  }
+
+  size_t FirstBankOfTensor(size_t bank) const {
+    while (bank > 0 && SameTensor(bank, bank - 1)) --bank;
+    return bank;
+  }
+
   const CollectPlan& plan_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<TensorBytes>> banks_;
+  std::vector<std::unique_ptr<TensorBytes>> banks_;  // at the first bank of each tensor
 };
 
 class MatrixWork {
@@ -285,7 +299,7 @@ class MatrixWork {
   RowSink& quant_sim_;
   RowSink& unmatched_;
   CollectObserver& observer_;
-  BankBytes bytes_;
+  WorkBytes bytes_;
   std::vector<uint64_t> first_matrix_;  // of each bank, counted over all banks
   uint64_t matrices_ = 0;
   Result<void> failure_;
