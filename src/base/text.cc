@@ -43,6 +43,14 @@ std::optional<std::string> ClosestName(std::string_view word,
   return closest;
 }
 
+std::string LowerAscii(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
 std::filesystem::path ResolvePath(std::string_view path) {
   std::filesystem::path expanded(path);
   const char* home = std::getenv("HOME");

@@ -14,6 +14,9 @@ namespace moe {
 std::optional<std::string> ClosestName(std::string_view word,
                                        const std::vector<std::string>& candidates);
 
+/// ASCII lower case, as Python's str.lower() for the names that occur.
+std::string LowerAscii(std::string_view text);
+
 /// `~` and `~/x` expanded from $HOME, made absolute against the working directory, links resolved
 /// as far as the path exists.
 std::filesystem::path ResolvePath(std::string_view path);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 
+#include "base/text.h"
 #include "experts/layout.h"
 #include "experts/pattern.h"
 #include "experts/presets.h"

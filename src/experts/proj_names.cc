@@ -1,5 +1,7 @@
 #include "experts/proj_names.h"
 
+#include "base/text.h"
+
 #include <algorithm>
 
 namespace moe {
@@ -57,14 +59,6 @@ bool HasToken(std::string_view text, std::string_view alias) {
 }
 
 }  // namespace
-
-std::string LowerAscii(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 double SequenceRatio(std::string_view a, std::string_view b) {
   const size_t length = a.size() + b.size();

@@ -44,7 +44,4 @@ class ProjNames {
   std::vector<Name> names_;
 };
 
-/// ASCII lower case, as Python's str.lower() for the names that occur.
-std::string LowerAscii(std::string_view text);
-
 }  // namespace moe

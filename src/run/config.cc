@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/text.h"
 #include "rows/collect_rows.h"
 #include "run/config_keys.h"
 
@@ -63,12 +64,6 @@ std::string Trimmed(std::string text) {
   const auto space = [](unsigned char c) { return std::isspace(c) != 0; };
   text.erase(text.begin(), std::find_if_not(text.begin(), text.end(), space));
   text.erase(std::find_if_not(text.rbegin(), text.rend(), space).base(), text.end());
-  return text;
-}
-
-std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -254,7 +249,7 @@ class Reader {
 
   Result<void> ReadQuantNumbers(const Section& stats) {
     if (const Json* text = stats.Find("quant_compute_dtype")) {
-      const std::string name = Lower(Trimmed(text->get<std::string>()));
+      const std::string name = LowerAscii(Trimmed(text->get<std::string>()));
       const auto* known = std::find_if(std::begin(kComputeDTypes), std::end(kComputeDTypes),
                                        [&](const auto& entry) { return entry.first == name; });
       if (known == std::end(kComputeDTypes)) {
