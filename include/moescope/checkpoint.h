@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,7 +23,8 @@ struct TensorInfo {
   std::vector<uint64_t> shape;   ///< outermost dimension first; {} is a scalar
   uint64_t nbytes = 0;           ///< of the decoded array (not of a compressed member)
   bool fortran_order = false;    ///< npy: first axis fastest
-  bool byte_swapped = false;     ///< npy: big-endian elements
+  bool byte_swapped = false;     ///< npy, GGUF: big-endian elements
+  std::optional<uint32_t> ggml_type;  ///< GGUF: ggml's number of a block type; dtype is kOpaque then
 };
 
 /// The raw bytes of a tensor. Valid while `owner` lives (it holds the mapping, not a copy).
@@ -43,6 +46,13 @@ class TensorFile {
 
   /// safetensors: sorted by name; npz: in the order of the archive; npy: one, named by the stem.
   virtual std::span<const TensorInfo> tensors() const = 0;
+
+  /// GGUF: the file's key-value pairs as JSON texts, arrays of more than 1024 elements left out.
+  /// Empty for other containers.
+  virtual const std::map<std::string, std::string>& metadata() const {
+    static const std::map<std::string, std::string> none;
+    return none;
+  }
 
   /// Bytes of tensors()[index], exactly nbytes of them, in the file's own element order. A stored
   /// tensor is a view of the mapping; a deflated npz member is inflated once, in small pieces, to an
