@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -54,10 +56,23 @@ struct ExtractOptions {
   std::vector<ExtractRule> rules;
   std::string presets = "auto";            ///< "auto", "off" or a preset's name
   std::string model_type;                  ///< config.json's model_type, "" if unknown
+  std::map<std::string, std::string> gguf_metadata;  ///< TensorFile::metadata()
+  std::string model_config;                ///< text of config.json, "" if none
 };
 
 /// What moescope takes when nobody wrote a config: the template's rules and names.
 ExtractOptions DefaultExtractOptions();
+
+/// A weight's name and decoded shape: what the extractor goes by.
+struct WeightShape {
+  std::string name;                ///< as the module is called: "X.weight", whatever holds it
+  std::vector<uint64_t> shape;     ///< of the decoded array
+  std::string tensor;              ///< the tensor that holds it, for `derived_tensor`; "": name
+  std::string undecoded;           ///< not "": why its values can't be read
+};
+
+/// The tensor as a weight of its own: plain floats can be read, other dtypes say why not.
+WeightShape PlainWeight(const TensorInfo& tensor);
 
 /// Role of a tensor in the model (contract D21).
 enum class Role {
@@ -112,15 +127,22 @@ struct Extraction {
 /// Threads: Extract() may be called from any thread at once.
 class Extractor {
  public:
-  /// Compiles all patterns. kBadArgument names the rule, the pattern and the offset of its fault.
-  static Result<Extractor> Create(ExtractOptions options);
+  /// Compiles all patterns. `weights` are all weights of the checkpoint: where one name stands for
+  /// several layouts, the shapes of its neighbours decide; none given: each weight is on its own.
+  /// kBadArgument names the rule, the pattern and the offset of its fault.
+  static Result<Extractor> Create(ExtractOptions options,
+                                  std::span<const WeightShape> weights = {});
   ~Extractor();
   Extractor(Extractor&&) noexcept;
   Extractor& operator=(Extractor&&) noexcept;
 
   /// Fails only for what ends a run: a PackedSplitError in strict mode (type_name
   /// "PackedSplitError"), or a pattern that hits its match limit (the message names the rule).
-  Result<Extraction> Extract(const TensorInfo& tensor) const;
+  Result<Extraction> Extract(const WeightShape& weight) const;
+  Result<Extraction> Extract(const TensorInfo& tensor) const { return Extract(PlainWeight(tensor)); }
+
+  /// Name of the preset that the model_type, the GGUF architecture or a tensor's name gave; "" none.
+  std::string_view family() const;
 
  private:
   struct Impl;

@@ -57,6 +57,28 @@ Result<QuantBackend> BackendOf(const Config& config) {
               std::string("'") + forced + "' is not a backend", "native, mlx or auto");
 }
 
+ModelWords WordsOf(const ModelMetadata& metadata) {
+  ModelWords words{metadata.quantization, std::nullopt};
+  constexpr std::pair<const char*, DType> kNames[] = {
+      {"float32", DType::kF32}, {"float16", DType::kF16}, {"bfloat16", DType::kBF16}};
+  for (const auto& [name, dtype] : kNames) {
+    if (metadata.declared_dtype == name) words.declared_dtype = dtype;
+  }
+  return words;
+}
+
+ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& metadata,
+                                 const Checkpoint& checkpoint) {
+  options.model_type = metadata.model_type;
+  if (!metadata.config.is_null()) options.model_config = metadata.config.dump();
+  for (const auto& file : checkpoint.files) {
+    if (!file || file->metadata().empty()) continue;
+    options.gguf_metadata = file->metadata();
+    break;
+  }
+  return options;
+}
+
 /// The tables of one collection, open under temporary names until Commit().
 class OutputTables {
  public:
@@ -290,21 +312,23 @@ class Collection {
   }
 
   Result<void> PlanAndMeasure() {
-    ExtractOptions extract = config_.extract;
-    extract.model_type = metadata_.model_type;
-    const auto extractor = Extractor::Create(std::move(extract));
+    auto checkpoint = OpenCheckpoint(scan_, WordsOf(metadata_), options_.keep_going,
+                                     [this] { return Stopped(); });
+    if (!checkpoint) return tl::make_unexpected(checkpoint.error());
+    const auto extractor = Extractor::Create(
+        ExtractOptionsFor(config_.extract, metadata_, *checkpoint), checkpoint->AllShapes());
     if (!extractor) return tl::make_unexpected(extractor.error());
     const PlanOptions plan_options{config_.scan.inventory_all_tensors,
-                                   config_.debug.dump_unmatched_tensors, options_.keep_going};
-    auto plan = MakePlan(scan_, index_, *extractor, plan_options, tables_.inventory(),
-                         tables_.unmatched(), [this] { return Stopped(); });
+                                   config_.debug.dump_unmatched_tensors};
+    auto plan = MakePlan(std::move(*checkpoint), index_, *extractor, plan_options,
+                         tables_.inventory(), tables_.unmatched(), [this] { return Stopped(); });
     if (!plan) return tl::make_unexpected(plan.error());
     report_.plan = std::move(*plan);
     auto work = MeasureMatrices(report_.plan, work_, tables_.matrix_stats(), tables_.quant_sim(),
                                 tables_.unmatched(), observer_);
     if (!work) return tl::make_unexpected(work.error());
     report_.work = std::move(*work);
-    report_.plan.files.clear();
+    report_.plan.checkpoint = {{}, {}, {}, std::move(report_.plan.checkpoint.skipped_files), {}};
     return {};
   }
 
@@ -365,7 +389,7 @@ class Collection {
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||
-                         !plan.skipped_files.empty() || (limit && share < *limit);
+                         !plan.checkpoint.skipped_files.empty() || (limit && share < *limit);
     return warnings;
   }
 

@@ -37,26 +37,43 @@ class StoppableMatrix : public MatrixSource {
   const std::atomic<bool>* stop_;
 };
 
-/// The bytes of the tensors in work. Those of a tensor are fetched by its first matrix and let go
-/// after its last bank, so that a deflated member is inflated once and its temporary file does not
-/// linger.
-class WorkBytes {
- public:
-  explicit WorkBytes(const CollectPlan& plan) : plan_(plan), banks_(plan.banks.size()) {}
+/// A weight whose bytes are at hand.
+struct OpenWeight {
+  TensorBytes plain;                         ///< of a weight that is plain floats
+  std::shared_ptr<const WeightArray> array;  ///< of any other
+};
 
-  Result<TensorBytes> Get(size_t bank) {
-    const PlannedBank& planned = plan_.banks[bank];
+Result<OpenWeight> Open(const Weight& weight) {
+  std::vector<TensorBytes> bytes;
+  for (const TensorRef& part : weight.parts) {
+    auto read = part.file->Bytes(part.index);
+    if (!read) return tl::make_unexpected(read.error());
+    bytes.push_back(std::move(*read));
+  }
+  if (!weight.open) return OpenWeight{std::move(bytes.front()), nullptr};
+  auto array = weight.open(std::move(bytes));
+  if (!array) return tl::make_unexpected(array.error());
+  return OpenWeight{{}, std::move(*array)};
+}
+
+/// The weights in work. A weight is opened by its first matrix and let go after its last bank, so
+/// that a deflated member is inflated once and its temporary file does not linger.
+class WorkWeights {
+ public:
+  explicit WorkWeights(const CollectPlan& plan) : plan_(plan), banks_(plan.banks.size()) {}
+
+  Result<OpenWeight> Get(size_t bank) {
     const std::lock_guard lock(mutex_);
     auto& held = banks_[FirstBankOfTensor(bank)];
     if (!held) {
-      auto bytes = plan_.files[planned.file]->Bytes(planned.tensor);
-      if (!bytes) return bytes;
-      held = std::make_unique<TensorBytes>(std::move(*bytes));
+      auto opened = Open(*plan_.banks[bank].weight);
+      if (!opened) return opened;
+      held = std::make_unique<OpenWeight>(std::move(*opened));
     }
     return *held;
   }
 
-  /// `bank` is done: lets the bytes go if it was the last of its tensor.
+  /// `bank` is done: lets its weight go if it was the last of it.
   void Release(size_t bank) {
     if (bank + 1 < banks_.size() && SameTensor(bank, bank + 1)) return;
     const std::lock_guard lock(mutex_);
@@ -76,7 +93,7 @@ class WorkBytes {
 
   const CollectPlan& plan_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<TensorBytes>> banks_;  // at the first bank of each tensor
+  std::vector<std::unique_ptr<OpenWeight>> banks_;  // at the first bank of each tensor
 };
 
 class MatrixWork {
@@ -89,7 +106,7 @@ class MatrixWork {
         quant_sim_(quant_sim),
         unmatched_(unmatched),
         observer_(observer),
-        bytes_(plan),
+        weights_(plan),
         worst_(options.schemes.size()) {
     first_matrix_.reserve(plan.banks.size() + 1);
     for (const PlannedBank& bank : plan.banks) {
@@ -107,7 +124,7 @@ class MatrixWork {
           return failure_.has_value();
         });
     if (!failure_) return tl::make_unexpected(failure_.error());
-    AnnounceFilesUpTo(plan_.files.size());
+    AnnounceFilesUpTo(plan_.checkpoint.files.size());
     FinishWorst();
     return std::move(summary_);
   }
@@ -122,23 +139,25 @@ class MatrixWork {
   }
 
   const TensorInfo& TensorOf(const PlannedBank& planned) const {
-    return plan_.files[planned.file]->tensors()[planned.tensor];
+    return plan_.checkpoint.files[planned.file]->tensors()[planned.tensor];
   }
 
   uint64_t NumberOf(const PlannedBank& planned) const {
-    return plan_.first_tensor_number[planned.file] + planned.tensor;
+    return plan_.checkpoint.first_tensor_number[planned.file] + planned.tensor;
   }
 
   Result<MatrixMeasurement> Measure(const MatrixPlace& place) {
     const PlannedBank& planned = plan_.banks[place.bank];
     const ExpertBank& bank = planned.bank;
-    auto bytes = bytes_.Get(place.bank);
-    if (!bytes) return tl::make_unexpected(bytes.error());
+    auto weight = weights_.Get(place.bank);
+    if (!weight) return tl::make_unexpected(weight.error());
     const MatrixView view{
         bank.rows, bank.cols,
         bank.offset + place.layer_pos * bank.layer_stride + place.expert_pos * bank.expert_stride,
         bank.row_stride, bank.col_stride};
-    auto opened = OpenMatrix(TensorOf(planned), std::move(*bytes), view);
+    auto opened = weight->array
+                      ? OpenMatrix(*planned.weight, std::move(weight->array), view)
+                      : OpenMatrix(TensorOf(planned), std::move(weight->plain), view);
     if (!opened) return tl::make_unexpected(opened.error());
     const StoppableMatrix matrix(**opened, options_.stop);
     SampleCache::Indices sample;
@@ -147,7 +166,7 @@ class MatrixWork {
       if (!indices) return tl::make_unexpected(indices.error());
       sample = std::move(*indices);
     }
-    auto measured = MeasureMatrix(matrix, options_.measure, sample.get());
+    auto measured = MeasureMatrix(matrix, MeasureOptionsFor(*planned.weight), sample.get());
     if (measured && options_.measurer) {
       for (const QuantScheme& scheme : options_.schemes) {
         auto error = options_.measurer(matrix, scheme, measured->compute_dtype);
@@ -158,13 +177,24 @@ class MatrixWork {
     return measured;
   }
 
+  /// D2: decoded values are measured in the dtype they are meant in, unless the config names one.
+  MeasureOptions MeasureOptionsFor(const Weight& weight) const {
+    MeasureOptions measure = options_.measure;
+    if (!measure.compute_dtype && weight.open) {
+      measure.compute_dtype = weight.float_dtype == DType::kF16    ? ComputeDType::kF16
+                              : weight.float_dtype == DType::kBF16 ? ComputeDType::kBF16
+                                                                   : ComputeDType::kF32;
+    }
+    return measure;
+  }
+
   /// On the calling thread, in output order.
   Result<void> Consume(const MatrixPlace& place, Result<MatrixMeasurement> measured) {
     const PlannedBank& planned = plan_.banks[place.bank];
     const bool last =
         place.layer_pos + 1 == planned.bank.layers && place.expert_pos + 1 == planned.bank.experts;
     AnnounceFilesUpTo(planned.file + 1);
-    if (last) bytes_.Release(place.bank);
+    if (last) weights_.Release(place.bank);
     if (!measured) {
       if (auto handled = HandleUnreadable(planned, measured.error()); !handled) return handled;
     } else {
@@ -175,8 +205,7 @@ class MatrixWork {
       if (auto done = EmitQuant(planned); !done) return done;
       bank_quant_.clear();
     }
-    const uint64_t bits = DTypeBits(TensorOf(planned).dtype);
-    done_bytes_ += planned.bank.rows * planned.bank.cols * bits / 8;
+    done_bytes_ += planned.matrix_bytes();
     observer_.OnProgress(++done_matrices_, done_bytes_);
     return {};
   }
@@ -193,7 +222,7 @@ class MatrixWork {
     const TensorInfo& tensor = TensorOf(planned);
     summary_.warnings.push_back(
         {number, "[extract] " + tensor.name + " can't be read: " + error.Text()});
-    return unmatched_.Append(UnmatchedTensorRow{PathText(plan_.files[planned.file]->path()),
+    return unmatched_.Append(UnmatchedTensorRow{PathText(plan_.checkpoint.files[planned.file]->path()),
                                                 tensor.name, tensor.dtype_text, tensor.shape,
                                                 error.message}
                                  .ToRow());
@@ -203,7 +232,7 @@ class MatrixWork {
     const TensorInfo& tensor = TensorOf(planned);
     const ExpertBank& bank = planned.bank;
     MatrixIdentity id;
-    id.file = PathText(plan_.files[planned.file]->path());
+    id.file = PathText(plan_.checkpoint.files[planned.file]->path());
     id.source_tensor = tensor.name;
     id.derived_tensor = bank.derived_tensor;
     id.layer = bank.LayerAt(place.layer_pos);
@@ -214,8 +243,8 @@ class MatrixWork {
     id.rows = bank.rows;
     id.cols = bank.cols;
     id.dtype = tensor.dtype_text;
-    id.storage = std::string(DTypeName(tensor.dtype));
-    id.storage_bits_per_weight = DTypeBits(tensor.dtype);
+    id.storage = planned.weight->storage;
+    id.storage_bits_per_weight = planned.weight->bits_per_weight;
     id.stack = bank.stack;
     return id;
   }
@@ -255,7 +284,7 @@ class MatrixWork {
                               std::string(ComputeDTypeName(measured.compute_dtype)),
                               options_.backend,
                               options_.profile,
-                              false};
+                              static_cast<bool>(planned.weight->open)};
         if (auto done = quant_sim_.Append(row.ToRow()); !done) return done;
       }
     }
@@ -282,9 +311,9 @@ class MatrixWork {
 
   void AnnounceFilesUpTo(size_t count) {
     for (; announced_ < count; ++announced_) {
-      if (plan_.files[announced_] == nullptr) continue;
-      observer_.OnFile(announced_ + 1, plan_.files.size(),
-                       PathText(plan_.files[announced_]->path()));
+      if (plan_.checkpoint.files[announced_] == nullptr) continue;
+      observer_.OnFile(announced_ + 1, plan_.checkpoint.files.size(),
+                       PathText(plan_.checkpoint.files[announced_]->path()));
     }
   }
 
@@ -299,7 +328,7 @@ class MatrixWork {
   RowSink& quant_sim_;
   RowSink& unmatched_;
   CollectObserver& observer_;
-  WorkBytes bytes_;
+  WorkWeights weights_;
   std::vector<uint64_t> first_matrix_;  // of each bank, counted over all banks
   uint64_t matrices_ = 0;
   Result<void> failure_;

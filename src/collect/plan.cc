@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <string_view>
 #include <tuple>
-#include <unordered_set>
 
 #include "checkpoint/names.h"
 
@@ -19,9 +18,9 @@ void AddExample(std::vector<std::string>& examples, const std::string& name) {
   if (std::find(examples.begin(), examples.end(), name) == examples.end()) examples.push_back(name);
 }
 
-uint64_t Elements(const TensorInfo& tensor) {
+uint64_t Elements(const std::vector<uint64_t>& shape) {
   uint64_t count = 1;
-  for (const uint64_t size : tensor.shape) count *= size;  // checked by the reader
+  for (const uint64_t size : shape) count *= size;  // checked by the reader
   return count;
 }
 
@@ -45,39 +44,23 @@ bool LooksLikeMoeWeight(std::string_view name) {
 
 class Planner {
  public:
-  Planner(const IndexSummary& index, const Extractor& extractor, const PlanOptions& options,
-          RowSink& inventory, RowSink& unmatched, const std::function<bool()>& stopped)
+  Planner(Checkpoint checkpoint, const IndexSummary& index, const Extractor& extractor,
+          const PlanOptions& options, RowSink& inventory, RowSink& unmatched,
+          const std::function<bool()>& stopped)
       : index_(index),
         extractor_(extractor),
         options_(options),
         inventory_(inventory),
         unmatched_(unmatched),
-        stopped_(stopped) {}
+        stopped_(stopped) {
+    plan_.warnings = std::move(checkpoint.warnings);
+    plan_.checkpoint = std::move(checkpoint);
+  }
 
-  /// Opens one file; a broken one is an error, or skipped with keep_going.
-  Result<void> AddFile(const std::filesystem::path& path) {
-    plan_.first_tensor_number.push_back(plan_.tensors_observed);
-    auto file = OpenTensorFile(path);
-    if (file) {
-      if (const auto twice = TensorNamedTwice(**file)) {
-        file = Fail(ErrorCode::kMalformed, path.string(),
-                    "tensor '" + *twice + "' stands in an earlier file too",
-                    "scan one copy of the checkpoint only");
-      }
-    }
-    if (!file) {
-      if (!options_.keep_going) return tl::make_unexpected(file.error());
-      plan_.skipped_files.push_back(file.error().Text());
-      plan_.warnings.push_back(
-          {plan_.tensors_observed, "[collect] skipped " + file.error().Text()});
-      plan_.files.push_back(nullptr);
-      return {};
-    }
-    plan_.files.push_back(std::move(*file));
-    const TensorFile& opened = *plan_.files.back();
-    for (size_t i = 0; i < opened.tensors().size(); ++i) {
+  Result<void> AddFile(size_t file) {
+    for (size_t i = 0; i < plan_.checkpoint.uses[file].size(); ++i) {
       if (stopped_()) return tl::make_unexpected(InterruptedError());
-      if (auto done = AddTensor(opened, i); !done) return done;
+      if (auto done = AddTensor(file, i); !done) return done;
       ++plan_.tensors_observed;
     }
     return {};
@@ -89,22 +72,24 @@ class Planner {
   }
 
  private:
-  /// A name of `file` that an earlier file has; else remembers all of its names.
-  std::optional<std::string> TensorNamedTwice(const TensorFile& file) {
-    for (const TensorInfo& tensor : file.tensors()) {
-      if (names_.contains(tensor.name)) return tensor.name;
+  Result<Extraction> Decide(size_t file, size_t tensor) const {
+    if (!plan_.checkpoint.uses[file][tensor].companion) {
+      return extractor_.Extract(plan_.checkpoint.ShapeOf(file, tensor));
     }
-    for (const TensorInfo& tensor : file.tensors()) names_.insert(tensor.name);
-    return std::nullopt;
+    Extraction companion;
+    companion.role = Role::kCompanion;
+    return companion;
   }
 
-  Result<void> AddTensor(const TensorFile& file, size_t number_in_file) {
+  Result<void> AddTensor(size_t file_number, size_t number_in_file) {
+    const TensorFile& file = *plan_.checkpoint.files[file_number];
     const TensorInfo& tensor = file.tensors()[number_in_file];
-    auto extraction = extractor_.Extract(tensor);
+    const TensorUse& use = plan_.checkpoint.uses[file_number][number_in_file];
+    auto extraction = Decide(file_number, number_in_file);
     if (!extraction) return tl::make_unexpected(extraction.error());
     if (auto done = AddInventoryRow(file, tensor, *extraction); !done) return done;
 
-    CountRole(tensor, *extraction);
+    CountRole(tensor, use, *extraction);
     for (std::string& text : extraction->warnings) {
       plan_.warnings.push_back({plan_.tensors_observed, std::move(text)});
     }
@@ -113,13 +98,13 @@ class Planner {
       ++plan_.smoke_candidates;
       AddExample(plan_.smoke_examples, tensor.name);
     }
-    if (extraction->unmatched_reason) return AddUnmatched(file, tensor, *extraction);
+    if (extraction->unmatched_reason) return AddUnmatched(file, tensor, use, *extraction);
     if (!extraction->banks.empty()) {
       ++(extraction->by_rule ? plan_.extracted_by_rule : plan_.extracted_by_fallback);
       AddExample(extraction->by_rule ? plan_.rule_examples : plan_.fallback_examples, tensor.name);
     }
     for (ExpertBank& bank : extraction->banks) {
-      plan_.banks.push_back({plan_.files.size() - 1, number_in_file, std::move(bank)});
+      plan_.banks.push_back({file_number, number_in_file, std::move(bank), use.weight});
     }
     return {};
   }
@@ -144,8 +129,8 @@ class Planner {
     return inventory_.Append(row.ToRow());
   }
 
-  void CountRole(const TensorInfo& tensor, const Extraction& extraction) {
-    const uint64_t elements = Elements(tensor);
+  void CountRole(const TensorInfo& tensor, const TensorUse& use, const Extraction& extraction) {
+    const uint64_t elements = Elements(use.weight ? use.weight->shape : tensor.shape);
     RoleTotals& totals = plan_.roles[static_cast<size_t>(extraction.role)];
     ++totals.tensors;
     totals.bytes += tensor.nbytes;
@@ -159,13 +144,13 @@ class Planner {
     }
   }
 
-  Result<void> AddUnmatched(const TensorFile& file, const TensorInfo& tensor,
+  Result<void> AddUnmatched(const TensorFile& file, const TensorInfo& tensor, const TensorUse& use,
                             const Extraction& extraction) {
     ++plan_.unmatched_expertish;
     AddExample(plan_.unmatched_examples, tensor.name);
     const std::string& reason = *extraction.unmatched_reason;
     if (reason == "proj_group_strict_no_alias_map") ++plan_.proj_no_alias_map;
-    if (!IsPlainFloat(tensor.dtype)) {
+    if (use.weight == nullptr) {
       ++plan_.refused_tensors;
       plan_.warnings.push_back(
           {plan_.tensors_observed, "[extract] " + tensor.name + " is not analysed: " + reason});
@@ -201,7 +186,6 @@ class Planner {
   RowSink& unmatched_;
   const std::function<bool()>& stopped_;
   CollectPlan plan_;
-  std::unordered_set<std::string_view> names_;  // of the opened files' tensors, which stay open
   std::map<std::tuple<std::string, std::string, std::string, std::string, std::string>,
            ProjCanonicalizationRow>
       proj_rows_;
@@ -223,23 +207,24 @@ uint64_t CollectPlan::matrices() const {
 uint64_t CollectPlan::bytes() const {
   uint64_t sum = 0;
   for (const PlannedBank& planned : banks) {
-    const TensorInfo& tensor = files[planned.file]->tensors()[planned.tensor];
-    sum += planned.matrices() * planned.bank.rows * planned.bank.cols * DTypeBits(tensor.dtype) / 8;
+    sum += planned.matrices() * planned.matrix_bytes();
   }
   return sum;
 }
 
-Error InterruptedError() {
-  return {ErrorCode::kInterrupted, "", "interrupted; outputs are untouched", "", ""};
+uint64_t PlannedBank::matrix_bytes() const {
+  const double weights = static_cast<double>(bank.rows) * static_cast<double>(bank.cols);
+  return static_cast<uint64_t>(weights * weight->bits_per_weight / 8);
 }
 
-Result<CollectPlan> MakePlan(const ScanPlan& scan, const IndexSummary& index,
+Result<CollectPlan> MakePlan(Checkpoint checkpoint, const IndexSummary& index,
                              const Extractor& extractor, const PlanOptions& options,
                              RowSink& inventory, RowSink& unmatched,
                              const std::function<bool()>& stopped) {
-  Planner planner(index, extractor, options, inventory, unmatched, stopped);
-  for (const std::filesystem::path& path : scan.files) {
-    if (auto done = planner.AddFile(path); !done) return tl::make_unexpected(done.error());
+  const size_t files = checkpoint.files.size();
+  Planner planner(std::move(checkpoint), index, extractor, options, inventory, unmatched, stopped);
+  for (size_t file = 0; file < files; ++file) {
+    if (auto done = planner.AddFile(file); !done) return tl::make_unexpected(done.error());
   }
   return planner.Take();
 }

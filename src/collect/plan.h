@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "checkpoint/discovery.h"
+#include "collect/open_checkpoint.h"
 #include "moescope/checkpoint.h"
 #include "moescope/experts.h"
 #include "rows/collect_rows.h"
@@ -17,18 +18,13 @@
 
 namespace moe {
 
-/// One bank of matrices that will be read: files[file].tensors()[tensor].
+/// One bank of matrices that will be read: checkpoint.files[file].tensors()[tensor].
 struct PlannedBank {
   size_t file = 0, tensor = 0;
   ExpertBank bank;
+  std::shared_ptr<const Weight> weight;
   uint64_t matrices() const { return bank.layers * bank.experts; }
-};
-
-/// A warning line and the tensor it is about, so that lines of one tensor can stand together
-/// whenever they were found. Tensors are numbered over all files.
-struct TensorWarning {
-  uint64_t tensor_number = 0;
-  std::string text;
+  uint64_t matrix_bytes() const;  ///< stored bytes of one matrix, with its share of the scales
 };
 
 /// What a role takes in the checkpoint.
@@ -38,9 +34,8 @@ struct RoleTotals {
 
 /// Everything the headers tell: nothing of a tensor's data is read to make it.
 struct CollectPlan {
-  std::vector<std::unique_ptr<TensorFile>> files;  ///< null where a file was skipped
-  std::vector<uint64_t> first_tensor_number;       ///< of each file
-  std::vector<PlannedBank> banks;                  ///< in output order
+  Checkpoint checkpoint;
+  std::vector<PlannedBank> banks;  ///< in output order
 
   uint64_t tensors_observed = 0;
   uint64_t extracted_by_rule = 0, extracted_by_fallback = 0, unmatched_expertish = 0;
@@ -50,7 +45,6 @@ struct CollectPlan {
   std::vector<std::string> smoke_examples;
   std::array<RoleTotals, kRoleCount> roles;                ///< by Role
   uint64_t expert_parameters = 0, planned_parameters = 0;  ///< of experts: all, and those in banks
-  std::vector<std::string> skipped_files;                  ///< --keep-going: "PATH: why"
   std::set<std::string> observed_tensors;                  ///< filled only when an index is used
   std::vector<TensorWarning> warnings;
   std::vector<ProjCanonicalizationRow> proj_report;  ///< sorted by its key
@@ -64,23 +58,18 @@ struct CollectPlan {
 struct PlanOptions {
   bool inventory_all_tensors = true;
   bool dump_unmatched_tensors = true;
-  bool keep_going = false;  ///< skip broken files instead of failing
 };
 
-/// Opens every file of `scan`, gives each tensor its inventory row (to `inventory`), and decides
-/// with `extractor` what is read of it; what can't be placed goes to `unmatched`.
+/// Gives each tensor its inventory row (to `inventory`), and decides with `extractor` what is read
+/// of it; what can't be placed goes to `unmatched`.
 /// `index`: columns in_index and index_shard are filled when it was used for the scan.
-/// Fails for a broken file or a tensor name that stands in two files (unless keep_going), a
-/// PackedSplitError in strict mode, and when `stopped` says so (kInterrupted).
-Result<CollectPlan> MakePlan(const ScanPlan& scan, const IndexSummary& index,
+/// Fails for a PackedSplitError in strict mode, and when `stopped` says so (kInterrupted).
+Result<CollectPlan> MakePlan(Checkpoint checkpoint, const IndexSummary& index,
                              const Extractor& extractor, const PlanOptions& options,
                              RowSink& inventory, RowSink& unmatched,
                              const std::function<bool()>& stopped);
 
 /// `path` as the tables show it: valid UTF-8, other bytes as \\xNN.
 std::string PathText(const std::filesystem::path& path);
-
-/// The error of a collection that the user interrupted.
-Error InterruptedError();
 
 }  // namespace moe

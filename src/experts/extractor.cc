@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <unordered_map>
 
 #include "base/text.h"
 #include "experts/layout.h"
+#include "experts/model_facts.h"
 #include "experts/pattern.h"
 #include "experts/presets.h"
 #include "experts/proj_names.h"
@@ -41,10 +43,7 @@ std::optional<int64_t> ParseId(const std::optional<PatternMatch>& match, int64_t
 struct CompiledRule {
   ExtractRule rule;
   Pattern pattern;
-  bool preset = false;
-  std::string preset_proj;
-  bool shared = false;
-  std::string refusal;
+  const PresetRule* preset = nullptr;  // null for a user's rule or one of the template
 };
 
 struct RuleHit {
@@ -54,12 +53,16 @@ struct RuleHit {
 
 // One tensor on its way through the rules.
 struct Subject {
-  const TensorInfo& tensor;
+  const WeightShape& weight;
   NameFacts facts;
   bool shared = false;
   std::vector<RuleHit> hits;
   std::optional<int64_t> layer;
   std::optional<std::string> stack;
+
+  const std::string& TensorName() const {
+    return weight.tensor.empty() ? weight.name : weight.tensor;
+  }
 };
 
 // How a rule ended. Only kNext lets another rule try.
@@ -72,11 +75,21 @@ struct Extractor::Impl {
   ProjNames names;
   std::vector<std::string> shared_keywords;  // lower case, none blank
   Pattern layer_pattern, expert_pattern;
+  std::vector<PresetRule> preset_rules;
   std::vector<CompiledRule> rules;
+  const Family* family = nullptr;
+  ModelFacts model;
+  std::unordered_map<std::string, std::vector<uint64_t>> neighbours;  // stacks and routers
 
+  Checked<RuleLayout> LayoutFor(const Subject& subject, const RuleHit& hit) const;
+  Checked<BankShape> ShapeFor(const Subject& subject, const RuleHit& hit) const;
+  std::optional<std::vector<uint64_t>> Neighbour(std::string name, std::string_view from,
+                                                 std::string_view to) const;
+  std::optional<uint64_t> FlatExperts(const Subject& subject) const;
+  std::optional<std::string> StackFor(const Subject& subject) const;
   bool HasSharedKeywords(const std::string& lower) const;
-  Result<Subject> Look(const TensorInfo& tensor) const;
-  Result<Extraction> Extract(const TensorInfo& tensor) const;
+  Result<Subject> Look(const WeightShape& weight) const;
+  Result<Extraction> Extract(const WeightShape& weight) const;
   Result<RuleEnd> TryRule(const Subject& subject, const RuleHit& hit, Extraction& out) const;
   Result<RuleEnd> TryPacked(const Subject& subject, const RuleHit& hit, Extraction& out) const;
   RuleEnd TryWhole(const Subject& subject, const RuleHit& hit, Extraction& out) const;
@@ -128,12 +141,55 @@ Checked<bool> AddBanks(const Subject& subject, const BankShape& shape, const std
 }
 
 std::string RuleFailure(const Subject& subject, const ExtractRule& rule, std::string_view cause) {
-  return fmt::format("[extract] rule application failed for {}: rule '{}': {}", subject.tensor.name,
+  return fmt::format("[extract] rule application failed for {}: rule '{}': {}", subject.weight.name,
                      rule.name, cause);
 }
 
 bool IsNeverAnalysed(Role role) {
   return role == Role::kRouter || role == Role::kCompanion || role == Role::kNorm;
+}
+
+}  // namespace
+
+namespace {
+
+// True: [E, out, in]; false: [E, in, out]. Shapes of neighbours first, the config where they don't
+// tell; a question left open is refused, not guessed.
+Checked<bool> AxesByShapes(bool gated, const std::optional<std::vector<uint64_t>>& fused,
+                           const std::optional<std::vector<uint64_t>>& down, bool is_down,
+                           const std::vector<uint64_t>& own, std::optional<uint64_t> hidden) {
+  if (gated && fused && down) {
+    if ((*fused)[1] == 2 * (*down)[2] && (*fused)[2] == (*down)[1]) return true;
+    if ((*fused)[2] == 2 * (*down)[1] && (*fused)[1] == (*down)[2]) return false;
+    return tl::make_unexpected(
+        fmt::format("gate_up_proj [{}] and down_proj [{}] do not fit each other in either order of "
+                    "their axes",
+                    fmt::join(*fused, ", "), fmt::join(*down, ", ")));
+  }
+  if (!hidden) {
+    return tl::make_unexpected(
+        "the order of its axes is unknown: no neighbour, router or hidden_size tells it; "
+        "write a rule with its layout");
+  }
+  const bool first = own[1] == *hidden, second = own[2] == *hidden;
+  if (first == second) {
+    return tl::make_unexpected(
+        fmt::format("the order of its axes is open: shape [{}] with hidden_size {}; write a rule "
+                    "with its layout",
+                    fmt::join(own, ", "), *hidden));
+  }
+  return is_down ? first : second;
+}
+
+// All experts along the rows of a matrix (DBRX).
+Checked<BankShape> FlatStack(const std::vector<uint64_t>& shape, uint64_t experts,
+                             bool transposed) {
+  if (experts == 0 || shape[0] % experts != 0) {
+    return tl::make_unexpected(
+        fmt::format("{} rows do not divide into {} experts", shape[0], experts));
+  }
+  const std::vector<uint64_t> stack = {experts, shape[0] / experts, shape[1]};
+  return ApplyLayout(transposed ? RuleLayout{{}, 0, 2, 1} : RuleLayout{{}, 0, 1, 2}, stack);
 }
 
 }  // namespace
@@ -152,11 +208,12 @@ void Extractor::Impl::NoteUnmapped(const std::string& context, const std::string
 Checked<std::string> Extractor::Impl::ProjOfRule(const Subject& subject, const RuleHit& hit,
                                                  Extraction& out) const {
   const ExtractRule& rule = hit.rule->rule;
-  if (!hit.rule->preset_proj.empty()) {
-    return names.Canonicalise(hit.rule->preset_proj).value_or(hit.rule->preset_proj);
+  if (hit.rule->preset != nullptr) {
+    const std::string& proj = hit.rule->preset->proj;
+    return names.Canonicalise(proj).value_or(proj);
   }
   if (!rule.proj_group) {
-    if (auto proj = names.Infer(subject.tensor.name)) return *proj;
+    if (auto proj = names.Infer(subject.weight.name)) return *proj;
     return tl::make_unexpected("no proj_group, and no alias of proj_aliases is in the name");
   }
   const int64_t group = *rule.proj_group;
@@ -169,7 +226,7 @@ Checked<std::string> Extractor::Impl::ProjOfRule(const Subject& subject, const R
   }
   const std::string raw(*text);
   if (auto proj = names.Canonicalise(raw)) return *proj;
-  const std::string derived = subject.tensor.name + "::" + raw;
+  const std::string derived = subject.TensorName() + "::" + raw;
   if (options.proj_group_strict) {
     NoteUnmapped("proj_group", rule.name, raw, "dropped_strict", derived, out);
     out.unmatched_reason =
@@ -188,23 +245,23 @@ RuleEnd Extractor::Impl::TryWhole(const Subject& subject, const RuleHit& hit,
     return RuleEnd::kNext;
   };
   if (rule.layout_error) return fail(*rule.layout_error);
-  const auto shape = ApplyLayout(rule.layout, subject.tensor.shape);
+  const auto shape = ShapeFor(subject, hit);
   if (!shape) return fail(shape.error());
   const auto proj = ProjOfRule(subject, hit, out);
   if (!proj) return fail(proj.error());
   if (proj->empty()) return RuleEnd::kDone;  // dropped by proj_group_strict
   const auto id = rule.expert_group ? ParseId(hit.match, *rule.expert_group) : std::nullopt;
   const auto added =
-      AddBanks(subject, *shape, subject.tensor.name + "::" + *proj, *proj, id, out.banks);
+      AddBanks(subject, *shape, subject.TensorName() + "::" + *proj, *proj, id, out.banks);
   return added ? RuleEnd::kDone : fail(added.error());
 }
 
 Result<RuleEnd> Extractor::Impl::TryPacked(const Subject& subject, const RuleHit& hit,
                                            Extraction& out) const {
   const ExtractRule& rule = hit.rule->rule;
-  const std::string place = fmt::format("rule={} tensor={}", rule.name, subject.tensor.name);
+  const std::string place = fmt::format("rule={} tensor={}", rule.name, subject.weight.name);
   const auto fail = [&](const std::string& text) -> Result<RuleEnd> {
-    if (!hit.rule->preset && options.strict_packed_split) {
+    if (hit.rule->preset == nullptr && options.strict_packed_split) {
       return Fail(ErrorCode::kBadArgument, "PackedSplitError", text,
                   "correct the rule, or set parsing.strict_packed_split to false",
                   "PackedSplitError");
@@ -217,7 +274,7 @@ Result<RuleEnd> Extractor::Impl::TryPacked(const Subject& subject, const RuleHit
   };
   if (rule.packed_split_error) return failed(*rule.packed_split_error);
   if (rule.layout_error) return failed(*rule.layout_error);
-  const auto shape = ApplyLayout(rule.layout, subject.tensor.shape);
+  const auto shape = ShapeFor(subject, hit);
   if (!shape) return failed(shape.error());
   const PackedSplit& split = *rule.packed_split;
   const auto parts = SplitBank(*shape, split);
@@ -233,8 +290,8 @@ Result<RuleEnd> Extractor::Impl::TryPacked(const Subject& subject, const RuleHit
     const auto known = names.Canonicalise(raw);
     const std::string proj = known.value_or(raw);
     const std::string derived =
-        fmt::format("{}::split[{}]::{}", subject.tensor.name, split.axis, proj);
-    if (!known && !hit.rule->preset) {
+        fmt::format("{}::split[{}]::{}", subject.TensorName(), split.axis, proj);
+    if (!known && hit.rule->preset == nullptr) {
       NoteUnmapped("packed_split", rule.name, raw, "kept_raw", derived, notes);
     }
     const auto added = AddBanks(subject, (*parts)[i], derived, proj, id, banks);
@@ -256,25 +313,25 @@ Result<RuleEnd> Extractor::Impl::TryRule(const Subject& subject, const RuleHit& 
 
 // Contract section 5: the projection's name alone, with the axes in their usual order.
 Result<void> Extractor::Impl::Fallback(const Subject& subject, Extraction& out) const {
-  const auto proj = names.Infer(subject.tensor.name);
-  const size_t ndim = subject.tensor.shape.size();
+  const auto proj = names.Infer(subject.weight.name);
+  const size_t ndim = subject.weight.shape.size();
   if (!proj || (ndim != 2 && ndim != 3)) return {};
   std::optional<int64_t> id;
   RuleLayout layout = {{}, 0, 1, 2};
   if (ndim == 2) {
     layout = {{}, {}, 0, 1};
-    auto match = expert_pattern.Search(subject.tensor.name);
+    auto match = expert_pattern.Search(subject.weight.name);
     if (!match) return tl::make_unexpected(std::move(match.error()));
     id = ParseId(*match, 1);
   }
   const auto fail = [&](const std::string& cause) {
     out.warnings.push_back(
-        fmt::format("[extract] fallback failed for {}: {}", subject.tensor.name, cause));
+        fmt::format("[extract] fallback failed for {}: {}", subject.weight.name, cause));
   };
-  const auto shape = ApplyLayout(layout, subject.tensor.shape);
+  const auto shape = ApplyLayout(layout, subject.weight.shape);
   if (!shape) return fail(shape.error()), Result<void>{};
   const auto added =
-      AddBanks(subject, *shape, subject.tensor.name + "::" + *proj, *proj, id, out.banks);
+      AddBanks(subject, *shape, subject.TensorName() + "::" + *proj, *proj, id, out.banks);
   if (!added) fail(added.error());
   return {};
 }
@@ -287,21 +344,81 @@ bool Extractor::Impl::HasSharedKeywords(const std::string& lower) const {
 }
 
 // Everything that the name and the shape tell.
-Result<Subject> Extractor::Impl::Look(const TensorInfo& tensor) const {
-  Subject subject{tensor, {}, false, {}, {}, {}};
+// D25, and the layers that come after the model's own: multi-token prediction (formats.md 10.3).
+std::optional<std::string> Extractor::Impl::StackFor(const Subject& subject) const {
+  if (auto stack = StackOf(subject.facts.lower)) return stack;
+  const bool beyond = model.layers && subject.layer &&
+                      static_cast<uint64_t>(*subject.layer) >= *model.layers;
+  return beyond ? std::optional<std::string>("mtp") : std::nullopt;
+}
+
+std::optional<std::vector<uint64_t>> Extractor::Impl::Neighbour(std::string name,
+                                                                std::string_view from,
+                                                                std::string_view to) const {
+  const size_t at = name.rfind(from);
+  if (at == std::string::npos) return std::nullopt;
+  const auto found = neighbours.find(name.replace(at, from.size(), to));
+  if (found == neighbours.end()) return std::nullopt;
+  return found->second;
+}
+
+// Experts of a flat tensor [E * rows, cols]: of the config, else the rows of its router.
+std::optional<uint64_t> Extractor::Impl::FlatExperts(const Subject& subject) const {
+  const std::string& name = subject.weight.name;
+  const auto router =
+      Neighbour(name, name.substr(name.find(".experts.")), ".router.layer.weight");
+  return router ? std::optional<uint64_t>(router->front()) : model.experts;
+}
+
+// One name, two orders of the axes (formats.md 10.1). gate_up [E,A,B] and down [E,C,D]: out x in
+// means A = 2D and B = C, in x out means B = 2C and A = D; both at once is impossible.
+Checked<RuleLayout> Extractor::Impl::LayoutFor(const Subject& subject, const RuleHit& hit) const {
+  const RuleLayout out_in = {{}, 0, 1, 2}, in_out = {{}, 0, 2, 1};
+  const PresetRule& preset = *hit.rule->preset;
+  if (preset.order != AxisOrder::kByShapes) return preset.rule.layout;
+  const std::string& name = subject.weight.name;
+  const std::vector<uint64_t>& own = subject.weight.shape;
+  const bool is_fused = name.ends_with("gate_up_proj");
+  const bool is_down = name.ends_with("down_proj");
+  const auto fused = is_fused ? own : Neighbour(name, "down_proj", "gate_up_proj");
+  const auto down = is_down ? own : Neighbour(name, is_fused ? "gate_up_proj" : "up_proj", "down_proj");
+  auto hidden = model.hidden;
+  if (const auto router = Neighbour(name, name.substr(name.rfind(".experts.")), ".gate.weight")) {
+    hidden = router->back();
+  }
+  return AxesByShapes(fused.has_value(), fused, down, is_down, own, hidden)
+      .map([&](bool outputs_first) { return outputs_first ? out_in : in_out; });
+}
+
+Checked<BankShape> Extractor::Impl::ShapeFor(const Subject& subject, const RuleHit& hit) const {
+  const ExtractRule& rule = hit.rule->rule;
+  if (hit.rule->preset == nullptr) return ApplyLayout(rule.layout, subject.weight.shape);
+  if (hit.rule->preset->flat) {
+    const auto experts = FlatExperts(subject);
+    if (!experts) return tl::make_unexpected("the number of experts along the rows is unknown");
+    return FlatStack(subject.weight.shape, *experts, hit.rule->preset->flat_transposed);
+  }
+  const auto layout = LayoutFor(subject, hit);
+  if (!layout) return tl::make_unexpected(layout.error());
+  return ApplyLayout(*layout, subject.weight.shape);
+}
+
+Result<Subject> Extractor::Impl::Look(const WeightShape& weight) const {
+  Subject subject{weight, {}, false, {}, {}, {}};
   NameFacts& facts = subject.facts;
-  facts.lower = LowerAscii(tensor.name);
-  facts.ndim = tensor.shape.size();
+  facts.lower = LowerAscii(weight.name);
+  facts.ndim = weight.shape.size();
   subject.shared = HasSharedKeywords(facts.lower);
   for (const CompiledRule& rule : rules) {
     if (rule.rule.ndim && *rule.rule.ndim != static_cast<int64_t>(facts.ndim)) continue;
-    auto match = rule.pattern.Match(tensor.name);
+    if (rule.preset != nullptr && !weight.name.ends_with(rule.preset->suffix)) continue;
+    auto match = rule.pattern.Match(weight.name);
     if (!match) return tl::make_unexpected(std::move(match.error()));
     if (!*match) continue;
     subject.hits.push_back({&rule, std::move(**match)});
-    subject.shared = subject.shared || rule.shared;
+    subject.shared = subject.shared || (rule.preset != nullptr && rule.preset->shared);
   }
-  auto expert = expert_pattern.Search(tensor.name);
+  auto expert = expert_pattern.Search(weight.name);
   if (!expert) return tl::make_unexpected(std::move(expert.error()));
   facts.has_expert_index = ParseId(*expert, 1).has_value();
   facts.expert_named =
@@ -310,8 +427,8 @@ Result<Subject> Extractor::Impl::Look(const TensorInfo& tensor) const {
   return subject;
 }
 
-Result<Extraction> Extractor::Impl::Extract(const TensorInfo& tensor) const {
-  auto looked = Look(tensor);
+Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
+  auto looked = Look(weight);
   if (!looked) return tl::make_unexpected(std::move(looked.error()));
   Subject& subject = *looked;
   const auto named_role = RoleTable::Get().Classify(subject.facts);
@@ -326,25 +443,29 @@ Result<Extraction> Extractor::Impl::Extract(const TensorInfo& tensor) const {
     if (!expert_like || (subject.shared && !options.include_shared_expert)) return out;
   }
   const bool reports = options.experts_only && expert_like;
-  const auto& shape = tensor.shape;
+  const auto& shape = weight.shape;
   if (std::find(shape.begin(), shape.end(), uint64_t{0}) != shape.end()) {
     if (reports) out.unmatched_reason = "empty";
     return out;
   }
-  if (!IsPlainFloat(tensor.dtype)) {
-    if (reports) out.unmatched_reason = UndecodedReason(tensor);
+  if (!weight.undecoded.empty()) {
+    if (reports) out.unmatched_reason = weight.undecoded;
     return out;
   }
   out.considered = true;
-  auto layer = layer_pattern.Search(tensor.name);
+  auto layer = layer_pattern.Search(weight.name);
   if (!layer) return tl::make_unexpected(std::move(layer.error()));
   subject.layer = ParseId(*layer, 1);
-  subject.stack = StackOf(subject.facts.lower);
 
   for (const RuleHit& hit : subject.hits) {
-    if (!hit.rule->refusal.empty()) {
-      if (reports) out.unmatched_reason = hit.rule->refusal;
-      return out;
+    const bool preset = hit.rule->preset != nullptr;
+    if (preset && !subject.layer) subject.layer = ParseId(hit.match, 1);
+    subject.stack = StackFor(subject);
+    if (preset) {
+      if (const auto layout = LayoutFor(subject, hit); !layout) {
+        if (reports) out.unmatched_reason = layout.error();
+        return out;
+      }
     }
     const auto end = TryRule(subject, hit, out);
     if (!end) return tl::make_unexpected(end.error());
@@ -352,6 +473,7 @@ Result<Extraction> Extractor::Impl::Extract(const TensorInfo& tensor) const {
     out.by_rule = *end == RuleEnd::kDone;
     if (out.by_rule) return out;
   }
+  subject.stack = StackFor(subject);
   if (auto done = Fallback(subject, out); !done) return tl::make_unexpected(done.error());
   if (out.banks.empty() && reports) out.unmatched_reason = "no_rule_match_or_proj_infer";
   return out;
@@ -362,11 +484,12 @@ namespace {
 Result<CompiledRule> CompileRule(const ExtractRule& rule) {
   auto pattern = Pattern::Compile(rule.match, "rule '" + rule.name + "'");
   if (!pattern) return tl::make_unexpected(std::move(pattern.error()));
-  return CompiledRule{rule, std::move(*pattern), false, "", false, ""};
+  return CompiledRule{rule, std::move(*pattern), nullptr};
 }
 
 // User rules, then presets, then the template's generic rules.
-Result<std::vector<CompiledRule>> CompileRules(const ExtractOptions& options) {
+Result<std::vector<CompiledRule>> CompileRules(const ExtractOptions& options,
+                                               const std::vector<PresetRule>& presets) {
   std::vector<CompiledRule> rules, generic;
   for (const ExtractRule& rule : options.rules) {
     if (!rule.enabled) continue;
@@ -374,21 +497,27 @@ Result<std::vector<CompiledRule>> CompileRules(const ExtractOptions& options) {
     if (!compiled) return tl::make_unexpected(std::move(compiled.error()));
     (IsGeneric(rule) ? generic : rules).push_back(std::move(*compiled));
   }
-  const auto presets = ChoosePresets(options.presets, options.model_type);
-  if (!presets) return tl::make_unexpected(presets.error());
-  for (const Preset* preset : *presets) {
-    for (const PresetRule& row : preset->rules) {
-      auto compiled = CompileRule(row.rule);
-      if (!compiled) return tl::make_unexpected(std::move(compiled.error()));
-      compiled->preset = true;
-      compiled->preset_proj = row.proj;
-      compiled->shared = row.shared;
-      compiled->refusal = row.refusal;
-      rules.push_back(std::move(*compiled));
-    }
+  for (const PresetRule& preset : presets) {
+    auto compiled = CompileRule(preset.rule);
+    if (!compiled) return tl::make_unexpected(std::move(compiled.error()));
+    compiled->preset = &preset;
+    rules.push_back(std::move(*compiled));
   }
   std::move(generic.begin(), generic.end(), std::back_inserter(rules));
   return rules;
+}
+
+// The shapes that other tensors are read by: stacks, and routers, whose rows count the experts.
+std::unordered_map<std::string, std::vector<uint64_t>> NeighbourShapes(
+    std::span<const WeightShape> weights) {
+  std::unordered_map<std::string, std::vector<uint64_t>> shapes;
+  for (const WeightShape& weight : weights) {
+    const bool router =
+        weight.shape.size() == 2 && (weight.name.ends_with(".router.layer.weight") ||
+                                     weight.name.ends_with(".gate.weight"));
+    if (router || weight.shape.size() == 3) shapes.emplace(weight.name, weight.shape);
+  }
+  return shapes;
 }
 
 std::vector<std::string> UsableKeywords(const std::vector<std::string>& keywords) {
@@ -405,18 +534,32 @@ std::vector<std::string> UsableKeywords(const std::vector<std::string>& keywords
 
 }  // namespace
 
-Result<Extractor> Extractor::Create(ExtractOptions options) {
+Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const WeightShape> weights) {
   auto layer = Pattern::Compile(options.layer_regex, "/parsing/layer_regex");
   if (!layer) return tl::make_unexpected(std::move(layer.error()));
   auto expert = Pattern::Compile(options.expert_regex, "/parsing/expert_regex");
   if (!expert) return tl::make_unexpected(std::move(expert.error()));
-  auto rules = CompileRules(options);
+  ModelFacts facts = FactsOfConfig(options.model_config);
+  if (facts.empty()) facts = FactsOfGguf(options.gguf_metadata);
+  const Family* family = FindFamily(options.model_type, facts.gguf_arch, weights);
+  auto presets = PresetRules(options.presets, family);
+  if (!presets) return tl::make_unexpected(std::move(presets.error()));
+  auto rules = CompileRules(options, *presets);  // points into *presets, which keep their place
   if (!rules) return tl::make_unexpected(std::move(rules.error()));
   ProjNames names(options.proj_aliases);
   auto keywords = UsableKeywords(options.shared_expert_keywords);
-  return Extractor(
-      std::unique_ptr<Impl>(new Impl{std::move(options), std::move(names), std::move(keywords),
-                                     std::move(*layer), std::move(*expert), std::move(*rules)}));
+  return Extractor(std::unique_ptr<Impl>(new Impl{
+      std::move(options), std::move(names), std::move(keywords), std::move(*layer),
+      std::move(*expert), std::move(*presets), std::move(*rules), family, std::move(facts),
+      NeighbourShapes(weights)}));
+}
+
+std::string_view Extractor::family() const {
+  return impl_->family == nullptr ? "" : impl_->family->name;
+}
+
+WeightShape PlainWeight(const TensorInfo& tensor) {
+  return {tensor.name, tensor.shape, "", IsPlainFloat(tensor.dtype) ? "" : UndecodedReason(tensor)};
 }
 
 Extractor::Extractor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -424,8 +567,8 @@ Extractor::~Extractor() = default;
 Extractor::Extractor(Extractor&&) noexcept = default;
 Extractor& Extractor::operator=(Extractor&&) noexcept = default;
 
-Result<Extraction> Extractor::Extract(const TensorInfo& tensor) const {
-  return impl_->Extract(tensor);
+Result<Extraction> Extractor::Extract(const WeightShape& weight) const {
+  return impl_->Extract(weight);
 }
 
 int64_t ExpertBank::LayerAt(uint64_t layer_pos) const {

@@ -3,130 +3,228 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace moe {
 namespace {
 
-const RuleLayout kMatrix = {{}, {}, 0, 1};     // [rows, cols]
-const RuleLayout kStack = {{}, 0, 1, 2};       // [experts, rows, cols]
-const RuleLayout kStackInOut = {{}, 0, 2, 1};  // [experts, cols, rows]: input features first
+constexpr std::string_view kAnyModule = "*";
 
-enum class Halves { kInOrder, kInterleaved };
-enum class Kind { kRouted, kShared };
+// What any family may be re-saved as, under any module.
+constexpr Placement kCommonRouted[] = {
+    {"PE-gud", "*"}, {"PE-w123", "*"}, {"ST", "*"},   {"MX-s", "*"},
+    {"MX-e", "*"},   {"MX-g", "*"},    {"MX-f", "*"}, {"MX-fc", "*"},
+};
+constexpr Placement kCommonShared[] = {
+    {"gud", R"((?:[^.]+\.)*share(?:d_experts?|_expert|d_mlp))"},
+    {"w123", R"((?:[^.]+\.)*shared_experts?)"},
+    {"lin", R"((?:[^.]+\.)*shared_mlp)"},
+    {"shared gate_up", R"((?:[^.]+\.)*shared_(?:experts?|mlp))"},
+};
+constexpr const char* kCommonLayers = R"((?:.*\.)?(?:layers|blocks|h|mtp_block))";
+constexpr const char* kGgufLayers = "blk";
 
-ExtractRule Rule(const char* name, const char* match, const RuleLayout& layout) {
-  ExtractRule rule;
-  rule.name = name;
-  rule.match = match;
-  rule.ndim = layout.expert_axis ? 3 : 2;
-  rule.layout = layout;
-  return rule;
+const LayoutClass& ClassNamed(std::string_view name) {
+  const auto classes = AllLayoutClasses();
+  return *std::find_if(classes.begin(), classes.end(),
+                       [&](const LayoutClass& row) { return row.name == name; });
 }
 
-// Gate and up projection in one tensor, in halves of equal size or in alternating rows.
-PresetRule GateUp(const char* name, const char* match, const RuleLayout& layout,
-                  Halves halves = Halves::kInOrder, Kind kind = Kind::kRouted) {
-  ExtractRule rule = Rule(name, match, layout);
-  PackedSplit split;
-  split.equal = true;
-  split.projs = {"gate_proj", "up_proj"};
-  split.interleave = halves == Halves::kInterleaved;
-  rule.packed_split = std::move(split);
-  return {std::move(rule), "", kind == Kind::kShared, ""};
+// A tail as PCRE2: dots are dots, '#' is the expert's number.
+std::string TailPattern(std::string_view tail) {
+  std::string pattern;
+  for (const char c : tail) {
+    if (c == '.')
+      pattern += R"(\.)";
+    else if (c == '#')
+      pattern += R"((\d+))";
+    else
+      pattern += c;
+  }
+  return pattern;
 }
 
-PresetRule Whole(const char* name, const char* match, const RuleLayout& layout, const char* proj,
-                 Kind kind = Kind::kRouted) {
-  return {Rule(name, match, layout), proj, kind == Kind::kShared, ""};
+// What follows the last part of a tail that is not plain text.
+std::string PlainSuffix(std::string_view tail) {
+  const size_t special = tail.find_last_of("#)?");
+  return std::string(special == std::string_view::npos ? tail : tail.substr(special + 1));
 }
 
-// A tensor that the fallback would read wrongly.
-PresetRule Refuse(const char* name, const char* match, const RuleLayout& layout, const char* why) {
-  return {Rule(name, match, layout), "", false, why};
+RuleLayout LayoutOf(const LayoutPart& part) {
+  const bool in_out = part.order == AxisOrder::kInOut;
+  if (part.ndim == 2) return {{}, {}, 0, 1};
+  return in_out ? RuleLayout{{}, 0, 2, 1} : RuleLayout{{}, 0, 1, 2};
 }
 
-// The rows, one for each family (formats.md section 10).
-std::vector<Preset> MakePresets() {
-  return {
-      {"granitemoe",
-       {"granitemoe", "granitemoeshared", "granitemoehybrid"},
-       true,
-       {GateUp("granitemoe_gate_up", R"(.*\.block_sparse_moe\.input_linear\.weight$)", kStack),
-        Whole("granitemoe_down", R"(.*\.block_sparse_moe\.output_linear\.weight$)", kStack,
-              "down_proj"),
-        GateUp("granitemoe_shared_gate_up", R"(.*\.shared_mlp\.input_linear\.weight$)", kMatrix,
-               Halves::kInOrder, Kind::kShared),
-        Whole("granitemoe_shared_down", R"(.*\.shared_mlp\.output_linear\.weight$)", kMatrix,
-              "down_proj", Kind::kShared)}},
-      {"step3",
-       {"step3_text", "step3p5", "step3p7"},
-       true,
-       {Whole("step3_shared_gate", R"(.*\.share_expert\.gate_proj\.weight$)", kMatrix, "gate_proj",
-              Kind::kShared),
-        Whole("step3_shared_up", R"(.*\.share_expert\.up_proj\.weight$)", kMatrix, "up_proj",
-              Kind::kShared),
-        Whole("step3_shared_down", R"(.*\.share_expert\.down_proj\.weight$)", kMatrix, "down_proj",
-              Kind::kShared)}},
-      // What transformers 5 writes with save_original_format=False, and what Gemma 4 and
-      // Qwen3.5-MoE publish. The same names are used for other layouts: never by names alone.
-      {"transformers5_fused",
-       {"qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe", "qwen3_5_moe_text", "mixtral",
-        "deepseek_v2", "deepseek_v3", "glm4_moe", "olmoe", "ernie4_5_moe", "nemotron_h", "gemma4",
-        "gemma4_text"},
-       false,
-       {GateUp("transformers5_gate_up", R"(.*\.experts\.gate_up_proj$)", kStack),
-        Whole("transformers5_up", R"(.*\.experts\.up_proj$)", kStack, "up_proj"),
-        Whole("transformers5_down", R"(.*\.experts\.down_proj$)", kStack, "down_proj")}},
-      {"gpt_oss",
-       {"gpt_oss"},
-       false,
-       {GateUp("gpt_oss_gate_up", R"(.*\.experts\.gate_up_proj$)", kStackInOut,
-               Halves::kInterleaved),
-        Whole("gpt_oss_down", R"(.*\.experts\.down_proj$)", kStackInOut, "down_proj")}},
-      {"llama4",
-       {"llama4", "llama4_text"},
-       false,
-       {GateUp("llama4_gate_up", R"(.*\.experts\.gate_up_proj$)", kStackInOut),
-        Whole("llama4_down", R"(.*\.experts\.down_proj$)", kStackInOut, "down_proj")}},
-      {"qwen3_vl_moe",
-       {"qwen3_vl_moe", "qwen3_vl_moe_text"},
-       false,
-       {Refuse("qwen3_vl_moe_stack", R"(.*\.experts\.(?:gate_up|down)_proj$)", kStack,
-               "axis order unknown (transformers 4 and 5 write it in opposite orders): write a rule"
-               " with its layout")}},
-      {"dbrx",
-       {"dbrx"},
-       true,
-       {Refuse("dbrx_flat", R"(.*\.ffn\.experts\.mlp\.(?:w1|v1|w2)$)", kMatrix,
-               "all experts lie along the rows of one 2-D tensor, which is not read yet")}},
-  };
+PresetRule MakeRule(std::string_view family, const char* layers, const Placement& placement,
+                    const LayoutPart& part, bool shared) {
+  PresetRule made;
+  const std::string_view module = placement.module;
+  const std::string path = module == kAnyModule ? R"((?:\.[^.]+)*)"
+                           : module.empty()     ? ""
+                                                : fmt::format(R"(\.(?:{}))", module);
+  ExtractRule& rule = made.rule;
+  rule.name = fmt::format("{}:{}", family, placement.layout);
+  rule.match = fmt::format(R"(^{}\.(\d+){}\.{}$)", layers, path, TailPattern(part.tail));
+  rule.ndim = part.ndim;
+  rule.layout = LayoutOf(part);
+  if (std::string_view(part.tail).find('#') != std::string_view::npos) rule.expert_group = 2;
+  made.suffix = PlainSuffix(part.tail);
+  made.shared = shared;
+  made.order = part.order;
+  made.flat = part.flat;
+  made.flat_transposed = part.flat_transposed;
+  if (part.projs.size() == 1) {
+    made.proj = part.projs.front();
+  } else {
+    PackedSplit split;
+    split.equal = true;
+    split.projs.assign(part.projs.begin(), part.projs.end());
+    split.interleave = part.interleaved;
+    rule.packed_split = std::move(split);
+  }
+  return made;
+}
+
+class RuleList {
+ public:
+  void Add(std::string_view family, const char* layers, std::span<const Placement> placements,
+           bool shared) {
+    for (const Placement& placement : placements) {
+      for (const LayoutPart& part : ClassNamed(placement.layout).parts) {
+        PresetRule rule = MakeRule(family, layers, placement, part, shared);
+        if (seen_.insert(fmt::format("{} {}", rule.rule.match, part.ndim)).second) {
+          rules_.push_back(std::move(rule));
+        }
+      }
+    }
+  }
+  void Add(const Family& family) {
+    Add(family.name, family.layers, family.routed, false);
+    Add(family.name, family.layers, family.shared, true);
+  }
+  void AddCommon() {
+    Add("any", kCommonLayers, kCommonRouted, false);
+    Add("any", kCommonLayers, kCommonShared, true);
+    constexpr Placement kGguf[] = {{"GGUF", ""}};
+    constexpr Placement kGgufShared[] = {{"GGUF shared", ""}};
+    Add("gguf", kGgufLayers, kGguf, false);
+    Add("gguf", kGgufLayers, kGgufShared, true);
+  }
+  std::vector<PresetRule> Take() { return std::move(rules_); }
+
+ private:
+  std::vector<PresetRule> rules_;
+  std::set<std::string> seen_;
+};
+
+bool Names(const std::vector<const char*>& list, std::string_view name) {
+  return !name.empty() && std::find(list.begin(), list.end(), name) != list.end();
+}
+
+std::string Joined(const std::vector<const char*>& names) {
+  return names.empty() ? "-" : fmt::format("`{}`", fmt::join(names, "`, `"));
+}
+
+std::string PlacementsText(const std::vector<Placement>& placements) {
+  if (placements.empty()) return "-";
+  std::string text;
+  for (const Placement& placement : placements) {
+    text += text.empty() ? "" : "; ";
+    text += placement.layout;
+    if (*placement.module != '\0') text += fmt::format(" under `{}`", placement.module);
+  }
+  // A vertical bar ends a cell of the table.
+  for (size_t at = text.find('|'); at != std::string::npos; at = text.find('|', at + 2)) {
+    text.insert(at, "\\");
+  }
+  return text;
+}
+
+const char* OrderText(const LayoutPart& part) {
+  if (part.flat) return part.flat_transposed ? "[E*in, out]" : "[E*out, in]";
+  if (part.ndim == 2) return "[out, in]";
+  switch (part.order) {
+    case AxisOrder::kOutIn:
+      return "[E, out, in]";
+    case AxisOrder::kInOut:
+      return "[E, in, out]";
+    case AxisOrder::kByShapes:
+      return "[E, out, in] or [E, in, out], by the shapes";
+  }
+  return "";
 }
 
 }  // namespace
 
-std::span<const Preset> AllPresets() {
-  static const std::vector<Preset> presets = MakePresets();
-  return presets;
+const Family* FindFamily(std::string_view model_type, std::string_view gguf_arch,
+                         std::span<const WeightShape> weights) {
+  const auto families = AllFamilies();
+  const auto find = [&](const auto& fits) {
+    const auto found = std::find_if(families.begin(), families.end(), fits);
+    return found == families.end() ? nullptr : &*found;
+  };
+  if (const Family* family =
+          find([&](const Family& row) { return Names(row.model_types, model_type); })) {
+    return family;
+  }
+  if (const Family* family =
+          find([&](const Family& row) { return Names(row.gguf_archs, gguf_arch); })) {
+    return family;
+  }
+  return find([&](const Family& row) {
+    return row.sign != nullptr &&
+           std::any_of(weights.begin(), weights.end(), [&](const WeightShape& weight) {
+             return weight.name.ends_with(row.sign);
+           });
+  });
 }
 
-Result<std::vector<const Preset*>> ChoosePresets(std::string_view choice,
-                                                 std::string_view model_type) {
-  std::vector<const Preset*> chosen;
-  if (choice == "off") return chosen;
-  std::string known = "auto, off";
-  for (const Preset& preset : AllPresets()) {
-    known += ", " + preset.name;
-    const auto& types = preset.model_types;
-    const bool fits_model = model_type.empty()
-                                ? preset.by_names
-                                : std::find(types.begin(), types.end(), model_type) != types.end();
-    if (choice == "auto" ? fits_model : choice == preset.name) chosen.push_back(&preset);
+Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Family* family) {
+  RuleList rules;
+  if (choice == "off") return rules.Take();
+  if (choice != "auto") {
+    const auto families = AllFamilies();
+    const auto named = std::find_if(families.begin(), families.end(),
+                                    [&](const Family& row) { return row.name == choice; });
+    if (named == families.end()) {
+      std::string known = "auto, off";
+      for (const Family& row : families) known += std::string(", ") + row.name;
+      return Fail(ErrorCode::kBadArgument, "/parsing/presets",
+                  fmt::format("there is no preset '{}'", choice), "known: " + known);
+    }
+    rules.Add(*named);
+    rules.AddCommon();
+    return rules.Take();
   }
-  if (chosen.empty() && choice != "auto") {
-    return Fail(ErrorCode::kBadArgument, "/parsing/presets",
-                fmt::format("there is no preset '{}'", choice), "known: " + known);
+  if (family != nullptr) rules.Add(*family);
+  rules.AddCommon();
+  for (const Family& other : AllFamilies()) {
+    if (other.sign == nullptr) rules.Add(other);
   }
-  return chosen;
+  return rules.Take();
+}
+
+std::string ArchitecturesMarkdown() {
+  std::string text =
+      "| row | family | preset | model_type | GGUF | routed experts | shared experts | router |\n"
+      "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+  for (const Family& row : AllFamilies()) {
+    text += fmt::format("| {} | {} | `{}` | {} | {} | {} | {} | {} |\n", row.row, row.title,
+                        row.name, Joined(row.model_types), Joined(row.gguf_archs),
+                        PlacementsText(row.routed), PlacementsText(row.shared), row.router);
+  }
+  text +=
+      "\n| layout class | tensor, below the module | axes | projections |\n"
+      "| --- | --- | --- | --- |\n";
+  for (const LayoutClass& row : AllLayoutClasses()) {
+    for (const LayoutPart& part : row.parts) {
+      const char* how = part.interleaved ? ", alternating" : part.projs.size() > 1 ? ", halves" : "";
+      text += fmt::format("| {} | `{}` | {} | {}{} |\n", row.name, part.tail, OrderText(part),
+                          fmt::join(part.projs, ", "), how);
+    }
+  }
+  return text;
 }
 
 }  // namespace moe

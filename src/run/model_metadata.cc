@@ -69,16 +69,45 @@ Json Coerced(const Json& value) {
   return list;
 }
 
-/// config.json's nested configs that describe the text model (formats.md 10.3).
-std::string ModelTypeOf(const Json& config) {
-  for (const char* nested : {"text_config", "llm_config", "language_config"}) {
+/// The first of `keys` that passes `usable`, in config.json's nested configs of the text model, then
+/// in config.json itself (formats.md 10.3); null: none.
+Json FirstOf(const Json& config, std::initializer_list<const char*> keys,
+             bool (*usable)(const Json&)) {
+  std::vector<const Json*> places;
+  for (const char* nested : {"text_config", "llm_config", "language_config", "thinker_config"}) {
     const auto found = config.find(nested);
     if (found == config.end() || !found->is_object()) continue;
-    const auto type = found->find("model_type");
-    if (type != found->end() && type->is_string()) return type->get<std::string>();
+    const auto deeper = found->find("text_config");
+    if (deeper != found->end() && deeper->is_object()) places.push_back(&*deeper);
+    places.push_back(&*found);
   }
-  const auto type = config.find("model_type");
-  return type != config.end() && type->is_string() ? type->get<std::string>() : "";
+  places.push_back(&config);
+  for (const Json* place : places) {
+    for (const char* key : keys) {
+      const auto value = place->find(key);
+      if (value != place->end() && usable(*value)) return *value;
+    }
+  }
+  return {};
+}
+
+std::string TextOf(const Json& config, std::initializer_list<const char*> keys) {
+  const Json value = FirstOf(config, keys, [](const Json& json) { return json.is_string(); });
+  return value.is_null() ? "" : value.get<std::string>();
+}
+
+/// Some producers put it into a file of its own (formats.md 4.2, 7.1).
+Json QuantizationOf(const Json& config, const fs::path& folder) {
+  Json found = FirstOf(config, {"quantization", "quantization_config", "compression_config"},
+                       [](const Json& json) { return json.is_object(); });
+  if (!found.is_null()) return found;
+  for (const char* name : {"hf_quant_config.json", "quantize_config.json"}) {
+    const auto text = ReadTextFile(folder / name);
+    if (!text) continue;
+    const auto json = ParseLenientJson(*text, name);
+    if (json && json->is_object()) return *json;
+  }
+  return {};
 }
 
 std::optional<fs::path> FindConfig(const fs::path& folder,
@@ -133,7 +162,10 @@ ModelMetadata ReadModelMetadata(const fs::path& model_path,
   }
   metadata.config_path = *path;
   metadata.config = std::move(*config);
-  metadata.model_type = ModelTypeOf(metadata.config);
+  metadata.model_type = TextOf(metadata.config, {"model_type"});
+  metadata.declared_dtype = TextOf(metadata.config, {"dtype", "torch_dtype"});
+  if (metadata.declared_dtype.starts_with("torch.")) metadata.declared_dtype.erase(0, 6);
+  metadata.quantization = QuantizationOf(metadata.config, path->parent_path());
   FillBudget(metadata);
   return metadata;
 }

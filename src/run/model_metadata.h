@@ -15,6 +15,8 @@ struct ModelMetadata {
   Json config;                                       ///< whole, or null
   Json shape_budget = Json::object();                ///< null for what isn't there
   std::string model_type;                            ///< nested text_config too; "" unknown
+  Json quantization;           ///< quantization_config (its synonyms, nested too), or null
+  std::string declared_dtype;  ///< dtype or torch_dtype, nested too, without "torch."; "" unknown
   std::string summary_line;                          ///< "[meta] hidden=... layers=..."
   std::vector<std::string> warnings;                 ///< "[meta] ..." lines
 };

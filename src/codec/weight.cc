@@ -1,0 +1,169 @@
+#include "codec/weight.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+#include "base/checked.h"
+#include "checkpoint/names.h"
+#include "codec/codecs.h"
+#include "codec/view.h"
+
+namespace moe {
+namespace {
+
+// In the order of formats.md section 11: the first that takes the tensor wins.
+constexpr FindCodec kCodecs[] = {
+    FindGgufBlocks, FindMlxWeight,  FindMxfp4Blocks, FindPackedInts, FindPackedFloats,
+    FindFp8Weight,  FindGptqWeight, FindAwqWeight,   FindBitsandbytes4, FindInt8Weight,
+};
+
+std::string Place(std::string_view name) { return fmt::format("tensor '{}'", Printable(name)); }
+
+Weight PlainWeightOf(const TensorRef& tensor) {
+  const TensorInfo& info = tensor.info();
+  Weight weight;
+  weight.name = info.name;
+  weight.shape = info.shape;
+  weight.storage = std::string(DTypeName(info.dtype));
+  weight.bits_per_weight = DTypeBits(info.dtype);
+  weight.float_dtype = info.dtype;
+  weight.parts = {tensor};
+  return weight;
+}
+
+double BitsPerWeight(const Weight& weight, uint64_t elements) {
+  uint64_t bytes = 0;
+  for (const TensorRef& part : weight.parts) bytes += part.info().nbytes;
+  return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements);
+}
+
+/// A strided matrix in an array of [matrices, rows, cols].
+class ViewedMatrix : public MatrixSource {
+ public:
+  ViewedMatrix(std::shared_ptr<const WeightArray> array, uint64_t array_rows, uint64_t array_cols,
+               DType storage, const MatrixView& view)
+      : array_(std::move(array)),
+        array_rows_(array_rows),
+        array_cols_(array_cols),
+        storage_(storage),
+        view_(view) {}
+
+  uint64_t rows() const override { return view_.rows; }
+  uint64_t cols() const override { return view_.cols; }
+  DType storage_dtype() const override { return storage_; }
+
+  Result<void> Read(const Tile& tile, float* out) const override {
+    if (view_.col_stride == 1) return ReadStraight(tile, out);
+    return ReadTransposed(tile, out);
+  }
+
+ private:
+  Place3 At(uint64_t row, uint64_t col) const {
+    return PlaceOf(view_.offset + row * view_.row_stride + col * view_.col_stride, array_rows_,
+                   array_cols_);
+  }
+
+  Result<void> ReadStraight(const Tile& tile, float* out) const {
+    const bool dense = view_.row_stride == array_cols_;
+    const uint64_t step = dense ? tile.rows : 1;
+    for (uint64_t r = 0; r < tile.rows; r += step) {
+      const Place3 at = At(tile.row + r, tile.col);
+      auto done = array_->Read(at.matrix, {at.row, at.col, step, tile.cols}, out + r * tile.cols);
+      if (!done) return done;
+    }
+    return {};
+  }
+
+  /// Rows of the view lie along the columns of the array, `row_stride` apart: small blocks of the
+  /// array are decoded and turned.
+  Result<void> ReadTransposed(const Tile& tile, float* out) const {
+    constexpr uint64_t kWidth = 256, kStrip = 16;
+    std::array<float, kWidth * kStrip> buffer;
+    const uint64_t step = view_.row_stride, per_block = std::max<uint64_t>(1, kWidth / step);
+    const bool dense = view_.col_stride == array_cols_;
+    for (uint64_t row = 0; row < tile.rows; row += per_block) {
+      const uint64_t rows = std::min(per_block, tile.rows - row);
+      const uint64_t width = (rows - 1) * step + 1;
+      for (uint64_t col = 0; col < tile.cols; col += kStrip) {
+        const uint64_t strip = std::min(kStrip, tile.cols - col);
+        for (uint64_t c = 0; c < strip; c += dense ? strip : 1) {
+          const Place3 at = At(tile.row + row, tile.col + col + c);
+          auto done = array_->Read(at.matrix, {at.row, at.col, dense ? strip : 1, width},
+                                   &buffer[c * width]);
+          if (!done) return done;
+        }
+        for (uint64_t r = 0; r < rows; ++r) {
+          float* line = out + (row + r) * tile.cols + col;
+          for (uint64_t c = 0; c < strip; ++c) line[c] = buffer[c * width + r * step];
+        }
+      }
+    }
+    return {};
+  }
+
+  std::shared_ptr<const WeightArray> array_;
+  uint64_t array_rows_, array_cols_;
+  DType storage_;
+  MatrixView view_;
+};
+
+}  // namespace
+
+void TensorIndex::Add(const TensorFile& file) {
+  for (size_t i = 0; i < file.tensors().size(); ++i) {
+    tensors_.try_emplace(file.tensors()[i].name, TensorRef{&file, i});
+  }
+}
+
+std::optional<TensorRef> TensorIndex::Find(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<TensorRef> TensorIndex::Find(std::string_view stem, std::string_view suffix) const {
+  return Find(std::string(stem) + std::string(suffix));
+}
+
+Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIndex& tensors,
+                                         const nlohmann::ordered_json& quantization) {
+  for (const FindCodec find : kCodecs) {
+    auto weight = find(tensor, tensors, quantization);
+    if (!weight || !*weight) {
+      if (!weight) return weight;
+      continue;
+    }
+    const auto elements = CheckedProduct((*weight)->shape);
+    if (!elements) return Malformed(Place(tensor.info().name), "its shape overflows");
+    (*weight)->bits_per_weight = BitsPerWeight(**weight, *elements);
+    return weight;
+  }
+  if (IsPlainFloat(tensor.info().dtype)) return PlainWeightOf(tensor);
+  return std::optional<Weight>{};
+}
+
+Result<std::unique_ptr<MatrixSource>> OpenMatrix(const Weight& weight,
+                                                 std::shared_ptr<const WeightArray> array,
+                                                 const MatrixView& view) {
+  assert(array != nullptr);
+  if (auto fits = CheckView(weight.shape, view, Place(weight.name)); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  const size_t ndim = weight.shape.size();
+  const uint64_t rows = weight.shape[ndim - 2], cols = weight.shape[ndim - 1];
+  const bool straight = view.col_stride == 1 && view.row_stride % cols == 0;
+  const bool turned = view.col_stride % cols == 0 && (view.rows - 1) * view.row_stride < cols;
+  if (!straight && !turned && view.rows * view.cols != 0) {
+    return Fail(ErrorCode::kUnsupported, Place(weight.name),
+                fmt::format("a matrix with strides {} and {} crosses the rows of [{}]",
+                            view.row_stride, view.col_stride, fmt::join(weight.shape, ", ")),
+                "give the rule's layout in the tensor's own axes");
+  }
+  return std::make_unique<ViewedMatrix>(std::move(array), rows, cols, weight.parts[0].info().dtype,
+                                        view);
+}
+
+}  // namespace moe

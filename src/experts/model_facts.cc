@@ -1,0 +1,98 @@
+#include "experts/model_facts.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <vector>
+
+namespace moe {
+namespace {
+
+using nlohmann::json;
+
+// formats.md 10.3; '/' goes into an object.
+constexpr const char* kExperts[] = {
+    "num_experts",         "num_local_experts",       "n_routed_experts",
+    "moe_num_experts",     "num_routed_experts",      "moe_num_primary_experts",
+    "ffn_config/moe_num_experts", "moe/num_experts"};
+constexpr const char* kExpertsPerToken[] = {
+    "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk",
+    "moe_top_k",           "moe_k",                 "top_k_experts",     "num_selected_experts",
+    "moe_num_active_primary_experts", "ffn_config/moe_top_k", "moe/num_experts_per_tok"};
+constexpr const char* kExpertWidth[] = {"moe_intermediate_size", "expert_ffn_hidden_size",
+                                        "moe_ffn_hidden_size", "ffn_config/ffn_hidden_size",
+                                        "intermediate_size", "d_ff"};
+constexpr const char* kHidden[] = {"hidden_size", "d_model", "n_embd", "dim"};
+constexpr const char* kLayers[] = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
+
+const json* At(const json& object, std::string_view path) {
+  const size_t slash = path.find('/');
+  const auto found = object.find(std::string(path.substr(0, slash)));
+  if (found == object.end()) return nullptr;
+  if (slash == std::string_view::npos) return &*found;
+  return found->is_object() ? At(*found, path.substr(slash + 1)) : nullptr;
+}
+
+std::optional<uint64_t> NumberOf(const json& config, std::span<const char* const> keys) {
+  for (const char* key : keys) {
+    const json* value = At(config, key);
+    if (value != nullptr && value->is_number_unsigned()) return value->get<uint64_t>();
+  }
+  return std::nullopt;
+}
+
+// The object that describes the text model.
+const json& TextConfig(const json& config) {
+  for (const char* path : {"text_config", "llm_config", "language_config",
+                           "thinker_config/text_config"}) {
+    const json* nested = At(config, path);
+    if (nested != nullptr && nested->is_object()) return *nested;
+  }
+  return config;
+}
+
+std::string TextAt(const json& object, const char* key) {
+  const json* value = At(object, key);
+  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
+}
+
+}  // namespace
+
+ModelFacts FactsOfConfig(std::string_view config_json) {
+  const json config = json::parse(config_json, nullptr, false);
+  if (!config.is_object()) return {};
+  const json& text = TextConfig(config);
+  ModelFacts facts;
+  facts.model_type = TextAt(text, "model_type");
+  if (facts.model_type.empty()) facts.model_type = TextAt(config, "model_type");
+  facts.layers = NumberOf(text, kLayers);
+  facts.hidden = NumberOf(text, kHidden);
+  facts.expert_width = NumberOf(text, kExpertWidth);
+  facts.experts = NumberOf(text, kExperts);
+  facts.experts_per_token = NumberOf(text, kExpertsPerToken);
+  return facts;
+}
+
+ModelFacts FactsOfGguf(const std::map<std::string, std::string>& metadata) {
+  const auto value = [&](const std::string& key) -> json {
+    const auto found = metadata.find(key);
+    return found == metadata.end() ? json() : json::parse(found->second, nullptr, false);
+  };
+  ModelFacts facts;
+  const json arch = value("general.architecture");
+  if (!arch.is_string()) return facts;
+  facts.gguf_arch = arch.get<std::string>();
+  const auto number = [&](const char* key) -> std::optional<uint64_t> {
+    const json found = value(facts.gguf_arch + key);
+    if (!found.is_number_unsigned()) return std::nullopt;
+    return found.get<uint64_t>();
+  };
+  facts.layers = number(".block_count");
+  facts.hidden = number(".embedding_length");
+  facts.expert_width = number(".expert_feed_forward_length");
+  facts.experts = number(".expert_count");
+  facts.experts_per_token = number(".expert_used_count");
+  return facts;
+}
+
+}  // namespace moe
