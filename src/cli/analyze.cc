@@ -41,7 +41,7 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
                     report);
   }
   const std::string id = options.model_id.empty() ? ModelIdOf(model) : options.model_id;
-  const auto run_dir = InitRun(options.out, id, options.run_name, model);
+  const auto run_dir = InitRun(options.out, id, options.run_name, model, "auto");
   if (!run_dir) {
     const ExitCode failed_code = FailWith(run_dir.error(), report);
     return run_dir.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed_code;

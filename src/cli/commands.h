@@ -13,6 +13,7 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report);
 
 /// "moescope 0.1.0" and the versions of what it runs on, one a line.

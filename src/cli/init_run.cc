@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "collect/inspect.h"
 #include "run/run_dir.h"
 
 namespace moe::cli {
@@ -31,7 +32,8 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->callback([opt, &exit, &report] {
     std::optional<std::filesystem::path> model_path;
     if (opt->model_path) model_path = *opt->model_path;
-    const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path);
+    const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path,
+                                 model_path ? RecognisePreset(*model_path) : "auto");
     if (!run_dir) {
       exit = FailWith(run_dir.error(), report);
       if (run_dir.error().code == ErrorCode::kBadArgument) exit = ExitCode::kUsage;

@@ -16,6 +16,7 @@ namespace moe::cli {
 namespace {
 
 constexpr const char* kFooter = R"(Examples:
+  moescope inspect ~/models/Qwen3-30B-A3B
   moescope analyze ~/models/Qwen3-30B-A3B
   moescope init-run --root runs --model-id qwen/qwen3-30b-a3b --run-name first --model-path ~/models/Qwen3-30B-A3B
   moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first
@@ -70,6 +71,7 @@ int Run(int argc, char** argv) {
   app.get_formatter()->label("Usage", "usage");
   app.get_formatter()->column_width(34);
   AddAnalyze(app, exit, report);
+  AddInspect(app, exit, report);
   AddInitRun(app, exit, report);
   AddCollectData(app, exit, report);
   AddBuildTables(app, exit, report);

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "collect/collect_logs.h"
+#include "collect/model_reading.h"
 #include "mlx/mlx_backend.h"
 #include "run/model_metadata.h"
 #include "tables/build_tables.h"
@@ -55,28 +56,6 @@ Result<QuantBackend> BackendOf(const Config& config) {
   if (const auto backend = ParseBackend(forced)) return *backend;
   return Fail(ErrorCode::kBadArgument, "MOESCOPE_BACKEND",
               std::string("'") + forced + "' is not a backend", "native, mlx or auto");
-}
-
-ModelWords WordsOf(const ModelMetadata& metadata) {
-  ModelWords words{metadata.quantization, std::nullopt};
-  constexpr std::pair<const char*, DType> kNames[] = {
-      {"float32", DType::kF32}, {"float16", DType::kF16}, {"bfloat16", DType::kBF16}};
-  for (const auto& [name, dtype] : kNames) {
-    if (metadata.declared_dtype == name) words.declared_dtype = dtype;
-  }
-  return words;
-}
-
-ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& metadata,
-                                 const Checkpoint& checkpoint) {
-  options.model_type = metadata.model_type;
-  if (!metadata.config.is_null()) options.model_config = metadata.config.dump();
-  for (const auto& file : checkpoint.files) {
-    if (!file || file->metadata().empty()) continue;
-    options.gguf_metadata = file->metadata();
-    break;
-  }
-  return options;
 }
 
 /// The tables of one collection, open under temporary names until Commit().
@@ -386,6 +365,7 @@ class Collection {
                       "data/unmatched_tensors says why the rest was not",
                       100 * share));
     }
+    for (std::string& text : plan.census.Warnings(plan.facts)) warnings.push_back(std::move(text));
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||

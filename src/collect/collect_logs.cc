@@ -138,6 +138,8 @@ Json RolesJson(const CollectPlan& plan) {
 void AddOurs(const LogContext& c, Json& health) {
   const CollectPlan& plan = c.report.plan;
   health["roles"] = RolesJson(plan);
+  health["family"] = plan.family.empty() ? Json() : Json(plan.family);
+  health["experts"] = plan.census.ToJson(plan.facts);
   health["expert_coverage"] = {{"expert_parameters", plan.expert_parameters},
                                {"analysed_parameters", c.report.analysed_parameters},
                                {"share", OrNull(c.report.expert_coverage)},

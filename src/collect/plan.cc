@@ -53,6 +53,8 @@ class Planner {
         inventory_(inventory),
         unmatched_(unmatched),
         stopped_(stopped) {
+    plan_.family = extractor.family();
+    plan_.facts = extractor.facts();
     plan_.warnings = std::move(checkpoint.warnings);
     plan_.checkpoint = std::move(checkpoint);
   }
@@ -104,6 +106,7 @@ class Planner {
       AddExample(extraction->by_rule ? plan_.rule_examples : plan_.fallback_examples, tensor.name);
     }
     for (ExpertBank& bank : extraction->banks) {
+      plan_.census.Add(bank, use.weight->storage, use.weight->bits_per_weight);
       plan_.banks.push_back({file_number, number_in_file, std::move(bank), use.weight});
     }
     return {};

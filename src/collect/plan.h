@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "checkpoint/discovery.h"
+#include "collect/expert_census.h"
 #include "collect/open_checkpoint.h"
 #include "moescope/checkpoint.h"
 #include "moescope/experts.h"
@@ -43,6 +44,9 @@ struct CollectPlan {
   std::vector<std::string> rule_examples, fallback_examples, unmatched_examples;  ///< first 25
   uint64_t smoke_candidates = 0;  ///< named like an expert weight (section 13)
   std::vector<std::string> smoke_examples;
+  ExpertCensus census;
+  std::string family;  ///< preset that was recognised; "" none
+  ModelFacts facts;
   std::array<RoleTotals, kRoleCount> roles;                ///< by Role
   uint64_t expert_parameters = 0, planned_parameters = 0;  ///< of experts: all, and those in banks
   std::set<std::string> observed_tensors;                  ///< filled only when an index is used

@@ -541,7 +541,9 @@ Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const Weig
   if (!expert) return tl::make_unexpected(std::move(expert.error()));
   ModelFacts facts = FactsOfConfig(options.model_config);
   if (facts.empty()) facts = FactsOfGguf(options.gguf_metadata);
-  const Family* family = FindFamily(options.model_type, facts.gguf_arch, weights);
+  const Family* family = options.presets == "auto"
+                             ? FindFamily(options.model_type, facts.gguf_arch, weights)
+                             : FamilyNamed(options.presets);
   auto presets = PresetRules(options.presets, family);
   if (!presets) return tl::make_unexpected(std::move(presets.error()));
   auto rules = CompileRules(options, *presets);  // points into *presets, which keep their place
@@ -557,6 +559,8 @@ Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const Weig
 std::string_view Extractor::family() const {
   return impl_->family == nullptr ? "" : impl_->family->name;
 }
+
+const ModelFacts& Extractor::facts() const { return impl_->model; }
 
 WeightShape PlainWeight(const TensorInfo& tensor) {
   return {tensor.name, tensor.shape, "", IsPlainFloat(tensor.dtype) ? "" : UndecodedReason(tensor)};

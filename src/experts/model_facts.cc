@@ -23,6 +23,7 @@ constexpr const char* kExpertWidth[] = {"moe_intermediate_size", "expert_ffn_hid
                                         "moe_ffn_hidden_size", "ffn_config/ffn_hidden_size",
                                         "intermediate_size", "d_ff"};
 constexpr const char* kHidden[] = {"hidden_size", "d_model", "n_embd", "dim"};
+constexpr const char* kLatent[] = {"moe_latent_size"};
 constexpr const char* kLayers[] = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
 
 const json* At(const json& object, std::string_view path) {
@@ -65,6 +66,7 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
   ModelFacts facts;
   facts.model_type = TextAt(text, "model_type");
   if (facts.model_type.empty()) facts.model_type = TextAt(config, "model_type");
+  facts.expert_input = NumberOf(text, kLatent);
   facts.layers = NumberOf(text, kLayers);
   facts.hidden = NumberOf(text, kHidden);
   facts.expert_width = NumberOf(text, kExpertWidth);

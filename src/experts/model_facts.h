@@ -12,6 +12,7 @@ namespace moe {
 /// Only checked against the tensors, and asked where shapes alone are ambiguous.
 struct ModelFacts {
   std::string model_type, gguf_arch;
+  std::optional<uint64_t> expert_input;  ///< where experts work in a latent dimension, not hidden
   std::optional<uint64_t> layers, hidden, expert_width, experts, experts_per_token;
   bool empty() const { return !layers && !hidden && !expert_width && !experts; }
 };

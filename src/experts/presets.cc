@@ -180,16 +180,21 @@ const Family* FindFamily(std::string_view model_type, std::string_view gguf_arch
   });
 }
 
+const Family* FamilyNamed(std::string_view name) {
+  const auto families = AllFamilies();
+  const auto named = std::find_if(families.begin(), families.end(),
+                                  [&](const Family& row) { return row.name == name; });
+  return named == families.end() ? nullptr : &*named;
+}
+
 Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Family* family) {
   RuleList rules;
   if (choice == "off") return rules.Take();
   if (choice != "auto") {
-    const auto families = AllFamilies();
-    const auto named = std::find_if(families.begin(), families.end(),
-                                    [&](const Family& row) { return row.name == choice; });
-    if (named == families.end()) {
+    const Family* named = FamilyNamed(choice);
+    if (named == nullptr) {
       std::string known = "auto, off";
-      for (const Family& row : families) known += std::string(", ") + row.name;
+      for (const Family& row : AllFamilies()) known += std::string(", ") + row.name;
       return Fail(ErrorCode::kBadArgument, "/parsing/presets",
                   fmt::format("there is no preset '{}'", choice), "known: " + known);
     }

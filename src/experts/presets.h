@@ -77,6 +77,9 @@ Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Famil
 const Family* FindFamily(std::string_view model_type, std::string_view gguf_arch,
                          std::span<const WeightShape> weights);
 
+/// The family of that name; nullptr: none.
+const Family* FamilyNamed(std::string_view name);
+
 /// docs/architectures.md: the two tables as text.
 std::string ArchitecturesMarkdown();
 

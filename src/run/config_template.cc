@@ -180,11 +180,13 @@ constexpr std::string_view kAfterModelPath = R"json(,
 
 }  // namespace
 
-std::string ConfigTemplateText(std::string_view model_path) {
+std::string ConfigTemplateText(std::string_view model_path, std::string_view preset) {
+  constexpr std::string_view kAuto = "\"presets\": \"auto\"";
   std::string text(kBeforeModelPath);
   text += Json(std::string(model_path)).dump(-1, ' ', false, Json::error_handler_t::replace);
-  text += kAfterModelPath;
-  return text;
+  std::string rest(kAfterModelPath);
+  rest.replace(rest.find(kAuto), kAuto.size(), "\"presets\": " + Json(std::string(preset)).dump());
+  return text + rest;
 }
 
 }  // namespace moe

@@ -56,7 +56,8 @@ Result<void> WriteManifest(const fs::path& run_dir, const std::string& model_id,
 }  // namespace
 
 Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
-                         const std::string& run_name, const std::optional<fs::path>& model_path) {
+                         const std::string& run_name, const std::optional<fs::path>& model_path,
+                         const std::string& preset) {
   const auto id = IdPath("--model-id", model_id, true);
   if (!id) return tl::make_unexpected(id.error());
   const auto run = IdPath("--run-name", run_name, false);
@@ -78,7 +79,7 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
   std::error_code unknown;
   if (!fs::exists(config, unknown)) {
     const std::string resolved = model_path ? ResolvePath(model_path->string()).string() : "";
-    if (auto done = WriteFileAtomically(config, ConfigTemplateText(resolved)); !done) {
+    if (auto done = WriteFileAtomically(config, ConfigTemplateText(resolved, preset)); !done) {
       return tl::make_unexpected(done.error());
     }
   }

@@ -18,7 +18,7 @@ Json Manifest(const fs::path& run_dir) {
 
 TEST(InitRun, MakesEveryFolderOfTheContract) {
   const TempFolder root;
-  const auto run_dir = InitRun(root.path(), "m", "r", std::nullopt);
+  const auto run_dir = InitRun(root.path(), "m", "r", std::nullopt, "auto");
   ASSERT_TRUE(run_dir.has_value()) << run_dir.error().Text();
   EXPECT_EQ(*run_dir, fs::canonical(root.path()) / "m/r");
   for (const char* folder : {"logs", "data", "tables", "cache/sampled_indices", "plots/summary",
@@ -29,10 +29,10 @@ TEST(InitRun, MakesEveryFolderOfTheContract) {
 
 TEST(InitRun, WritesTheTemplateWithTheResolvedModelPath) {
   const TempFolder root;
-  const fs::path plain = *InitRun(root.path(), "m", "plain", std::nullopt);
+  const fs::path plain = *InitRun(root.path(), "m", "plain", std::nullopt, "auto");
   EXPECT_EQ(*ReadTextFile(plain / "analysis_config.json"), ConfigTemplateText(""));
   const fs::path model = root.path() / "a/../models";
-  const fs::path with = *InitRun(root.path(), "m", "with", model);
+  const fs::path with = *InitRun(root.path(), "m", "with", model, "auto");
   EXPECT_EQ(*ReadTextFile(with / "analysis_config.json"),
             ConfigTemplateText((fs::canonical(root.path()) / "models").string()));
 }
@@ -40,13 +40,13 @@ TEST(InitRun, WritesTheTemplateWithTheResolvedModelPath) {
 TEST(InitRun, LeavesAnExistingConfigAsItIs) {
   const TempFolder root;
   root.Write("m/r/analysis_config.json", "not even JSON");
-  ASSERT_TRUE(InitRun(root.path(), "m", "r", fs::path("/other")).has_value());
+  ASSERT_TRUE(InitRun(root.path(), "m", "r", fs::path("/other"), "auto").has_value());
   EXPECT_EQ(*ReadTextFile(root.path() / "m/r/analysis_config.json"), "not even JSON");
 }
 
 TEST(InitRun, WritesTheManifestOfTheContract) {
   const TempFolder root;
-  const fs::path run_dir = *InitRun(root.path(), "org/m", "r", std::nullopt);
+  const fs::path run_dir = *InitRun(root.path(), "org/m", "r", std::nullopt, "auto");
   EXPECT_EQ(run_dir, fs::canonical(root.path()) / "org/m/r");
   const Json manifest = Manifest(run_dir);
   std::vector<std::string> keys;
@@ -64,7 +64,7 @@ TEST(InitRun, ChangesNothingOfAManifestButUpdatedAt) {
   const TempFolder root;
   const Json old = {{"version", 1}, {"created_at", "long ago"}, {"run_name", "x"}, {"own", true}};
   root.Write("m/r/manifest.json", old.dump());
-  const fs::path run_dir = *InitRun(root.path(), "m", "r", std::nullopt);
+  const fs::path run_dir = *InitRun(root.path(), "m", "r", std::nullopt, "auto");
   Json manifest = Manifest(run_dir);
   EXPECT_THAT(manifest["updated_at"].get<std::string>(), testing::EndsWith("Z"));
   manifest.erase("updated_at");
@@ -74,7 +74,7 @@ TEST(InitRun, ChangesNothingOfAManifestButUpdatedAt) {
 TEST(InitRun, ReplacesAManifestThatCantBeRead) {
   const TempFolder root;
   root.Write("m/r/manifest.json", "{");
-  EXPECT_EQ(Manifest(*InitRun(root.path(), "m", "r", std::nullopt))["model_id"], "m");
+  EXPECT_EQ(Manifest(*InitRun(root.path(), "m", "r", std::nullopt, "auto"))["model_id"], "m");
 }
 
 TEST(InitRun, RefusesIdsThatAreEmptyOrLeaveTheRoot) {
@@ -89,7 +89,7 @@ TEST(InitRun, RefusesIdsThatAreEmptyOrLeaveTheRoot) {
       {"m", "../r"},    {"./.", "r"},
       {"m/..", "r"},    {std::string("m\0x", 3), "r"}};
   for (const auto& [model_id, run_name] : bad) {
-    const auto run_dir = InitRun(root, model_id, run_name, std::nullopt);
+    const auto run_dir = InitRun(root, model_id, run_name, std::nullopt, "auto");
     ASSERT_FALSE(run_dir.has_value()) << model_id << " " << run_name;
     EXPECT_EQ(run_dir.error().code, ErrorCode::kBadArgument);
     EXPECT_EQ(run_dir.error().TypeName(), "SystemExit");
@@ -100,17 +100,17 @@ TEST(InitRun, RefusesIdsThatAreEmptyOrLeaveTheRoot) {
 TEST(InitRun, FailsWhereAFileStandsInTheWay) {
   const TempFolder root;
   root.Write("m");
-  const auto run_dir = InitRun(root.path(), "m", "r", std::nullopt);
+  const auto run_dir = InitRun(root.path(), "m", "r", std::nullopt, "auto");
   ASSERT_FALSE(run_dir.has_value());
   EXPECT_EQ(run_dir.error().code, ErrorCode::kIo);
 }
 
 TEST(ReadRunManifest, OfNoneOrABrokenOneIsEmpty) {
   const TempFolder folder;
-  EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt);
+  EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt, "auto");
   for (const char* text : {"", "[]", "{\"model_id\": 3}"}) {
     folder.Write("manifest.json", text);
-    EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt) << text;
+    EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt, "auto") << text;
   }
 }
 

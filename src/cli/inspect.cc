@@ -1,0 +1,151 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "checkpoint/names.h"
+#include "cli/commands.h"
+#include "collect/inspect.h"
+
+namespace moe::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct InspectOptions {
+  std::string model;
+  bool json = false;
+  std::string pattern;
+};
+
+std::string Text(const Json& value) {
+  if (value.is_null()) return "-";
+  return value.is_string() ? Printable(value.get<std::string>()) : value.dump();
+}
+
+std::string Joined(const Json& list, const char* separator) {
+  std::string text;
+  for (const Json& item : list) text += (text.empty() ? "" : separator) + Text(item);
+  return text;
+}
+
+std::string JsonText(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string ExpertsLine(const Json& row) {
+  std::string shapes, storage;
+  for (const Json& shape : row["shapes"]) {
+    shapes += (shapes.empty() ? "" : ", ") + fmt::format("{} x {}", shape[0].get<uint64_t>(),
+                                                         shape[1].get<uint64_t>());
+  }
+  for (const Json& scheme : row["storage"]) {
+    storage += (storage.empty() ? "" : ", ") +
+               fmt::format("{} ({:.4g} bits)", Text(scheme["scheme"]),
+                           scheme["bits_per_weight"].get<double>());
+  }
+  const auto least = row["experts_per_layer_min"].get<uint64_t>();
+  const auto most = row["experts_per_layer_max"].get<uint64_t>();
+  const std::string experts = least == most ? fmt::format("{}", most)
+                                            : fmt::format("{}-{}", least, most);
+  const std::string stack = row["stack"].is_null() ? "" : Text(row["stack"]) + " ";
+  return fmt::format("  {}{} {}: {} layers ({}) x {} experts, {}, {}", stack,
+                     row["shared"].get<bool>() ? "shared" : "routed", Text(row["proj"]),
+                     row["layers"].get<uint64_t>(), Text(row["layer_ranges"]), experts, shapes,
+                     storage);
+}
+
+std::string PartLine(const std::string& name, const Json& part) {
+  const Json& bits = part["bits_per_weight"];
+  return fmt::format("  {:<14} {:>10}  {:>14} parameters  {:>6} bits  {}", name,
+                     HumanBytes(part["bytes"].get<uint64_t>()),
+                     part["parameters"].get<uint64_t>(),
+                     bits.is_null() ? "-" : fmt::format("{:.4g}", bits.get<double>()),
+                     Joined(part["storage"], ", "));
+}
+
+void PrintSummary(const Json& model, Reporter& report) {
+  report.Result(fmt::format("{}: {} ({}), {} files, {} tensors, {}", Text(model["model"]),
+                            Text(model["family"]), Text(model["model_type"]),
+                            model["files"].get<uint64_t>(), model["tensors"].get<uint64_t>(),
+                            HumanBytes(model["bytes"].get<uint64_t>())));
+  const Json& parameters = model["parameters"];
+  report.Result(fmt::format("parameters: {} in all, {} active for a token",
+                            parameters["total"].get<uint64_t>(), Text(parameters["active"])));
+  report.Result("experts:");
+  for (const Json& row : model["experts"]) report.Result(ExpertsLine(row));
+  report.Result("parts:");
+  for (const auto& [name, part] : model["parts"].items()) report.Result(PartLine(name, part));
+  const Json& analyze = model["analyze"];
+  report.Result(fmt::format("analyze would read {} matrices, {}, in about {:.1f} s on {} threads",
+                            analyze["matrices"].get<uint64_t>(),
+                            HumanBytes(analyze["bytes"].get<uint64_t>()),
+                            analyze["estimated_seconds"].get<double>(),
+                            analyze["threads"].get<uint64_t>()));
+  for (const Json& row : model["unmatched"]) {
+    report.Result(fmt::format("not analysed: {}: {}", Text(row["tensor"]), Text(row["reason"])));
+  }
+  for (const Json& row : model["left_out_files"]) {
+    report.Result(fmt::format("left out: {}: {}", Text(row["path"]), Text(row["reason"])));
+  }
+  for (const Json& text : model["warnings"]) report.Warning(Text(text));
+}
+
+void PrintTensors(const Json& tensors, Reporter& report) {
+  for (const Json& row : tensors) {
+    report.Result(fmt::format("{}  {} [{}]  {}  {}  {}", Text(row["name"]), Text(row["dtype"]),
+                              Joined(row["shape"], ", "), HumanBytes(row["bytes"].get<uint64_t>()),
+                              Text(row["role"]), Text(row["storage"])));
+  }
+}
+
+ExitCode RunTensors(const InspectOptions& options, Reporter& report) {
+  const auto tensors = ListTensors(options.model, options.pattern);
+  if (!tensors) {
+    const ExitCode failed = FailWith(tensors.error(), report);
+    return tensors.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
+  }
+  if (options.json) {
+    report.Result(JsonText(*tensors));
+  } else {
+    PrintTensors(*tensors, report);
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode RunInspect(const InspectOptions& options, Reporter& report) {
+  const auto inspection = InspectModel(options.model);
+  if (!inspection) return FailWith(inspection.error(), report);
+  if (options.json) {
+    report.Result(JsonText(inspection->report));
+  } else {
+    PrintSummary(inspection->report, report);
+  }
+  return inspection->complete ? ExitCode::kOk : ExitCode::kIncomplete;
+}
+
+}  // namespace
+
+void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report) {
+  auto opt = std::make_shared<InspectOptions>();
+  CLI::App* cmd = app.add_subcommand(
+      "inspect", "What a checkpoint is, from its headers alone: no weight is read");
+  cmd->add_option("MODEL", opt->model, "Checkpoint folder or file")->required();
+  cmd->add_flag("--json", opt->json, "The same as JSON");
+  CLI::Option* tensors =
+      cmd->add_option("--tensors", opt->pattern,
+                      "List the tensors whose name this pattern finds (Python's re.search); all "
+                      "without one")
+          ->expected(0, 1);
+  cmd->footer(
+      "Exit code 3: some expert tensors would not be read.\n\nExamples:\n"
+      "  moescope inspect ~/models/Qwen3-30B-A3B\n"
+      "  moescope inspect ~/models/Qwen3-30B-A3B --json\n"
+      "  moescope inspect ~/models/Qwen3-30B-A3B --tensors 'layers\\.3\\.'");
+  cmd->callback([opt, tensors, &exit, &report] {
+    exit = tensors->count() > 0 ? RunTensors(*opt, report) : RunInspect(*opt, report);
+  });
+}
+
+}  // namespace moe::cli

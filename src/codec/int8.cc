@@ -1,0 +1,127 @@
+// Integers of 8 bits, formats.md sections 6.2 and 7.3: compressed-tensors int-quantized and
+// naive-quantized, value = (q - zero point) * scale; bitsandbytes, value = q * SCB / 127.
+#include <fmt/format.h>
+
+#include "checkpoint/names.h"
+#include "base/little_endian.h"
+#include "codec/codecs.h"
+#include "codec/scaled_codes.h"
+
+namespace moe {
+namespace {
+
+ScaledCodes CodesOf(const TensorInfo& info) {
+  ScaledCodes codes;
+  codes.rows = info.shape[info.shape.size() - 2];
+  codes.cols = info.shape.back();
+  codes.row_bytes = codes.cols;
+  codes.elements = SignedElements();
+  codes.scales.block_cols = codes.cols;
+  return codes;
+}
+
+Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const TensorRef& scb,
+                                                const std::optional<TensorRef>& format) {
+  const TensorInfo& info = payload.info();
+  if (info.shape.size() != 2 || scb.info().dtype != DType::kF32 ||
+      scb.info().shape != std::vector<uint64_t>{info.shape[0]}) {
+    return WrongCompanion(payload, "one float32 of SCB a row", scb);
+  }
+  ScaledCodes codes = CodesOf(info);
+  codes.scales.rows = codes.rows;
+  Weight weight;
+  weight.name = info.name;
+  weight.shape = info.shape;
+  weight.storage = "bnb_int8";
+  weight.parts = {payload, scb};
+  if (format) weight.parts.push_back(*format);
+  weight.open = [codes, place = fmt::format("tensor '{}'", Printable(info.name))](
+                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
+    if (bytes.size() > 2 && (bytes[2].data.empty() || bytes[2].data[0] != std::byte{0})) {
+      return Fail(ErrorCode::kUnsupported, place, "weight_format is not 0 (rows as they are)");
+    }
+    ScaledCodes opened = codes;
+    opened.bytes = std::move(bytes[0]);
+    opened.scales.bytes = std::move(bytes[1]);
+    opened.factor = [](uint64_t, uint64_t) { return 1.0f / 127.0f; };
+    return MakeScaledArray(std::move(opened));
+  };
+  return weight;
+}
+
+/// Columns of the scale's grid, where it has the payload's rows (or is one scale); 0: neither.
+struct Grid {
+  uint64_t rows = 0, cols = 0;
+};
+std::optional<Grid> GridOf(const TensorInfo& info, const TensorInfo& scale) {
+  const std::vector<uint64_t>& shape = info.shape;
+  const size_t ndim = shape.size();
+  const uint64_t rows = shape[ndim - 2], cols = shape[ndim - 1];
+  uint64_t count = 1;
+  for (const uint64_t size : scale.shape) count *= size;
+  if (count == 1 && MatricesOf(shape) == 1) return Grid{1, 1};
+  if (ndim == 2 && scale.shape == std::vector<uint64_t>{rows}) return Grid{rows, 1};
+  if (scale.shape.size() != ndim) return std::nullopt;
+  const uint64_t groups = scale.shape.back();
+  const bool rows_fit = scale.shape == WithLastAxes(shape, rows, groups);
+  if (!rows_fit || groups == 0 || cols % groups != 0) return std::nullopt;
+  return Grid{rows, groups};
+}
+
+}  // namespace
+
+Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const TensorIndex& tensors,
+                                             const nlohmann::ordered_json& quantization) {
+  const TensorInfo& info = payload.info();
+  const auto stem = StemOf(info.name, ".weight");
+  if (!stem || info.dtype != DType::kI8 || info.shape.size() < 2) return std::optional<Weight>{};
+  if (const auto scb = tensors.Find(*stem, ".SCB")) {
+    return FindBitsandbytes8(payload, *scb, tensors.Find(*stem, ".weight_format"));
+  }
+  const auto scale = tensors.Find(*stem, ".weight_scale");
+  const auto zero = tensors.Find(*stem, ".weight_zero_point");
+  const auto grid = scale && IsScaleFloat(scale->info().dtype) ? GridOf(info, scale->info())
+                                                               : std::nullopt;
+  if (!grid) return WrongCompanion(payload, "weight_scale by tensor, row or group", scale);
+  if (zero && (zero->info().dtype != DType::kI8 || zero->info().shape != scale->info().shape)) {
+    return WrongCompanion(payload, "weight_zero_point int8 of the shape of its scale", zero);
+  }
+  ScaledCodes codes = CodesOf(info);
+  codes.scales.dtype = scale->info().dtype;
+  codes.scales.matrices = MatricesOf(info.shape);
+  codes.scales.rows = grid->rows;
+  codes.scales.cols = grid->cols;
+  codes.scales.block_rows = grid->rows == 1 ? codes.rows : 1;
+  codes.scales.block_cols = codes.cols / grid->cols;
+  const uint64_t bits = UnsignedAt(GroupWeights(quantization), "num_bits").value_or(8);
+  Weight weight;
+  weight.name = info.name;
+  weight.shape = info.shape;
+  weight.storage = fmt::format(
+      "int{}_{}{}", bits,
+      grid->cols > 1 ? fmt::format("g{}", codes.scales.block_cols)
+                     : (grid->rows == 1 ? "tensor" : "channel"),
+      zero ? "_asym" : "");
+  weight.float_dtype = scale->info().dtype;
+  weight.parts = {payload, *scale};
+  if (zero) weight.parts.push_back(*zero);
+  weight.open =
+      [codes](std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
+    ScaledCodes opened = codes;
+    opened.bytes = std::move(bytes[0]);
+    opened.scales.bytes = std::move(bytes[1]);
+    if (bytes.size() > 2) {
+      const ScaleGrid grid_of = opened.scales;
+      opened.zero = [zeros = std::move(bytes[2]), grid_of](uint64_t matrix, uint64_t row,
+                                                           uint64_t col) {
+        const uint64_t at =
+            (matrix * grid_of.rows + row / grid_of.block_rows) * grid_of.cols + col;
+        return static_cast<float>(static_cast<int8_t>(zeros.data[at]));
+      };
+    }
+    return MakeScaledArray(std::move(opened));
+  };
+  return weight;
+}
+
+}  // namespace moe

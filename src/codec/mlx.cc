@@ -1,0 +1,186 @@
+// MLX-quantized weights, formats.md section 3: X.weight U32 [.., out, in * bits / 32] as one
+// LSB-first bit stream a row, X.scales and (affine) X.biases [.., out, in / group].
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/small_floats.h"
+#include "codec/codecs.h"
+#include "codec/scaled_codes.h"
+
+namespace moe {
+namespace {
+
+struct Packing {
+  uint64_t bits = 0, group = 0;
+};
+
+constexpr uint64_t kAffineBits[] = {2, 3, 4, 5, 6, 8};
+constexpr uint64_t kAffineGroups[] = {32, 64, 128};
+
+/// The pairs of bits and group whose product is `product`.
+std::vector<Packing> AffinePackings(uint64_t product) {
+  std::vector<Packing> fits;
+  for (const uint64_t bits : kAffineBits) {
+    for (const uint64_t group : kAffineGroups) {
+      if (bits * group == product) fits.push_back({bits, group});
+    }
+  }
+  return fits;
+}
+
+/// What the config says of the module: its own entry, else the default of all.
+Packing ConfigPacking(const nlohmann::ordered_json& quantization, const std::string& module) {
+  if (!quantization.is_object()) return {};
+  Packing packing = {UnsignedAt(quantization, "bits").value_or(0),
+                     UnsignedAt(quantization, "group_size").value_or(0)};
+  const auto own = quantization.find(module);
+  if (own != quantization.end() && own->is_object()) {
+    packing.bits = UnsignedAt(*own, "bits").value_or(packing.bits);
+    packing.group = UnsignedAt(*own, "group_size").value_or(packing.group);
+  }
+  return packing;
+}
+
+/// Bits and group of an affine weight: shapes give their product, the config tells pairs apart.
+Result<Packing> AffinePacking(const TensorRef& payload, uint64_t product,
+                              const Packing& configured) {
+  const auto fits = AffinePackings(product);
+  for (const Packing& packing : fits) {
+    if (packing.bits == configured.bits && packing.group == configured.group) return packing;
+  }
+  if (fits.size() == 1) return fits.front();
+  return WrongCompanion(
+      payload,
+      fmt::format("bits and group_size in config.json whose product is {} ({} fit by the shapes)",
+                  product, fits.size()),
+      std::nullopt);
+}
+
+struct FloatMode {
+  uint64_t product;  // bits * group
+  const char* name;
+  Packing packing;
+  bool fp4;
+  bool e4m3_scales;
+};
+constexpr FloatMode kFloatModes[] = {
+    {64, "nvfp4", {4, 16}, true, true},
+    {128, "mxfp4", {4, 32}, true, false},
+    {256, "mxfp8", {8, 32}, false, false},
+};
+
+struct MlxParts {
+  TensorRef scales;
+  std::optional<TensorRef> biases, global_scale;
+};
+
+/// Builds the open function: `codes` is complete but for its bytes.
+auto Opener(ScaledCodes codes, bool has_biases, bool has_global) {
+  return [codes = std::move(codes), has_biases,
+          has_global](std::vector<TensorBytes> bytes) mutable
+         -> Result<std::shared_ptr<const WeightArray>> {
+    ScaledCodes opened = codes;
+    opened.bytes = std::move(bytes[0]);
+    opened.scales.bytes = std::move(bytes[1]);
+    if (has_biases) opened.biases->bytes = std::move(bytes[2]);
+    if (has_global) {
+      ScaleGrid global;  // one for each matrix, or one for all
+      global.bytes = std::move(bytes[2]);
+      global.matrices = global.bytes.data.size() / sizeof(float);
+      opened.factor = [global](uint64_t matrix, uint64_t) {
+        return global.At(matrix, 0, 0) / (448.0f * 6.0f);
+      };
+    }
+    return MakeScaledArray(std::move(opened));
+  };
+}
+
+Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view stem,
+                                    const MlxParts& parts,
+                                    const nlohmann::ordered_json& quantization) {
+  const TensorInfo& words = payload.info();
+  const TensorInfo& scales = parts.scales.info();
+  const size_t ndim = words.shape.size();
+  const uint64_t groups = scales.shape.empty() ? 0 : scales.shape.back();
+  const auto bits_of_row = ndim < 2 ? std::nullopt : CheckedMul(words.shape.back(), 32);
+  if (!bits_of_row || groups == 0 || *bits_of_row % groups != 0 ||
+      scales.shape != WithLastAxes(words.shape, words.shape[ndim - 2], groups)) {
+    return WrongCompanion(payload, fmt::format("{}.scales of the same rows", stem), parts.scales);
+  }
+  Weight weight;
+  ScaledCodes codes;
+  Packing packing;
+  if (parts.biases) {
+    if (!IsScaleFloat(scales.dtype) || parts.biases->info().shape != scales.shape ||
+        parts.biases->info().dtype != scales.dtype) {
+      return WrongCompanion(payload, "float scales, and biases of their shape and dtype",
+                            parts.biases);
+    }
+    const auto affine = AffinePacking(payload, *bits_of_row / groups,
+                                      ConfigPacking(quantization, std::string(stem)));
+    if (!affine) return tl::make_unexpected(affine.error());
+    packing = *affine;
+    weight.storage = fmt::format("affine_q{}_g{}", packing.bits, packing.group);
+    weight.float_dtype = scales.dtype;
+    codes.elements = IntegerElements(0);
+    codes.biases.emplace();
+  } else {
+    const auto mode = std::find_if(
+        std::begin(kFloatModes), std::end(kFloatModes),
+        [&](const FloatMode& row) { return row.product == *bits_of_row / groups; });
+    if (scales.dtype != DType::kU8 || mode == std::end(kFloatModes)) {
+      return WrongCompanion(payload, fmt::format("{0}.biases, or {0}.scales U8 of a float mode", stem),
+                            parts.scales);
+    }
+    packing = mode->packing;
+    weight.storage = mode->name;
+    codes.elements = mode->fp4 ? Fp4Elements() : kE4m3Values;
+    codes.scales.codes = mode->e4m3_scales ? &kE4m3Values : &kE8m0Values;
+  }
+  const uint64_t rows = words.shape[ndim - 2], cols = groups * packing.group;
+  const uint64_t matrices = MatricesOf(words.shape);
+  codes.rows = rows;
+  codes.cols = cols;
+  codes.bits = static_cast<unsigned>(packing.bits);
+  codes.row_bytes = words.shape.back() * 4;
+  codes.scales.dtype = scales.dtype;
+  codes.scales.matrices = matrices;
+  codes.scales.rows = rows;
+  codes.scales.cols = groups;
+  codes.scales.block_cols = packing.group;
+  if (codes.biases) codes.biases = codes.scales;
+
+  weight.name = words.name;
+  weight.shape = WithLastAxes(words.shape, rows, cols);
+  weight.parts = {payload, parts.scales};
+  if (parts.biases) weight.parts.push_back(*parts.biases);
+  if (parts.global_scale) {
+    const TensorInfo& global = parts.global_scale->info();
+    const uint64_t count = CheckedProduct(global.shape).value_or(0);
+    if (weight.storage != "nvfp4" || global.dtype != DType::kF32 ||
+        (count != 1 && count != matrices)) {
+      return WrongCompanion(payload, "for nvfp4 one float32 global_scale a matrix",
+                            parts.global_scale);
+    }
+    weight.parts.push_back(*parts.global_scale);
+  }
+  weight.open = Opener(std::move(codes), parts.biases.has_value(), parts.global_scale.has_value());
+  return weight;
+}
+
+}  // namespace
+
+Result<std::optional<Weight>> FindMlxWeight(const TensorRef& payload, const TensorIndex& tensors,
+                                            const nlohmann::ordered_json& quantization) {
+  const auto stem = StemOf(payload.info().name, ".weight");
+  if (!stem || payload.info().dtype != DType::kU32) return std::optional<Weight>{};
+  const auto scales = tensors.Find(*stem, ".scales");
+  if (!scales) return WrongCompanion(payload, fmt::format("{}.scales", *stem), std::nullopt);
+  MlxParts parts{*scales, tensors.Find(*stem, ".biases"), tensors.Find(*stem, ".global_scale")};
+  if (!parts.biases) parts.biases = tensors.Find(*stem, ".qbiases");  // transformers' "metal"
+  return Build(payload, *stem, parts, quantization);
+}
+
+}  // namespace moe

@@ -1,0 +1,197 @@
+// Packed small floats, formats.md sections 4 and 6.2: NVFP4 (compressed-tensors divides by its
+// global scale, ModelOpt multiplies), MXFP4, MXFP6 (e2m3), and the FP4 experts of DeepSeek-V4.
+// Two e2m1 codes a byte, low nibble first; four e2m3 codes in three bytes.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/checked.h"
+#include "base/small_floats.h"
+#include "checkpoint/names.h"
+#include "codec/codecs.h"
+#include "codec/scaled_codes.h"
+
+namespace moe {
+namespace {
+
+struct Kind {
+  const char* storage;
+  unsigned bits;
+  uint64_t group;
+  bool e4m3_scales;
+};
+constexpr Kind kNvfp4 = {"nvfp4", 4, 16, true};
+constexpr Kind kMxfp4 = {"mxfp4", 4, 32, false};
+constexpr Kind kMxfp6 = {"mxfp6_e2m3", 6, 32, false};
+
+/// e2m3 (formats.md 11): bias 1, sign in bit 5.
+std::array<float, 256> Fp6Elements() {
+  std::array<float, 256> elements{};
+  for (unsigned code = 0; code < 64; ++code) {
+    const unsigned exponent = (code >> 3) & 3u, mantissa = code & 7u;
+    const float value = exponent == 0 ? static_cast<float>(mantissa) / 8.0f
+                                      : std::ldexp(1.0f + static_cast<float>(mantissa) / 8.0f,
+                                                   static_cast<int>(exponent) - 1);
+    elements[code] = (code & 32u) ? -value : value;
+  }
+  return elements;
+}
+
+/// Global scales: `parts` a matrix (2: gate rows, then up rows), multiplied or divided by.
+struct Global {
+  TensorRef tensor;
+  bool divides = false;
+  uint64_t matrices = 1, parts = 1;
+};
+
+struct Found {
+  Kind kind;
+  std::string name;
+  uint64_t code_cols = 0;  ///< columns of the decoded weight
+  TensorRef scale;
+  std::optional<Global> global;
+};
+
+Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found) {
+  const TensorInfo& info = payload.info();
+  const size_t ndim = info.shape.size();
+  const uint64_t rows = info.shape[ndim - 2];
+  const uint64_t groups = CeilDiv(found.code_cols, found.kind.group);
+  const TensorInfo& scale = found.scale.info();
+  if (scale.shape != WithLastAxes(info.shape, rows, groups)) {
+    return WrongCompanion(payload,
+                          fmt::format("scales [.., {}, {}] of {}", rows, groups, found.kind.storage),
+                          found.scale);
+  }
+  ScaledCodes codes;
+  codes.rows = rows;
+  codes.cols = found.code_cols;
+  codes.bits = found.kind.bits;
+  codes.row_bytes = found.code_cols * found.kind.bits / 8;
+  codes.elements = found.kind.bits == 4 ? Fp4Elements() : Fp6Elements();
+  codes.scales.dtype = scale.dtype;
+  codes.scales.codes = found.kind.e4m3_scales ? &kE4m3Values : &kE8m0Values;
+  codes.scales.matrices = MatricesOf(info.shape);
+  codes.scales.rows = rows;
+  codes.scales.cols = groups;
+  codes.scales.block_cols = found.kind.group;
+
+  Weight weight;
+  weight.name = found.name;
+  weight.shape = WithLastAxes(info.shape, rows, found.code_cols);
+  weight.storage = found.kind.storage;
+  weight.parts = {payload, found.scale};
+  if (found.global) weight.parts.push_back(found.global->tensor);
+  weight.open = [codes, global = found.global, payload](std::vector<TensorBytes> bytes)
+      -> Result<std::shared_ptr<const WeightArray>> {
+    ScaledCodes opened = codes;
+    opened.bytes = std::move(bytes[0]);
+    opened.scales.bytes = std::move(bytes[1]);
+    if (!global) return MakeScaledArray(std::move(opened));
+    ScaleGrid grid;
+    grid.bytes = std::move(bytes[2]);
+    grid.matrices = global->matrices;
+    grid.cols = global->parts;
+    for (uint64_t i = 0; i < global->matrices * global->parts; ++i) {
+      const float value = grid.At(i / global->parts, 0, i % global->parts);
+      if (!std::isfinite(value) || (global->divides && value == 0.0f)) {
+        return WrongCompanion(payload, "a finite global scale that is not 0", global->tensor);
+      }
+    }
+    opened.factor = [grid, divides = global->divides, rows_of = opened.rows / global->parts,
+                     parts = global->parts](uint64_t matrix, uint64_t row) {
+      const float scale_of = grid.At(matrix, 0, std::min(row / rows_of, parts - 1));
+      return divides ? 1.0f / scale_of : scale_of;
+    };
+    return MakeScaledArray(std::move(opened));
+  };
+  return weight;
+}
+
+/// The global scale of a weight; its shape must be a scalar, [matrices] or [matrices, 2].
+Result<std::optional<Global>> GlobalOf(const TensorRef& payload, const std::optional<TensorRef>& tensor,
+                                       bool divides) {
+  if (!tensor) return std::optional<Global>{};
+  const uint64_t matrices = MatricesOf(payload.info().shape);
+  const uint64_t count = CheckedProduct(tensor->info().shape).value_or(0);
+  if (tensor->info().dtype == DType::kF32) {
+    if (count == 1) return Global{*tensor, divides, 1, 1};
+    if (count == matrices) return Global{*tensor, divides, matrices, 1};
+    if (count == 2 * matrices) return Global{*tensor, divides, matrices, 2};
+  }
+  return WrongCompanion(payload, "one float32 global scale a matrix", tensor);
+}
+
+std::optional<uint64_t> PackedCols(const TensorInfo& info, unsigned bits) {
+  const auto wide = CheckedMul(info.shape.back(), 8);
+  return wide && *wide % bits == 0 ? std::optional(*wide / bits) : std::nullopt;
+}
+
+// X.weight_packed U8.
+Result<std::optional<Weight>> FindCompressed(const TensorRef& payload, std::string_view stem,
+                                             const TensorIndex& tensors) {
+  const auto scale = tensors.Find(stem, ".weight_scale");
+  if (!scale) return WrongCompanion(payload, "weight_scale", std::nullopt);
+  Found found{kNvfp4, fmt::format("{}.weight", stem), 0, *scale, std::nullopt};
+  const DType dtype = scale->info().dtype;
+  if (dtype == DType::kF8E4M3) {
+    auto global = GlobalOf(payload, tensors.Find(stem, ".weight_global_scale"), true);
+    if (!global) return tl::make_unexpected(global.error());
+    found.global = *global;
+  } else if (IsByteScale(dtype)) {
+    const uint64_t groups = scale->info().shape.empty() ? 0 : scale->info().shape.back();
+    found.kind = payload.info().shape.back() == groups * 24 ? kMxfp6 : kMxfp4;
+  } else {
+    return WrongCompanion(payload, "weight_scale F8_E4M3 or U8", scale);
+  }
+  const auto cols = PackedCols(payload.info(), found.kind.bits);
+  if (!cols) return WrongCompanion(payload, "whole codes in its columns", scale);
+  found.code_cols = *cols;
+  return Build(payload, found);
+}
+
+/// The payload's columns as e2m1 codes; F4 counts them already.
+std::optional<uint64_t> Fp4Cols(const TensorInfo& info) {
+  if (info.dtype == DType::kF4) {
+    return info.shape.back() % 2 == 0 ? std::optional(info.shape.back()) : std::nullopt;
+  }
+  return PackedCols(info, 4);
+}
+
+}  // namespace
+
+Result<std::optional<Weight>> FindPackedFloats(const TensorRef& payload, const TensorIndex& tensors,
+                                               const nlohmann::ordered_json&) {
+  const TensorInfo& info = payload.info();
+  const bool bytes = info.dtype == DType::kU8 || info.dtype == DType::kI8 ||
+                     info.dtype == DType::kF4;
+  if (!bytes || info.shape.size() < 2) return std::optional<Weight>{};
+  if (const auto stem = StemOf(info.name, ".weight_packed")) {
+    return FindCompressed(payload, *stem, tensors);
+  }
+  const auto stem = StemOf(info.name, ".weight");
+  const std::string base = stem ? std::string(*stem) + ".weight" : info.name;
+  const auto cols = Fp4Cols(info);
+  // ModelOpt: X.weight_scale_2, or X_weight_scale_2 of a stack.
+  const std::string join = stem ? base + "_scale" : base + "_weight_scale";
+  if (const auto second = tensors.Find(join, "_2"); second && info.dtype != DType::kI8) {
+    const auto scale = tensors.Find(join);
+    if (!scale || !cols || scale->info().dtype != DType::kF8E4M3) {
+      return WrongCompanion(payload, join + " F8_E4M3", scale);
+    }
+    auto global = GlobalOf(payload, second, false);
+    if (!global) return tl::make_unexpected(global.error());
+    return Build(payload, {kNvfp4, base, *cols, *scale, *global});
+  }
+  // DeepSeek-V4: a scale for 32 inputs beside two codes a byte.
+  if (!stem) return std::optional<Weight>{};
+  auto scale = tensors.Find(*stem, ".scale");
+  if (!scale) scale = tensors.Find(*stem, ".weight_scale_inv");
+  if (!scale) return std::optional<Weight>{};
+  if (!cols || !IsByteScale(scale->info().dtype)) {
+    return WrongCompanion(payload, "a scale U8 or F8_E8M0 for 32 inputs", scale);
+  }
+  return Build(payload, {kMxfp4, base, *cols, *scale, std::nullopt});
+}
+
+}  // namespace moe

@@ -1,0 +1,215 @@
+#include "codec/scaled_codes.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/float_convert.h"
+#include "base/little_endian.h"
+#include "base/small_floats.h"
+#include "base/text.h"
+#include "checkpoint/names.h"
+
+namespace moe {
+namespace {
+
+constexpr size_t kChunk = 256;
+
+class ScaledArray : public WeightArray {
+ public:
+  explicit ScaledArray(ScaledCodes codes) : codes_(std::move(codes)) {}
+
+  Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override {
+    for (uint64_t r = 0; r < tile.rows; ++r) {
+      ReadRow(matrix, tile.row + r, tile.col, tile.cols, out + r * tile.cols);
+    }
+    return {};
+  }
+
+ private:
+  void ReadRow(uint64_t matrix, uint64_t row, uint64_t col, uint64_t count, float* out) const {
+    const std::span<const std::byte> stream =
+        codes_.bytes.data.subspan((matrix * codes_.rows + row) * codes_.row_bytes,
+                                  codes_.row_bytes);
+    const float factor = codes_.factor ? codes_.factor(matrix, row) : 1.0f;
+    std::array<uint8_t, kChunk> chunk;
+    for (uint64_t done = 0; done < count;) {
+      const uint64_t at = col + done;
+      const uint64_t block = codes_.scales.block_cols;
+      const uint64_t room = codes_.group_of_col.empty() ? block - at % block : kChunk;
+      const size_t size = static_cast<size_t>(std::min<uint64_t>({kChunk, count - done, room}));
+      Unpack(stream, at, size, chunk.data());
+      if (codes_.group_of_col.empty()) {
+        Decode(Block(matrix, row, at / block, factor), chunk.data(), size, out + done);
+      } else {
+        for (size_t i = 0; i < size; ++i) {
+          Decode(Block(matrix, row, codes_.group_of_col[at + i], factor), &chunk[i], 1,
+                 out + done + i);
+        }
+      }
+      done += size;
+    }
+  }
+
+  struct BlockTerms {
+    float scale, bias, zero;
+  };
+
+  BlockTerms Block(uint64_t matrix, uint64_t row, uint64_t group, float factor) const {
+    const uint64_t grid_row = row / codes_.scales.block_rows;
+    return {codes_.scales.At(matrix, grid_row, group) * factor,
+            codes_.biases ? codes_.biases->At(matrix, grid_row, group) : 0.0f,
+            codes_.zero ? codes_.zero(matrix, row, group) : 0.0f};
+  }
+
+  void Decode(const BlockTerms& block, const uint8_t* codes, size_t size, float* out) const {
+    if (codes_.biases) {
+      for (size_t i = 0; i < size; ++i) {
+        out[i] = codes_.elements[codes[i]] * block.scale + block.bias;
+      }
+    } else {
+      for (size_t i = 0; i < size; ++i) {
+        out[i] = (codes_.elements[codes[i]] - block.zero) * block.scale;
+      }
+    }
+  }
+
+  void Unpack(std::span<const std::byte> stream, uint64_t first, size_t count,
+              uint8_t* out) const {
+    if (codes_.codes_per_word == 0) return UnpackBits(stream, codes_.bits, first, count, out);
+    const unsigned mask = (1u << codes_.bits) - 1;
+    for (size_t i = 0; i < count; ++i) {
+      const uint64_t code = first + i;
+      const auto word = LoadLittleEndian<uint32_t>(stream, code / codes_.codes_per_word * 4);
+      out[i] = static_cast<uint8_t>((word >> (code % codes_.codes_per_word * codes_.bits)) & mask);
+    }
+  }
+
+  ScaledCodes codes_;
+};
+
+}  // namespace
+
+float ScaleGrid::At(uint64_t matrix, uint64_t grid_row, uint64_t grid_col) const {
+  const uint64_t index = ((matrices == 1 ? 0 : matrix) * rows + grid_row) * cols + grid_col;
+  switch (dtype) {
+    case DType::kF32:
+      return std::bit_cast<float>(LoadLittleEndian<uint32_t>(bytes.data, index * 4));
+    case DType::kF16:
+      return HalfToFloat(LoadLittleEndian<uint16_t>(bytes.data, index * 2));
+    case DType::kBF16:
+      return BFloat16ToFloat(LoadLittleEndian<uint16_t>(bytes.data, index * 2));
+    default:
+      return (*codes)[std::to_integer<size_t>(bytes.data[index])];
+  }
+}
+
+std::shared_ptr<const WeightArray> MakeScaledArray(ScaledCodes codes) {
+  return std::make_shared<ScaledArray>(std::move(codes));
+}
+
+void UnpackBits(std::span<const std::byte> stream, unsigned bits, uint64_t first, size_t count,
+                uint8_t* out) {
+  if (bits == 8) {
+    std::memcpy(out, stream.data() + first, count);
+    return;
+  }
+  const unsigned mask = (1u << bits) - 1;
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t bit = (first + i) * bits;
+    const size_t byte = bit / 8;
+    unsigned pair = std::to_integer<unsigned>(stream[byte]);
+    if (bit % 8 + bits > 8) pair |= std::to_integer<unsigned>(stream[byte + 1]) << 8;
+    out[i] = static_cast<uint8_t>((pair >> (bit % 8)) & mask);
+  }
+}
+
+std::array<float, 256> IntegerElements(int64_t offset) {
+  std::array<float, 256> elements{};
+  for (size_t code = 0; code < 256; ++code) {
+    elements[code] = static_cast<float>(static_cast<int64_t>(code) + offset);
+  }
+  return elements;
+}
+
+std::array<float, 256> SignedElements() {
+  std::array<float, 256> elements{};
+  for (size_t code = 0; code < 256; ++code) {
+    elements[code] = static_cast<float>(static_cast<int8_t>(code));
+  }
+  return elements;
+}
+
+std::array<float, 256> Fp4Elements() {
+  std::array<float, 256> elements{};
+  std::copy(kFp4Values.begin(), kFp4Values.end(), elements.begin());
+  return elements;
+}
+
+std::optional<std::string_view> StemOf(std::string_view name, std::string_view suffix) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  return name.substr(0, name.size() - suffix.size());
+}
+
+uint64_t MatricesOf(std::span<const uint64_t> shape) {
+  uint64_t matrices = 1;
+  for (size_t i = 0; i + 2 < shape.size(); ++i) matrices *= shape[i];
+  return matrices;
+}
+
+std::vector<uint64_t> WithLastAxes(std::span<const uint64_t> shape, uint64_t rows, uint64_t cols) {
+  std::vector<uint64_t> changed(shape.begin(), shape.end());
+  changed[changed.size() - 2] = rows;
+  changed[changed.size() - 1] = cols;
+  return changed;
+}
+
+bool IsScaleFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+bool IsByteScale(DType dtype) { return dtype == DType::kU8 || dtype == DType::kF8E8M0; }
+
+tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string& want,
+                                     const std::optional<TensorRef>& found) {
+  std::string have = "none";
+  if (found) {
+    have = fmt::format("{} [{}] {}", Printable(found->info().name),
+                       fmt::join(found->info().shape, ", "), found->info().dtype_text);
+  }
+  return Malformed(fmt::format("tensor '{}'", Printable(payload.info().name)),
+                   fmt::format("its [{}] {} needs {}, found {}",
+                               fmt::join(payload.info().shape, ", "), payload.info().dtype_text,
+                               want, have));
+}
+
+std::optional<uint64_t> UnsignedAt(const nlohmann::ordered_json& object, const std::string& key) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
+  return found->get<uint64_t>();
+}
+
+std::string QuantMethod(const nlohmann::ordered_json& quantization) {
+  if (!quantization.is_object()) return "";
+  const auto found = quantization.find("quant_method");
+  return found != quantization.end() && found->is_string() ? LowerAscii(found->get<std::string>())
+                                                           : "";
+}
+
+nlohmann::ordered_json GroupWeights(const nlohmann::ordered_json& quantization) {
+  if (!quantization.is_object()) return {};
+  const auto groups = quantization.find("config_groups");
+  if (groups == quantization.end() || !groups->is_object()) return {};
+  for (const auto& [name, group] : groups->items()) {
+    if (group.is_object() && group.contains("weights") && group["weights"].is_object()) {
+      return group["weights"];
+    }
+  }
+  return {};
+}
+
+}  // namespace moe

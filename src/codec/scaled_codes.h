@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codec/weight.h"
+
+namespace moe {
+
+/// Scales (or offsets) of a weight: one for each block of each matrix.
+struct ScaleGrid {
+  TensorBytes bytes;
+  DType dtype = DType::kF32;                       ///< F32, F16, BF16, or U8 and 8-bit floats
+  const std::array<float, 256>* codes = nullptr;   ///< of 8-bit dtypes
+  uint64_t matrices = 1;                           ///< 1: all matrices share the grid
+  uint64_t rows = 1, cols = 1;                     ///< of the grid
+  uint64_t block_rows = 1, block_cols = 1;         ///< weights that share a scale; edges are partial
+
+  float At(uint64_t matrix, uint64_t grid_row, uint64_t grid_col) const;
+};
+
+/// Codes of one width in rows, each an LSB-first bit stream, and a scale for each block:
+///   value = (element(code) - zero) * scale * factor + bias
+/// which is nearly every way of storing quantized weights (formats.md sections 3 to 6).
+struct ScaledCodes {
+  TensorBytes bytes;
+  uint64_t rows = 0, cols = 0;           ///< of a matrix
+  unsigned bits = 8;                     ///< 1..8
+  uint64_t row_bytes = 0;
+  unsigned codes_per_word = 0;           ///< not 0: 32-bit words with unused top bits
+  std::array<float, 256> elements{};     ///< value of each code
+  ScaleGrid scales;
+  std::optional<ScaleGrid> biases;       ///< blocks as those of scales
+  /// Zero point of the block at (matrix, row, grid column), in units of elements; empty: 0.
+  std::function<float(uint64_t matrix, uint64_t row, uint64_t grid_col)> zero;
+  /// What scales are multiplied with; empty: 1.
+  std::function<float(uint64_t matrix, uint64_t row)> factor;
+  /// Grid column of each column where groups are not in order (act-order); empty: col / block_cols.
+  std::vector<uint32_t> group_of_col;
+};
+
+std::shared_ptr<const WeightArray> MakeScaledArray(ScaledCodes codes);
+
+/// Codes [first, first + count) of an LSB-first bit stream of `bits` wide codes.
+void UnpackBits(std::span<const std::byte> stream, unsigned bits, uint64_t first, size_t count,
+                uint8_t* out);
+
+std::array<float, 256> IntegerElements(int64_t offset);  ///< code + offset
+std::array<float, 256> SignedElements();                 ///< int8
+std::array<float, 256> Fp4Elements();                    ///< e2m1
+
+/// The part of `name` before `suffix`; nullopt: it doesn't end with it.
+std::optional<std::string_view> StemOf(std::string_view name, std::string_view suffix);
+
+/// Axes before the last two multiplied. Shapes were checked by the reader.
+uint64_t MatricesOf(std::span<const uint64_t> shape);
+
+/// `shape` with its last two axes replaced.
+std::vector<uint64_t> WithLastAxes(std::span<const uint64_t> shape, uint64_t rows, uint64_t cols);
+
+inline uint64_t CeilDiv(uint64_t a, uint64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
+bool IsScaleFloat(DType dtype);  ///< F32, F16 or BF16
+bool IsByteScale(DType dtype);   ///< U8 or F8_E8M0: 2^(b - 127)
+
+/// "tensor 'X': expected WANT, found NAME [..] DTYPE" (or "found none").
+tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string& want,
+                                     const std::optional<TensorRef>& found);
+
+/// A non-negative integer of a config object; nullopt: absent or something else.
+std::optional<uint64_t> UnsignedAt(const nlohmann::ordered_json& object, const std::string& key);
+
+/// quant_method, lower case; "" unknown.
+std::string QuantMethod(const nlohmann::ordered_json& quantization);
+
+/// `weights` of the first of compressed-tensors' config_groups; null without one.
+nlohmann::ordered_json GroupWeights(const nlohmann::ordered_json& quantization);
+
+}  // namespace moe

@@ -1,0 +1,141 @@
+#include "collect/expert_census.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace moe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kShown = 5;  // of what a line lists
+
+/// "0-2, 5, 7-9".
+std::string Ranges(const std::set<int64_t>& numbers) {
+  std::string text;
+  for (auto it = numbers.begin(); it != numbers.end();) {
+    const int64_t first = *it;
+    int64_t last = first;
+    while (++it != numbers.end() && *it == last + 1) last = *it;
+    text += text.empty() ? "" : ", ";
+    text += first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
+  }
+  return text;
+}
+
+std::set<int64_t> MissingBelow(const std::set<int64_t>& ids, int64_t count) {
+  std::set<int64_t> missing;
+  for (int64_t id = 0; id < count; ++id) {
+    if (!ids.contains(id)) missing.insert(id);
+  }
+  return missing;
+}
+
+template <class Layers>
+std::pair<uint64_t, uint64_t> CountRange(const Layers& layers) {
+  uint64_t least = UINT64_MAX, most = 0;
+  for (const auto& [layer, ids] : layers) {
+    least = std::min<uint64_t>(least, ids.size());
+    most = std::max<uint64_t>(most, ids.size());
+  }
+  return {layers.empty() ? 0 : least, most};
+}
+
+std::string NameOf(const std::string& stack, const std::string& proj) {
+  return stack.empty() ? proj : stack + " " + proj;
+}
+
+/// The [rows, cols] that the config gives a projection; nullopt: it doesn't say.
+std::optional<std::pair<uint64_t, uint64_t>> ConfigShape(const std::string& proj,
+                                                         const ModelFacts& facts) {
+  const auto& input = facts.expert_input ? facts.expert_input : facts.hidden;
+  if (!facts.expert_width || !input) return std::nullopt;
+  if (proj == "down_proj") return std::pair(*input, *facts.expert_width);
+  if (proj == "gate_proj" || proj == "up_proj") return std::pair(*facts.expert_width, *input);
+  return std::nullopt;
+}
+
+}  // namespace
+
+void ExpertCensus::Add(const ExpertBank& bank, const std::string& storage, double bits_per_weight) {
+  Group& group = groups_[{bank.stack.value_or(""), bank.is_shared_expert, bank.proj}];
+  group.shapes.insert({bank.rows, bank.cols});
+  group.storage[storage] = bits_per_weight;
+  group.matrices += bank.layers * bank.experts;
+  for (uint64_t l = 0; l < bank.layers; ++l) {
+    auto& ids = group.layers[bank.LayerAt(l)];
+    for (uint64_t e = 0; e < bank.experts; ++e) ids.insert(bank.ExpertIdAt(e));
+  }
+}
+
+std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts) const {
+  std::vector<std::string> lines;
+  for (const auto& [key, group] : groups_) {
+    const auto& [stack, shared, proj] = key;
+    if (shared) continue;
+    const std::string name = NameOf(stack, proj);
+    size_t gaps = 0;
+    for (const auto& [layer, ids] : group.layers) {
+      const auto missing = MissingBelow(ids, *ids.rbegin() + 1);
+      if (missing.empty() || ++gaps > kShown) continue;
+      lines.push_back(fmt::format("[experts] layer {}: {} of experts {} is missing", layer, name,
+                                  Ranges(missing)));
+    }
+    const auto [least, most] = CountRange(group.layers);
+    if (facts.experts && stack.empty() && least == most && most != *facts.experts) {
+      lines.push_back(fmt::format("[experts] {}: config.json says {} experts a layer, the tensors "
+                                  "hold {}",
+                                  name, *facts.experts, most));
+    }
+    const auto wanted = ConfigShape(proj, facts);
+    if (wanted && stack.empty() && group.shapes.size() == 1 && *group.shapes.begin() != *wanted) {
+      const auto [rows, cols] = *group.shapes.begin();
+      lines.push_back(fmt::format("[experts] {}: config.json says {} x {}, the tensors hold {} x {}",
+                                  name, wanted->first, wanted->second, rows, cols));
+    }
+    for (const auto& [other_key, other] : groups_) {
+      const auto& [other_stack, other_shared, other_proj] = other_key;
+      if (other_shared || other_stack != stack || other_proj <= proj) continue;
+      size_t differing = 0;
+      for (const auto& [layer, ids] : group.layers) {
+        const auto found = other.layers.find(layer);
+        const size_t count = found == other.layers.end() ? 0 : found->second.size();
+        if (count == ids.size() || ++differing > kShown) continue;
+        lines.push_back(fmt::format("[experts] layer {}: {} of {} experts, but {} of {}", layer,
+                                    name, ids.size(), other_proj, count));
+      }
+    }
+  }
+  return lines;
+}
+
+Json ExpertCensus::ToJson(const ModelFacts& facts) const {
+  Json list = Json::array();
+  for (const auto& [key, group] : groups_) {
+    const auto& [stack, shared, proj] = key;
+    const auto [least, most] = CountRange(group.layers);
+    std::set<int64_t> layers;
+    for (const auto& [layer, ids] : group.layers) layers.insert(layer);
+    Json shapes = Json::array(), storage = Json::array();
+    for (const auto& [rows, cols] : group.shapes) shapes.push_back({rows, cols});
+    for (const auto& [scheme, bits] : group.storage) {
+      storage.push_back({{"scheme", scheme}, {"bits_per_weight", bits}});
+    }
+    list.push_back({{"stack", stack.empty() ? Json() : Json(stack)},
+                    {"shared", shared},
+                    {"proj", proj},
+                    {"shapes", shapes},
+                    {"storage", storage},
+                    {"matrices", group.matrices},
+                    {"layers", layers.size()},
+                    {"layer_ranges", Ranges(layers)},
+                    {"experts_per_layer_min", least},
+                    {"experts_per_layer_max", most},
+                    {"experts_in_config", shared || !facts.experts ? Json() : Json(*facts.experts)}});
+  }
+  return list;
+}
+
+}  // namespace moe

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "experts/model_facts.h"
+#include "moescope/experts.h"
+
+namespace moe {
+
+/// Which experts were found, layer by layer, against what the model's config says. Counts are
+/// checked, not trusted: a pruned model with other counts is fine, but said.
+class ExpertCensus {
+ public:
+  void Add(const ExpertBank& bank, const std::string& storage, double bits_per_weight);
+
+  /// "[experts] ...": experts missing within a layer, projections that disagree, numbers and shapes
+  /// that contradict the config (both sides are shown).
+  std::vector<std::string> Warnings(const ModelFacts& facts) const;
+
+  /// One entry for each kind of matrix: stack, shared, projection, shape, storage, layers, experts.
+  nlohmann::ordered_json ToJson(const ModelFacts& facts) const;
+
+  bool empty() const { return groups_.empty(); }
+
+ private:
+  using LayerExperts = std::map<int64_t, std::set<int64_t>>;  // layer -> expert ids
+  struct Group {
+    LayerExperts layers;
+    std::set<std::pair<uint64_t, uint64_t>> shapes;
+    std::map<std::string, double> storage;  // scheme -> bits per weight
+    uint64_t matrices = 0;
+  };
+  /// stack ("" none), shared, projection.
+  using Key = std::tuple<std::string, bool, std::string>;
+
+  std::map<Key, Group> groups_;
+};
+
+}  // namespace moe

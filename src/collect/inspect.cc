@@ -1,0 +1,246 @@
+#include "collect/inspect.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <thread>
+
+#include "base/text.h"
+#include "collect/expert_census.h"
+#include "collect/model_reading.h"
+#include "collect/plan.h"
+#include "experts/pattern.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+/// Weights that one core measures in a second under the template's config (docs/formats.md).
+constexpr double kWeightsPerCoreSecond = 180e6;
+
+/// The parts people think in: roles of the tensors, experts by name.
+std::string PartOf(Role role) { return std::string(RoleName(role)); }
+
+struct Part {
+  uint64_t tensors = 0, bytes = 0, parameters = 0;
+  std::set<std::string> storage;
+};
+
+struct Opened {
+  fs::path path;
+  ModelMetadata metadata;
+  ScanPlan scan;
+  Checkpoint checkpoint;
+  std::optional<Extractor> extractor;
+};
+
+Result<Opened> Open(const fs::path& model_path) {
+  Opened opened;
+  opened.path = ResolvePath(model_path.string());
+  opened.metadata = ReadModelMetadata(opened.path, std::nullopt);
+  const ScanOptions options;
+  const IndexSummary index = FindShardIndex(opened.path, options);
+  auto scan = PlanScan(opened.path, options, index);
+  if (!scan) return tl::make_unexpected(scan.error());
+  opened.scan = std::move(*scan);
+  auto checkpoint =
+      OpenCheckpoint(opened.scan, WordsOf(opened.metadata), false, [] { return false; });
+  if (!checkpoint) return tl::make_unexpected(checkpoint.error());
+  opened.checkpoint = std::move(*checkpoint);
+  auto extractor = Extractor::Create(
+      ExtractOptionsFor(DefaultExtractOptions(), opened.metadata, opened.checkpoint),
+      opened.checkpoint.AllShapes());
+  if (!extractor) return tl::make_unexpected(extractor.error());
+  opened.extractor.emplace(std::move(*extractor));
+  return opened;
+}
+
+Result<Extraction> Decide(const Opened& opened, size_t file, size_t tensor) {
+  if (!opened.checkpoint.uses[file][tensor].companion) {
+    return opened.extractor->Extract(opened.checkpoint.ShapeOf(file, tensor));
+  }
+  Extraction companion;
+  companion.role = Role::kCompanion;
+  return companion;
+}
+
+uint64_t Product(const std::vector<uint64_t>& shape) {
+  uint64_t product = 1;
+  for (const uint64_t size : shape) product *= size;  // checked by the readers
+  return product;
+}
+
+class Inspector {
+ public:
+  explicit Inspector(const Opened& opened) : opened_(opened) {}
+
+  Result<Inspection> Run() {
+    for (size_t f = 0; f < opened_.checkpoint.files.size(); ++f) {
+      for (size_t t = 0; t < opened_.checkpoint.uses[f].size(); ++t) {
+        if (auto done = Add(f, t); !done) return tl::make_unexpected(done.error());
+      }
+    }
+    Inspection inspection;
+    inspection.complete = unmatched_.empty();
+    inspection.report = Report();
+    return inspection;
+  }
+
+ private:
+  Result<void> Add(size_t file, size_t number) {
+    const TensorInfo& tensor = opened_.checkpoint.files[file]->tensors()[number];
+    const TensorUse& use = opened_.checkpoint.uses[file][number];
+    bytes_ += tensor.nbytes;
+    if (use.companion) return {};  // counted with its weight
+    const auto extraction = Decide(opened_, file, number);
+    if (!extraction) return tl::make_unexpected(extraction.error());
+    Part& part = parts_[static_cast<size_t>(extraction->role)];
+    ++part.tensors;
+    part.parameters += Product(use.weight ? use.weight->shape : tensor.shape);
+    if (use.weight) {
+      for (const TensorRef& piece : use.weight->parts) part.bytes += piece.info().nbytes;
+    } else {
+      part.bytes += tensor.nbytes;
+    }
+    part.storage.insert(use.weight ? use.weight->storage : tensor.dtype_text);
+    if (extraction->unmatched_reason) {
+      unmatched_.push_back({{"tensor", tensor.name}, {"reason", *extraction->unmatched_reason}});
+    }
+    for (const ExpertBank& bank : extraction->banks) AddBank(bank, *use.weight);
+    return {};
+  }
+
+  void AddBank(const ExpertBank& bank, const Weight& weight) {
+    census_.Add(bank, weight.storage, weight.bits_per_weight);
+    const uint64_t matrices = bank.layers * bank.experts;
+    const double weights = static_cast<double>(matrices * bank.rows * bank.cols);
+    matrices_ += matrices;
+    read_weights_ += weights;
+    read_bytes_ += weights * weight.bits_per_weight / 8;
+  }
+
+  Json Report() const {
+    const ModelFacts& facts = opened_.extractor->facts();
+    const std::string_view family = opened_.extractor->family();
+    Json warnings = Json::array();
+    for (const std::string& text : census_.Warnings(facts)) warnings.push_back(text);
+    Json left_out = Json::array();
+    for (const LeftOut& file : opened_.scan.left_out) {
+      left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});
+    }
+    const std::string& type = opened_.metadata.model_type;
+    return {{"model", opened_.path.string()},
+            {"family", family.empty() ? Json() : Json(family)},
+            {"model_type", type.empty() ? Json() : Json(type)},
+            {"files", opened_.checkpoint.files.size()},
+            {"tensors", Tensors()},
+            {"bytes", bytes_},
+            {"experts", census_.ToJson(facts)},
+            {"parts", PartsJson()},
+            {"parameters", ParametersJson(facts)},
+            {"analyze", AnalyzeJson()},
+            {"unmatched", unmatched_},
+            {"left_out_files", left_out},
+            {"warnings", warnings}};
+  }
+
+  uint64_t Tensors() const {
+    uint64_t count = 0;
+    for (const auto& uses : opened_.checkpoint.uses) count += uses.size();
+    return count;
+  }
+
+  Json PartsJson() const {
+    Json parts = Json::object();
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      const Part& part = parts_[i];
+      if (part.tensors == 0) continue;
+      const Json bits = part.parameters == 0 ? Json()
+                                             : Json(8.0 * static_cast<double>(part.bytes) /
+                                                    static_cast<double>(part.parameters));
+      parts[PartOf(static_cast<Role>(i))] = {{"tensors", part.tensors},
+                                             {"bytes", part.bytes},
+                                             {"parameters", part.parameters},
+                                             {"bits_per_weight", bits},
+                                             {"storage", part.storage}};
+    }
+    return parts;
+  }
+
+  Json ParametersJson(const ModelFacts& facts) const {
+    uint64_t total = 0;
+    for (const Part& part : parts_) total += part.parameters;
+    const uint64_t routed = parts_[static_cast<size_t>(Role::kRoutedExpert)].parameters;
+    Json active;
+    if (facts.experts && facts.experts_per_token && *facts.experts > 0 &&
+        *facts.experts_per_token <= *facts.experts) {
+      active = total - routed + static_cast<uint64_t>(static_cast<double>(routed) *
+                                                      static_cast<double>(*facts.experts_per_token) /
+                                                      static_cast<double>(*facts.experts));
+    }
+    return {{"total", total}, {"active", active}};
+  }
+
+  Json AnalyzeJson() const {
+    const double cores = std::max(1u, std::thread::hardware_concurrency());
+    return {{"matrices", matrices_},
+            {"bytes", static_cast<uint64_t>(read_bytes_)},
+            {"estimated_seconds", read_weights_ / (kWeightsPerCoreSecond * cores)},
+            {"threads", static_cast<uint64_t>(cores)}};
+  }
+
+  const Opened& opened_;
+  ExpertCensus census_;
+  std::array<Part, kRoleCount> parts_;
+  Json unmatched_ = Json::array();
+  uint64_t bytes_ = 0, matrices_ = 0;
+  double read_weights_ = 0, read_bytes_ = 0;
+};
+
+Json TensorJson(const TensorFile& file, const TensorInfo& tensor, const TensorUse& use, Role role) {
+  Json json = {{"name", tensor.name},        {"file", PathText(file.path())},
+               {"dtype", tensor.dtype_text}, {"shape", tensor.shape},
+               {"bytes", tensor.nbytes},     {"role", RoleName(role)}};
+  json["storage"] = use.weight ? Json(use.weight->storage) : Json();
+  json["bits_per_weight"] = use.weight ? Json(use.weight->bits_per_weight) : Json();
+  return json;
+}
+
+}  // namespace
+
+Result<Inspection> InspectModel(const fs::path& model_path) {
+  const auto opened = Open(model_path);
+  if (!opened) return tl::make_unexpected(opened.error());
+  return Inspector(*opened).Run();
+}
+
+Result<Json> ListTensors(const fs::path& model_path, const std::string& pattern) {
+  const auto wanted = Pattern::Compile(pattern, "the pattern of --tensors");
+  if (!wanted) return tl::make_unexpected(wanted.error());
+  const auto opened = Open(model_path);
+  if (!opened) return tl::make_unexpected(opened.error());
+  Json list = Json::array();
+  for (size_t f = 0; f < opened->checkpoint.files.size(); ++f) {
+    for (size_t t = 0; t < opened->checkpoint.uses[f].size(); ++t) {
+      const TensorFile& file = *opened->checkpoint.files[f];
+      const auto hit = wanted->Search(file.tensors()[t].name);
+      if (!hit) return tl::make_unexpected(hit.error());
+      if (!*hit) continue;
+      const auto extraction = Decide(*opened, f, t);
+      if (!extraction) return tl::make_unexpected(extraction.error());
+      list.push_back(
+          TensorJson(file, file.tensors()[t], opened->checkpoint.uses[f][t], extraction->role));
+    }
+  }
+  return list;
+}
+
+std::string RecognisePreset(const fs::path& model_path) {
+  const auto opened = Open(model_path);
+  return opened && !opened->extractor->family().empty() ? std::string(opened->extractor->family())
+                                                        : "auto";
+}
+
+}  // namespace moe
