@@ -122,6 +122,8 @@ struct Extraction {
   std::vector<UnmappedProj> unmapped_projs;
 };
 
+struct ModelFacts;  // src/experts/model_facts.h
+
 /// Applies the filter, the rules and the fallback to tensors (contract sections 4 to 7).
 ///
 /// Threads: Extract() may be called from any thread at once.
@@ -143,6 +145,9 @@ class Extractor {
 
   /// Name of the preset that the model_type, the GGUF architecture or a tensor's name gave; "" none.
   std::string_view family() const;
+
+  /// What the model's config says of its experts.
+  const ModelFacts& facts() const;
 
  private:
   struct Impl;
