@@ -86,7 +86,7 @@ struct Model : PresetCase {
     return Not(prefix + trio.down + ".weight", {hidden, kDense});
   }
 
-  /// Embedding, norms and attention as nearly all decoders call them; `prefix` ends before "layers".
+  /// Embedding, norms, attention as nearly all decoders call them; `prefix` ends before "layers".
   Model& Body(const std::string& prefix = "model.", int layer = 0) {
     const std::string p = prefix + "layers." + std::to_string(layer) + ".";
     Plain(prefix + "embed_tokens.weight", {kVocab, kHidden});
@@ -189,8 +189,8 @@ inline Model DeepSeekLike(const std::string& row, const std::string& type, bool 
                      R"("n_routed_experts":3,"num_experts_per_tok":2,"n_shared_experts":2,)"
                      R"("first_k_dense_replace":1,"moe_layer_freq":1,"num_hidden_layers":2)";
   if (mtp) text += R"(,"num_nextn_predict_layers":1)";
-  const std::string config = nested ? R"({"model_type":")" + type + R"(","text_config":{)" + text + "}}"
-                                    : "{" + text + "}";
+  const std::string outer = R"({"model_type":")" + type + R"(","text_config":{)";
+  const std::string config = nested ? outer + text + "}}" : "{" + text + "}";
   Model model(row, type, config);
   model.Body(prefix).Dense(prefix + "layers.0.mlp.");
   for (int64_t layer = 1; layer <= (mtp ? 2 : 1); ++layer) {
@@ -268,7 +268,8 @@ inline void AddRows1To18(std::vector<PresetCase>& cases) {
 
   const std::string v = "model.language_model.layers.0.mlp.";
   const std::string qwen35 = R"({"model_type":"qwen3_5_moe","text_config":)"
-                             R"({"model_type":"qwen3_5_moe_text",)" + with_shared + "}}";
+                             R"({"model_type":"qwen3_5_moe_text",)" +
+                             with_shared + "}}";
   const auto qwen35_model = [&](const char* variant) {
     return Model("5", "qwen3_5_moe", qwen35)
         .Variant(variant)
@@ -543,7 +544,7 @@ inline void AddRows19To30(std::vector<PresetCase>& cases) {
           .Not("model.layers.0.self_attention.experts.input_linear.weight", {kExperts, 8, kHidden})
           .Not("model.layers.0.self_attention.experts.output_linear.weight", {kExperts, kHidden, 8})
           .Plain("model.layers.0.self_attention.experts.bias", {kHidden})
-          .Plain("model.layers.0.self_attention.experts.router.layer.weight", {kExperts, kHidden})
+          .Not("model.layers.0.self_attention.experts.router.layer.weight", {kExperts, kHidden})
           .Fused(0, m + "input_linear.weight", m + "output_linear.weight")
           .Plain(m + "bias", {kHidden})
           .Router(m + "router.layer.weight"));
