@@ -43,7 +43,8 @@ Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const 
     ScaledCodes opened = codes;
     opened.bytes = std::move(bytes[0]);
     opened.scales.bytes = std::move(bytes[1]);
-    opened.factor = [](uint64_t, uint64_t) { return 1.0f / 127.0f; };
+    opened.factor = [](uint64_t, uint64_t) { return 127.0f; };
+    opened.divides = true;
     return MakeScaledArray(std::move(opened));
   };
   return weight;

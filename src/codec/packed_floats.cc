@@ -3,6 +3,7 @@
 // Two e2m1 codes a byte, low nibble first; four e2m3 codes in three bytes.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/checked.h"
@@ -98,10 +99,10 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
         return WrongCompanion(payload, "a finite global scale that is not 0", global->tensor);
       }
     }
-    opened.factor = [grid, divides = global->divides, rows_of = opened.rows / global->parts,
+    opened.divides = global->divides;
+    opened.factor = [grid, rows_of = opened.rows / global->parts,
                      parts = global->parts](uint64_t matrix, uint64_t row) {
-      const float scale_of = grid.At(matrix, 0, std::min(row / rows_of, parts - 1));
-      return divides ? 1.0f / scale_of : scale_of;
+      return grid.At(matrix, 0, std::min(row / rows_of, parts - 1));
     };
     return MakeScaledArray(std::move(opened));
   };

@@ -60,7 +60,8 @@ class ScaledArray : public WeightArray {
 
   BlockTerms Block(uint64_t matrix, uint64_t row, uint64_t group, float factor) const {
     const uint64_t grid_row = row / codes_.scales.block_rows;
-    return {codes_.scales.At(matrix, grid_row, group) * factor,
+    const float scale = codes_.scales.At(matrix, grid_row, group);
+    return {codes_.divides ? scale / factor : scale * factor,
             codes_.biases ? codes_.biases->At(matrix, grid_row, group) : 0.0f,
             codes_.zero ? codes_.zero(matrix, row, group) : 0.0f};
   }

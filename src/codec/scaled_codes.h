@@ -24,7 +24,7 @@ struct ScaleGrid {
 };
 
 /// Codes of one width in rows, each an LSB-first bit stream, and a scale for each block:
-///   value = (element(code) - zero) * scale * factor + bias
+///   value = (element(code) - zero) * (scale * factor) + bias
 /// which is nearly every way of storing quantized weights (formats.md sections 3 to 6).
 struct ScaledCodes {
   TensorBytes bytes;
@@ -37,8 +37,9 @@ struct ScaledCodes {
   std::optional<ScaleGrid> biases;       ///< blocks as those of scales
   /// Zero point of the block at (matrix, row, grid column), in units of elements; empty: 0.
   std::function<float(uint64_t matrix, uint64_t row, uint64_t grid_col)> zero;
-  /// What scales are multiplied with; empty: 1.
+  /// What scales are multiplied with, or divided by; empty: 1.
   std::function<float(uint64_t matrix, uint64_t row)> factor;
+  bool divides = false;
   /// Grid column of each column where groups are not in order (act-order); empty: col / block_cols.
   std::vector<uint32_t> group_of_col;
 };

@@ -87,6 +87,8 @@ struct Extractor::Impl {
                                                  std::string_view to) const;
   std::optional<uint64_t> FlatExperts(const Subject& subject) const;
   std::optional<std::string> StackFor(const Subject& subject) const;
+  std::optional<uint64_t> RoutedBeforeShared(const Subject& subject) const;
+  void PartShared(const Subject& subject, std::vector<ExpertBank>& banks) const;
   bool HasSharedKeywords(const std::string& lower) const;
   Result<Subject> Look(const WeightShape& weight) const;
   Result<Extraction> Extract(const WeightShape& weight) const;
@@ -390,6 +392,33 @@ Checked<RuleLayout> Extractor::Impl::LayoutFor(const Subject& subject, const Rul
       .map([&](bool outputs_first) { return outputs_first ? out_in : in_out; });
 }
 
+// Number of routed experts in a stack that ends in the shared one; nullopt: it doesn't.
+std::optional<uint64_t> Extractor::Impl::RoutedBeforeShared(const Subject& subject) const {
+  const std::string& name = subject.weight.name;
+  const size_t module = name.rfind(".switch_mlp.");
+  if (family == nullptr || !family->shared_in_stack || module == std::string::npos) return {};
+  const auto router = Neighbour(name, name.substr(module), ".gate.weight");
+  const auto experts = router ? std::optional<uint64_t>(router->front()) : model.experts;
+  return experts && *experts > 0 && subject.weight.shape[0] == *experts + 1 ? experts
+                                                                            : std::nullopt;
+}
+
+// The shared expert at the end of each bank becomes a bank of its own.
+void Extractor::Impl::PartShared(const Subject& subject, std::vector<ExpertBank>& banks) const {
+  const auto routed = RoutedBeforeShared(subject);
+  if (!routed) return;
+  const size_t count = banks.size();
+  for (size_t i = 0; i < count; ++i) {
+    ExpertBank shared = banks[i];
+    banks[i].experts = *routed;
+    shared.is_shared_expert = true;
+    shared.experts = 1;
+    shared.offset += *routed * shared.expert_stride;
+    shared.derived_tensor += "[shared]";
+    banks.push_back(std::move(shared));
+  }
+}
+
 Checked<BankShape> Extractor::Impl::ShapeFor(const Subject& subject, const RuleHit& hit) const {
   const ExtractRule& rule = hit.rule->rule;
   if (hit.rule->preset == nullptr) return ApplyLayout(rule.layout, subject.weight.shape);
@@ -471,7 +500,10 @@ Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
     if (!end) return tl::make_unexpected(end.error());
     if (*end == RuleEnd::kFallback) break;
     out.by_rule = *end == RuleEnd::kDone;
-    if (out.by_rule) return out;
+    if (out.by_rule) {
+      if (preset) PartShared(subject, out.banks);
+      return out;
+    }
   }
   subject.stack = StackFor(subject);
   if (auto done = Fallback(subject, out); !done) return tl::make_unexpected(done.error());

@@ -50,7 +50,8 @@ struct Family {
   std::vector<Placement> routed, shared;
   const char* router;                    ///< names, for people
   const char* layers = R"((?:.*\.)?layers)";  ///< before the layer's number
-  const char* sign = nullptr;  ///< end of a name that only this family has; it alone reads "ST-il"
+  const char* sign = nullptr;         ///< end of a name that only this family has; it alone reads "ST-il"
+  bool shared_in_stack = false;  ///< MLX stacks one expert more than the router has: the shared one
 };
 
 std::span<const LayoutClass> AllLayoutClasses();

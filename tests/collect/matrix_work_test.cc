@@ -26,7 +26,9 @@ CollectPlan PlanOfModel() {
   scan.files = {kModel};
   MemorySink inventory, unmatched;
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
-  return *MakePlan(scan, {}, extractor, {}, inventory, unmatched, [] { return false; });
+  const auto never = [] { return false; };
+  return *MakePlan(*OpenCheckpoint(scan, {}, false, never), {}, extractor, {}, inventory, unmatched,
+                   never);
 }
 
 MatrixWorkOptions TwoSchemes(unsigned threads) {

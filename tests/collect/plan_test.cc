@@ -23,11 +23,18 @@ struct Planned {
 };
 
 std::unique_ptr<Planned> PlanFiles(const ScanPlan& scan, const PlanOptions& options,
-                                   const IndexSummary& index = {}, bool stopped = false) {
+                                   const IndexSummary& index = {}, bool stopped = false,
+                                   bool keep_going = false) {
   auto planned = std::make_unique<Planned>();
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
-  planned->plan = MakePlan(scan, index, extractor, options, planned->inventory, planned->unmatched,
-                           [stopped] { return stopped; });
+  const auto stop = [stopped] { return stopped; };
+  auto checkpoint = OpenCheckpoint(scan, {}, keep_going, stop);
+  if (!checkpoint) {
+    planned->plan = tl::make_unexpected(checkpoint.error());
+    return planned;
+  }
+  planned->plan = MakePlan(std::move(*checkpoint), index, extractor, options, planned->inventory,
+                           planned->unmatched, stop);
   return planned;
 }
 
@@ -45,7 +52,7 @@ TEST(MakePlan, FindsTheMatricesOfAShardedCheckpoint) {
   ASSERT_TRUE(planned->plan.has_value()) << planned->plan.error().Text();
   const CollectPlan& plan = *planned->plan;
 
-  EXPECT_EQ(plan.files.size(), 6u);
+  EXPECT_EQ(plan.checkpoint.files.size(), 6u);
   EXPECT_EQ(plan.matrices(), expected["expert_matrices"]);
   EXPECT_EQ(plan.tensors_observed, expected["tensor_count"]);
   EXPECT_EQ(planned->inventory.rows.size(), plan.tensors_observed);
@@ -54,7 +61,7 @@ TEST(MakePlan, FindsTheMatricesOfAShardedCheckpoint) {
 
   std::vector<std::string> found, wanted;
   for (const PlannedBank& planned_bank : plan.banks) {
-    found.push_back(plan.files[planned_bank.file]->tensors()[planned_bank.tensor].name);
+    found.push_back(plan.checkpoint.files[planned_bank.file]->tensors()[planned_bank.tensor].name);
   }
   for (const auto& matrix : expected["experts"]) wanted.push_back(matrix["source_tensor"]);
   EXPECT_THAT(found, testing::UnorderedElementsAreArray(wanted));
@@ -108,11 +115,9 @@ TEST(MakePlan, RefusesATensorNameThatStandsInTwoFiles) {
   EXPECT_EQ(refused->plan.error().where, (folder.path() / "copy.safetensors").string());
   EXPECT_THAT(refused->plan.error().message, HasSubstr("earlier file"));
 
-  PlanOptions keep_going;
-  keep_going.keep_going = true;
-  const auto skipped = PlanFiles(scan, keep_going);
+  const auto skipped = PlanFiles(scan, {}, {}, false, true);
   ASSERT_TRUE(skipped->plan.has_value()) << skipped->plan.error().Text();
-  EXPECT_THAT(skipped->plan->skipped_files, ElementsAre(HasSubstr("copy.safetensors")));
+  EXPECT_THAT(skipped->plan->checkpoint.skipped_files, ElementsAre(HasSubstr("copy.safetensors")));
   EXPECT_EQ(skipped->plan->tensors_observed,
             PlanFiles(FilesOf({file}), {})->plan->tensors_observed);
 }
@@ -125,12 +130,10 @@ TEST(MakePlan, SkipsABrokenFileOnlyWhenToldToKeepGoing) {
   ASSERT_FALSE(refused->plan.has_value());
   EXPECT_EQ(refused->plan.error().code, ErrorCode::kMalformed);
 
-  PlanOptions keep_going;
-  keep_going.keep_going = true;
-  const auto planned = PlanFiles(scan, keep_going);
+  const auto planned = PlanFiles(scan, {}, {}, false, true);
   ASSERT_TRUE(planned->plan.has_value());
-  EXPECT_EQ(planned->plan->files.at(0), nullptr);
-  EXPECT_NE(planned->plan->files.at(1), nullptr);
+  EXPECT_EQ(planned->plan->checkpoint.files.at(0), nullptr);
+  EXPECT_NE(planned->plan->checkpoint.files.at(1), nullptr);
   EXPECT_EQ(planned->plan->warnings.size(), 1u);
 }
 
@@ -140,7 +143,9 @@ TEST(MakePlan, EndsWhenItIsStoppedOrARowCantBeWritten) {
   MemorySink full, unmatched;
   full.fails_at = 3;
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
-  const auto plan = MakePlan(scan, {}, extractor, {}, full, unmatched, [] { return false; });
+  const auto never = [] { return false; };
+  const auto plan = MakePlan(*OpenCheckpoint(scan, {}, false, never), {}, extractor, {}, full,
+                             unmatched, never);
   ASSERT_FALSE(plan.has_value());
   EXPECT_EQ(plan.error().message, "is full");
 }

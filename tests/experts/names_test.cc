@@ -171,14 +171,15 @@ TEST(SplitBank, RefusesSizesThatDoNotFit) {
   EXPECT_FALSE(SplitBank(bank, equal).has_value());  // 6 rows in 4 parts
 }
 
-TEST(Presets, AreChosenByTypeByNamesOrByHand) {
-  EXPECT_EQ(ChoosePresets("auto", "granitemoehybrid").value().size(), 1U);
-  EXPECT_EQ(ChoosePresets("auto", "some_new_model").value().size(), 0U);
-  EXPECT_EQ(ChoosePresets("off", "granitemoe").value().size(), 0U);
-  EXPECT_EQ(ChoosePresets("gpt_oss", "").value().front()->name, "gpt_oss");
-  const auto by_names = ChoosePresets("auto", "").value();
-  for (const Preset* preset : by_names) EXPECT_TRUE(preset->by_names);
-  const auto unknown = ChoosePresets("granite", "");
+TEST(Presets, AreChosenByTypeByArchitectureOrByHand) {
+  EXPECT_STREQ(FindFamily("granitemoehybrid", "", {})->name, "granitemoehybrid");
+  EXPECT_STREQ(FindFamily("", "qwen3moe", {})->name, "qwen3_moe");
+  EXPECT_EQ(FindFamily("some_new_model", "", {}), nullptr);
+  const WeightShape bias{"model.layers.0.mlp.experts.gate_up_proj_bias", {4, 8}, "", ""};
+  EXPECT_STREQ(FindFamily("", "", {&bias, 1})->name, "gpt_oss");
+  EXPECT_EQ(PresetRules("off", nullptr).value().size(), 0U);
+  EXPECT_EQ(PresetRules("gpt_oss", nullptr).value().front().rule.name, "gpt_oss:ST-il");
+  const auto unknown = PresetRules("granite", nullptr);
   ASSERT_FALSE(unknown.has_value());
   EXPECT_THAT(unknown.error().hint, HasSubstr("granitemoe"));
 }

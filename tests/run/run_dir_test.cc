@@ -107,10 +107,10 @@ TEST(InitRun, FailsWhereAFileStandsInTheWay) {
 
 TEST(ReadRunManifest, OfNoneOrABrokenOneIsEmpty) {
   const TempFolder folder;
-  EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt, "auto");
+  EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt);
   for (const char* text : {"", "[]", "{\"model_id\": 3}"}) {
     folder.Write("manifest.json", text);
-    EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt, "auto") << text;
+    EXPECT_EQ(ReadRunManifest(folder.path()).model_id, std::nullopt) << text;
   }
 }
 
