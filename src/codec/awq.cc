@@ -1,0 +1,79 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "codec/codecs.h"
+#include "codec/qweight.h"
+
+namespace moe {
+namespace {
+
+/// AutoAWQ's "gemm" layout (formats.md 7.2): a word holds 8 codes of 4 bits, of 8 outputs in the
+/// order 0, 2, 4, 6, 1, 3, 5, 7; zero points likewise, and nothing is added to them.
+class AwqArray : public QweightArray {
+ public:
+  AwqArray(const Layout& layout, std::vector<TensorBytes> parts)
+      : QweightArray(layout, std::move(parts)), row_words_(layout.outputs / 8) {}
+
+ protected:
+  void Codes(uint64_t input, uint64_t output, size_t count, uint32_t* codes) const override {
+    Unpack(part(0), input, output, count, codes);
+  }
+  void Zeros(uint64_t group, uint64_t output, size_t count, uint32_t* zeros) const override {
+    Unpack(part(1), group, output, count, zeros);
+  }
+
+ private:
+  void Unpack(const std::byte* words, uint64_t row, uint64_t output, size_t count,
+              uint32_t* codes) const {
+    constexpr std::array<unsigned, 8> kShift = {0, 16, 4, 20, 8, 24, 12, 28};
+    const uint64_t first = row * row_words_;
+    size_t k = 0;
+    while (k < count) {
+      const uint32_t word = WordAt(words, first + (output + k) / 8);
+      for (size_t j = (output + k) % 8; j < 8 && k < count; ++j, ++k) {
+        codes[k] = word >> kShift[j] & 15;
+      }
+    }
+  }
+
+  uint64_t row_words_;
+};
+
+Result<void> CheckBits(const Qweight& found, const nlohmann::ordered_json& quantization) {
+  const auto bits = ConfigCount(quantization, "bits");
+  const uint64_t words = found.codes.info().shape[1];
+  if (found.outputs % 8 == 0 && words == found.outputs / 8) return {};
+  return Fail(bits.value_or(4) == 4 ? ErrorCode::kMalformed : ErrorCode::kUnsupported, found.place,
+              fmt::format("4-bit AWQ packs {} outputs into {} words, found {}", found.outputs,
+                          found.outputs / 8, words));
+}
+
+}  // namespace
+
+Result<std::optional<Weight>> FindAwqWeight(const TensorRef& payload, const TensorIndex& tensors,
+                                            const nlohmann::ordered_json& quantization) {
+  const auto found = FindQweight(payload, tensors, quantization);
+  if (!found) return tl::make_unexpected(found.error());
+  if (!*found || !(*found)->packed_along_outputs) return std::optional<Weight>{};
+  if (auto fits = CheckBits(**found, quantization); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  const uint64_t inputs = payload.info().shape[0], groups = (*found)->groups;
+  const auto group_size = GroupSize(quantization, inputs, groups);
+  if (!group_size) {
+    return Malformed(
+        (*found)->place,
+        fmt::format("{} inputs in {} groups do not tell the group size", inputs, groups));
+  }
+  Weight weight = QweightWeight(**found, inputs, "awq_int4", *group_size);
+  const QweightArray::Layout layout{inputs, (*found)->outputs, groups, *group_size,
+                                    (*found)->scales.info().dtype};
+  weight.open =
+      [layout](std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
+    return std::make_shared<AwqArray>(layout, std::move(parts));
+  };
+  return weight;
+}
+
+}  // namespace moe

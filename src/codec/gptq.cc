@@ -1,0 +1,197 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/checked.h"
+#include "codec/codecs.h"
+#include "codec/qweight.h"
+
+namespace moe {
+namespace {
+
+/// How wide the codes are and what must be added to a stored zero point (formats.md 7.1): 1 in
+/// version 1 of the format, 0 in version 2.
+struct Packing {
+  unsigned bits = 4;
+  unsigned zero_offset = 1;
+};
+
+/// Codes run as a stream of bits, least first, through the 32-bit words: `bits` words hold 32 codes
+/// of one output along the inputs, zero points of one group likewise along the outputs.
+class GptqArray : public QweightArray {
+ public:
+  GptqArray(const Layout& layout, const Packing& packing, uint64_t zero_row_words,
+            std::vector<TensorBytes> parts)
+      : QweightArray(layout, std::move(parts)),
+        packing_(packing),
+        outputs_(layout.outputs),
+        zero_row_words_(zero_row_words),
+        mask_((1u << packing.bits) - 1) {}
+
+  /// In a symmetric checkpoint each zero point is 2^(bits - 1): another constant reveals that the
+  /// config names the wrong version.
+  Result<void> CheckSymmetric(const std::string& place) const {
+    const uint32_t middle = (mask_ + 1) / 2;
+    const uint32_t other = packing_.zero_offset == 1 ? middle + 1 : middle - 1;
+    for (uint64_t output = 0; output < outputs_; ++output) {
+      uint32_t zero = 0;
+      Zeros(0, output, 1, &zero);
+      if (zero != other) return {};
+    }
+    return Malformed(place,
+                     fmt::format("its zero points are {} where a symmetric checkpoint has {}: not "
+                                 "of the format version that the config names",
+                                 other, middle),
+                     "correct checkpoint_format (gptq or gptq_v2) in config.json");
+  }
+
+ protected:
+  void Codes(uint64_t input, uint64_t output, size_t count, uint32_t* codes) const override {
+    const uint64_t bit = input * packing_.bits, word = bit / 32 * outputs_ + output;
+    const unsigned shift = bit % 32;
+    if (shift + packing_.bits <= 32) {
+      for (size_t k = 0; k < count; ++k) codes[k] = WordAt(part(0), word + k) >> shift & mask_;
+      return;
+    }
+    for (size_t k = 0; k < count; ++k) {
+      const uint32_t low = WordAt(part(0), word + k) >> shift;
+      codes[k] = (low | WordAt(part(0), word + outputs_ + k) << (32 - shift)) & mask_;
+    }
+  }
+
+  void Zeros(uint64_t group, uint64_t output, size_t count, uint32_t* zeros) const override {
+    for (size_t k = 0; k < count; ++k) {
+      const uint64_t bit = (output + k) * packing_.bits, word = group * zero_row_words_ + bit / 32;
+      const unsigned shift = bit % 32;
+      uint32_t stored = WordAt(part(1), word) >> shift;
+      if (shift + packing_.bits > 32) stored |= WordAt(part(1), word + 1) << (32 - shift);
+      zeros[k] = (stored + packing_.zero_offset) & mask_;  // wraps, as the writer's -1 did
+    }
+  }
+
+ private:
+  Packing packing_;
+  uint64_t outputs_, zero_row_words_;
+  uint32_t mask_;
+};
+
+uint64_t WordsFor(uint64_t codes, unsigned bits) {
+  return codes / 32 * bits + (codes % 32 * bits + 31) / 32;
+}
+
+/// A shape of X.qweight: so many inputs of so many bits.
+struct Inputs {
+  unsigned bits;
+  uint64_t count;
+};
+
+/// The widths that all shapes allow.
+std::vector<Inputs> FittingInputs(const Qweight& found, const std::optional<TensorRef>& g_idx) {
+  std::vector<Inputs> fitting;
+  const uint64_t word_rows = found.codes.info().shape[0];
+  const auto code_bits = CheckedMul(word_rows, 32);
+  if (!code_bits) return fitting;
+  for (const unsigned bits : {2u, 3u, 4u, 8u}) {
+    const uint64_t count = g_idx ? g_idx->info().shape[0] : *code_bits / bits;
+    const bool fits = count > 0 && WordsFor(count, bits) == word_rows &&
+                      WordsFor(found.outputs, bits) == found.zeros.info().shape[1];
+    if (fits) fitting.push_back({bits, count});
+  }
+  return fitting;
+}
+
+/// The config's bits where the shapes allow them; else (an override for this module) the shapes'.
+Result<Inputs> FindInputs(const Qweight& found, const std::optional<TensorRef>& g_idx,
+                          const nlohmann::ordered_json& quantization) {
+  const std::vector<Inputs> fitting = FittingInputs(found, g_idx);
+  const auto bits = ConfigCount(quantization, "bits");
+  const auto named = std::find_if(fitting.begin(), fitting.end(),
+                                  [&](const Inputs& inputs) { return inputs.bits == bits; });
+  if (named != fitting.end()) return *named;
+  if (fitting.size() == 1) return fitting[0];
+  return Malformed(
+      found.place,
+      fmt::format("{} rows of codes for {} outputs, with {} words of zero points{}, "
+                  "do not tell a width of 2, 3, 4 or 8 bits",
+                  found.codes.info().shape[0], found.outputs, found.zeros.info().shape[1],
+                  g_idx ? fmt::format(" and {} inputs in X.g_idx", g_idx->info().shape[0])
+                        : std::string()));
+}
+
+/// AutoRound's own packing and gptq_v2 store the zero point itself (auto_round/inference/backend.py
+/// calls the others "zp+-1").
+unsigned ZeroOffset(const nlohmann::ordered_json& quantization) {
+  const std::string packing = ConfigText(quantization, "packing_format");
+  const bool plain = packing == "auto_round" || packing == "auto_round:gptqmodel" ||
+                     ConfigText(quantization, "checkpoint_format") == "gptq_v2";
+  return plain ? 0 : 1;
+}
+
+bool IsSymmetric(const nlohmann::ordered_json& quantization) {
+  if (!quantization.is_object()) return false;
+  const auto sym = quantization.find("sym");
+  return sym != quantization.end() && sym->is_boolean() && sym->get<bool>();
+}
+
+Result<std::optional<TensorRef>> FindInputGroups(const Qweight& found, const TensorIndex& tensors) {
+  const auto g_idx = tensors.Find(found.stem, ".g_idx");
+  if (!g_idx) return g_idx;
+  const TensorInfo& info = g_idx->info();
+  const bool integers = info.dtype == DType::kI32 || info.dtype == DType::kU32;
+  if (info.shape.size() != 1 || !integers || info.byte_swapped) {
+    return Malformed(found.place, fmt::format("X.g_idx must be a vector of int32, found {} [{}]",
+                                              info.dtype_text, fmt::join(info.shape, ", ")));
+  }
+  return g_idx;
+}
+
+Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layout& layout,
+                              const std::string& place) {
+  for (uint64_t i = 0; i < layout.inputs; ++i) {
+    const uint32_t group = WordAt(g_idx.data.data(), i);  // a negative one is a huge one
+    if (group < layout.groups) continue;
+    return Malformed(place, fmt::format("X.g_idx puts input {} into group {} of {}", i,
+                                        static_cast<int32_t>(group), layout.groups));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<Weight>> FindGptqWeight(const TensorRef& payload, const TensorIndex& tensors,
+                                             const nlohmann::ordered_json& quantization) {
+  const auto maybe = FindQweight(payload, tensors, quantization);
+  if (!maybe) return tl::make_unexpected(maybe.error());
+  if (!*maybe || (*maybe)->packed_along_outputs) return std::optional<Weight>{};
+  const Qweight& found = **maybe;
+  const auto g_idx = FindInputGroups(found, tensors);
+  if (!g_idx) return tl::make_unexpected(g_idx.error());
+  const auto inputs = FindInputs(found, *g_idx, quantization);
+  if (!inputs) return tl::make_unexpected(inputs.error());
+  const auto group_size = GroupSize(quantization, inputs->count, found.groups);
+  if (!group_size && !*g_idx) {
+    return Malformed(found.place, fmt::format("{} inputs in {} groups do not tell the group size",
+                                              inputs->count, found.groups));
+  }
+  Weight weight = QweightWeight(found, inputs->count, fmt::format("gptq_int{}", inputs->bits),
+                                group_size.value_or(0));
+  if (*g_idx) weight.parts.push_back(**g_idx);
+  const QweightArray::Layout layout{inputs->count, found.outputs, found.groups,
+                                    group_size.value_or(0), found.scales.info().dtype};
+  const Packing packing{inputs->bits, ZeroOffset(quantization)};
+  weight.open = [layout, packing, place = found.place, symmetric = IsSymmetric(quantization),
+                 zero_row_words = found.zeros.info().shape[1]](
+                    std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
+    Result<void> sound;
+    if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, place);
+    auto array = std::make_shared<GptqArray>(layout, packing, zero_row_words, std::move(parts));
+    if (sound && symmetric) sound = array->CheckSymmetric(place);
+    if (!sound) return tl::make_unexpected(sound.error());
+    return array;
+  };
+  return weight;
+}
+
+}  // namespace moe

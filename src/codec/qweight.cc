@@ -1,0 +1,272 @@
+#include "codec/qweight.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <span>
+
+#include "base/float_convert.h"
+#include "base/text.h"
+#include "checkpoint/names.h"
+
+namespace moe {
+namespace {
+
+constexpr std::string_view kSuffix = ".qweight";
+
+bool IsWord(DType dtype) { return dtype == DType::kI32 || dtype == DType::kU32; }
+
+bool IsOtherInteger(DType dtype) {
+  constexpr DType kOthers[] = {DType::kI8,  DType::kU8,  DType::kI16,
+                               DType::kU16, DType::kI64, DType::kU64};
+  return std::find(std::begin(kOthers), std::end(kOthers), dtype) != std::end(kOthers);
+}
+
+bool IsScale(DType dtype) {
+  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32;
+}
+
+std::string Shown(const TensorInfo& info) {
+  return fmt::format("{} [{}]", info.dtype_text, fmt::join(info.shape, ", "));
+}
+
+Result<void> CheckMatrix(const std::string& place, std::string_view suffix, const TensorInfo& info,
+                         bool dtype_fits) {
+  const std::vector<uint64_t>& shape = info.shape;
+  if (shape.size() != 2 || shape[0] == 0 || shape[1] == 0 || !dtype_fits) {
+    return Malformed(place,
+                     fmt::format("X{} must be a matrix of {}, found {}", suffix,
+                                 suffix == ".scales" ? "floats" : "32-bit words", Shown(info)));
+  }
+  if (info.byte_swapped || info.fortran_order) {
+    return Fail(ErrorCode::kUnsupported, place,
+                fmt::format("X{} is big-endian or in Fortran order", suffix));
+  }
+  return {};
+}
+
+/// What `key` of the config may say, if anything, when quant_method is `method`: other packings
+/// have the same tensor names, some the same shapes.
+struct KnownText {
+  std::string_view method, key;
+  std::vector<std::string_view> texts;
+};
+
+const std::vector<KnownText>& KnownTexts() {
+  static const std::vector<KnownText> known = {
+      {"", "version", {"gemm"}},
+      {"", "checkpoint_format", {"gptq", "gptq_v2"}},
+      {"gptq", "checkpoint_format", {"gptq", "gptq_v2"}},
+      {"awq", "version", {"gemm"}},
+      {"awq", "checkpoint_format", {"gemm"}},
+      {"auto-round",
+       "packing_format",
+       {"auto", "auto_round", "auto_round:gptqmodel", "auto_round:gptq", "auto_round:auto_gptq",
+        "auto_round:awq", "auto_round:auto_awq"}},
+  };
+  return known;
+}
+
+Result<void> CheckText(const std::string& place, const nlohmann::ordered_json& quantization,
+                       std::string_view key, std::span<const std::string_view> texts) {
+  const std::string text = ConfigText(quantization, key);
+  if (text.empty() || std::find(texts.begin(), texts.end(), text) != texts.end()) return {};
+  return Fail(ErrorCode::kUnsupported, place,
+              fmt::format("packed with {} '{}': only {} is read", key, Printable(text),
+                          fmt::join(texts, ", ")));
+}
+
+std::string MethodOf(const nlohmann::ordered_json& quantization) {
+  const std::string method = ConfigText(quantization, "quant_method");
+  return method == "intel/auto-round" ? "auto-round" : method;
+}
+
+Result<void> CheckConfig(const std::string& place, const nlohmann::ordered_json& quantization) {
+  constexpr std::string_view kMethods[] = {"gptq", "awq", "auto-round", "intel/auto-round"};
+  constexpr std::string_view kPackDTypes[] = {"int32"};
+  auto known = CheckText(place, quantization, "quant_method", kMethods);
+  if (known) known = CheckText(place, quantization, "pack_dtype", kPackDTypes);
+  for (const KnownText& rule : KnownTexts()) {
+    if (!known) break;
+    if (rule.method != MethodOf(quantization)) continue;
+    known = CheckText(place, quantization, rule.key, rule.texts);
+  }
+  return known;
+}
+
+/// AWQ packs codes and zero points along the same axis, GPTQ along different ones (section 11).
+Result<void> CheckPacking(Qweight& found, const nlohmann::ordered_json& quantization) {
+  const TensorInfo &codes = found.codes.info(), &zeros = found.zeros.info(),
+                   &scales = found.scales.info();
+  const bool gptq = codes.shape[1] == scales.shape[1];
+  const bool awq = codes.shape[1] == zeros.shape[1];
+  const std::string method = MethodOf(quantization);
+  const bool fits = gptq != awq && (method == "gptq" ? gptq : method == "awq" ? awq : true);
+  if (!fits) {
+    return Malformed(found.place,
+                     fmt::format("X.qweight {}, X.qzeros {} and X.scales {} fit neither GPTQ nor "
+                                 "AWQ gemm as quant_method '{}' says",
+                                 Shown(codes), Shown(zeros), Shown(scales), Printable(method)));
+  }
+  if (zeros.shape[0] != scales.shape[0]) {
+    return Malformed(found.place, fmt::format("X.qzeros has {} groups, X.scales {}", zeros.shape[0],
+                                              scales.shape[0]));
+  }
+  found.packed_along_outputs = awq;
+  found.groups = scales.shape[0];
+  found.outputs = scales.shape[1];
+  return {};
+}
+
+float ScaleAt(DType dtype, const std::byte* scales, uint64_t index) {
+  if (dtype == DType::kF32) {
+    float value;
+    std::memcpy(&value, scales + index * sizeof value, sizeof value);
+    return value;
+  }
+  uint16_t raw;
+  std::memcpy(&raw, scales + index * sizeof raw, sizeof raw);
+  return dtype == DType::kF16 ? HalfToFloat(raw) : BFloat16ToFloat(raw);
+}
+
+}  // namespace
+
+uint32_t WordAt(const std::byte* words, uint64_t index) {
+  uint32_t word;
+  std::memcpy(&word, words + index * sizeof word, sizeof word);
+  return word;
+}
+
+std::string ConfigText(const nlohmann::ordered_json& quantization, std::string_view key) {
+  if (!quantization.is_object()) return {};
+  const auto found = quantization.find(key);
+  if (found == quantization.end() || !found->is_string()) return {};
+  return LowerAscii(found->get_ref<const std::string&>());
+}
+
+std::optional<uint64_t> ConfigCount(const nlohmann::ordered_json& quantization,
+                                    std::string_view key) {
+  if (!quantization.is_object()) return std::nullopt;
+  const auto found = quantization.find(key);
+  if (found == quantization.end() || !found->is_number_integer()) return std::nullopt;
+  const int64_t value = found->get<int64_t>();
+  if (value <= 0) return std::nullopt;
+  return static_cast<uint64_t>(value);
+}
+
+std::optional<uint64_t> GroupSize(const nlohmann::ordered_json& quantization, uint64_t inputs,
+                                  uint64_t groups) {
+  const auto size = ConfigCount(quantization, "group_size");
+  if (size && (inputs - 1) / *size + 1 == groups) return size;
+  const uint64_t even = inputs / groups;
+  const bool usual = groups == 1 || (inputs % groups == 0 && std::has_single_bit(even));
+  return usual ? std::optional(even) : std::nullopt;
+}
+
+Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const TensorIndex& tensors,
+                                           const nlohmann::ordered_json& quantization) {
+  const TensorInfo& info = payload.info();
+  if (!info.name.ends_with(kSuffix)) return std::optional<Qweight>{};
+  if (!IsWord(info.dtype) && !IsOtherInteger(info.dtype)) return std::optional<Qweight>{};
+  Qweight found;
+  found.place = fmt::format("tensor '{}'", Printable(info.name));
+  found.stem = info.name.substr(0, info.name.size() - kSuffix.size());
+  found.codes = payload;
+  if (auto known = CheckConfig(found.place, quantization); !known) {
+    return tl::make_unexpected(known.error());
+  }
+  if (!IsWord(info.dtype)) {
+    return Fail(ErrorCode::kUnsupported, found.place,
+                fmt::format("codes packed into {} are not read, only into int32", info.dtype_text));
+  }
+  const auto zeros = tensors.Find(found.stem, ".qzeros");
+  const auto scales = tensors.Find(found.stem, ".scales");
+  if (!zeros || !scales) {
+    return Malformed(found.place,
+                     fmt::format("has no X.{} beside it", zeros ? "scales" : "qzeros"));
+  }
+  found.zeros = *zeros;
+  found.scales = *scales;
+  auto sound = CheckMatrix(found.place, kSuffix, info, true);
+  if (sound) {
+    sound = CheckMatrix(found.place, ".qzeros", zeros->info(), IsWord(zeros->info().dtype));
+  }
+  if (sound) {
+    sound = CheckMatrix(found.place, ".scales", scales->info(), IsScale(scales->info().dtype));
+  }
+  if (sound) sound = CheckPacking(found, quantization);
+  if (!sound) return tl::make_unexpected(sound.error());
+  return found;
+}
+
+Weight QweightWeight(const Qweight& found, uint64_t inputs, std::string_view scheme,
+                     uint64_t group_size) {
+  Weight weight;
+  weight.name = found.stem + ".weight";
+  weight.shape = {found.outputs, inputs};
+  weight.storage = scheme;
+  if (found.groups == 1) {
+    weight.storage += "_channel";
+  } else if (group_size > 0) {
+    weight.storage += fmt::format("_g{}", group_size);
+  }
+  const DType dtype = found.scales.info().dtype;
+  weight.float_dtype = dtype == DType::kF32 ? DType::kOpaque : dtype;
+  weight.parts = {found.codes, found.zeros, found.scales};
+  return weight;
+}
+
+QweightArray::QweightArray(const Layout& layout, std::vector<TensorBytes> parts)
+    : layout_(layout), parts_(std::move(parts)) {}
+
+uint64_t QweightArray::GroupOf(uint64_t input) const {
+  return parts_.size() > 3 ? WordAt(part(3), input) : input / layout_.group_size;
+}
+
+void QweightArray::Scales(uint64_t group, uint64_t output, size_t count, float* scales) const {
+  const uint64_t first = group * layout_.outputs + output;
+  for (size_t k = 0; k < count; ++k) scales[k] = ScaleAt(layout_.scale_dtype, part(2), first + k);
+}
+
+/// block[i * kOutputs + k]: the weight of input + i, output + k.
+void QweightArray::DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output, size_t outputs,
+                               float* block) const {
+  std::array<uint32_t, kOutputs> codes{}, zeros{};
+  std::array<float, kOutputs> scales{};
+  uint64_t loaded = layout_.groups;  // none
+  for (uint64_t i = 0; i < inputs; ++i) {
+    const uint64_t group = GroupOf(input + i);
+    if (group != loaded) {
+      Scales(group, output, outputs, scales.data());
+      Zeros(group, output, outputs, zeros.data());
+      loaded = group;
+    }
+    Codes(input + i, output, outputs, codes.data());
+    float* line = block + i * kOutputs;
+    for (size_t k = 0; k < kOutputs; ++k) {  // a constant count, for SIMD
+      line[k] = scales[k] * static_cast<float>(static_cast<int32_t>(codes[k] - zeros[k]));
+    }
+  }
+}
+
+Result<void> QweightArray::Read(uint64_t, const Tile& tile, float* out) const {
+  std::array<float, kInputs * kOutputs> block;
+  for (uint64_t row = 0; row < tile.rows; row += kOutputs) {
+    const uint64_t rows = std::min<uint64_t>(kOutputs, tile.rows - row);
+    for (uint64_t col = 0; col < tile.cols; col += kInputs) {
+      const uint64_t cols = std::min<uint64_t>(kInputs, tile.cols - col);
+      DecodeBlock(tile.col + col, cols, tile.row + row, rows, block.data());
+      for (uint64_t r = 0; r < rows; ++r) {
+        float* line = out + (row + r) * tile.cols + col;
+        for (uint64_t c = 0; c < cols; ++c) line[c] = block[c * kOutputs + r];
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace moe

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codec/weight.h"
+
+namespace moe {
+
+// What GPTQ and AWQ have in common (formats.md section 7): codes in 32-bit words, stored [in, out],
+// and for each group of inputs a row of zero points and a row of scales:
+//   w[o, i] = scales[g, o] * (code[i, o] - zero[g, o]), g the group of input i.
+
+/// X.qweight and the tensors beside it: matrices of at least one element, of fitting dtypes.
+struct Qweight {
+  std::string place;  ///< where of an error
+  std::string stem;   ///< "X"
+  TensorRef codes, zeros, scales;
+  uint64_t outputs = 0,
+           groups = 0;  ///< scales and zeros have `groups` rows, scales `outputs` columns
+  bool packed_along_outputs = false;  ///< AWQ; else GPTQ
+};
+
+/// nullopt: `payload` is no X.qweight of integers. kMalformed or kUnsupported: it is one, but its
+/// tensors or quant_method fit neither GPTQ nor AWQ.
+Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const TensorIndex& tensors,
+                                           const nlohmann::ordered_json& quantization);
+
+/// The value of `key` in lower case; empty when it is absent or no text.
+std::string ConfigText(const nlohmann::ordered_json& quantization, std::string_view key);
+
+/// The value of `key`; nullopt when it is absent or no positive integer.
+std::optional<uint64_t> ConfigCount(const nlohmann::ordered_json& quantization,
+                                    std::string_view key);
+
+/// The number of inputs that share a scale: the config's group_size where it gives that many
+/// groups; else inputs / groups when it is a power of two (then no other one gives as many); else
+/// nullopt, as the last group may be a short one.
+std::optional<uint64_t> GroupSize(const nlohmann::ordered_json& quantization, uint64_t inputs,
+                                  uint64_t groups);
+
+/// The weight "X.weight" [outputs, inputs] with `storage` "SCHEME_g128" ("SCHEME_channel" for one
+/// group); `group_size` 0 leaves the group out. Without `open`, parts are codes, zeros, scales.
+Weight QweightWeight(const Qweight& found, uint64_t inputs, std::string_view scheme,
+                     uint64_t group_size);
+
+/// Decodes by blocks of kInputs x kOutputs, since words run along the outputs and tiles along the
+/// inputs.
+class QweightArray : public WeightArray {
+ public:
+  struct Layout {
+    uint64_t inputs = 0, outputs = 0, groups = 0;
+    uint64_t group_size = 0;  ///< group of input i: i / group_size
+    DType scale_dtype = DType::kF16;
+  };
+
+  /// `parts`: codes, zeros, scales and optionally I32 [inputs], the group of each input (checked).
+  QweightArray(const Layout& layout, std::vector<TensorBytes> parts);
+
+  Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override;
+
+ protected:
+  /// The codes of `input`, of outputs [output, output + count).
+  virtual void Codes(uint64_t input, uint64_t output, size_t count, uint32_t* codes) const = 0;
+  /// The zero points of `group`, of outputs [output, output + count).
+  virtual void Zeros(uint64_t group, uint64_t output, size_t count, uint32_t* zeros) const = 0;
+
+  const std::byte* part(size_t number) const { return parts_[number].data.data(); }
+
+ private:
+  static constexpr size_t kInputs = 64, kOutputs = 64;
+
+  uint64_t GroupOf(uint64_t input) const;
+  void Scales(uint64_t group, uint64_t output, size_t count, float* scales) const;
+  void DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output, size_t outputs,
+                   float* block) const;
+
+  Layout layout_;
+  std::vector<TensorBytes> parts_;
+};
+
+/// The 32-bit word `index` at `words`, unaligned.
+uint32_t WordAt(const std::byte* words, uint64_t index);
+
+}  // namespace moe
