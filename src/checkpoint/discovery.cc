@@ -1,3 +1,4 @@
+#include "checkpoint/gguf.h"
 #include "checkpoint/discovery.h"
 
 #include <fmt/format.h>
@@ -166,8 +167,15 @@ std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanO
                                  ScanPlan& plan) {
   std::vector<fs::path> containers;
   for (const fs::path& path : paths) {
-    if (!HasListedSuffix(path, options)) continue;
-    if (IsFile(path)) {
+    const bool is_dat = path.extension() == ".dat";
+    if (!is_dat && !HasListedSuffix(path, options)) continue;
+    const bool may_be_none = is_dat || path.extension() == ".gguf";
+    const std::string reason = may_be_none && IsFile(path) ? NoCheckpointReason(path) : "";
+    if (!reason.empty()) {
+      plan.left_out.push_back({path, reason});
+    } else if (is_dat) {
+      continue;
+    } else if (IsFile(path)) {
       containers.push_back(path);
     } else {
       plan.left_out.push_back({path, "a symlink to nothing, or no regular file"});
@@ -190,6 +198,12 @@ Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, Sc
   for (const fs::path& path : containers) by_folder[path.parent_path()].push_back(path);
   for (const auto& [parent, files] : by_folder) PlanFolder(files, plan);
   std::sort(plan.files.begin(), plan.files.end());
+  for (const fs::path& path : plan.files) {
+    const std::string missing = path.extension() == ".gguf" ? MissingGgufPart(path) : "";
+    if (missing.empty()) continue;
+    return Fail(ErrorCode::kNotFound, (path.parent_path() / missing).string(),
+                "is missing: the model is split into several files", "download all of its parts");
+  }
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "checkpoint/gguf.h"
 #include "checkpoint/npy.h"
 #include "checkpoint/npz.h"
 #include "checkpoint/safetensors.h"
@@ -13,9 +14,12 @@ namespace {
 
 using Opener = Result<std::unique_ptr<TensorFile>> (*)(const std::filesystem::path&);
 
-Result<std::unique_ptr<TensorFile>> RefuseGguf(const std::filesystem::path& path) {
-  return Fail(ErrorCode::kUnsupported, path.string(), "GGUF is not read yet",
-              "convert it to safetensors, or point at the checkpoint it was made from");
+/// A .dat file is never a checkpoint, but the one that lies beside GGUF files can be named.
+Result<std::unique_ptr<TensorFile>> RefuseDat(const std::filesystem::path& path) {
+  const std::string reason = NoCheckpointReason(path);
+  return Fail(ErrorCode::kUnsupported, path.string(),
+              reason.empty() ? "no reader for files that end in '.dat'" : "is an " + reason,
+              "give the model's own file");
 }
 
 struct Reader {
@@ -28,7 +32,8 @@ constexpr Reader kReaders[] = {
     {".safetensors", OpenSafetensors},
     {".npz", OpenNpz},
     {".npy", OpenNpy},
-    {".gguf", RefuseGguf},
+    {".gguf", OpenGguf},
+    {".dat", RefuseDat},
 };
 
 }  // namespace
@@ -40,7 +45,7 @@ Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& 
   }
   return Fail(ErrorCode::kUnsupported, path.string(),
               fmt::format("no reader for files that end in '{}'", suffix),
-              "known are .safetensors, .npz and .npy");
+              "known are .safetensors, .npz, .npy and .gguf");
 }
 
 }  // namespace moe

@@ -396,7 +396,8 @@ Checked<RuleLayout> Extractor::Impl::LayoutFor(const Subject& subject, const Rul
 std::optional<uint64_t> Extractor::Impl::RoutedBeforeShared(const Subject& subject) const {
   const std::string& name = subject.weight.name;
   const size_t module = name.rfind(".switch_mlp.");
-  if (family == nullptr || !family->shared_in_stack || module == std::string::npos) return {};
+  const bool may_hold_it = family == nullptr || family->shared_in_stack;
+  if (!may_hold_it || module == std::string::npos) return {};
   const auto router = Neighbour(name, name.substr(module), ".gate.weight");
   const auto experts = router ? std::optional<uint64_t>(router->front()) : model.experts;
   return experts && *experts > 0 && subject.weight.shape[0] == *experts + 1 ? experts

@@ -223,7 +223,7 @@ const std::vector<Family>& Families() {
       {"42", "longcat_flash", "LongCat-Flash", {"longcat_flash"}, {}, kGudMlp, kNone,
        "M.router.classifier.weight, M.router.e_score_correction_bias"},
       {"43", "arctic", "Snowflake Arctic", {"arctic"}, {"arctic"}, kW123Sparse,
-       {{"w123", "residual_mlp"}}, kMlpGate},
+       kNone, kMlpGate},
       {"44", "nemotron_h", "Nemotron-3 Nano, Super, Ultra", {"nemotron_h"}, {"nemotron_h_moe"},
        {{"PE-gud", "mixer"}, {"ST", "mixer"}, {"MX-fc", "mixer"}},
        {{"gud", R"(mixer\.shared_experts)"}}, kGateEsb},

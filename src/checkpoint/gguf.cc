@@ -1,0 +1,424 @@
+#include "checkpoint/gguf.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <cassert>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/checked.h"
+#include "base/little_endian.h"
+#include "base/mapped_file.h"
+#include "checkpoint/ggml_types.h"
+#include "checkpoint/names.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
+constexpr uint64_t kMaxKept = 1024;      // elements of an array that is kept
+constexpr uint64_t kMaxLength = uint64_t{1} << 30;
+constexpr uint64_t kMaxNameBytes = 64;
+constexpr uint64_t kDefaultAlignment = 32;
+
+enum ValueType : uint32_t {
+  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64, kValueTypes,
+};
+constexpr uint64_t kValueBytes[kValueTypes] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+
+/// Takes bytes from the front; once too few are left, `ok` is false and everything taken is 0.
+class Cursor {
+ public:
+  explicit Cursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  template <class T>
+  T Take() {
+    if (left() < sizeof(T)) {
+      ok_ = false;
+      at_ = bytes_.size();
+      return T{};
+    }
+    const T value = LoadLittleEndian<T>(bytes_, at_);
+    at_ += sizeof(T);
+    return value;
+  }
+
+  std::string_view TakeString() {
+    const auto length = Take<uint64_t>();
+    if (length > left() || length > kMaxLength) {
+      ok_ = false;
+      return {};
+    }
+    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + at_, length);
+    at_ += length;
+    return text;
+  }
+
+  void Skip(uint64_t count) {
+    ok_ = ok_ && count <= left();
+    at_ = ok_ ? at_ + count : bytes_.size();
+  }
+
+  uint64_t left() const { return bytes_.size() - at_; }
+  uint64_t at() const { return at_; }
+  bool ok() const { return ok_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+  uint64_t at_ = 0;
+  bool ok_ = true;
+};
+
+json TakeScalar(Cursor& cursor, uint32_t type) {
+  switch (type) {
+    case kU8:
+      return cursor.Take<uint8_t>();
+    case kI8:
+      return static_cast<int8_t>(cursor.Take<uint8_t>());
+    case kU16:
+      return cursor.Take<uint16_t>();
+    case kI16:
+      return static_cast<int16_t>(cursor.Take<uint16_t>());
+    case kU32:
+      return cursor.Take<uint32_t>();
+    case kI32:
+      return static_cast<int32_t>(cursor.Take<uint32_t>());
+    case kF32:
+      return std::bit_cast<float>(cursor.Take<uint32_t>());
+    case kBool:
+      return cursor.Take<uint8_t>() != 0;
+    case kU64:
+      return cursor.Take<uint64_t>();
+    case kI64:
+      return static_cast<int64_t>(cursor.Take<uint64_t>());
+    case kF64:
+      return std::bit_cast<double>(cursor.Take<uint64_t>());
+    default:
+      return cursor.TakeString();
+  }
+}
+
+std::string Text(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+struct Header {
+  std::map<std::string, std::string> metadata;
+  std::vector<TensorInfo> tensors;
+  std::vector<uint64_t> begins;  // of each tensor, from the start of the file
+};
+
+class HeaderReader {
+ public:
+  HeaderReader(const fs::path& path, std::span<const std::byte> file)
+      : path_(path), file_(file), cursor_(file) {}
+
+  Result<Header> Read() {
+    if (auto done = ReadStart(); !done) return tl::make_unexpected(done.error());
+    for (uint64_t i = 0; i < pairs_; ++i) {
+      if (auto done = ReadPair(); !done) return tl::make_unexpected(done.error());
+    }
+    if (auto done = ReadAlignment(); !done) return tl::make_unexpected(done.error());
+    for (uint64_t i = 0; i < tensors_; ++i) {
+      if (auto done = ReadTensor(); !done) return tl::make_unexpected(done.error());
+    }
+    if (auto done = PlaceTensors(); !done) return tl::make_unexpected(done.error());
+    return std::move(header_);
+  }
+
+ private:
+  tl::unexpected<Error> Bad(const std::string& what) const {
+    return Malformed(path_.string(), what);
+  }
+  tl::unexpected<Error> CutOff() const {
+    return Bad(fmt::format("the header ends in the middle, at byte {} of {}", cursor_.at(),
+                           file_.size()));
+  }
+
+  Result<void> ReadStart() {
+    const auto magic = cursor_.Take<uint32_t>();
+    const auto version = cursor_.Take<uint32_t>();
+    tensors_ = cursor_.Take<uint64_t>();
+    pairs_ = cursor_.Take<uint64_t>();
+    if (magic != kMagic) return Bad("is no GGUF file (it does not start with \"GGUF\")");
+    if ((version & 0xffff) == 0) {
+      return Fail(ErrorCode::kUnsupported, path_.string(), "is a big-endian GGUF file",
+                  "convert it to little-endian (gguf_convert_endian.py)");
+    }
+    if (version != 2 && version != 3) {
+      return Fail(ErrorCode::kUnsupported, path_.string(),
+                  fmt::format("GGUF version {} is not read", version), "versions 2 and 3 are");
+    }
+    if (!cursor_.ok()) return CutOff();
+    // The least that a pair and a tensor take: key length and type; name, axes, type, offset.
+    if (pairs_ > cursor_.left() / 13 || tensors_ > cursor_.left() / 24) {
+      return Bad(fmt::format("says it has {} tensors and {} keys, which {} bytes can't hold",
+                             tensors_, pairs_, file_.size()));
+    }
+    return {};
+  }
+
+  Result<void> ReadPair() {
+    const std::string key(cursor_.TakeString());
+    const auto type = cursor_.Take<uint32_t>();
+    if (!cursor_.ok()) return CutOff();
+    if (key.empty()) return Bad("has an empty key");
+    if (type >= kValueTypes) {
+      return Bad(fmt::format("key '{}' has the unknown type {}", Printable(key), type));
+    }
+    if (!keys_.insert(key).second) {
+      return Bad(fmt::format("key '{}' stands twice", Printable(key)));
+    }
+    if (type == kArray) return ReadArray(key);
+    header_.metadata[key] = Text(TakeScalar(cursor_, type));
+    if (!cursor_.ok()) return CutOff();
+    return {};
+  }
+
+  Result<void> ReadArray(const std::string& key) {
+    const auto type = cursor_.Take<uint32_t>();
+    const auto count = cursor_.Take<uint64_t>();
+    if (type >= kValueTypes || type == kArray) {
+      return Bad(fmt::format("key '{}' is an array of type {}, which GGUF does not have",
+                             Printable(key), type));
+    }
+    const uint64_t least = type == kString ? 8 : kValueBytes[type];
+    if (!cursor_.ok() || count > kMaxLength || count > cursor_.left() / least) return CutOff();
+    if (count > kMaxKept && type != kString) {
+      cursor_.Skip(count * least);
+      return {};
+    }
+    json values = json::array();
+    for (uint64_t i = 0; i < count; ++i) {
+      json value = TakeScalar(cursor_, type);
+      if (!cursor_.ok()) return CutOff();
+      if (count <= kMaxKept) values.push_back(std::move(value));
+    }
+    if (count <= kMaxKept) header_.metadata[key] = Text(values);
+    return {};
+  }
+
+  Result<void> ReadAlignment() {
+    const auto found = header_.metadata.find("general.alignment");
+    if (found == header_.metadata.end()) return {};
+    const json value = json::parse(found->second, nullptr, false);
+    alignment_ = value.is_number_unsigned() ? value.get<uint64_t>() : 0;
+    if (!std::has_single_bit(alignment_) || alignment_ > UINT32_MAX) {
+      return Bad(fmt::format("general.alignment {} is no power of two", found->second));
+    }
+    return {};
+  }
+
+  Result<void> ReadTensor() {
+    TensorInfo info;
+    info.name = std::string(cursor_.TakeString());
+    const auto ndim = cursor_.Take<uint32_t>();
+    const std::string place = TensorPlace(path_, info.name);
+    if (!cursor_.ok()) return CutOff();
+    if (info.name.size() >= kMaxNameBytes) return Malformed(place, "its name has over 63 bytes");
+    if (ndim > 4) return Malformed(place, fmt::format("has {} axes, at most 4 are allowed", ndim));
+    if (!names_.insert(info.name).second) return Malformed(place, "stands twice");
+    info.shape.resize(ndim);
+    for (uint32_t i = ndim; i-- > 0;) info.shape[i] = cursor_.Take<uint64_t>();
+    const auto type_id = cursor_.Take<uint32_t>();
+    offsets_.push_back(cursor_.Take<uint64_t>());
+    if (!cursor_.ok()) return CutOff();
+    const auto type = FindGgmlType(type_id);
+    if (!type) {
+      return Fail(ErrorCode::kUnsupported, place,
+                  fmt::format("ggml type {} is unknown: removed, of a fork, or newer than this "
+                              "program",
+                              type_id),
+                  "requantize it with llama.cpp, or use a newer moescope");
+    }
+    const auto elements = CheckedProduct(info.shape);
+    const uint64_t row = info.shape.empty() ? 1 : info.shape.back();
+    if (!elements || *elements > INT64_MAX) return Malformed(place, "its shape overflows");
+    if (row % type->block_elements != 0) {
+      return Malformed(place, fmt::format("rows of {} values are no multiple of {}'s blocks of {}",
+                                          row, type->name, type->block_elements));
+    }
+    const auto bytes = CheckedMul(*elements / type->block_elements, type->block_bytes);
+    if (!bytes) return Malformed(place, "its size overflows");
+    info.nbytes = *bytes;
+    info.dtype = type->dtype;
+    info.dtype_text = std::string(type->dtype == DType::kOpaque ? type->name
+                                                                : DTypeName(type->dtype));
+    if (type->dtype == DType::kOpaque) info.ggml_type = type_id;
+    header_.tensors.push_back(std::move(info));
+    return {};
+  }
+
+  /// Tensors lie in the order of the header, each at the next multiple of the alignment.
+  Result<void> PlaceTensors() {
+    const uint64_t data = (cursor_.at() + alignment_ - 1) / alignment_ * alignment_;
+    uint64_t expected = 0;
+    for (size_t i = 0; i < header_.tensors.size(); ++i) {
+      const TensorInfo& info = header_.tensors[i];
+      const std::string place = TensorPlace(path_, info.name);
+      if (offsets_[i] != expected) {
+        return Malformed(place, fmt::format("lies at offset {}, expected {}", offsets_[i],
+                                            expected));
+      }
+      const auto begin = CheckedAdd(data, expected);
+      const auto end = begin ? CheckedAdd(*begin, info.nbytes) : std::nullopt;
+      if (!end || *end > file_.size()) {
+        return Malformed(place, fmt::format("its {} bytes end behind the file's {}", info.nbytes,
+                                            file_.size()),
+                         "the file is cut off: download it again");
+      }
+      header_.begins.push_back(*begin);
+      const auto padded = CheckedAdd(expected, info.nbytes + alignment_ - 1);
+      if (!padded) return Malformed(place, "its size overflows");
+      expected = *padded / alignment_ * alignment_;
+    }
+    return {};
+  }
+
+  const fs::path& path_;
+  std::span<const std::byte> file_;
+  Cursor cursor_;
+  uint64_t tensors_ = 0, pairs_ = 0, alignment_ = kDefaultAlignment;
+  std::set<std::string> keys_, names_;
+  std::vector<uint64_t> offsets_;
+  Header header_;
+};
+
+class GgufFile : public TensorFile {
+ public:
+  GgufFile(fs::path path, std::shared_ptr<const MappedFile> mapping, Header header)
+      : path_(std::move(path)), mapping_(std::move(mapping)), header_(std::move(header)) {}
+
+  const fs::path& path() const override { return path_; }
+  std::span<const TensorInfo> tensors() const override { return header_.tensors; }
+  const std::map<std::string, std::string>& metadata() const override { return header_.metadata; }
+  Result<TensorBytes> Bytes(size_t index) const override {
+    assert(index < header_.tensors.size());
+    return TensorBytes{
+        mapping_->bytes().subspan(header_.begins[index], header_.tensors[index].nbytes), mapping_};
+  }
+
+ private:
+  fs::path path_;
+  std::shared_ptr<const MappedFile> mapping_;
+  Header header_;
+};
+
+struct FileKind {
+  std::string_view type, reason;
+};
+constexpr FileKind kNoCheckpoints[] = {
+    {"\"imatrix\"", "importance matrix (imatrix), not a checkpoint"},
+    {"\"adapter\"", "adapter, not a checkpoint"},
+    {"\"mmproj\"", "multimodal projector (mmproj), a separate model"},
+};
+
+std::string ReasonOf(const std::map<std::string, std::string>& metadata) {
+  const auto type = metadata.find("general.type");
+  if (type == metadata.end()) return "";
+  for (const FileKind& kind : kNoCheckpoints) {
+    if (kind.type == type->second) return std::string(kind.reason);
+  }
+  return "";
+}
+
+/// llama.cpp's old imatrix file (formats.md 9.1): every entry must fit, from the first to the last.
+bool IsLegacyImatrix(std::span<const std::byte> file) {
+  Cursor cursor(file);
+  const auto entries = cursor.Take<uint32_t>();
+  if (entries == 0 || entries > file.size() / 12) return false;
+  for (uint32_t i = 0; i < entries && cursor.ok(); ++i) {
+    const auto name = cursor.Take<uint32_t>();
+    if (name == 0 || name > 4096) return false;
+    cursor.Skip(name);
+    cursor.Take<uint32_t>();  // calls
+    cursor.Skip(uint64_t{cursor.Take<uint32_t>()} * 4);
+  }
+  return cursor.ok();
+}
+
+/// "PREFIX", number and count of "PREFIX-00001-of-00003.gguf".
+struct PartName {
+  std::string prefix;
+  uint64_t number = 0, count = 0;
+};
+std::optional<PartName> ParsePartName(const std::string& name) {
+  constexpr std::string_view kShape = "-00000-of-00000.gguf";
+  if (name.size() <= kShape.size()) return std::nullopt;
+  const std::string tail = name.substr(name.size() - kShape.size());
+  PartName part{name.substr(0, name.size() - kShape.size()), 0, 0};
+  for (size_t i = 0; i < tail.size(); ++i) {
+    const bool digit = tail[i] >= '0' && tail[i] <= '9';
+    if (digit != (kShape[i] == '0') || (!digit && tail[i] != kShape[i])) return std::nullopt;
+    uint64_t& value = i < 6 ? part.number : part.count;
+    if (digit) value = value * 10 + static_cast<uint64_t>(tail[i] - '0');
+  }
+  return part.count > 0 ? std::optional(part) : std::nullopt;
+}
+
+/// split.no and split.count against the file's own name.
+Result<void> CheckPart(const fs::path& path, const std::map<std::string, std::string>& metadata) {
+  const auto part = ParsePartName(path.filename().string());
+  const auto number = metadata.find("split.no"), count = metadata.find("split.count");
+  if (!part || number == metadata.end() || count == metadata.end()) return {};
+  if (number->second == std::to_string(part->number - 1) &&
+      count->second == std::to_string(part->count)) {
+    return {};
+  }
+  return Malformed(path.string(), fmt::format("its name says part {} of {}, its keys say part {} "
+                                              "(from 0) of {}",
+                                              part->number, part->count, number->second,
+                                              count->second));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TensorFile>> OpenGguf(const fs::path& path) {
+  auto mapping = MappedFile::Open(path);
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  auto header = HeaderReader(path, (*mapping)->bytes()).Read();
+  if (!header) return tl::make_unexpected(header.error());
+  if (const std::string reason = ReasonOf(header->metadata); !reason.empty()) {
+    return Fail(ErrorCode::kUnsupported, path.string(), "is an " + reason,
+                "give the model's own file");
+  }
+  if (auto done = CheckPart(path, header->metadata); !done) {
+    return tl::make_unexpected(done.error());
+  }
+  return std::make_unique<GgufFile>(path, std::move(*mapping), std::move(*header));
+}
+
+std::string NoCheckpointReason(const fs::path& path) {
+  const std::string name = path.filename().string();
+  for (const std::string_view sidecar : {"mmproj-", "mtp-"}) {
+    if (name.starts_with(sidecar) && name.ends_with(".gguf")) {
+      return fmt::format("{} sidecar, a separate model", sidecar.substr(0, sidecar.size() - 1));
+    }
+  }
+  const auto mapping = MappedFile::Open(path);
+  if (!mapping) return "";
+  if (path.extension() == ".dat") {
+    return IsLegacyImatrix((*mapping)->bytes()) ? std::string(kNoCheckpoints[0].reason) : "";
+  }
+  const auto header = HeaderReader(path, (*mapping)->bytes()).Read();
+  return header ? ReasonOf(header->metadata) : "";
+}
+
+std::string MissingGgufPart(const fs::path& path) {
+  const auto part = ParsePartName(path.filename().string());
+  if (!part) return "";
+  std::error_code failed;
+  for (uint64_t number = 1; number <= part->count; ++number) {
+    const std::string name =
+        fmt::format("{}-{:05}-of-{:05}.gguf", part->prefix, number, part->count);
+    if (!fs::exists(path.parent_path() / name, failed)) return name;
+  }
+  return "";
+}
+
+}  // namespace moe
