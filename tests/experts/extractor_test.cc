@@ -148,6 +148,7 @@ TEST(Filter, LeavesSharedExpertsOutOnRequest) {
 TEST(Filter, TakesNothingForSharedWithoutKeywords) {
   ExtractOptions options = DefaultExtractOptions();
   options.shared_expert_keywords = {" ", ""};
+  options.presets = "off";
   const Extraction got = Extract(options, Tensor("layers.1.mlp.shared_experts.w1.weight", {8, 8}));
   ASSERT_EQ(got.banks.size(), 1U);
   EXPECT_FALSE(got.banks[0].is_shared_expert);
@@ -229,6 +230,7 @@ TEST(ProjGroupStrict, DropsUnknownTokensWithoutFallback) {
 TEST(Fallback, ReadsBanksAndSingleExperts) {
   ExtractOptions options = DefaultExtractOptions();
   options.rules.clear();
+  options.presets = "off";
   Extraction got = Extract(options, Tensor("layers.2.experts.5.w2.weight", {8, 4}));
   ASSERT_EQ(got.banks.size(), 1U);
   EXPECT_FALSE(got.by_rule);
@@ -330,6 +332,7 @@ TEST(Extract, FailsWhenAPatternRunsAway) {
 TEST(Presets, ComeAfterUserRulesAndBeforeTheGenericOnes) {
   ExtractOptions options = DefaultExtractOptions();
   options.model_type = "gpt_oss";
+  options.model_config = R"({"hidden_size": 4})";
   const TensorInfo fused = Tensor("layers.0.mlp.experts.gate_up_proj", {2, 4, 6});
   Extraction got = Extract(options, fused);
   ASSERT_EQ(got.banks.size(), 2U);

@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "experts/layout.h"
 #include "experts/presets.h"
 #include "experts/proj_names.h"
@@ -182,6 +185,13 @@ TEST(Presets, AreChosenByTypeByArchitectureOrByHand) {
   const auto unknown = PresetRules("granite", nullptr);
   ASSERT_FALSE(unknown.has_value());
   EXPECT_THAT(unknown.error().hint, HasSubstr("granitemoe"));
+}
+
+// docs/architectures.md ends with this text word for word. When this fails, put it there.
+TEST(Presets, StandInTheDocumentation) {
+  std::ifstream file(MOE_ARCHITECTURES_DOC);
+  const std::string doc((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_TRUE(doc.ends_with(ArchitecturesMarkdown())) << ArchitecturesMarkdown();
 }
 
 TEST(Stack, ComesFromAComponentOfThePath) {
