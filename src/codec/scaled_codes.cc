@@ -190,7 +190,9 @@ tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string
 std::optional<uint64_t> UnsignedAt(const nlohmann::ordered_json& object, const std::string& key) {
   if (!object.is_object()) return std::nullopt;
   const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
+  if (found == object.end() || !found->is_number_integer() || found->get<int64_t>() < 0) {
+    return std::nullopt;
+  }
   return found->get<uint64_t>();
 }
 

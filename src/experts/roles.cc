@@ -146,10 +146,10 @@ std::string UndecodedReason(const TensorInfo& tensor) {
   }
   if (base.ends_with(".weight")) base.remove_suffix(std::string_view(".weight").size());
   if (tensor.dtype == DType::kU32 || base.size() != tensor.name.size()) {
-    return fmt::format("storage {} (quantized weight; scales in {}{}) is not decoded yet",
+    return fmt::format("storage {} (quantized weight; scales in {}{}) is of no scheme that is read",
                        tensor.dtype_text, base, scales);
   }
-  return fmt::format("storage {} is not decoded yet", tensor.dtype_text);
+  return fmt::format("storage {} is of no scheme that is read", tensor.dtype_text);
 }
 
 }  // namespace moe

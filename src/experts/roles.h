@@ -39,7 +39,7 @@ class RoleTable {
 /// D25: the part of the model that the name lies in (`encoder`, `decoder`, `mtp`, `vision`, ...).
 std::optional<std::string> StackOf(std::string_view lower);
 
-/// "storage uint32 (quantized weight; scales in X.scales) is not decoded yet".
+/// "storage uint32 (quantized weight; scales in X.scales) is of no scheme that is read".
 std::string UndecodedReason(const TensorInfo& tensor);
 
 /// The dot-separated parts of a name.

@@ -289,12 +289,5 @@ TEST(Safetensors, SurvivesEveryCutAndFlippedByte) {
                   ".safetensors");
 }
 
-TEST(OpenTensorFile, SaysThatGgufIsNotReadYet) {
-  const auto file = OpenTensorFile("model.gguf");
-  ASSERT_FALSE(file.has_value());
-  EXPECT_EQ(file.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(file.error().message, HasSubstr("GGUF is not read yet"));
-}
-
 }  // namespace
 }  // namespace moe

@@ -6,6 +6,7 @@
 #include "base/float_convert.h"
 #include "codec/codecs.h"
 #include "memory_file.h"
+#include "zoo_weights.h"
 
 namespace moe {
 namespace {
@@ -120,6 +121,10 @@ TEST(Awq, IsNoGptq) {
   const auto gptq = FindFirst(FindGptqWeight, module.file);
   ASSERT_TRUE(gptq.has_value());
   EXPECT_FALSE(gptq->has_value());
+}
+
+TEST(Awq, DecodesCheckpointsAsTheLibraryDoes) {
+  ExpectZooDecodes("awq_int4_qwen2_moe", FindAwqWeight);
 }
 
 }  // namespace

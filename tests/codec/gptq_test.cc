@@ -6,6 +6,7 @@
 #include "base/float_convert.h"
 #include "codec/codecs.h"
 #include "memory_file.h"
+#include "zoo_weights.h"
 
 namespace moe {
 namespace {
@@ -246,6 +247,11 @@ TEST(Gptq, LeavesOtherTensorsAlone) {
   const auto awq = FindFirst(FindAwqWeight, module.file);
   ASSERT_TRUE(awq.has_value());
   EXPECT_FALSE(awq->has_value());
+}
+
+TEST(Gptq, DecodesCheckpointsAsTheLibraryDoes) {
+  ExpectZooDecodes("gptq_int3_olmoe", FindGptqWeight);
+  ExpectZooDecodes("gptq_int4_sym_qwen3_moe", FindGptqWeight);
 }
 
 }  // namespace
