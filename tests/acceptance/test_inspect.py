@@ -1,0 +1,114 @@
+"""`moescope inspect`: what a checkpoint is, from its headers alone."""
+
+import json
+import os
+import struct
+
+from support import DATA, AcceptanceTest, run
+
+ZOO = DATA / "zoo"
+
+
+def inspect(path, *more):
+    done = run("inspect", path, "--json", *more)
+    assert done.returncode in (0, 3), done.stderr
+    return json.loads(done.stdout)
+
+
+class Inspect(AcceptanceTest):
+    def test_it_tells_family_experts_storage_and_sizes(self):
+        model = inspect(ZOO / "mlx_qwen2_moe_custom_mixed")
+        self.assertEqual(model["family"], "qwen2_moe")
+        self.assertEqual(model["model_type"], "qwen2_moe")
+        rows = {(row["shared"], row["proj"]): row for row in model["experts"]}
+        self.assertEqual(len(rows), 6)
+        gate = rows[False, "gate_proj"]
+        self.assertEqual(gate["shapes"], [[64, 128]])
+        self.assertEqual(gate["storage"], [{"scheme": "affine_q5_g32", "bits_per_weight": 6.0}])
+        self.assertEqual((gate["layers"], gate["experts_per_layer_max"], gate["matrices"]),
+                         (1, 4, 4))
+        self.assertEqual(rows[False, "up_proj"]["storage"][0],
+                         {"scheme": "affine_q2_g128", "bits_per_weight": 2.25})
+        # 4 experts x 2 of 128 x 64 and 128 x 64: routed parameters, half of them active (top 2).
+        routed = model["parts"]["routed_expert"]
+        self.assertEqual(routed["parameters"], 4 * 3 * 64 * 128)
+        self.assertEqual(model["parameters"]["total"] - model["parameters"]["active"],
+                         routed["parameters"] // 2)
+        self.assertEqual(sum(part["bytes"] for part in model["parts"].values()), model["bytes"])
+        self.assertEqual(model["analyze"]["matrices"], 15)
+        self.assertEqual(model["unmatched"], [])
+
+    def test_every_zoo_checkpoint_has_a_family_where_its_config_names_one(self):
+        for folder in sorted(ZOO.iterdir()):
+            if not (folder / "config.json").is_file():
+                continue
+            with self.subTest(folder.name):
+                model = inspect(folder)
+                self.assertIsNotNone(model["family"])
+                expected = json.loads((folder / "expected.json").read_text())["experts"]
+                self.assertEqual(model["analyze"]["matrices"], len(expected))
+
+    def test_gguf_tells_by_its_architecture(self):
+        model = inspect(ZOO / "gguf_glm4moe_f16_shared")
+        self.assertEqual(model["family"], "glm4_moe")
+        self.assertIsNone(model["model_type"])
+
+    def test_imatrix_files_are_named(self):
+        model = inspect(ZOO / "imatrix_qwen3_moe")
+        self.assertEqual({row["reason"] for row in model["left_out_files"]},
+                         {"importance matrix (imatrix), not a checkpoint"})
+        self.assertEqual(len(model["left_out_files"]), 2)
+
+    def test_tensors_are_listed_by_pattern(self):
+        listed = inspect(ZOO / "fp8_qwen3_moe", "--tensors", r"experts\.0\.up_proj\.weight$")
+        self.assertEqual(len(listed), 1)
+        for row in listed:
+            self.assertEqual((row["role"], row["storage"], row["dtype"]),
+                             ("routed_expert", "fp8_block128", "float8_e4m3fn"))
+        self.assertEqual(run("inspect", ZOO / "fp8_qwen3_moe", "--tensors", "(").returncode, 2)
+
+    def test_missing_experts_and_contradictions_are_told(self):
+        folder = self.tmp / "pruned"
+        folder.mkdir()
+        names = [f"model.layers.0.mlp.experts.{e}.{p}_proj.weight" for e in (0, 2)
+                 for p in ("gate", "up", "down")]
+        write_sparse(folder / "model.safetensors", {
+            name: [4, 6] if "down" not in name else [6, 4] for name in names})
+        (folder / "config.json").write_text(json.dumps({
+            "model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2,
+            "hidden_size": 6, "moe_intermediate_size": 5}))
+        warnings = "\n".join(inspect(folder)["warnings"])
+        self.assertIn("gate_proj of experts 1 is missing", warnings)
+        self.assertIn("config.json says 8 experts a layer, the tensors hold 2", warnings)
+        self.assertIn("config.json says 5 x 6, the tensors hold 4 x 6", warnings)
+
+    def test_a_terabyte_takes_no_two_seconds(self):
+        """Headers only: the files are sparse, so reading their data would be a terabyte."""
+        folder = self.tmp / "big"
+        folder.mkdir()
+        for shard in range(100):
+            write_sparse(folder / f"model-{shard:05}-of-00100.safetensors", {
+                f"model.layers.{shard}.mlp.experts.{e}.{p}_proj.weight":
+                    [4096, 12288] if p != "down" else [12288, 4096]
+                for e in range(33) for p in ("gate", "up", "down")})
+        before = os.times()
+        model = inspect(folder)
+        after = os.times()
+        self.assertGreater(model["bytes"], 0.99e12)
+        self.assertEqual(model["analyze"]["matrices"], 9900)
+        cpu = (after.children_user - before.children_user +
+               after.children_system - before.children_system)
+        self.assertLess(cpu, 2)
+
+
+def write_sparse(path, shapes):
+    """bf16 tensors of zeros that take no space on disk."""
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        size = 2 * shape[0] * shape[1]
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + offset)

@@ -1,0 +1,158 @@
+"""Quantized storage through `analyze`: columns, requantization, and broken companions."""
+
+import json
+import shutil
+import unittest
+
+import numpy as np
+import safetensors
+
+from support import DATA, AcceptanceTest, run, write_safetensors_raw
+
+ZOO = DATA / "zoo"
+
+
+class Storage(AcceptanceTest):
+    def collect(self, model, schemes, expect=0):
+        self.assertEqual(run("init-run", "--root", self.tmp, "--model-id", "m", "--run-name",
+                             model.name, "--model-path", model).returncode, 0)
+        run_dir = self.tmp / "m" / model.name
+        config = json.loads((run_dir / "analysis_config.json").read_text())
+        config["quant_schemes"] = schemes
+        (run_dir / "analysis_config.json").write_text(json.dumps(config))
+        done = run("collect-data", "--run-dir", run_dir)
+        self.assertEqual(done.returncode, expect, done.stderr)
+        return run_dir
+
+    def test_mx_storage_requantized_with_its_own_mode_has_no_error(self):
+        for name, mode, bits in (("gpt_oss_mxfp4", "mxfp4", 4), ("mlx_qwen2_moe_mxfp4", "mxfp4", 4),
+                                 ("ct_mxfp4_qwen3_moe", "mxfp4", 4),
+                                 ("mlx_gpt_oss_mxfp4", "mxfp4", 4),
+                                 ("mlx_qwen3_moe_mxfp8", "mxfp8", 8)):
+            with self.subTest(name):
+                run_dir = self.collect(ZOO / name, [
+                    {"name": "own", "mode": mode, "bits": bits, "group_size": 32}])
+                quant = self.table(run_dir, "quant_sim")
+                stats = self.table(run_dir, "matrix_stats")
+                self.assertEqual(len(quant), len(stats))
+                self.assertTrue(quant["requantized"].all())
+                self.assertEqual(set(stats["storage"]), {mode})
+                self.assertEqual(set(quant["w_rel_fro"]), {0.0})
+                self.assertEqual(set(quant["max_abs_err"]), {0.0})
+
+    def test_storage_and_true_bits_stand_in_the_tables(self):
+        run_dir = self.collect(ZOO / "fp8_qwen3_moe", [])
+        stats = self.table(run_dir, "matrix_stats")
+        self.assertEqual(set(stats["storage"]), {"fp8_block128"})
+        # 128 x 128 blocks with one float32 each: 8 + 32 / 16384 bits.
+        np.testing.assert_allclose(stats["storage_bits_per_weight"], 8 + 32 / 16384, rtol=1e-12)
+        health = json.loads((run_dir / "logs/run_health.json").read_text())
+        self.assertEqual(health["family"], "qwen3_moe")
+        self.assertEqual({(row["proj"], row["experts_per_layer_min"], row["experts_in_config"])
+                          for row in health["experts"]},
+                         {("gate_proj", 4, 4), ("up_proj", 4, 4), ("down_proj", 4, 4)})
+
+    def test_plain_storage_is_no_requantization(self):
+        run_dir = self.collect(ZOO / "hf4_qwen3_moe", [
+            {"name": "q4", "mode": "affine", "bits": 4, "group_size": 32}])
+        self.assertFalse(self.table(run_dir, "quant_sim")["requantized"].any())
+
+    def test_affine_and_nvfp4_requantize_as_mlx_quantizes_the_decoded_values(self):
+        try:
+            import mlx.core as mx
+        except ImportError:
+            raise unittest.SkipTest("MLX is not installed")
+        for name, mode, bits, group in (("mlx_qwen3_moe_q4_g64", "affine", 4, 64),
+                                        ("mlx_olmoe_nvfp4_global_scale", "nvfp4", 4, 16)):
+            with self.subTest(name):
+                run_dir = self.collect(ZOO / name, [
+                    {"name": "own", "mode": mode, "bits": bits, "group_size": group}])
+                quant = self.table(run_dir, "quant_sim").set_index(["layer", "proj", "expert_id"])
+                decoded = np.load(ZOO / name / "ref/dequant_f32.npz")
+                self.assertGreater(len(decoded.files), 0)
+                for key in decoded.files:
+                    layer, proj, expert = key.split(".")
+                    if expert == "shared":
+                        continue
+                    row = quant.loc[(int(layer), proj, int(expert))]
+                    dtype = {"bf16": mx.bfloat16, "fp16": mx.float16}[row["compute_dtype"]]
+                    with mx.stream(mx.cpu):
+                        x = mx.array(decoded[key]).astype(dtype)
+                        parts = mx.quantize(x, group_size=group, bits=bits, mode=mode)
+                        back = mx.dequantize(*parts, group_size=group, bits=bits, mode=mode)
+                        x, back = (np.array(a.astype(mx.float32), np.float64) for a in (x, back))
+                    want = np.sqrt(((x - back) ** 2).sum() / (x ** 2).sum())
+                    np.testing.assert_allclose(row["w_rel_fro"], want, rtol=1e-6, atol=1e-9)
+
+    def broken(self, name, change):
+        """A copy of the zoo's checkpoint with its header's tensors changed."""
+        folder = self.tmp / ("broken_" + name)
+        shutil.copytree(ZOO / name, folder, ignore=shutil.ignore_patterns("ref"))
+        path = folder / "model.safetensors"
+        tensors = {}
+        with safetensors.safe_open(path, "np") as file:
+            names = list(file.keys())
+        raw = path.read_bytes()
+        size = int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8:8 + size])
+        header.pop("__metadata__", None)
+        for tensor in names:
+            begin, end = header[tensor]["data_offsets"]
+            tensors[tensor] = (header[tensor]["dtype"], header[tensor]["shape"],
+                               raw[8 + size + begin:8 + size + end])
+        change(tensors)
+        write_safetensors_raw(path, tensors)
+        return folder
+
+    def check_refused(self, name, change, refused, words):
+        model = self.broken(name, change)
+        whole = len(json.loads((ZOO / name / "expected.json").read_text())["experts"])
+        run_dir = self.collect(model, [], expect=3)
+        unmatched = self.table(run_dir, "unmatched_tensors")
+        row = unmatched[unmatched["tensor_name"] == refused].iloc[0]
+        for word in words:
+            self.assertIn(word, row["reason"])
+        stats = self.table(run_dir, "matrix_stats")
+        self.assertGreater(len(stats), 0)
+        self.assertLess(len(stats), whole)
+        self.assertNotIn(refused, set(stats["source_tensor"]))
+        health = json.loads((run_dir / "logs/run_health.json").read_text())
+        self.assertEqual(health["refused_tensors"], 1)
+        self.assertTrue(health["incomplete"])
+
+    def test_missing_scales_refuse_their_weight_alone(self):
+        def change(tensors):
+            tensor = next(t for t in tensors if t.endswith("experts.0.up_proj.weight"))
+            change.name = tensor
+            del tensors[tensor + "_scale_inv"]
+        model = self.broken("fp8_qwen3_moe", change)
+        shutil.rmtree(model)
+        self.check_refused("fp8_qwen3_moe", change, change.name, ["needs", "found none"])
+
+    def test_truncated_scales_refuse_their_weight_alone(self):
+        def change(tensors):
+            tensor = next(t for t in tensors if t.endswith("switch_mlp.gate_proj.scales"))
+            change.name = tensor.replace("scales", "weight")
+            dtype, shape, data = tensors[tensor]
+            half = [*shape[:-2], shape[-2] // 2, shape[-1]]
+            tensors[tensor] = (dtype, half, data[:len(data) // 2])
+        model = self.broken("mlx_qwen3_moe_q4_g64", change)
+        shutil.rmtree(model)
+        self.check_refused("mlx_qwen3_moe_q4_g64", change, change.name, ["needs", "scales"])
+
+    def test_wrong_group_counts_refuse_their_weight_alone(self):
+        def change(tensors):
+            tensor = next(t for t in tensors if t.endswith("experts.0.gate_proj.weight_shape"))
+            change.name = tensor.replace("shape", "packed")
+            tensors[tensor] = ("I64", [2], np.array([64, 1000], "<i8").tobytes())
+        model = self.broken("ct_w4a16_qwen3_moe", change)
+        shutil.rmtree(model)
+        self.check_refused("ct_w4a16_qwen3_moe", change, change.name, ["1000"])
+
+    def test_init_run_writes_the_recognised_preset(self):
+        for name, preset in (("hf4_mixtral", "mixtral"), ("gguf_olmoe_mixed", "olmoe"),
+                             ("npz_numpy_f16", "jamba")):
+            run("init-run", "--root", self.tmp, "--model-id", "p", "--run-name", name,
+                "--model-path", ZOO / name)
+            config = json.loads((self.tmp / "p" / name / "analysis_config.json").read_text())
+            self.assertEqual(config["parsing"]["presets"], preset)
