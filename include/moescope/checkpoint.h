@@ -19,12 +19,13 @@ namespace moe {
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kOpaque;
-  std::string dtype_text;        ///< text of the `dtype` column: NumPy's name, or the container's
-  std::vector<uint64_t> shape;   ///< outermost dimension first; {} is a scalar
-  uint64_t nbytes = 0;           ///< of the decoded array (not of a compressed member)
-  bool fortran_order = false;    ///< npy: first axis fastest
-  bool byte_swapped = false;     ///< npy, GGUF: big-endian elements
-  std::optional<uint32_t> ggml_type;  ///< GGUF: ggml's number of a block type; dtype is kOpaque then
+  std::string dtype_text;       ///< text of the `dtype` column: NumPy's name, or the container's
+  std::vector<uint64_t> shape;  ///< outermost dimension first; {} is a scalar
+  uint64_t nbytes = 0;          ///< of the decoded array (not of a compressed member)
+  bool fortran_order = false;   ///< npy: first axis fastest
+  bool byte_swapped = false;    ///< npy, GGUF: big-endian elements
+  std::optional<uint32_t>
+      ggml_type;  ///< GGUF: ggml's number of a block type; dtype is kOpaque then
 };
 
 /// The raw bytes of a tensor. Valid while `owner` lives (it holds the mapping, not a copy).
@@ -55,8 +56,8 @@ class TensorFile {
   }
 
   /// Bytes of tensors()[index], exactly nbytes of them, in the file's own element order. A stored
-  /// tensor is a view of the mapping; a deflated npz member is inflated once, in small pieces, to an
-  /// unlinked temporary file, which is mapped: anonymous memory stays small whatever its size.
+  /// tensor is a view of the mapping; a deflated npz member is inflated once, in small pieces, to
+  /// an unlinked temporary file, which is mapped: anonymous memory stays small whatever its size.
   virtual Result<TensorBytes> Bytes(size_t index) const = 0;
 };
 

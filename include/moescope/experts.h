@@ -24,15 +24,15 @@ struct RuleLayout {
 
 /// A rule's `packed_split` (contract section 7, D10).
 struct PackedSplit {
-  std::string axis = "rows";               ///< "rows"; anything else means columns
-  bool equal = false;                      ///< `"splits": "equal"`
-  std::vector<int64_t> splits;             ///< sizes; one may be -1 (the rest); unused when equal
+  std::string axis = "rows";    ///< "rows"; anything else means columns
+  bool equal = false;           ///< `"splits": "equal"`
+  std::vector<int64_t> splits;  ///< sizes; one may be -1 (the rest); unused when equal
   std::vector<std::string> projs;
-  bool interleave = false;                 ///< row i belongs to part i mod n
+  bool interleave = false;  ///< row i belongs to part i mod n
 };
 
 struct ExtractRule {
-  std::string name, match;                 ///< `match`: Python re syntax, anchored at the start
+  std::string name, match;  ///< `match`: Python re syntax, anchored at the start
   bool enabled = true;
   std::optional<int64_t> ndim, proj_group, expert_group;
   RuleLayout layout;
@@ -54,10 +54,10 @@ struct ExtractOptions {
   bool experts_only = true;
   bool include_shared_expert = true;
   std::vector<ExtractRule> rules;
-  std::string presets = "auto";            ///< "auto", "off" or a preset's name
-  std::string model_type;                  ///< config.json's model_type, "" if unknown
+  std::string presets = "auto";                      ///< "auto", "off" or a preset's name
+  std::string model_type;                            ///< config.json's model_type, "" if unknown
   std::map<std::string, std::string> gguf_metadata;  ///< TensorFile::metadata()
-  std::string model_config;                ///< text of config.json, "" if none
+  std::string model_config;                          ///< text of config.json, "" if none
 };
 
 /// What moescope takes when nobody wrote a config: the template's rules and names.
@@ -65,10 +65,10 @@ ExtractOptions DefaultExtractOptions();
 
 /// A weight's name and decoded shape: what the extractor goes by.
 struct WeightShape {
-  std::string name;                ///< as the module is called: "X.weight", whatever holds it
-  std::vector<uint64_t> shape;     ///< of the decoded array
-  std::string tensor;              ///< the tensor that holds it, for `derived_tensor`; "": name
-  std::string undecoded;           ///< not "": why its values can't be read
+  std::string name;             ///< as the module is called: "X.weight", whatever holds it
+  std::vector<uint64_t> shape;  ///< of the decoded array
+  std::string tensor;           ///< the tensor that holds it, for `derived_tensor`; "": name
+  std::string undecoded;        ///< not "": why its values can't be read
 };
 
 /// The tensor as a weight of its own: plain floats can be read, other dtypes say why not.
@@ -76,36 +76,43 @@ WeightShape PlainWeight(const TensorInfo& tensor);
 
 /// Role of a tensor in the model (contract D21).
 enum class Role {
-  kRoutedExpert, kSharedExpert, kRouter, kAttention, kEmbedding, kNorm, kCompanion, kOther,
+  kRoutedExpert,
+  kSharedExpert,
+  kRouter,
+  kAttention,
+  kEmbedding,
+  kNorm,
+  kCompanion,
+  kOther,
 };
 inline constexpr size_t kRoleCount = 8;
-std::string_view RoleName(Role role);      ///< "routed_expert", "shared_expert", ...
+std::string_view RoleName(Role role);  ///< "routed_expert", "shared_expert", ...
 
 /// The matrices of one projection in one tensor: layers x experts of [rows, cols] each.
 /// Element (l, e, r, c) is the tensor's logical row-major element number
 ///   offset + l * layer_stride + e * expert_stride + r * row_stride + c * col_stride.
 struct ExpertBank {
-  std::string derived_tensor;              ///< "NAME::PROJ", "NAME::split[rows]::PROJ"
+  std::string derived_tensor;  ///< "NAME::PROJ", "NAME::split[rows]::PROJ"
   std::string proj;
-  std::optional<std::string> stack;        ///< "encoder", "decoder", ... (D25)
+  std::optional<std::string> stack;  ///< "encoder", "decoder", ... (D25)
   bool is_shared_expert = false;
-  int64_t first_layer = -1;                ///< layer of position 0; -1: unknown
-  bool has_layer_axis = false;             ///< 4-D: layer = max(first_layer, 0) + position
-  std::optional<int64_t> single_expert_id; ///< of the name or rule; used only when experts == 1
+  int64_t first_layer = -1;                 ///< layer of position 0; -1: unknown
+  bool has_layer_axis = false;              ///< 4-D: layer = max(first_layer, 0) + position
+  std::optional<int64_t> single_expert_id;  ///< of the name or rule; used only when experts == 1
   uint64_t layers = 1, experts = 1, rows = 0, cols = 0;
   uint64_t offset = 0;
   uint64_t layer_stride = 0, expert_stride = 0, row_stride = 0, col_stride = 0;  ///< in elements
 
   /// Ids of the matrix at (layer_pos, expert_pos) as the tables show them (contract section 6).
   int64_t LayerAt(uint64_t layer_pos) const;
-  int64_t ExpertIdAt(uint64_t expert_pos) const;   ///< -1 for shared experts
+  int64_t ExpertIdAt(uint64_t expert_pos) const;  ///< -1 for shared experts
 };
 
 /// A projection token that no alias maps (contract section 5, the canonicalization report).
 struct UnmappedProj {
-  std::string context;                     ///< "proj_group" or "packed_split"
+  std::string context;  ///< "proj_group" or "packed_split"
   std::string rule_name, raw_proj, resolved_proj;
-  std::string action;                      ///< "kept_raw" or "dropped_strict"
+  std::string action;  ///< "kept_raw" or "dropped_strict"
   std::string derived_tensor;
   std::string suggested_proj, suggested_match;
 };
@@ -113,12 +120,13 @@ struct UnmappedProj {
 /// What was decided about one tensor.
 struct Extraction {
   Role role = Role::kOther;
-  bool considered = false;                 ///< passed the filter: rules and fallback were tried
-  bool by_rule = false;                    ///< else by fallback; meaningless without banks
-  std::vector<ExpertBank> banks;           ///< in output order; empty: nothing to analyse
-  /// Why an expert-like tensor is not analysed; goes to unmatched_tensors. nullopt: nothing to report.
+  bool considered = false;        ///< passed the filter: rules and fallback were tried
+  bool by_rule = false;           ///< else by fallback; meaningless without banks
+  std::vector<ExpertBank> banks;  ///< in output order; empty: nothing to analyse
+  /// Why an expert-like tensor is not analysed; goes to unmatched_tensors. nullopt: nothing to
+  /// report.
   std::optional<std::string> unmatched_reason;
-  std::vector<std::string> warnings;       ///< "[extract] ...", in order
+  std::vector<std::string> warnings;  ///< "[extract] ...", in order
   std::vector<UnmappedProj> unmapped_projs;
 };
 
@@ -141,9 +149,12 @@ class Extractor {
   /// Fails only for what ends a run: a PackedSplitError in strict mode (type_name
   /// "PackedSplitError"), or a pattern that hits its match limit (the message names the rule).
   Result<Extraction> Extract(const WeightShape& weight) const;
-  Result<Extraction> Extract(const TensorInfo& tensor) const { return Extract(PlainWeight(tensor)); }
+  Result<Extraction> Extract(const TensorInfo& tensor) const {
+    return Extract(PlainWeight(tensor));
+  }
 
-  /// Name of the preset that the model_type, the GGUF architecture or a tensor's name gave; "" none.
+  /// Name of the preset that the model_type, the GGUF architecture or a tensor's name gave; ""
+  /// none.
   std::string_view family() const;
 
   /// What the model's config says of its experts.

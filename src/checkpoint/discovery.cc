@@ -1,4 +1,3 @@
-#include "checkpoint/gguf.h"
 #include "checkpoint/discovery.h"
 
 #include <fmt/format.h>
@@ -8,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
 
 namespace moe {
@@ -46,7 +46,8 @@ bool HasListedSuffix(const fs::path& path, const ScanOptions& options) {
 Result<std::vector<fs::path>> List(const fs::path& folder, bool recursive) {
   std::error_code error;
   std::vector<fs::path> paths;
-  [[maybe_unused]] const fs::directory_iterator readable(folder, error);  // the top folder itself must be readable
+  [[maybe_unused]] const fs::directory_iterator readable(
+      folder, error);  // the top folder itself must be readable
   auto entry = error ? fs::recursive_directory_iterator()
                      : fs::recursive_directory_iterator(
                            folder, fs::directory_options::skip_permission_denied, error);

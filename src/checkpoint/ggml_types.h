@@ -8,7 +8,8 @@
 
 namespace moe {
 
-/// A tensor type of ggml (formats.md 8.5): blocks of `block_elements` values in `block_bytes` bytes.
+/// A tensor type of ggml (formats.md 8.5): blocks of `block_elements` values in `block_bytes`
+/// bytes.
 struct GgmlType {
   uint32_t id;
   std::string_view name;  ///< as the gguf package writes it: "Q4_K"

@@ -27,7 +27,20 @@ constexpr uint64_t kMaxNameBytes = 64;
 constexpr uint64_t kDefaultAlignment = 32;
 
 enum ValueType : uint32_t {
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64, kValueTypes,
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64,
+  kValueTypes,
 };
 constexpr uint64_t kValueBytes[kValueTypes] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
@@ -136,8 +149,8 @@ class HeaderReader {
     return Malformed(path_.string(), what);
   }
   tl::unexpected<Error> CutOff() const {
-    return Bad(fmt::format("the header ends in the middle, at byte {} of {}", cursor_.at(),
-                           file_.size()));
+    return Bad(
+        fmt::format("the header ends in the middle, at byte {} of {}", cursor_.at(), file_.size()));
   }
 
   Result<void> ReadStart() {
@@ -247,8 +260,8 @@ class HeaderReader {
     if (!bytes) return Malformed(place, "its size overflows");
     info.nbytes = *bytes;
     info.dtype = type->dtype;
-    info.dtype_text = std::string(type->dtype == DType::kOpaque ? type->name
-                                                                : DTypeName(type->dtype));
+    info.dtype_text =
+        std::string(type->dtype == DType::kOpaque ? type->name : DTypeName(type->dtype));
     if (type->dtype == DType::kOpaque) info.ggml_type = type_id;
     header_.tensors.push_back(std::move(info));
     return {};
@@ -262,15 +275,15 @@ class HeaderReader {
       const TensorInfo& info = header_.tensors[i];
       const std::string place = TensorPlace(path_, info.name);
       if (offsets_[i] != expected) {
-        return Malformed(place, fmt::format("lies at offset {}, expected {}", offsets_[i],
-                                            expected));
+        return Malformed(place,
+                         fmt::format("lies at offset {}, expected {}", offsets_[i], expected));
       }
       const auto begin = CheckedAdd(data, expected);
       const auto end = begin ? CheckedAdd(*begin, info.nbytes) : std::nullopt;
       if (!end || *end > file_.size()) {
-        return Malformed(place, fmt::format("its {} bytes end behind the file's {}", info.nbytes,
-                                            file_.size()),
-                         "the file is cut off: download it again");
+        return Malformed(
+            place, fmt::format("its {} bytes end behind the file's {}", info.nbytes, file_.size()),
+            "the file is cut off: download it again");
       }
       header_.begins.push_back(*begin);
       const auto padded = CheckedAdd(expected, info.nbytes + alignment_ - 1);
@@ -370,10 +383,10 @@ Result<void> CheckPart(const fs::path& path, const std::map<std::string, std::st
       count->second == std::to_string(part->count)) {
     return {};
   }
-  return Malformed(path.string(), fmt::format("its name says part {} of {}, its keys say part {} "
-                                              "(from 0) of {}",
-                                              part->number, part->count, number->second,
-                                              count->second));
+  return Malformed(path.string(),
+                   fmt::format("its name says part {} of {}, its keys say part {} "
+                               "(from 0) of {}",
+                               part->number, part->count, number->second, count->second));
 }
 
 }  // namespace

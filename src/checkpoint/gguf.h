@@ -11,8 +11,8 @@ namespace moe {
 /// GGUF versions 2 and 3, little-endian (formats.md section 8). Every count, length and offset is
 /// checked against the file before anything is allocated. Shapes are turned to C order: the ggml
 /// ne {H, I, E} is [E, I, H].
-/// kUnsupported: big-endian files, version 1, type ids this version does not know (forks), and files
-/// that are no checkpoint (imatrix, adapter, mmproj). kMalformed names the broken rule.
+/// kUnsupported: big-endian files, version 1, type ids this version does not know (forks), and
+/// files that are no checkpoint (imatrix, adapter, mmproj). kMalformed names the broken rule.
 Result<std::unique_ptr<TensorFile>> OpenGguf(const std::filesystem::path& path);
 
 /// Why a GGUF file (or a legacy imatrix .dat) is no checkpoint: "importance matrix (imatrix), not a

@@ -1,3 +1,5 @@
+#include "collect/inspect.h"
+
 #include <fmt/format.h>
 
 #include <memory>
@@ -6,7 +8,6 @@
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/commands.h"
-#include "collect/inspect.h"
 
 namespace moe::cli {
 namespace {
@@ -37,18 +38,18 @@ std::string JsonText(const Json& json) {
 std::string ExpertsLine(const Json& row) {
   std::string shapes, storage;
   for (const Json& shape : row["shapes"]) {
-    shapes += (shapes.empty() ? "" : ", ") + fmt::format("{} x {}", shape[0].get<uint64_t>(),
-                                                         shape[1].get<uint64_t>());
+    shapes += (shapes.empty() ? "" : ", ") +
+              fmt::format("{} x {}", shape[0].get<uint64_t>(), shape[1].get<uint64_t>());
   }
   for (const Json& scheme : row["storage"]) {
-    storage += (storage.empty() ? "" : ", ") +
-               fmt::format("{} ({:.4g} bits)", Text(scheme["scheme"]),
-                           scheme["bits_per_weight"].get<double>());
+    storage +=
+        (storage.empty() ? "" : ", ") + fmt::format("{} ({:.4g} bits)", Text(scheme["scheme"]),
+                                                    scheme["bits_per_weight"].get<double>());
   }
   const auto least = row["experts_per_layer_min"].get<uint64_t>();
   const auto most = row["experts_per_layer_max"].get<uint64_t>();
-  const std::string experts = least == most ? fmt::format("{}", most)
-                                            : fmt::format("{}-{}", least, most);
+  const std::string experts =
+      least == most ? fmt::format("{}", most) : fmt::format("{}-{}", least, most);
   const std::string stack = row["stack"].is_null() ? "" : Text(row["stack"]) + " ";
   return fmt::format("  {}{} {}: {} layers ({}) x {} experts, {}, {}", stack,
                      row["shared"].get<bool>() ? "shared" : "routed", Text(row["proj"]),
@@ -59,8 +60,7 @@ std::string ExpertsLine(const Json& row) {
 std::string PartLine(const std::string& name, const Json& part) {
   const Json& bits = part["bits_per_weight"];
   return fmt::format("  {:<14} {:>10}  {:>14} parameters  {:>6} bits  {}", name,
-                     HumanBytes(part["bytes"].get<uint64_t>()),
-                     part["parameters"].get<uint64_t>(),
+                     HumanBytes(part["bytes"].get<uint64_t>()), part["parameters"].get<uint64_t>(),
                      bits.is_null() ? "-" : fmt::format("{:.4g}", bits.get<double>()),
                      Joined(part["storage"], ", "));
 }
@@ -78,11 +78,10 @@ void PrintSummary(const Json& model, Reporter& report) {
   report.Result("parts:");
   for (const auto& [name, part] : model["parts"].items()) report.Result(PartLine(name, part));
   const Json& analyze = model["analyze"];
-  report.Result(fmt::format("analyze would read {} matrices, {}, in about {:.1f} s on {} threads",
-                            analyze["matrices"].get<uint64_t>(),
-                            HumanBytes(analyze["bytes"].get<uint64_t>()),
-                            analyze["estimated_seconds"].get<double>(),
-                            analyze["threads"].get<uint64_t>()));
+  report.Result(
+      fmt::format("analyze would read {} matrices, {}, in about {:.1f} s on {} threads",
+                  analyze["matrices"].get<uint64_t>(), HumanBytes(analyze["bytes"].get<uint64_t>()),
+                  analyze["estimated_seconds"].get<double>(), analyze["threads"].get<uint64_t>()));
   for (const Json& row : model["unmatched"]) {
     report.Result(fmt::format("not analysed: {}: {}", Text(row["tensor"]), Text(row["reason"])));
   }

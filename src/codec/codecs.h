@@ -12,20 +12,20 @@ using FindCodec = Result<std::optional<Weight>> (*)(const TensorRef& payload,
                                                     const TensorIndex& tensors,
                                                     const nlohmann::ordered_json& quantization);
 
-#define MOE_CODEC(Find)                                                             \
+#define MOE_CODEC(Find)                                                                    \
   Result<std::optional<Weight>> Find(const TensorRef& payload, const TensorIndex& tensors, \
                                      const nlohmann::ordered_json& quantization)
 
-MOE_CODEC(FindMlxWeight);            ///< X.weight U32 + X.scales (+ X.biases, X.global_scale)
-MOE_CODEC(FindMxfp4Blocks);          ///< X_blocks + X_scales (gpt-oss)
-MOE_CODEC(FindPackedInts);           ///< X.weight_packed I32 + X.weight_scale (compressed-tensors)
-MOE_CODEC(FindPackedFloats);         ///< NVFP4, MXFP4, MXFP6: compressed-tensors, ModelOpt, DeepSeek-V4
-MOE_CODEC(FindFp8Weight);            ///< F8 with scales of any shape
-MOE_CODEC(FindInt8Weight);           ///< I8 with X.weight_scale, or X.SCB (bitsandbytes)
-MOE_CODEC(FindGptqWeight);           ///< X.qweight [in * bits / 32, out]
-MOE_CODEC(FindAwqWeight);            ///< X.qweight [in, out / 8]
-MOE_CODEC(FindBitsandbytes4);        ///< X.weight U8 + X.weight.quant_state.*
-MOE_CODEC(FindGgufBlocks);           ///< block types of ggml
+MOE_CODEC(FindMlxWeight);      ///< X.weight U32 + X.scales (+ X.biases, X.global_scale)
+MOE_CODEC(FindMxfp4Blocks);    ///< X_blocks + X_scales (gpt-oss)
+MOE_CODEC(FindPackedInts);     ///< X.weight_packed I32 + X.weight_scale (compressed-tensors)
+MOE_CODEC(FindPackedFloats);   ///< NVFP4, MXFP4, MXFP6: compressed-tensors, ModelOpt, DeepSeek-V4
+MOE_CODEC(FindFp8Weight);      ///< F8 with scales of any shape
+MOE_CODEC(FindInt8Weight);     ///< I8 with X.weight_scale, or X.SCB (bitsandbytes)
+MOE_CODEC(FindGptqWeight);     ///< X.qweight [in * bits / 32, out]
+MOE_CODEC(FindAwqWeight);      ///< X.qweight [in, out / 8]
+MOE_CODEC(FindBitsandbytes4);  ///< X.weight U8 + X.weight.quant_state.*
+MOE_CODEC(FindGgufBlocks);     ///< block types of ggml
 
 #undef MOE_CODEC
 

@@ -1,5 +1,5 @@
-// FP8 with scales of any shape, formats.md sections 4 and 6: value = fp8(code) * scale, whatever the
-// companion is called.
+// FP8 with scales of any shape, formats.md sections 4 and 6: value = fp8(code) * scale, whatever
+// the companion is called.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -143,8 +143,9 @@ Weight Build(const TensorRef& payload, const TensorRef& scale, const Granularity
   Weight weight;
   weight.name = info.name;
   weight.shape = info.shape;
-  weight.storage = how.storage == "mxfp8" ? how.storage
-                                          : fmt::format("fp8{}_{}", e5m2 ? "_e5m2" : "", how.storage);
+  weight.storage = how.storage == "mxfp8"
+                       ? how.storage
+                       : fmt::format("fp8{}_{}", e5m2 ? "_e5m2" : "", how.storage);
   weight.float_dtype = scale.info().dtype;
   weight.parts = {payload, scale};
   weight.open =

@@ -227,24 +227,11 @@ struct BlockCodec {
 
 // A new block type is one line here (and its sizes in checkpoint/ggml_types.cc).
 constexpr BlockCodec kBlockCodecs[] = {
-    {2, DecodeQ4_0},
-    {3, DecodeQ4_1},
-    {6, DecodeQ5_0},
-    {7, DecodeQ5_1},
-    {8, DecodeQ8_0},
-    {10, DecodeQ2K},
-    {11, DecodeQ3K},
-    {12, DecodeQ45K<16, 0>},
-    {13, DecodeQ45K<48, 16>},
-    {14, DecodeQ6K},
-    {20, DecodeIq4Nl},
-    {23, DecodeIq4Xs},
-    {34, DecodeTq1},
-    {35, DecodeTq2},
-    {39, DecodeMxfp4, false},
-    {40, DecodeNvfp4, false},
-    {41, DecodeQ1},
-    {42, DecodeQ2},
+    {2, DecodeQ4_0},          {3, DecodeQ4_1}, {6, DecodeQ5_0},          {7, DecodeQ5_1},
+    {8, DecodeQ8_0},          {10, DecodeQ2K}, {11, DecodeQ3K},          {12, DecodeQ45K<16, 0>},
+    {13, DecodeQ45K<48, 16>}, {14, DecodeQ6K}, {20, DecodeIq4Nl},        {23, DecodeIq4Xs},
+    {34, DecodeTq1},          {35, DecodeTq2}, {39, DecodeMxfp4, false}, {40, DecodeNvfp4, false},
+    {41, DecodeQ1},           {42, DecodeQ2},
 };
 constexpr uint32_t kNvfp4 = 40, kQ8_1 = 9, kQ8K = 15;
 
@@ -314,9 +301,8 @@ Result<std::optional<Weight>> FindGgufBlocks(const TensorRef& payload, const Ten
                                              const nlohmann::ordered_json&) {
   const TensorInfo& info = payload.info();
   if (!info.ggml_type || info.shape.size() < 2) return std::optional<Weight>{};
-  const auto codec =
-      std::find_if(std::begin(kBlockCodecs), std::end(kBlockCodecs),
-                   [&](const BlockCodec& row) { return row.id == *info.ggml_type; });
+  const auto codec = std::find_if(std::begin(kBlockCodecs), std::end(kBlockCodecs),
+                                  [&](const BlockCodec& row) { return row.id == *info.ggml_type; });
   const auto type = FindGgmlType(*info.ggml_type);
   if (codec == std::end(kBlockCodecs) || !type) return NotDecoded(info);
 

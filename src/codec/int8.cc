@@ -2,8 +2,8 @@
 // naive-quantized, value = (q - zero point) * scale; bitsandbytes, value = q * SCB / 127.
 #include <fmt/format.h>
 
-#include "checkpoint/names.h"
 #include "base/little_endian.h"
+#include "checkpoint/names.h"
 #include "codec/codecs.h"
 #include "codec/scaled_codes.h"
 
@@ -81,8 +81,8 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
   }
   const auto scale = tensors.Find(*stem, ".weight_scale");
   const auto zero = tensors.Find(*stem, ".weight_zero_point");
-  const auto grid = scale && IsScaleFloat(scale->info().dtype) ? GridOf(info, scale->info())
-                                                               : std::nullopt;
+  const auto grid =
+      scale && IsScaleFloat(scale->info().dtype) ? GridOf(info, scale->info()) : std::nullopt;
   if (!grid) return WrongCompanion(payload, "weight_scale by tensor, row or group", scale);
   if (zero && (zero->info().dtype != DType::kI8 || zero->info().shape != scale->info().shape)) {
     return WrongCompanion(payload, "weight_zero_point int8 of the shape of its scale", zero);
@@ -98,11 +98,10 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
   Weight weight;
   weight.name = info.name;
   weight.shape = info.shape;
-  weight.storage = fmt::format(
-      "int{}_{}{}", bits,
-      grid->cols > 1 ? fmt::format("g{}", codes.scales.block_cols)
-                     : (grid->rows == 1 ? "tensor" : "channel"),
-      zero ? "_asym" : "");
+  weight.storage = fmt::format("int{}_{}{}", bits,
+                               grid->cols > 1 ? fmt::format("g{}", codes.scales.block_cols)
+                                              : (grid->rows == 1 ? "tensor" : "channel"),
+                               zero ? "_asym" : "");
   weight.float_dtype = scale->info().dtype;
   weight.parts = {payload, *scale};
   if (zero) weight.parts.push_back(*zero);
@@ -115,8 +114,7 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
       const ScaleGrid grid_of = opened.scales;
       opened.zero = [zeros = std::move(bytes[2]), grid_of](uint64_t matrix, uint64_t row,
                                                            uint64_t col) {
-        const uint64_t at =
-            (matrix * grid_of.rows + row / grid_of.block_rows) * grid_of.cols + col;
+        const uint64_t at = (matrix * grid_of.rows + row / grid_of.block_rows) * grid_of.cols + col;
         return static_cast<float>(static_cast<int8_t>(zeros.data[at]));
       };
     }

@@ -78,9 +78,8 @@ struct MlxParts {
 
 /// Builds the open function: `codes` is complete but for its bytes.
 auto Opener(ScaledCodes codes, bool has_biases, bool has_global) {
-  return [codes = std::move(codes), has_biases,
-          has_global](std::vector<TensorBytes> bytes) mutable
-         -> Result<std::shared_ptr<const WeightArray>> {
+  return [codes = std::move(codes), has_biases, has_global](
+             std::vector<TensorBytes> bytes) mutable -> Result<std::shared_ptr<const WeightArray>> {
     ScaledCodes opened = codes;
     opened.bytes = std::move(bytes[0]);
     opened.scales.bytes = std::move(bytes[1]);
@@ -127,12 +126,12 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
     codes.elements = IntegerElements(0);
     codes.biases.emplace();
   } else {
-    const auto mode = std::find_if(
-        std::begin(kFloatModes), std::end(kFloatModes),
-        [&](const FloatMode& row) { return row.product == *bits_of_row / groups; });
+    const auto mode =
+        std::find_if(std::begin(kFloatModes), std::end(kFloatModes),
+                     [&](const FloatMode& row) { return row.product == *bits_of_row / groups; });
     if (scales.dtype != DType::kU8 || mode == std::end(kFloatModes)) {
-      return WrongCompanion(payload, fmt::format("{0}.biases, or {0}.scales U8 of a float mode", stem),
-                            parts.scales);
+      return WrongCompanion(
+          payload, fmt::format("{0}.biases, or {0}.scales U8 of a float mode", stem), parts.scales);
     }
     packing = mode->packing;
     weight.storage = mode->name;

@@ -22,12 +22,13 @@ Result<std::optional<Weight>> FindMxfp4Blocks(const TensorRef& payload, const Te
   }
   const std::vector<uint64_t> groups(blocks.shape.begin(), blocks.shape.end() - 1);
   const auto scales = tensors.Find(*stem, suffix);
-  const bool fits = scales && IsByteScale(scales->info().dtype) &&
-                    scales->info().shape == groups && blocks.shape[3] == 16;
+  const bool fits = scales && IsByteScale(scales->info().dtype) && scales->info().shape == groups &&
+                    blocks.shape[3] == 16;
   if (!fits) {
-    return WrongCompanion(payload, fmt::format("{}{} U8 of its first three axes, and 16 bytes a "
-                                               "group",
-                                               *stem, suffix),
+    return WrongCompanion(payload,
+                          fmt::format("{}{} U8 of its first three axes, and 16 bytes a "
+                                      "group",
+                                      *stem, suffix),
                           scales);
   }
   ScaledCodes codes;

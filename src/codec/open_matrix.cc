@@ -36,8 +36,9 @@ Result<std::unique_ptr<MatrixSource>> OpenMatrix(const TensorInfo& tensor, Tenso
     return Fail(ErrorCode::kUnsupported, Place(tensor),
                 fmt::format("{} elements are no weights by themselves", tensor.dtype_text));
   }
-  auto checked = CheckBytes(tensor, bytes).and_then(
-      [&] { return CheckView(tensor.shape, view, Place(tensor)); });
+  auto checked = CheckBytes(tensor, bytes).and_then([&] {
+    return CheckView(tensor.shape, view, Place(tensor));
+  });
   if (!checked) return tl::make_unexpected(checked.error());
   return OpenPlainMatrix(tensor, std::move(bytes), view);
 }

@@ -60,9 +60,9 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
   const uint64_t groups = CeilDiv(found.code_cols, found.kind.group);
   const TensorInfo& scale = found.scale.info();
   if (scale.shape != WithLastAxes(info.shape, rows, groups)) {
-    return WrongCompanion(payload,
-                          fmt::format("scales [.., {}, {}] of {}", rows, groups, found.kind.storage),
-                          found.scale);
+    return WrongCompanion(
+        payload, fmt::format("scales [.., {}, {}] of {}", rows, groups, found.kind.storage),
+        found.scale);
   }
   ScaledCodes codes;
   codes.rows = rows;
@@ -83,8 +83,8 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
   weight.storage = found.kind.storage;
   weight.parts = {payload, found.scale};
   if (found.global) weight.parts.push_back(found.global->tensor);
-  weight.open = [codes, global = found.global, payload](std::vector<TensorBytes> bytes)
-      -> Result<std::shared_ptr<const WeightArray>> {
+  weight.open = [codes, global = found.global, payload](
+                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
     ScaledCodes opened = codes;
     opened.bytes = std::move(bytes[0]);
     opened.scales.bytes = std::move(bytes[1]);
@@ -100,8 +100,8 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
       }
     }
     opened.divides = global->divides;
-    opened.factor = [grid, rows_of = opened.rows / global->parts,
-                     parts = global->parts](uint64_t matrix, uint64_t row) {
+    opened.factor = [grid, rows_of = opened.rows / global->parts, parts = global->parts](
+                        uint64_t matrix, uint64_t row) {
       return grid.At(matrix, 0, std::min(row / rows_of, parts - 1));
     };
     return MakeScaledArray(std::move(opened));
@@ -110,8 +110,8 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
 }
 
 /// The global scale of a weight; its shape must be a scalar, [matrices] or [matrices, 2].
-Result<std::optional<Global>> GlobalOf(const TensorRef& payload, const std::optional<TensorRef>& tensor,
-                                       bool divides) {
+Result<std::optional<Global>> GlobalOf(const TensorRef& payload,
+                                       const std::optional<TensorRef>& tensor, bool divides) {
   if (!tensor) return std::optional<Global>{};
   const uint64_t matrices = MatricesOf(payload.info().shape);
   const uint64_t count = CheckedProduct(tensor->info().shape).value_or(0);
@@ -164,8 +164,8 @@ std::optional<uint64_t> Fp4Cols(const TensorInfo& info) {
 Result<std::optional<Weight>> FindPackedFloats(const TensorRef& payload, const TensorIndex& tensors,
                                                const nlohmann::ordered_json&) {
   const TensorInfo& info = payload.info();
-  const bool bytes = info.dtype == DType::kU8 || info.dtype == DType::kI8 ||
-                     info.dtype == DType::kF4;
+  const bool bytes =
+      info.dtype == DType::kU8 || info.dtype == DType::kI8 || info.dtype == DType::kF4;
   if (!bytes || info.shape.size() < 2) return std::optional<Weight>{};
   if (const auto stem = StemOf(info.name, ".weight_packed")) {
     return FindCompressed(payload, *stem, tensors);

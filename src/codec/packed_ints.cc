@@ -1,6 +1,6 @@
-// compressed-tensors pack-quantized, formats.md 6.2: X.weight_packed I32 along the input axis, codes
-// stored as q + 2^(bits - 1), X.weight_scale, X.weight_shape, and X.weight_zero_point packed along
-// the output axis. value = (code - zero code) * scale.
+// compressed-tensors pack-quantized, formats.md 6.2: X.weight_packed I32 along the input axis,
+// codes stored as q + 2^(bits - 1), X.weight_scale, X.weight_shape, and X.weight_zero_point packed
+// along the output axis. value = (code - zero code) * scale.
 #include <fmt/format.h>
 
 #include "base/checked.h"
@@ -73,7 +73,8 @@ struct Parts {
 };
 
 Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view stem,
-                                    const Parts& parts, const nlohmann::ordered_json& quantization) {
+                                    const Parts& parts,
+                                    const nlohmann::ordered_json& quantization) {
   const TensorInfo& words = payload.info();
   const size_t ndim = words.shape.size();
   const auto shape = ReadShape(parts.shape);
@@ -85,11 +86,12 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
   const nlohmann::ordered_json config = GroupWeights(quantization);
   const auto packing = PackingOf(cols, words.shape.back(), UnsignedAt(config, "num_bits"));
   if (!packing) {
-    return WrongCompanion(payload,
-                          fmt::format("one width of 1 to 8 bits that packs {} columns into {} words "
-                                      "(config.json: num_bits)",
-                                      cols, words.shape.back()),
-                          std::nullopt);
+    return WrongCompanion(
+        payload,
+        fmt::format("one width of 1 to 8 bits that packs {} columns into {} words "
+                    "(config.json: num_bits)",
+                    cols, words.shape.back()),
+        std::nullopt);
   }
   const TensorInfo& scale = parts.scale.info();
   const uint64_t groups = scale.shape.empty() ? 0 : scale.shape.back();
@@ -118,9 +120,9 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
   Weight weight;
   weight.name = fmt::format("{}.weight", stem);
   weight.shape = WithLastAxes(words.shape, rows, cols);
-  weight.storage = fmt::format("int{}_{}{}", packing->bits,
-                               groups == 1 ? "channel" : fmt::format("g{}", group),
-                               parts.zero ? "_asym" : "");
+  weight.storage =
+      fmt::format("int{}_{}{}", packing->bits, groups == 1 ? "channel" : fmt::format("g{}", group),
+                  parts.zero ? "_asym" : "");
   weight.float_dtype = scale.dtype;
   weight.parts = {payload, parts.scale, parts.shape};
   const uint64_t word_rows = CeilDiv(rows * packing->bits, 32);
@@ -138,8 +140,8 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
     }
     weight.parts.push_back(*parts.g_idx);
   }
-  weight.open = [codes, word_rows, payload, parts](std::vector<TensorBytes> bytes)
-      -> Result<std::shared_ptr<const WeightArray>> {
+  weight.open = [codes, word_rows, payload, parts](
+                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
     ScaledCodes opened = codes;
     opened.bytes = std::move(bytes[0]);
     opened.scales.bytes = std::move(bytes[1]);

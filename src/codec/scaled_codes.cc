@@ -31,9 +31,8 @@ class ScaledArray : public WeightArray {
 
  private:
   void ReadRow(uint64_t matrix, uint64_t row, uint64_t col, uint64_t count, float* out) const {
-    const std::span<const std::byte> stream =
-        codes_.bytes.data.subspan((matrix * codes_.rows + row) * codes_.row_bytes,
-                                  codes_.row_bytes);
+    const std::span<const std::byte> stream = codes_.bytes.data.subspan(
+        (matrix * codes_.rows + row) * codes_.row_bytes, codes_.row_bytes);
     const float factor = codes_.factor ? codes_.factor(matrix, row) : 1.0f;
     std::array<uint8_t, kChunk> chunk;
     for (uint64_t done = 0; done < count;) {
@@ -78,8 +77,7 @@ class ScaledArray : public WeightArray {
     }
   }
 
-  void Unpack(std::span<const std::byte> stream, uint64_t first, size_t count,
-              uint8_t* out) const {
+  void Unpack(std::span<const std::byte> stream, uint64_t first, size_t count, uint8_t* out) const {
     if (codes_.codes_per_word == 0) return UnpackBits(stream, codes_.bits, first, count, out);
     const unsigned mask = (1u << codes_.bits) - 1;
     for (size_t i = 0; i < count; ++i) {
@@ -181,10 +179,10 @@ tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string
     have = fmt::format("{} [{}] {}", Printable(found->info().name),
                        fmt::join(found->info().shape, ", "), found->info().dtype_text);
   }
-  return Malformed(fmt::format("tensor '{}'", Printable(payload.info().name)),
-                   fmt::format("its [{}] {} needs {}, found {}",
-                               fmt::join(payload.info().shape, ", "), payload.info().dtype_text,
-                               want, have));
+  return Malformed(
+      fmt::format("tensor '{}'", Printable(payload.info().name)),
+      fmt::format("its [{}] {} needs {}, found {}", fmt::join(payload.info().shape, ", "),
+                  payload.info().dtype_text, want, have));
 }
 
 std::optional<uint64_t> UnsignedAt(const nlohmann::ordered_json& object, const std::string& key) {

@@ -14,11 +14,11 @@ namespace moe {
 /// Scales (or offsets) of a weight: one for each block of each matrix.
 struct ScaleGrid {
   TensorBytes bytes;
-  DType dtype = DType::kF32;                       ///< F32, F16, BF16, or U8 and 8-bit floats
-  const std::array<float, 256>* codes = nullptr;   ///< of 8-bit dtypes
-  uint64_t matrices = 1;                           ///< 1: all matrices share the grid
-  uint64_t rows = 1, cols = 1;                     ///< of the grid
-  uint64_t block_rows = 1, block_cols = 1;         ///< weights that share a scale; edges are partial
+  DType dtype = DType::kF32;                      ///< F32, F16, BF16, or U8 and 8-bit floats
+  const std::array<float, 256>* codes = nullptr;  ///< of 8-bit dtypes
+  uint64_t matrices = 1;                          ///< 1: all matrices share the grid
+  uint64_t rows = 1, cols = 1;                    ///< of the grid
+  uint64_t block_rows = 1, block_cols = 1;        ///< weights that share a scale; edges are partial
 
   float At(uint64_t matrix, uint64_t grid_row, uint64_t grid_col) const;
 };
@@ -28,13 +28,13 @@ struct ScaleGrid {
 /// which is nearly every way of storing quantized weights (formats.md sections 3 to 6).
 struct ScaledCodes {
   TensorBytes bytes;
-  uint64_t rows = 0, cols = 0;           ///< of a matrix
-  unsigned bits = 8;                     ///< 1..8
+  uint64_t rows = 0, cols = 0;  ///< of a matrix
+  unsigned bits = 8;            ///< 1..8
   uint64_t row_bytes = 0;
-  unsigned codes_per_word = 0;           ///< not 0: 32-bit words with unused top bits
-  std::array<float, 256> elements{};     ///< value of each code
+  unsigned codes_per_word = 0;        ///< not 0: 32-bit words with unused top bits
+  std::array<float, 256> elements{};  ///< value of each code
   ScaleGrid scales;
-  std::optional<ScaleGrid> biases;       ///< blocks as those of scales
+  std::optional<ScaleGrid> biases;  ///< blocks as those of scales
   /// Zero point of the block at (matrix, row, grid column), in units of elements; empty: 0.
   std::function<float(uint64_t matrix, uint64_t row, uint64_t grid_col)> zero;
   /// What scales are multiplied with, or divided by; empty: 1.

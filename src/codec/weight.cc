@@ -16,7 +16,7 @@ namespace {
 
 // In the order of formats.md section 11: the first that takes the tensor wins.
 constexpr FindCodec kCodecs[] = {
-    FindGgufBlocks, FindMlxWeight,  FindMxfp4Blocks, FindPackedInts, FindPackedFloats,
+    FindGgufBlocks, FindMlxWeight,  FindMxfp4Blocks, FindPackedInts,    FindPackedFloats,
     FindFp8Weight,  FindGptqWeight, FindAwqWeight,   FindBitsandbytes4, FindInt8Weight,
 };
 

@@ -85,15 +85,17 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts) const {
     }
     const auto [least, most] = CountRange(group.layers);
     if (facts.experts && stack.empty() && least == most && most != *facts.experts) {
-      lines.push_back(fmt::format("[experts] {}: config.json says {} experts a layer, the tensors "
-                                  "hold {}",
-                                  name, *facts.experts, most));
+      lines.push_back(
+          fmt::format("[experts] {}: config.json says {} experts a layer, the tensors "
+                      "hold {}",
+                      name, *facts.experts, most));
     }
     const auto wanted = ConfigShape(proj, facts);
     if (wanted && stack.empty() && group.shapes.size() == 1 && *group.shapes.begin() != *wanted) {
       const auto [rows, cols] = *group.shapes.begin();
-      lines.push_back(fmt::format("[experts] {}: config.json says {} x {}, the tensors hold {} x {}",
-                                  name, wanted->first, wanted->second, rows, cols));
+      lines.push_back(
+          fmt::format("[experts] {}: config.json says {} x {}, the tensors hold {} x {}", name,
+                      wanted->first, wanted->second, rows, cols));
     }
     for (const auto& [other_key, other] : groups_) {
       const auto& [other_stack, other_shared, other_proj] = other_key;
@@ -123,17 +125,18 @@ Json ExpertCensus::ToJson(const ModelFacts& facts) const {
     for (const auto& [scheme, bits] : group.storage) {
       storage.push_back({{"scheme", scheme}, {"bits_per_weight", bits}});
     }
-    list.push_back({{"stack", stack.empty() ? Json() : Json(stack)},
-                    {"shared", shared},
-                    {"proj", proj},
-                    {"shapes", shapes},
-                    {"storage", storage},
-                    {"matrices", group.matrices},
-                    {"layers", layers.size()},
-                    {"layer_ranges", Ranges(layers)},
-                    {"experts_per_layer_min", least},
-                    {"experts_per_layer_max", most},
-                    {"experts_in_config", shared || !facts.experts ? Json() : Json(*facts.experts)}});
+    list.push_back(
+        {{"stack", stack.empty() ? Json() : Json(stack)},
+         {"shared", shared},
+         {"proj", proj},
+         {"shapes", shapes},
+         {"storage", storage},
+         {"matrices", group.matrices},
+         {"layers", layers.size()},
+         {"layer_ranges", Ranges(layers)},
+         {"experts_per_layer_min", least},
+         {"experts_per_layer_max", most},
+         {"experts_in_config", shared || !facts.experts ? Json() : Json(*facts.experts)}});
   }
   return list;
 }

@@ -157,9 +157,10 @@ class Inspector {
     for (size_t i = 0; i < parts_.size(); ++i) {
       const Part& part = parts_[i];
       if (part.tensors == 0) continue;
-      const Json bits = part.parameters == 0 ? Json()
-                                             : Json(8.0 * static_cast<double>(part.bytes) /
-                                                    static_cast<double>(part.parameters));
+      const Json bits =
+          part.parameters == 0
+              ? Json()
+              : Json(8.0 * static_cast<double>(part.bytes) / static_cast<double>(part.parameters));
       parts[PartOf(static_cast<Role>(i))] = {{"tensors", part.tensors},
                                              {"bytes", part.bytes},
                                              {"parameters", part.parameters},
@@ -176,9 +177,10 @@ class Inspector {
     Json active;
     if (facts.experts && facts.experts_per_token && *facts.experts > 0 &&
         *facts.experts_per_token <= *facts.experts) {
-      active = total - routed + static_cast<uint64_t>(static_cast<double>(routed) *
-                                                      static_cast<double>(*facts.experts_per_token) /
-                                                      static_cast<double>(*facts.experts));
+      active = total - routed +
+               static_cast<uint64_t>(static_cast<double>(routed) *
+                                     static_cast<double>(*facts.experts_per_token) /
+                                     static_cast<double>(*facts.experts));
     }
     return {{"total", total}, {"active", active}};
   }

@@ -30,7 +30,8 @@ Result<Inspection> InspectModel(const std::filesystem::path& model_path);
 Result<nlohmann::ordered_json> ListTensors(const std::filesystem::path& model_path,
                                            const std::string& pattern);
 
-/// Name of the preset that fits `model_path`; "auto" where none is recognised or it can't be opened.
+/// Name of the preset that fits `model_path`; "auto" where none is recognised or it can't be
+/// opened.
 std::string RecognisePreset(const std::filesystem::path& model_path);
 
 }  // namespace moe

@@ -155,9 +155,8 @@ class MatrixWork {
         bank.rows, bank.cols,
         bank.offset + place.layer_pos * bank.layer_stride + place.expert_pos * bank.expert_stride,
         bank.row_stride, bank.col_stride};
-    auto opened = weight->array
-                      ? OpenMatrix(*planned.weight, std::move(weight->array), view)
-                      : OpenMatrix(TensorOf(planned), std::move(weight->plain), view);
+    auto opened = weight->array ? OpenMatrix(*planned.weight, std::move(weight->array), view)
+                                : OpenMatrix(TensorOf(planned), std::move(weight->plain), view);
     if (!opened) return tl::make_unexpected(opened.error());
     const StoppableMatrix matrix(**opened, options_.stop);
     SampleCache::Indices sample;
@@ -222,10 +221,10 @@ class MatrixWork {
     const TensorInfo& tensor = TensorOf(planned);
     summary_.warnings.push_back(
         {number, "[extract] " + tensor.name + " can't be read: " + error.Text()});
-    return unmatched_.Append(UnmatchedTensorRow{PathText(plan_.checkpoint.files[planned.file]->path()),
-                                                tensor.name, tensor.dtype_text, tensor.shape,
-                                                error.message}
-                                 .ToRow());
+    return unmatched_.Append(
+        UnmatchedTensorRow{PathText(plan_.checkpoint.files[planned.file]->path()), tensor.name,
+                           tensor.dtype_text, tensor.shape, error.message}
+            .ToRow());
   }
 
   MatrixIdentity IdentityOf(const PlannedBank& planned, const MatrixPlace& place) const {

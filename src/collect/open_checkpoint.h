@@ -23,8 +23,8 @@ struct TensorWarning {
 
 /// What config.json says that the reading of weights may need.
 struct ModelWords {
-  nlohmann::ordered_json quantization;        ///< quantization_config or quantization; null: none
-  std::optional<DType> declared_dtype;        ///< F32, F16 or BF16 (contract D2)
+  nlohmann::ordered_json quantization;  ///< quantization_config or quantization; null: none
+  std::optional<DType> declared_dtype;  ///< F32, F16 or BF16 (contract D2)
 };
 
 /// What a tensor is in the checkpoint.

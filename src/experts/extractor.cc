@@ -349,8 +349,8 @@ bool Extractor::Impl::HasSharedKeywords(const std::string& lower) const {
 // D25, and the layers that come after the model's own: multi-token prediction (formats.md 10.3).
 std::optional<std::string> Extractor::Impl::StackFor(const Subject& subject) const {
   if (auto stack = StackOf(subject.facts.lower)) return stack;
-  const bool beyond = model.layers && subject.layer &&
-                      static_cast<uint64_t>(*subject.layer) >= *model.layers;
+  const bool beyond =
+      model.layers && subject.layer && static_cast<uint64_t>(*subject.layer) >= *model.layers;
   return beyond ? std::optional<std::string>("mtp") : std::nullopt;
 }
 
@@ -367,8 +367,7 @@ std::optional<std::vector<uint64_t>> Extractor::Impl::Neighbour(std::string name
 // Experts of a flat tensor [E * rows, cols]: of the config, else the rows of its router.
 std::optional<uint64_t> Extractor::Impl::FlatExperts(const Subject& subject) const {
   const std::string& name = subject.weight.name;
-  const auto router =
-      Neighbour(name, name.substr(name.find(".experts.")), ".router.layer.weight");
+  const auto router = Neighbour(name, name.substr(name.find(".experts.")), ".router.layer.weight");
   return router ? std::optional<uint64_t>(router->front()) : model.experts;
 }
 
@@ -383,7 +382,8 @@ Checked<RuleLayout> Extractor::Impl::LayoutFor(const Subject& subject, const Rul
   const bool is_fused = name.ends_with("gate_up_proj");
   const bool is_down = name.ends_with("down_proj");
   const auto fused = is_fused ? own : Neighbour(name, "down_proj", "gate_up_proj");
-  const auto down = is_down ? own : Neighbour(name, is_fused ? "gate_up_proj" : "up_proj", "down_proj");
+  const auto down =
+      is_down ? own : Neighbour(name, is_fused ? "gate_up_proj" : "up_proj", "down_proj");
   auto hidden = model.hidden;
   if (const auto router = Neighbour(name, name.substr(name.rfind(".experts.")), ".gate.weight")) {
     hidden = router->back();
@@ -546,8 +546,8 @@ std::unordered_map<std::string, std::vector<uint64_t>> NeighbourShapes(
   std::unordered_map<std::string, std::vector<uint64_t>> shapes;
   for (const WeightShape& weight : weights) {
     const bool router =
-        weight.shape.size() == 2 && (weight.name.ends_with(".router.layer.weight") ||
-                                     weight.name.ends_with(".gate.weight"));
+        weight.shape.size() == 2 &&
+        (weight.name.ends_with(".router.layer.weight") || weight.name.ends_with(".gate.weight"));
     if (router || weight.shape.size() == 3) shapes.emplace(weight.name, weight.shape);
   }
   return shapes;
@@ -583,10 +583,10 @@ Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const Weig
   if (!rules) return tl::make_unexpected(std::move(rules.error()));
   ProjNames names(options.proj_aliases);
   auto keywords = UsableKeywords(options.shared_expert_keywords);
-  return Extractor(std::unique_ptr<Impl>(new Impl{
-      std::move(options), std::move(names), std::move(keywords), std::move(*layer),
-      std::move(*expert), std::move(*presets), std::move(*rules), family, std::move(facts),
-      NeighbourShapes(weights)}));
+  return Extractor(std::unique_ptr<Impl>(
+      new Impl{std::move(options), std::move(names), std::move(keywords), std::move(*layer),
+               std::move(*expert), std::move(*presets), std::move(*rules), family, std::move(facts),
+               NeighbourShapes(weights)}));
 }
 
 std::string_view Extractor::family() const {

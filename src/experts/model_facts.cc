@@ -11,17 +11,28 @@ namespace {
 using nlohmann::json;
 
 // formats.md 10.3; '/' goes into an object.
-constexpr const char* kExperts[] = {
-    "num_experts",         "num_local_experts",       "n_routed_experts",
-    "moe_num_experts",     "num_routed_experts",      "moe_num_primary_experts",
-    "ffn_config/moe_num_experts", "moe/num_experts"};
-constexpr const char* kExpertsPerToken[] = {
-    "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk",
-    "moe_top_k",           "moe_k",                 "top_k_experts",     "num_selected_experts",
-    "moe_num_active_primary_experts", "ffn_config/moe_top_k", "moe/num_experts_per_tok"};
+constexpr const char* kExperts[] = {"num_experts",
+                                    "num_local_experts",
+                                    "n_routed_experts",
+                                    "moe_num_experts",
+                                    "num_routed_experts",
+                                    "moe_num_primary_experts",
+                                    "ffn_config/moe_num_experts",
+                                    "moe/num_experts"};
+constexpr const char* kExpertsPerToken[] = {"num_experts_per_tok",
+                                            "num_experts_per_token",
+                                            "experts_per_token",
+                                            "moe_topk",
+                                            "moe_top_k",
+                                            "moe_k",
+                                            "top_k_experts",
+                                            "num_selected_experts",
+                                            "moe_num_active_primary_experts",
+                                            "ffn_config/moe_top_k",
+                                            "moe/num_experts_per_tok"};
 constexpr const char* kExpertWidth[] = {"moe_intermediate_size", "expert_ffn_hidden_size",
-                                        "moe_ffn_hidden_size", "ffn_config/ffn_hidden_size",
-                                        "intermediate_size", "d_ff"};
+                                        "moe_ffn_hidden_size",   "ffn_config/ffn_hidden_size",
+                                        "intermediate_size",     "d_ff"};
 constexpr const char* kHidden[] = {"hidden_size", "d_model", "n_embd", "dim"};
 constexpr const char* kLatent[] = {"moe_latent_size"};
 constexpr const char* kLayers[] = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
@@ -44,8 +55,8 @@ std::optional<uint64_t> NumberOf(const json& config, std::span<const char* const
 
 // The object that describes the text model.
 const json& TextConfig(const json& config) {
-  for (const char* path : {"text_config", "llm_config", "language_config",
-                           "thinker_config/text_config"}) {
+  for (const char* path :
+       {"text_config", "llm_config", "language_config", "thinker_config/text_config"}) {
     const json* nested = At(config, path);
     if (nested != nullptr && nested->is_object()) return *nested;
   }

@@ -174,9 +174,8 @@ const Family* FindFamily(std::string_view model_type, std::string_view gguf_arch
   }
   return find([&](const Family& row) {
     return row.sign != nullptr &&
-           std::any_of(weights.begin(), weights.end(), [&](const WeightShape& weight) {
-             return weight.name.ends_with(row.sign);
-           });
+           std::any_of(weights.begin(), weights.end(),
+                       [&](const WeightShape& weight) { return weight.name.ends_with(row.sign); });
   });
 }
 
@@ -224,7 +223,9 @@ std::string ArchitecturesMarkdown() {
       "| --- | --- | --- | --- |\n";
   for (const LayoutClass& row : AllLayoutClasses()) {
     for (const LayoutPart& part : row.parts) {
-      const char* how = part.interleaved ? ", alternating" : part.projs.size() > 1 ? ", halves" : "";
+      const char* how = part.interleaved        ? ", alternating"
+                        : part.projs.size() > 1 ? ", halves"
+                                                : "";
       text += fmt::format("| {} | `{}` | {} | {}{} |\n", row.name, part.tail, OrderText(part),
                           fmt::join(part.projs, ", "), how);
     }

@@ -19,13 +19,13 @@ enum class AxisOrder {
 
 /// One tensor name of a layout class.
 struct LayoutPart {
-  const char* tail;   ///< what follows the module's path and a dot; '#' is the expert's number
-  unsigned ndim;      ///< 3: a stack of experts
+  const char* tail;  ///< what follows the module's path and a dot; '#' is the expert's number
+  unsigned ndim;     ///< 3: a stack of experts
   std::vector<const char*> projs;  ///< one: the whole tensor; two: halves along the output axis
   AxisOrder order = AxisOrder::kOutIn;
-  bool interleaved = false;        ///< the two projections alternate
-  bool flat = false;               ///< 2-D, all experts along the rows (DBRX)
-  bool flat_transposed = false;    ///< flat, and each slice is [in, out]
+  bool interleaved = false;      ///< the two projections alternate
+  bool flat = false;             ///< 2-D, all experts along the rows (DBRX)
+  bool flat_transposed = false;  ///< flat, and each slice is [in, out]
 };
 
 /// A layout class of formats.md 10.1: what the tensors of one block of experts are called.
@@ -37,20 +37,21 @@ struct LayoutClass {
 /// A layout class under the module that has it.
 struct Placement {
   const char* layout;  ///< name of a LayoutClass
-  const char* module;  ///< PCRE2 without capturing groups, below the layer's number; "" is the layer
+  const char*
+      module;  ///< PCRE2 without capturing groups, below the layer's number; "" is the layer
 };
 
 /// A model family, a row of formats.md 10.2. All that differs between families is here.
 struct Family {
   const char* row;
-  const char* name;    ///< for parsing.presets
+  const char* name;  ///< for parsing.presets
   const char* title;
   std::vector<const char*> model_types;  ///< config.json's model_type, of the text model
   std::vector<const char*> gguf_archs;   ///< general.architecture
   std::vector<Placement> routed, shared;
-  const char* router;                    ///< names, for people
+  const char* router;                         ///< names, for people
   const char* layers = R"((?:.*\.)?layers)";  ///< before the layer's number
-  const char* sign = nullptr;         ///< end of a name that only this family has; it alone reads "ST-il"
+  const char* sign = nullptr;  ///< end of a name that only this family has; it alone reads "ST-il"
   bool shared_in_stack = false;  ///< MLX stacks one expert more than the router has: the shared one
 };
 
@@ -59,9 +60,9 @@ std::span<const Family> AllFamilies();
 
 /// A rule made from a family's row.
 struct PresetRule {
-  ExtractRule rule;          ///< group 1: layer; group 2: expert, where the name has one
-  std::string suffix;        ///< every match ends with it: a cheap first test
-  std::string proj;          ///< of the whole tensor; "" where the rule splits
+  ExtractRule rule;    ///< group 1: layer; group 2: expert, where the name has one
+  std::string suffix;  ///< every match ends with it: a cheap first test
+  std::string proj;    ///< of the whole tensor; "" where the rule splits
   bool shared = false;
   AxisOrder order = AxisOrder::kOutIn;
   bool flat = false, flat_transposed = false;

@@ -69,8 +69,8 @@ Json Coerced(const Json& value) {
   return list;
 }
 
-/// The first of `keys` that passes `usable`, in config.json's nested configs of the text model, then
-/// in config.json itself (formats.md 10.3); null: none.
+/// The first of `keys` that passes `usable`, in config.json's nested configs of the text model,
+/// then in config.json itself (formats.md 10.3); null: none.
 Json FirstOf(const Json& config, std::initializer_list<const char*> keys,
              bool (*usable)(const Json&)) {
   std::vector<const Json*> places;

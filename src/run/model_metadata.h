@@ -17,8 +17,8 @@ struct ModelMetadata {
   std::string model_type;                            ///< nested text_config too; "" unknown
   Json quantization;           ///< quantization_config (its synonyms, nested too), or null
   std::string declared_dtype;  ///< dtype or torch_dtype, nested too, without "torch."; "" unknown
-  std::string summary_line;                          ///< "[meta] hidden=... layers=..."
-  std::vector<std::string> warnings;                 ///< "[meta] ..." lines
+  std::string summary_line;    ///< "[meta] hidden=... layers=..."
+  std::vector<std::string> warnings;  ///< "[meta] ..." lines
 };
 
 /// Looks for config.json in the model folder (a file's parent), then model/, configs/, config/,

@@ -92,8 +92,8 @@ TEST(Gguf, GivesTensorsInCOrderAndItsKeys) {
 
 TEST(Gguf, LeavesLongArraysOut) {
   Parts parts = Good();
-  std::string vocabulary = String("vocab") + Number<uint32_t>(9) + Number<uint32_t>(8) +
-                           Number<uint64_t>(2000);
+  std::string vocabulary =
+      String("vocab") + Number<uint32_t>(9) + Number<uint32_t>(8) + Number<uint64_t>(2000);
   for (int i = 0; i < 2000; ++i) vocabulary += String("t");
   parts.pairs.push_back(vocabulary);
   const auto file = Open(parts);

@@ -13,8 +13,8 @@ using Json = nlohmann::ordered_json;
 /// e4m3fn by its definition (formats.md 11), not by the table that the codec uses.
 double E4m3(uint8_t code) {
   const int exponent = (code >> 3) & 15, mantissa = code & 7;
-  const double magnitude = exponent == 0 ? std::ldexp(mantissa, -9)
-                                         : std::ldexp(1 + mantissa / 8.0, exponent - 7);
+  const double magnitude =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(1 + mantissa / 8.0, exponent - 7);
   return code & 0x80 ? -magnitude : magnitude;
 }
 
@@ -47,20 +47,75 @@ struct Case {
 const Case kCases[] = {
     {"Tensor", "x.weight", "x.weight_scale_inv", {5, 6}, {}, 5, 6, true, "null", "fp8_tensor"},
     {"Channel", "x.weight", "x.weight_scale", {5, 6}, {5, 1}, 1, 6, false, "null", "fp8_channel"},
-    {"Block128", "x.weight", "x.weight_scale_inv", {144, 136}, {2, 2}, 128, 128, false,
-     R"({"weight_block_size": [128, 128]})", "fp8_block128"},
-    {"BlockWithoutConfig", "x.weight", "x.scale", {144, 136}, {2, 2}, 128, 128, false, "null",
+    {"Block128",
+     "x.weight",
+     "x.weight_scale_inv",
+     {144, 136},
+     {2, 2},
+     128,
+     128,
+     false,
+     R"({"weight_block_size": [128, 128]})",
      "fp8_block128"},
-    {"BlockRagged", "x.weight", "x.weight_scale", {10, 9}, {3, 2}, 4, 8, false,
+    {"BlockWithoutConfig",
+     "x.weight",
+     "x.scale",
+     {144, 136},
+     {2, 2},
+     128,
+     128,
+     false,
+     "null",
+     "fp8_block128"},
+    {"BlockRagged",
+     "x.weight",
+     "x.weight_scale",
+     {10, 9},
+     {3, 2},
+     4,
+     8,
+     false,
      R"({"config_groups": {"group_0": {"weights": {"block_structure": [4, 8]}}}})",
      "fp8_block4x8"},
-    {"StackBlock", "m.gate_up_proj", "m.gate_up_proj_scale_inv", {3, 40, 70}, {3, 2, 3}, 32, 32,
-     false, R"({"weight_block_size": [32, 32]})", "fp8_block32"},
-    {"StackTensor", "m.gate_proj.weight", "m.gate_proj.weight_scale", {3, 4, 5}, {3, 1, 1}, 4, 5,
-     false, "null", "fp8_tensor"},
-    {"StackColumn", "m.gate_up_proj", "m.gate_up_proj_scale", {3, 4, 5}, {3, 1, 5}, 4, 1, false,
-     "null", "fp8_column"},
-    {"FbgemmDown", "m.down_proj", "m.down_proj_scale", {3, 4, 5}, {3, 5, 1}, 4, 1, false, "null",
+    {"StackBlock",
+     "m.gate_up_proj",
+     "m.gate_up_proj_scale_inv",
+     {3, 40, 70},
+     {3, 2, 3},
+     32,
+     32,
+     false,
+     R"({"weight_block_size": [32, 32]})",
+     "fp8_block32"},
+    {"StackTensor",
+     "m.gate_proj.weight",
+     "m.gate_proj.weight_scale",
+     {3, 4, 5},
+     {3, 1, 1},
+     4,
+     5,
+     false,
+     "null",
+     "fp8_tensor"},
+    {"StackColumn",
+     "m.gate_up_proj",
+     "m.gate_up_proj_scale",
+     {3, 4, 5},
+     {3, 1, 5},
+     4,
+     1,
+     false,
+     "null",
+     "fp8_column"},
+    {"FbgemmDown",
+     "m.down_proj",
+     "m.down_proj_scale",
+     {3, 4, 5},
+     {3, 5, 1},
+     4,
+     1,
+     false,
+     "null",
      "fp8_column"},
 };
 
@@ -91,8 +146,8 @@ TEST_P(Fp8, IsCodeTimesTheScaleOfItsBlock) {
     for (uint64_t r = 0; r < rows; ++r) {
       for (uint64_t k = 0; k < cols; ++k) {
         const uint64_t at = (m * rows + r) * cols + k;
-        const uint64_t scale = ((c.shared ? 0 : m) * grid_rows + r / c.block_rows) * grid_cols +
-                               k / c.block_cols;
+        const uint64_t scale =
+            ((c.shared ? 0 : m) * grid_rows + r / c.block_rows) * grid_cols + k / c.block_cols;
         ASSERT_EQ(got[at], static_cast<float>(E4m3(codes[at]) * double{scales[scale]}))
             << m << " " << r << " " << k;
       }

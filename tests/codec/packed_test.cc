@@ -12,8 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kE2m1[16] = {0,  .5,  1,  1.5,  2,  3,  4,  6,
-                              -0., -.5, -1, -1.5, -2, -3, -4, -6};
+constexpr double kE2m1[16] = {0, .5, 1, 1.5, 2, 3, 4, 6, -0., -.5, -1, -1.5, -2, -3, -4, -6};
 
 std::vector<uint32_t> RandomCodes(size_t count, unsigned bits) {
   std::mt19937 random(11);
@@ -75,13 +74,12 @@ TEST_P(MlxAffine, IsCodeTimesScalePlusBias) {
   const auto scales = Floats(experts * rows * groups, 0.5f);
   const auto biases = Floats(experts * rows * groups, -3.0f);
   MemoryFile file;
-  file.Add("m.weight", DType::kU32, {experts, rows, cols * bits / 32},
-           PackRows(codes, cols, bits));
+  file.Add("m.weight", DType::kU32, {experts, rows, cols * bits / 32}, PackRows(codes, cols, bits));
   file.Add("m.scales", DType::kF32, {experts, rows, groups}, scales);
   file.Add("m.biases", DType::kF32, {experts, rows, groups}, biases);
   // The module's own entry wins over the default.
-  const Json config = {{"bits", 8}, {"group_size", 128},
-                       {"m", {{"bits", bits}, {"group_size", group}}}};
+  const Json config = {
+      {"bits", 8}, {"group_size", 128}, {"m", {{"bits", bits}, {"group_size", group}}}};
   const Weight weight = MustFind(FindFirst(FindMlxWeight, file, config));
   EXPECT_EQ(weight.shape, (std::vector<uint64_t>{experts, rows, cols}));
   EXPECT_EQ(weight.storage, "affine_q" + std::to_string(bits) + "_g" + std::to_string(group));
@@ -104,8 +102,7 @@ TEST(Mlx, AsksForTheConfigWhereShapesAreAmbiguous) {
   file.Add("m.biases", DType::kF32, {1, 2}, std::vector<float>(2));
   EXPECT_EQ(FindFirst(FindMlxWeight, file).error().code, ErrorCode::kMalformed);
   EXPECT_FALSE(FindFirst(FindMlxWeight, file, Bits(3, 64)).has_value());
-  EXPECT_EQ(MustFind(FindFirst(FindMlxWeight, file, Bits(8, 32))).shape[1],
-            64u);
+  EXPECT_EQ(MustFind(FindFirst(FindMlxWeight, file, Bits(8, 32))).shape[1], 64u);
 }
 
 TEST(Mlx, RefusesWrongCompanions) {
@@ -141,8 +138,8 @@ TEST(Mlx, FloatModesFollowFromTheShapes) {
                                             : std::ldexp(1.0, byte - 127);
       const int exponent = static_cast<int>(codes[i] >> 3) & 15;
       const double mantissa = codes[i] & 7u;
-      const double e4m3 = exponent == 0 ? std::ldexp(mantissa, -9)
-                                        : std::ldexp(1 + mantissa / 8, exponent - 7);
+      const double e4m3 =
+          exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(1 + mantissa / 8, exponent - 7);
       const double element = mode.bits == 8 ? e4m3 : kE2m1[codes[i]];
       ASSERT_EQ(got[i], static_cast<float>(element * scale)) << mode.name << " " << i;
     }
@@ -213,8 +210,8 @@ void CheckPackedInts(unsigned bits, bool padded, bool zeros) {
   const auto got = DecodeAll(weight);
   for (size_t i = 0; i < got.size(); ++i) {
     const size_t at = i / cols * groups + i % cols / group;
-    const float zero = zeros ? static_cast<float>(zero_codes[at])
-                             : static_cast<float>(1u << (bits - 1));
+    const float zero =
+        zeros ? static_cast<float>(zero_codes[at]) : static_cast<float>(1u << (bits - 1));
     ASSERT_EQ(got[i], (static_cast<float>(codes[i]) - zero) * scales[at]) << bits << " " << i;
   }
 }
@@ -304,7 +301,8 @@ TEST(Mxfp4, OfCompressedTensorsAndDeepSeekHaveAScaleFor32Inputs) {
   for (const MemoryFile* file : {&compressed, &deepseek}) {
     const auto got = DecodeAll(MustFind(FindFirst(FindPackedFloats, *file)));
     for (size_t i = 0; i < got.size(); ++i) {
-      ASSERT_EQ(got[i], static_cast<float>(kE2m1[codes[i]] * std::ldexp(1.0, scales[i / 32] - 127)));
+      ASSERT_EQ(got[i],
+                static_cast<float>(kE2m1[codes[i]] * std::ldexp(1.0, scales[i / 32] - 127)));
     }
   }
 }
@@ -321,8 +319,8 @@ TEST(Mxfp6, HoldsFourE2m3CodesInThreeBytes) {
   for (size_t i = 0; i < got.size(); ++i) {
     const int exponent = static_cast<int>(codes[i] >> 3) & 3;
     const double mantissa = codes[i] & 7u;
-    const double magnitude = exponent == 0 ? mantissa / 8
-                                           : std::ldexp(1 + mantissa / 8, exponent - 1);
+    const double magnitude =
+        exponent == 0 ? mantissa / 8 : std::ldexp(1 + mantissa / 8, exponent - 1);
     const double value = (codes[i] & 32u ? -magnitude : magnitude) * (i < cols ? 1 : 2);
     ASSERT_EQ(got[i], static_cast<float>(value)) << i;
   }

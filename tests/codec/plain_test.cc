@@ -202,7 +202,8 @@ TEST(OpenMatrix, NamesTheStorageThatItCannotDecode) {
   const auto matrix = OpenMatrix(Tensor(DType::kF8E4M3, {1, 1}), {}, {1, 1, 0, 1, 1});
   ASSERT_FALSE(matrix.has_value());
   EXPECT_EQ(matrix.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(matrix.error().message, HasSubstr("float8_e4m3fn elements are no weights by themselves"));
+  EXPECT_THAT(matrix.error().message,
+              HasSubstr("float8_e4m3fn elements are no weights by themselves"));
 }
 
 TEST(OpenMatrix, RefusesAFortranOrderViewAcrossAxes) {

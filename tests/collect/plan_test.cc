@@ -144,8 +144,8 @@ TEST(MakePlan, EndsWhenItIsStoppedOrARowCantBeWritten) {
   full.fails_at = 3;
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
   const auto never = [] { return false; };
-  const auto plan = MakePlan(*OpenCheckpoint(scan, {}, false, never), {}, extractor, {}, full,
-                             unmatched, never);
+  const auto plan =
+      MakePlan(*OpenCheckpoint(scan, {}, false, never), {}, extractor, {}, full, unmatched, never);
   ASSERT_FALSE(plan.has_value());
   EXPECT_EQ(plan.error().message, "is full");
 }

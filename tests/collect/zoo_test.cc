@@ -109,8 +109,8 @@ std::map<Key, std::vector<Sums>> MeasureAll(const CollectPlan& plan) {
         const auto matrix = Open(planned, view);
         EXPECT_TRUE(matrix.has_value()) << matrix.error().Text();
         if (!matrix) continue;
-        found[{planned.weight->parts[0].info().name, bank.LayerAt(l), bank.proj,
-               bank.ExpertIdAt(e), bank.is_shared_expert, shown ? stack : ""}]
+        found[{planned.weight->parts[0].info().name, bank.LayerAt(l), bank.proj, bank.ExpertIdAt(e),
+               bank.is_shared_expert, shown ? stack : ""}]
             .push_back(Measure(**matrix));
       }
     }
@@ -128,12 +128,10 @@ CollectPlan PlanOf(const std::string& folder, bool with_config) {
   const auto never = [] { return false; };
   auto checkpoint = OpenCheckpoint(*scan, WordsOf(metadata), false, never);
   EXPECT_TRUE(checkpoint.has_value()) << checkpoint.error().Text();
-  const auto extractor =
-      Extractor::Create(ExtractOptionsFor(DefaultExtractOptions(), metadata, *checkpoint),
-                        checkpoint->AllShapes());
+  const auto extractor = Extractor::Create(
+      ExtractOptionsFor(DefaultExtractOptions(), metadata, *checkpoint), checkpoint->AllShapes());
   MemorySink inventory, unmatched;
-  auto plan =
-      MakePlan(std::move(*checkpoint), index, *extractor, {}, inventory, unmatched, never);
+  auto plan = MakePlan(std::move(*checkpoint), index, *extractor, {}, inventory, unmatched, never);
   EXPECT_TRUE(plan.has_value()) << plan.error().Text();
   return std::move(*plan);
 }
@@ -170,8 +168,11 @@ void ExpectWholeZoo(const std::string& folder, bool with_config) {
   EXPECT_EQ(count, expected.size());
   std::map<Key, size_t> next;
   for (const Json& want : expected) {
-    const Key key{want["source_tensor"], want["layer"],     want["proj"],
-                  want["expert_id"],     want["is_shared_expert"],
+    const Key key{want["source_tensor"],
+                  want["layer"],
+                  want["proj"],
+                  want["expert_id"],
+                  want["is_shared_expert"],
                   want.contains("stack") ? want["stack"].get<std::string>() : ""};
     const size_t position = next[key]++;
     const auto place = found.find(key);

@@ -113,21 +113,24 @@ TEST(Unmatched, GivesAReasonToActOn) {
       {"m.switch_mlp.down_proj.weight",
        {4, 8, 8},
        DType::kU32,
-       "storage uint32 (quantized weight; scales in m.switch_mlp.down_proj.scales) is not decoded"
-       " yet"},
+       "storage uint32 (quantized weight; scales in m.switch_mlp.down_proj.scales) is of no "
+       "scheme that is read"},
       {"m.experts.0.w1.qweight",
        {4, 8},
        DType::kI32,
-       "storage int32 (quantized weight; scales in m.experts.0.w1.scales) is of no scheme that is read"},
+       "storage int32 (quantized weight; scales in m.experts.0.w1.scales) is of no scheme that is "
+       "read"},
       {"m.experts.down_proj_blocks",
        {4, 8, 1, 16},
        DType::kU8,
-       "storage uint8 (quantized weight; scales in m.experts.down_proj_scales) is of no scheme that is read"},
+       "storage uint8 (quantized weight; scales in m.experts.down_proj_scales) is of no scheme "
+       "that is read"},
       {"m.experts.0.w1.weight",
        {4, 8},
        DType::kF8E4M3,
-       "storage float8_e4m3fn (quantized weight; scales in m.experts.0.w1.weight_scale) is not"
-       " decoded yet"},
+       "storage float8_e4m3fn (quantized weight; scales in m.experts.0.w1.weight_scale) is of no "
+       "scheme "
+       "that is read"},
   };
   for (const ReasonCase& row : cases) {
     const Extraction got = Extract(DefaultExtractOptions(), Tensor(row.name, row.shape, row.dtype));

@@ -48,7 +48,7 @@ inline const Trio kGud = {"gate_proj", "up_proj", "down_proj"};
 inline const Trio kW123 = {"w1", "w3", "w2"};
 inline const Trio kUd = {"", "up_proj", "down_proj"};
 
-enum class Order { kOutIn, kInOut };      ///< [.., n * rows, cols] or [.., cols, n * rows]
+enum class Order { kOutIn, kInOut };  ///< [.., n * rows, cols] or [.., cols, n * rows]
 enum class Parts { kHalves, kInterleaved };
 
 /// A case under construction; each call adds tensors and what they must give.
@@ -136,8 +136,8 @@ struct Model : PresetCase {
     const uint64_t n = projs.size();
     const bool halves = parts == Parts::kHalves;
     for (uint64_t p = 0; p < n; ++p) {
-      WantBank bank = {name, layer, projs[p], experts == 0 ? 1 : experts, rows, cols, is_shared,
-                       expert_id};
+      WantBank bank = {name, layer, projs[p],  experts == 0 ? 1 : experts,
+                       rows, cols,  is_shared, expert_id};
       bank.expert_stride = n * rows * cols;
       if (order == Order::kOutIn) {
         bank.offset = halves ? p * rows * cols : p * cols;
@@ -228,8 +228,9 @@ inline void AddRows1To18(std::vector<PresetCase>& cases) {
                       .Fused(0, "model.layers.0.mlp.experts.gate_up_proj",
                              "model.layers.0.mlp.experts.down_proj")
                       .Router("model.layers.0.mlp.gate.weight"));
-  cases.push_back(Model("1b", "", R"({"dim":12,"hidden_dim":10,"n_layers":1,)"
-                                  R"("moe":{"num_experts":3,"num_experts_per_tok":2}})")
+  cases.push_back(Model("1b", "",
+                        R"({"dim":12,"hidden_dim":10,"n_layers":1,)"
+                        R"("moe":{"num_experts":3,"num_experts_per_tok":2}})")
                       .Plain("tok_embeddings.weight", {kVocab, kHidden})
                       .Plain("layers.0.attention_norm.weight", {kHidden})
                       .Plain("layers.0.ffn_norm.weight", {kHidden})
@@ -245,26 +246,24 @@ inline void AddRows1To18(std::vector<PresetCase>& cases) {
       R"("num_experts":3,"num_experts_per_tok":2,"decoder_sparse_step":1,"mlp_only_layers":[1],)"
       R"("num_hidden_layers":2)";
   const std::string with_shared = qwen + R"(,"shared_expert_intermediate_size":14)";
-  cases.push_back(
-      Simple("2", "qwen2_moe", R"({"model_type":"qwen2_moe",)" + with_shared + "}")
-          .Plain("model.layers.0.self_attn.q_proj.bias", {16})
-          .Shared(0, "model.layers.0.mlp.shared_expert.")
-          .Router("model.layers.0.mlp.shared_expert_gate.weight", {1, kHidden})
-          .Dense("model.layers.1.mlp."));
+  cases.push_back(Simple("2", "qwen2_moe", R"({"model_type":"qwen2_moe",)" + with_shared + "}")
+                      .Plain("model.layers.0.self_attn.q_proj.bias", {16})
+                      .Shared(0, "model.layers.0.mlp.shared_expert.")
+                      .Router("model.layers.0.mlp.shared_expert_gate.weight", {1, kHidden})
+                      .Dense("model.layers.1.mlp."));
   cases.push_back(Simple("3", "qwen3_moe", R"({"model_type":"qwen3_moe",)" + qwen + "}")
                       .Plain("model.layers.0.self_attn.q_norm.weight", {4})
                       .Dense("model.layers.1.mlp."));
-  cases.push_back(
-      Simple("4", "qwen3_next", R"({"model_type":"qwen3_next",)" + with_shared + "}")
-          .Plain("model.layers.0.linear_attn.in_proj_qkvz.weight", {40, kHidden})
-          .Shared(0, "model.layers.0.mlp.shared_expert.")
-          .Router("model.layers.0.mlp.shared_expert_gate.weight", {1, kHidden})
-          .Plain("mtp.fc.weight", {kHidden, 2 * kHidden})
-          .Plain("mtp.layers.0.input_layernorm.weight", {kHidden})
-          .PerExpert(0, "mtp.layers.0.mlp.experts.")
-          .Router("mtp.layers.0.mlp.gate.weight")
-          .Shared(0, "mtp.layers.0.mlp.shared_expert.")
-          .Router("mtp.layers.0.mlp.shared_expert_gate.weight", {1, kHidden}));
+  cases.push_back(Simple("4", "qwen3_next", R"({"model_type":"qwen3_next",)" + with_shared + "}")
+                      .Plain("model.layers.0.linear_attn.in_proj_qkvz.weight", {40, kHidden})
+                      .Shared(0, "model.layers.0.mlp.shared_expert.")
+                      .Router("model.layers.0.mlp.shared_expert_gate.weight", {1, kHidden})
+                      .Plain("mtp.fc.weight", {kHidden, 2 * kHidden})
+                      .Plain("mtp.layers.0.input_layernorm.weight", {kHidden})
+                      .PerExpert(0, "mtp.layers.0.mlp.experts.")
+                      .Router("mtp.layers.0.mlp.gate.weight")
+                      .Shared(0, "mtp.layers.0.mlp.shared_expert.")
+                      .Router("mtp.layers.0.mlp.shared_expert_gate.weight", {1, kHidden}));
 
   const std::string v = "model.language_model.layers.0.mlp.";
   const std::string qwen35 = R"({"model_type":"qwen3_5_moe","text_config":)"
@@ -293,7 +292,8 @@ inline void AddRows1To18(std::vector<PresetCase>& cases) {
                              Parts::kHalves, kHidden / 2));
 
   const std::string qwen3_vl = R"({"model_type":"qwen3_vl_moe","text_config":)"
-                               R"({"model_type":"qwen3_vl_moe_text",)" + qwen + "}}";
+                               R"({"model_type":"qwen3_vl_moe_text",)" +
+                               qwen + "}}";
   const auto qwen3_vl_model = [&](const char* variant) {
     return Model("6", "qwen3_vl_moe", qwen3_vl)
         .Variant(variant)
@@ -315,17 +315,18 @@ inline void AddRows1To18(std::vector<PresetCase>& cases) {
                       .Fused(0, v + "experts.gate_up_proj", v + "experts.down_proj", Order::kInOut,
                              Parts::kHalves, kHidden / 2));
 
-  cases.push_back(
-      Model("7", "qwen3_omni_moe", R"({"model_type":"qwen3_omni_moe","thinker_config":)"
-                                   R"({"text_config":{)" + qwen + "}}}")
-          .Body("thinker.model.")
-          .PerExpert(0, "thinker.model.layers.0.mlp.experts.")
-          .Router("thinker.model.layers.0.mlp.gate.weight")
-          .Body("talker.model.")
-          .PerExpert(0, "talker.model.layers.0.mlp.experts.")
-          .Router("talker.model.layers.0.mlp.gate.weight")
-          .Shared(0, "talker.model.layers.0.mlp.shared_expert.")
-          .Router("talker.model.layers.0.mlp.shared_expert_gate.weight", {1, kHidden}));
+  cases.push_back(Model("7", "qwen3_omni_moe",
+                        R"({"model_type":"qwen3_omni_moe","thinker_config":)"
+                        R"({"text_config":{)" +
+                            qwen + "}}}")
+                      .Body("thinker.model.")
+                      .PerExpert(0, "thinker.model.layers.0.mlp.experts.")
+                      .Router("thinker.model.layers.0.mlp.gate.weight")
+                      .Body("talker.model.")
+                      .PerExpert(0, "talker.model.layers.0.mlp.experts.")
+                      .Router("talker.model.layers.0.mlp.gate.weight")
+                      .Shared(0, "talker.model.layers.0.mlp.shared_expert.")
+                      .Router("talker.model.layers.0.mlp.shared_expert_gate.weight", {1, kHidden}));
 
   cases.push_back(DeepSeekLike("8", "deepseek", false, false));
   cases.push_back(DeepSeekLike("9", "deepseek_v2", false, false));
@@ -422,8 +423,8 @@ inline void AddRows19To30(std::vector<PresetCase>& cases) {
                       .Fused(0, m + "experts.gate_up_proj", m + "experts.down_proj", Order::kInOut,
                              Parts::kInterleaved));
   // As the published sizes (2880, 2880): down is square, gate_up tells.
-  const std::string square = R"({"model_type":"gpt_oss","hidden_size":12,"intermediate_size":12,)" +
-                             local + "}";
+  const std::string square =
+      R"({"model_type":"gpt_oss","hidden_size":12,"intermediate_size":12,)" + local + "}";
   cases.push_back(gpt_oss_model("mxfp4_square", square, kHidden)
                       .Fused(0, m + "experts.gate_up_proj", m + "experts.down_proj", Order::kOutIn,
                              Parts::kInterleaved, kHidden));
@@ -442,7 +443,8 @@ inline void AddRows19To30(std::vector<PresetCase>& cases) {
   const auto llama4 = [&](const char* variant) {
     return Model("20", "llama4",
                  R"({"model_type":"llama4","text_config":{"model_type":"llama4_text",)"
-                 R"("intermediate_size_mlp":18,"moe_layers":[0],)" + sizes + "}}")
+                 R"("intermediate_size_mlp":18,"moe_layers":[0],)" +
+                     sizes + "}}")
         .Variant(variant)
         .Body("language_model.model.")
         .Router(l + "router.weight")
@@ -462,15 +464,15 @@ inline void AddRows19To30(std::vector<PresetCase>& cases) {
                       .Plain("model.layers.0.self_attn.q_norm.weight", {16}));
   cases.push_back(Simple("22", "flex_olmo", R"({"model_type":"flex_olmo",)" + experts3)
                       .Plain("model.layers.0.post_feedforward_layernorm.weight", {kHidden}));
-  cases.push_back(Simple("23", "phimoe", R"({"model_type":"phimoe",)" + sizes + "}",
-                         "block_sparse_moe", kW123)
-                      .Plain("model.layers.0.input_layernorm.bias", {kHidden}));
+  cases.push_back(
+      Simple("23", "phimoe", R"({"model_type":"phimoe",)" + sizes + "}", "block_sparse_moe", kW123)
+          .Plain("model.layers.0.input_layernorm.bias", {kHidden}));
 
   const auto granite = [&](const char* row, const char* type) {
     const std::string b = "model.layers.0.block_sparse_moe.";
     return Model(row, type,
-                 std::string(R"({"model_type":")") + type +
-                     R"(","shared_intermediate_size":14,)" + sizes + "}")
+                 std::string(R"({"model_type":")") + type + R"(","shared_intermediate_size":14,)" +
+                     sizes + "}")
         .Body()
         .Fused(0, b + "input_linear.weight", b + "output_linear.weight")
         .Router(b + "router.layer.weight");
@@ -533,7 +535,8 @@ inline void AddRows19To30(std::vector<PresetCase>& cases) {
   cases.push_back(Simple("29", "",
                          R"({"architectures":["Grok1ForCausalLM"],"hidden_size":12,)"
                          R"("intermediate_size":18,"moe_intermediate_size":10,)"
-                         R"("residual_moe":true,)" + local + "}",
+                         R"("residual_moe":true,)" +
+                             local + "}",
                          "block_sparse_moe", kW123)
                       .Dense("model.layers.0.mlp."));
   cases.push_back(
@@ -617,7 +620,8 @@ inline void AddRows31To46(std::vector<PresetCase>& cases) {
                       .Shared(0, h + "shared_mlp."));
   cases.push_back(Model("35", "hy_v3",
                         R"({"model_type":"hy_v3","num_shared_experts":1,)"
-                        R"("mlp_layer_types":["dense","sparse"],)" + wide + "}")
+                        R"("mlp_layer_types":["dense","sparse"],)" +
+                            wide + "}")
                       .Body()
                       .Dense("model.layers.0.mlp.")
                       .PerExpert(1, m + "experts.")
@@ -627,10 +631,10 @@ inline void AddRows31To46(std::vector<PresetCase>& cases) {
   cases.push_back(DeepSeekLike("36", "dots1", true, false));
   cases.push_back(Simple("37", "minimax", R"({"model_type":"minimax",)" + local + "}",
                          "block_sparse_moe", kW123));
-  cases.push_back(Simple("38", "minimax_m2", R"({"model_type":"minimax_m2",)" + local + "}",
-                         "block_sparse_moe", kW123)
-                      .Router("model.layers.0.block_sparse_moe.e_score_correction_bias",
-                              {kExperts}));
+  cases.push_back(
+      Simple("38", "minimax_m2", R"({"model_type":"minimax_m2",)" + local + "}", "block_sparse_moe",
+             kW123)
+          .Router("model.layers.0.block_sparse_moe.e_score_correction_bias", {kExperts}));
   const std::string m3 = "language_model.model.layers.1.block_sparse_moe.";
   cases.push_back(Model("39", "minimax_m3_vl",
                         R"({"model_type":"minimax_m3_vl","text_config":{"moe_layer_freq":[0,1],)" +
@@ -679,14 +683,14 @@ inline void AddRows31To46(std::vector<PresetCase>& cases) {
                       .Router(h + "router.classifier.weight", {kExperts + 1, kHidden})
                       .Router(h + "router.e_score_correction_bias", {kExperts + 1})
                       .Plain("model.mtp.layers.0.eh_proj.weight", {kHidden, 2 * kHidden}));
-  cases.push_back(Model("43", "arctic",
-                        R"({"model_type":"arctic","moe_layer_frequency":2,)" + local + "}")
-                      .Body()
-                      .Dense("model.layers.0.block_sparse_moe.mlp.", kW123)
-                      .PerExpert(1, "model.layers.1.block_sparse_moe.experts.", kW123)
-                      .Router("model.layers.1.block_sparse_moe.gate.weight")
-                      .Dense("model.layers.1.residual_mlp.", kW123)
-                      .Plain("model.layers.1.residual_layernorm.weight", {kHidden}));
+  cases.push_back(
+      Model("43", "arctic", R"({"model_type":"arctic","moe_layer_frequency":2,)" + local + "}")
+          .Body()
+          .Dense("model.layers.0.block_sparse_moe.mlp.", kW123)
+          .PerExpert(1, "model.layers.1.block_sparse_moe.experts.", kW123)
+          .Router("model.layers.1.block_sparse_moe.gate.weight")
+          .Dense("model.layers.1.residual_mlp.", kW123)
+          .Plain("model.layers.1.residual_layernorm.weight", {kHidden}));
 
   const std::string n = "backbone.layers.1.mixer.";
   const auto nemotron = [&](const char* variant, const std::string& latent, uint64_t hidden) {
@@ -694,7 +698,8 @@ inline void AddRows31To46(std::vector<PresetCase>& cases) {
                  R"({"model_type":"nemotron_h","hidden_size":12,"intermediate_size":18,)"
                  R"("n_routed_experts":3,"num_experts_per_tok":2,"n_shared_experts":1,)"
                  R"("moe_intermediate_size":10,"moe_shared_expert_intermediate_size":14,)"
-                 R"("hybrid_override_pattern":"ME*-","num_hidden_layers":4)" + latent + "}")
+                 R"("hybrid_override_pattern":"ME*-","num_hidden_layers":4)" +
+                     latent + "}")
         .Variant(variant)
         .Plain("backbone.embeddings.weight", {kVocab, kHidden})
         .Plain("backbone.layers.0.norm.weight", {kHidden})
@@ -721,17 +726,17 @@ inline void AddRows31To46(std::vector<PresetCase>& cases) {
                       .Shared(1, n5 + "shared_experts.", kUd));
 
   const std::string f = "model.layers.1.feed_forward.";
-  cases.push_back(Model("45", "lfm2_moe",
-                        R"({"model_type":"lfm2_moe","num_dense_layers":1,)" + wide + "}")
-                      .Plain("model.embed_tokens.weight", {kVocab, kHidden})
-                      .Plain("model.layers.0.ffn_norm.weight", {kHidden})
-                      .Plain("model.layers.0.operator_norm.weight", {kHidden})
-                      .Plain("model.layers.0.conv.in_proj.weight", {36, kHidden})
-                      .Plain("model.layers.1.self_attn.q_proj.weight", {16, kHidden})
-                      .Dense("model.layers.0.feed_forward.", kW123)
-                      .PerExpert(1, f + "experts.", kW123)
-                      .Router(f + "gate.weight")
-                      .Router(f + "expert_bias", {kExperts}));
+  cases.push_back(
+      Model("45", "lfm2_moe", R"({"model_type":"lfm2_moe","num_dense_layers":1,)" + wide + "}")
+          .Plain("model.embed_tokens.weight", {kVocab, kHidden})
+          .Plain("model.layers.0.ffn_norm.weight", {kHidden})
+          .Plain("model.layers.0.operator_norm.weight", {kHidden})
+          .Plain("model.layers.0.conv.in_proj.weight", {36, kHidden})
+          .Plain("model.layers.1.self_attn.q_proj.weight", {16, kHidden})
+          .Dense("model.layers.0.feed_forward.", kW123)
+          .PerExpert(1, f + "experts.", kW123)
+          .Router(f + "gate.weight")
+          .Router(f + "expert_bias", {kExperts}));
   for (const char* type : {"step3_text", "step3p5", "step3p7"}) {
     cases.push_back(Model("46", type,
                           std::string(R"({"model_type":")") + type +
@@ -772,8 +777,7 @@ inline void AddRows47To62(std::vector<PresetCase>& cases) {
   // Dense layer 0, MoE layer 1 with PE-gud and `shared`; what differs is where the router is.
   const auto moe1 = [&](const char* row, const char* type, const std::string& keys,
                         const std::string& shared) {
-    Model model(row, type,
-                std::string(R"({"model_type":")") + type + "\"," + keys + wide + "}");
+    Model model(row, type, std::string(R"({"model_type":")") + type + "\"," + keys + wide + "}");
     model.Body().Dense("model.layers.0.mlp.").PerExpert(1, m + "experts.");
     if (!shared.empty()) model.Shared(1, m + shared + ".");
     return model;
@@ -783,17 +787,16 @@ inline void AddRows47To62(std::vector<PresetCase>& cases) {
                       .Router(m + "router.gate.weight")
                       .Router(m + "expert_bias", {kExperts}));
   const std::string mtp = "mtp.layers.0.mlp.";
-  cases.push_back(moe1("49", "exaone_moe", shared1 + R"("is_moe_layer":[false,true],)",
-                       "shared_experts")
-                      .Router(m + "gate.weight")
-                      .Router(m + "e_score_correction_bias", {kExperts})
-                      .Plain("mtp.fc.weight", {kHidden, 2 * kHidden})
-                      .PerExpert(0, mtp + "experts.")
-                      .Router(mtp + "gate.weight")
-                      .Shared(0, mtp + "shared_experts."));
+  cases.push_back(
+      moe1("49", "exaone_moe", shared1 + R"("is_moe_layer":[false,true],)", "shared_experts")
+          .Router(m + "gate.weight")
+          .Router(m + "e_score_correction_bias", {kExperts})
+          .Plain("mtp.fc.weight", {kHidden, 2 * kHidden})
+          .PerExpert(0, mtp + "experts.")
+          .Router(mtp + "gate.weight")
+          .Shared(0, mtp + "shared_experts."));
   cases.push_back(DeepSeekLike("50", "solar_open", true, false));
-  cases.push_back(moe1("51", "mimo_v2_flash",
-                       R"("n_routed_experts":3,"moe_layer_freq":[0,1],)", "")
+  cases.push_back(moe1("51", "mimo_v2_flash", R"("n_routed_experts":3,"moe_layer_freq":[0,1],)", "")
                       .Router(m + "gate.weight")
                       .Router(m + "gate.e_score_correction_bias", {kExperts}));
 
@@ -807,42 +810,46 @@ inline void AddRows47To62(std::vector<PresetCase>& cases) {
                       .Fused(1, m + "experts.gate_up_proj", m + "experts.down_proj")
                       .Router(m + "gate.weight")
                       .Shared(1, m + "shared_experts."));
-  cases.push_back(Model("52", "mistral_large4",
-                        R"({"model_type":"mistral_large4",)" + mistral + wide + "}")
-                      .Variant("consolidated")
-                      .Plain("tok_embeddings.weight", {kVocab, kHidden})
-                      .Plain("layers.0.attention_norm.weight", {kHidden})
-                      .Plain("layers.0.attention.wq_a.weight", {8, kHidden})
-                      .Dense("layers.0.feed_forward.", kW123)
-                      .PerExpert(1, "layers.1.experts.", kW123)
-                      .Router("layers.1.gate.weight")
-                      .Shared(1, "layers.1.shared_experts.", kW123));
-  cases.push_back(moe1("53", "laguna", R"("shared_expert_intermediate_size":14,)"
-                                       R"("mlp_layer_types":["dense","sparse"],)", "shared_expert")
+  cases.push_back(
+      Model("52", "mistral_large4", R"({"model_type":"mistral_large4",)" + mistral + wide + "}")
+          .Variant("consolidated")
+          .Plain("tok_embeddings.weight", {kVocab, kHidden})
+          .Plain("layers.0.attention_norm.weight", {kHidden})
+          .Plain("layers.0.attention.wq_a.weight", {8, kHidden})
+          .Dense("layers.0.feed_forward.", kW123)
+          .PerExpert(1, "layers.1.experts.", kW123)
+          .Router("layers.1.gate.weight")
+          .Shared(1, "layers.1.shared_experts.", kW123));
+  cases.push_back(moe1("53", "laguna",
+                       R"("shared_expert_intermediate_size":14,)"
+                       R"("mlp_layer_types":["dense","sparse"],)",
+                       "shared_expert")
                       .Router(m + "gate.weight")
                       .Router(m + "experts.e_score_correction_bias", {kExperts}));
-  cases.push_back(moe1("54", "Klear", R"("n_shared_experts":1,"decoder_sparse_step":1,)"
-                                      R"("mlp_only_layers":[0],)", "shared_experts")
+  cases.push_back(moe1("54", "Klear",
+                       R"("n_shared_experts":1,"decoder_sparse_step":1,)"
+                       R"("mlp_only_layers":[0],)",
+                       "shared_experts")
                       .Router(m + "gate.weight")
                       .Router(m + "expert_bias", {kExperts})
                       .Plain(m + "coefficient.weight", {2, kHidden})
                       .Plain(m + "coefficient.bias", {2}));
-  cases.push_back(moe1("55", "cohere2_moe", shared1 + R"("first_k_dense_replace":1,)",
-                       "shared_experts")
-                      .Router(m + "gate.weight"));
+  cases.push_back(
+      moe1("55", "cohere2_moe", shared1 + R"("first_k_dense_replace":1,)", "shared_experts")
+          .Router(m + "gate.weight"));
 
   const std::string aria = "language_model.model.layers.0.mlp.";
-  cases.push_back(Model("56", "aria",
-                        R"({"model_type":"aria","text_config":{"model_type":"aria_text",)"
-                        R"("hidden_size":12,"intermediate_size":10,"moe_num_experts":3,)"
-                        R"("moe_topk":2,"moe_num_shared_experts":2,"num_hidden_layers":1}})")
-                      .Body("language_model.model.")
-                      .Fused(0, aria + "experts.fc1.weight", aria + "experts.fc2.weight",
-                             Order::kInOut)
-                      .Router(aria + "router.weight")
-                      .Shared(0, aria + "shared_experts.", kGud, 2 * kWidth)
-                      .Not("vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight", {20, 16})
-                      .Not("vision_tower.vision_model.encoder.layers.0.mlp.fc2.weight", {16, 20}));
+  cases.push_back(
+      Model("56", "aria",
+            R"({"model_type":"aria","text_config":{"model_type":"aria_text",)"
+            R"("hidden_size":12,"intermediate_size":10,"moe_num_experts":3,)"
+            R"("moe_topk":2,"moe_num_shared_experts":2,"num_hidden_layers":1}})")
+          .Body("language_model.model.")
+          .Fused(0, aria + "experts.fc1.weight", aria + "experts.fc2.weight", Order::kInOut)
+          .Router(aria + "router.weight")
+          .Shared(0, aria + "shared_experts.", kGud, 2 * kWidth)
+          .Not("vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight", {20, 16})
+          .Not("vision_tower.vision_model.encoder.layers.0.mlp.fc2.weight", {16, 20}));
 
   Model switch_model("57", "switch_transformers",
                      R"({"model_type":"switch_transformers","d_model":12,"d_ff":10,)"
@@ -890,10 +897,10 @@ inline void AddRows47To62(std::vector<PresetCase>& cases) {
                       .Plain("transformer.h.0.moe.mlp.0.fc2.bias", {kHidden})
                       .Router("transformer.h.0.moe.gate.weight"));
   // A chunk expert serves a group of experts, so it's a shared one.
-  cases.push_back(Simple("60", "grove_moe",
-                         R"({"model_type":"grove_moe","experts_per_group":2,)" + wide + "}")
-                      .Shared(0, h + "chunk_experts.0.", kGud, 6)
-                      .Shared(0, h + "chunk_experts.1.", kGud, 6));
+  cases.push_back(
+      Simple("60", "grove_moe", R"({"model_type":"grove_moe","experts_per_group":2,)" + wide + "}")
+          .Shared(0, h + "chunk_experts.0.", kGud, 6)
+          .Shared(0, h + "chunk_experts.1.", kGud, 6));
   const std::string s = "model.layers.0.block_sparse_moe.";
   cases.push_back(Model("61", "smallthinker",
                         R"({"model_type":"smallthinker","hidden_size":12,)"
@@ -906,8 +913,9 @@ inline void AddRows47To62(std::vector<PresetCase>& cases) {
   // Two shared experts in one stack; the router knows them behind the routed ones.
   const std::string i = "model.llm.layers.1.mlp.";
   const std::string si = i + "shared_experts.";
-  cases.push_back(Model("62", "inkling_mm_model", R"({"model_type":"inkling_mm_model",)"
-                                                  R"("text_config":{"hidden_size":12}})")
+  cases.push_back(Model("62", "inkling_mm_model",
+                        R"({"model_type":"inkling_mm_model",)"
+                        R"("text_config":{"hidden_size":12}})")
                       .Plain("model.llm.layers.0.mlp_norm.weight", {kHidden})
                       .Plain("model.llm.layers.1.mlp_norm.weight", {kHidden})
                       .Plain("model.llm.layers.0.attn.wq.weight", {16, kHidden})
@@ -1084,8 +1092,7 @@ inline const std::vector<PresetCase>& MlxCases() {
     all.push_back(model("MX-f", "diffusion_gemma")
                       .Body("language_model.model.")
                       .Dense(v0 + "mlp.")
-                      .Fused(0, v0 + "experts.gate_up_proj.weight",
-                             v0 + "experts.down_proj.weight")
+                      .Fused(0, v0 + "experts.gate_up_proj.weight", v0 + "experts.down_proj.weight")
                       .Router(v0 + "router.proj.weight"));
     // The shared expert is row E of the stacks: one more than the router knows.
     const std::string s = v0 + "block_sparse_moe.switch_mlp.";
@@ -1192,16 +1199,16 @@ inline const std::vector<PresetCase>& GgufCases() {
                       .Stacks(0, "blk.0.", {"ffn_gate_chexps", "ffn_up_chexps", "ffn_down_chexps"},
                               ".weight", 6, kHidden, 2, true)
                       .Router("blk.0.ffn_gate_inp.weight"));
-    all.push_back(model("nemotron_h_moe")
-                      .Not("blk.0.ffn_up.weight", {kDense, kHidden})
-                      .Not("blk.0.ffn_down.weight", {kHidden, kDense})
-                      .Stacks(1, "blk.1.", {"", "ffn_up_exps", "ffn_down_exps"}, ".weight", kWidth,
-                              kLatent)
-                      .Not("blk.1.ffn_latent_down.weight", {kLatent, kHidden})
-                      .Not("blk.1.ffn_latent_up.weight", {kHidden, kLatent})
-                      .Router("blk.1.ffn_gate_inp.weight")
-                      .Router("blk.1.exp_probs_b.bias", {kExperts})
-                      .Shared(1, "blk.1.", {"", "ffn_up_shexp", "ffn_down_shexp"}));
+    all.push_back(
+        model("nemotron_h_moe")
+            .Not("blk.0.ffn_up.weight", {kDense, kHidden})
+            .Not("blk.0.ffn_down.weight", {kHidden, kDense})
+            .Stacks(1, "blk.1.", {"", "ffn_up_exps", "ffn_down_exps"}, ".weight", kWidth, kLatent)
+            .Not("blk.1.ffn_latent_down.weight", {kLatent, kHidden})
+            .Not("blk.1.ffn_latent_up.weight", {kHidden, kLatent})
+            .Router("blk.1.ffn_gate_inp.weight")
+            .Router("blk.1.exp_probs_b.bias", {kExperts})
+            .Shared(1, "blk.1.", {"", "ffn_up_shexp", "ffn_down_shexp"}));
     return all;
   }();
   return cases;

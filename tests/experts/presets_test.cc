@@ -147,8 +147,8 @@ void Check(const PresetCase& c) {
 }
 
 std::string TestName(const testing::TestParamInfo<PresetCase>& info) {
-  std::string name = "row_" + info.param.row + (info.param.variant.empty() ? "" : "_") +
-                     info.param.variant;
+  std::string name =
+      "row_" + info.param.row + (info.param.variant.empty() ? "" : "_") + info.param.variant;
   if (info.param.row[0] < '0' || info.param.row[0] > '9') name.erase(0, 4);
   for (char& c : name) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
@@ -224,14 +224,14 @@ struct HandStrides {
 
 // Calculated by hand for H = 12, I = 10: gate_up has 2 * 10 * 12 = 240 elements an expert.
 constexpr HandStrides kHandStrides[] = {
-    {"5", "", 4, "up_proj", 120, 240, 12, 1},         // [3, 20, 12], rows 10..19
-    {"6", "", 1, "up_proj", 10, 240, 1, 20},          // [3, 12, 20], columns 10..19
-    {"6", "", 2, "down_proj", 0, 120, 1, 12},         // [3, 10, 12] turned
-    {"19", "mxfp4", 1, "up_proj", 12, 240, 24, 1},    // [3, 20, 12], odd rows
-    {"19", "bf16", 1, "up_proj", 1, 240, 2, 20},      // [3, 12, 20], odd columns
-    {"27", "", 2, "down_proj", 0, 120, 1, 12},        // [30, 12], slices of 10 rows, turned
-    {"33", "", 1, "gate_proj", 120, 240, 12, 1},      // [20, 12], up first
-    {"62", "", 1, "up_proj", 12, 240, 24, 1},         // [3, 20, 12], odd rows
+    {"5", "", 4, "up_proj", 120, 240, 12, 1},       // [3, 20, 12], rows 10..19
+    {"6", "", 1, "up_proj", 10, 240, 1, 20},        // [3, 12, 20], columns 10..19
+    {"6", "", 2, "down_proj", 0, 120, 1, 12},       // [3, 10, 12] turned
+    {"19", "mxfp4", 1, "up_proj", 12, 240, 24, 1},  // [3, 20, 12], odd rows
+    {"19", "bf16", 1, "up_proj", 1, 240, 2, 20},    // [3, 12, 20], odd columns
+    {"27", "", 2, "down_proj", 0, 120, 1, 12},      // [30, 12], slices of 10 rows, turned
+    {"33", "", 1, "gate_proj", 120, 240, 12, 1},    // [20, 12], up first
+    {"62", "", 1, "up_proj", 12, 240, 24, 1},       // [3, 20, 12], odd rows
 };
 
 TEST(PresetCases, HaveTheStridesOfAHandCalculation) {
