@@ -365,6 +365,7 @@ class Collection {
                       "data/unmatched_tensors says why the rest was not",
                       100 * share));
     }
+    for (std::string& text : QuantizationWarnings(metadata_)) warnings.push_back(std::move(text));
     for (std::string& text : plan.census.Warnings(plan.facts)) warnings.push_back(std::move(text));
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;

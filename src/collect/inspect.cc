@@ -125,6 +125,7 @@ class Inspector {
     const ModelFacts& facts = opened_.extractor->facts();
     const std::string_view family = opened_.extractor->family();
     Json warnings = Json::array();
+    for (const std::string& text : QuantizationWarnings(opened_.metadata)) warnings.push_back(text);
     for (const std::string& text : census_.Warnings(facts)) warnings.push_back(text);
     Json left_out = Json::array();
     for (const LeftOut& file : opened_.scan.left_out) {

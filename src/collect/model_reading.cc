@@ -1,5 +1,10 @@
 #include "collect/model_reading.h"
 
+#include <algorithm>
+#include <iterator>
+
+#include "codec/scaled_codes.h"
+
 namespace moe {
 
 ModelWords WordsOf(const ModelMetadata& metadata) {
@@ -22,6 +27,27 @@ ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& me
     break;
   }
   return options;
+}
+
+std::vector<std::string> QuantizationWarnings(const ModelMetadata& metadata) {
+  // formats.md section 11; auto-round's gptq- and awq-like packings are read by their tensors.
+  constexpr std::string_view kUnread[] = {
+      "aqlm",  "vptq",     "quanto",      "eetq", "higgs", "hqq",    "spqr", "torchao",
+      "quark", "fp_quant", "fouroversix", "sinq", "gemma", "bitnet", "exl3", "paroquant"};
+  const nlohmann::ordered_json& quantization = metadata.quantization;
+  std::vector<std::string> warnings;
+  if (!quantization.is_object()) return warnings;
+  const std::string method = QuantMethod(quantization);
+  if (std::find(std::begin(kUnread), std::end(kUnread), method) != std::end(kUnread)) {
+    warnings.push_back("[quantization] quant_method '" + method +
+                       "' is not read: the tensors it made are listed as unmatched");
+  }
+  const auto transform = quantization.find("transform_config");
+  if (transform != quantization.end() && transform->is_object() && !transform->empty()) {
+    warnings.push_back(
+        "[quantization] transform_config: the weights are stored rotated, and measured so");
+  }
+  return warnings;
 }
 
 }  // namespace moe

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
+#include <string>
+#include <vector>
 
 #include "checkpoint/discovery.h"
 #include "collect/open_checkpoint.h"
@@ -17,5 +18,9 @@ ModelWords WordsOf(const ModelMetadata& metadata);
 /// `options` with what is known of the model.
 ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& metadata,
                                  const Checkpoint& checkpoint);
+
+/// "[quantization] ..." lines: a quant_method whose tensors no codec reads, and weights that are
+/// stored rotated (compressed-tensors' transform_config), which are measured as they are stored.
+std::vector<std::string> QuantizationWarnings(const ModelMetadata& metadata);
 
 }  // namespace moe

@@ -156,3 +156,13 @@ class Storage(AcceptanceTest):
                 "--model-path", ZOO / name)
             config = json.loads((self.tmp / "p" / name / "analysis_config.json").read_text())
             self.assertEqual(config["parsing"]["presets"], preset)
+
+    def test_a_method_that_is_not_read_is_named(self):
+        model = self.tmp / "aqlm"
+        shutil.copytree(ZOO / "hf4_mixtral", model, ignore=shutil.ignore_patterns("ref"))
+        config = json.loads((model / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": "aqlm"}
+        (model / "config.json").write_text(json.dumps(config))
+        run_dir = self.collect(model, [])
+        warnings = list(self.table(run_dir, "warnings", folder="logs").warning)
+        self.assertTrue(any("quant_method 'aqlm' is not read" in line for line in warnings))
