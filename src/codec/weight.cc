@@ -154,6 +154,7 @@ Result<std::unique_ptr<MatrixSource>> OpenMatrix(const Weight& weight,
   }
   const size_t ndim = weight.shape.size();
   const uint64_t rows = weight.shape[ndim - 2], cols = weight.shape[ndim - 1];
+  if (rows == 0 || cols == 0) return Malformed(Place(weight.name), "it has no elements");
   const bool straight = view.col_stride == 1 && view.row_stride % cols == 0;
   const bool turned = view.col_stride % cols == 0 && (view.rows - 1) * view.row_stride < cols;
   if (!straight && !turned && view.rows * view.cols != 0) {

@@ -86,16 +86,23 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts) const {
     const auto [least, most] = CountRange(group.layers);
     if (facts.experts && stack.empty() && least == most && most != *facts.experts) {
       lines.push_back(
-          fmt::format("[experts] {}: config.json says {} experts a layer, the tensors "
+          fmt::format("[experts] {}: the config says {} experts a layer, the tensors "
                       "hold {}",
                       name, *facts.experts, most));
+    }
+    std::set<int64_t> layers;
+    for (const auto& [layer, ids] : group.layers) layers.insert(layer);
+    if (facts.moe_layers && stack.empty() && layers != *facts.moe_layers) {
+      lines.push_back(
+          fmt::format("[experts] {}: the config says experts in layers {}, the tensors "
+                      "have them in {}",
+                      name, Ranges(*facts.moe_layers), Ranges(layers)));
     }
     const auto wanted = ConfigShape(proj, facts);
     if (wanted && stack.empty() && group.shapes.size() == 1 && *group.shapes.begin() != *wanted) {
       const auto [rows, cols] = *group.shapes.begin();
-      lines.push_back(
-          fmt::format("[experts] {}: config.json says {} x {}, the tensors hold {} x {}", name,
-                      wanted->first, wanted->second, rows, cols));
+      lines.push_back(fmt::format("[experts] {}: the config says {} x {}, the tensors hold {} x {}",
+                                  name, wanted->first, wanted->second, rows, cols));
     }
     for (const auto& [other_key, other] : groups_) {
       const auto& [other_stack, other_shared, other_proj] = other_key;

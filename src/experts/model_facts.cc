@@ -63,6 +63,69 @@ const json& TextConfig(const json& config) {
   return config;
 }
 
+std::optional<int64_t> IntegerOf(const json& config, std::span<const char* const> keys) {
+  const auto number = NumberOf(config, keys);
+  if (!number || *number > INT32_MAX) return std::nullopt;
+  return static_cast<int64_t>(*number);
+}
+
+// One entry for each layer: "dense" or another text, 0 or 1.
+std::optional<std::set<int64_t>> LayersOfMask(const json& config, const char* key) {
+  const json* mask = At(config, key);
+  if (mask == nullptr || !mask->is_array() || mask->empty()) return std::nullopt;
+  std::set<int64_t> layers;
+  for (size_t i = 0; i < mask->size(); ++i) {
+    const json& entry = (*mask)[i];
+    if (!entry.is_string() && !entry.is_number_integer() && !entry.is_boolean()) return {};
+    const bool dense = entry == "dense" || entry == 0 || entry == false;
+    if (!dense) layers.insert(static_cast<int64_t>(i));
+  }
+  return layers;
+}
+
+std::optional<std::set<int64_t>> IntegersAt(const json& config, const char* key) {
+  const json* list = At(config, key);
+  if (list == nullptr || !list->is_array()) return std::nullopt;
+  std::set<int64_t> numbers;
+  for (const json& entry : *list) {
+    if (entry.is_number_integer()) numbers.insert(entry.get<int64_t>());
+  }
+  return numbers;
+}
+
+// Which layers the config says to be MoE (formats.md 10.2, column "MoE layers"): a mask, a list, or
+// a dense prefix, a period and exceptions.
+std::optional<std::set<int64_t>> MoeLayersOf(const json& config, std::optional<uint64_t> count) {
+  constexpr uint64_t kMostLayers = 100'000;
+  for (const char* mask : {"mlp_layer_types", "moe_layer_freq", "is_moe_layer"}) {
+    if (auto layers = LayersOfMask(config, mask)) return layers;
+  }
+  if (auto layers = IntegersAt(config, "moe_layers"); layers && !layers->empty()) return layers;
+  constexpr const char* kPrefix[] = {"first_k_dense_replace", "num_dense_layers",
+                                     "moe_layer_start_index"};
+  constexpr const char* kStep[] = {"decoder_sparse_step", "interleave_moe_layer_step",
+                                   "moe_layer_interval", "moe_layer_frequency"};
+  constexpr const char* kFrequency[] = {"moe_layer_freq"};
+  constexpr const char* kPeriod[] = {"expert_layer_period"};
+  constexpr const char* kOffset[] = {"expert_layer_offset"};
+  const auto prefix = IntegerOf(config, kPrefix), step = IntegerOf(config, kStep);
+  const auto frequency = IntegerOf(config, kFrequency), period = IntegerOf(config, kPeriod);
+  const auto dense = IntegersAt(config, "mlp_only_layers");
+  const bool says = prefix || step || frequency || period || dense;
+  if (!says || !count || *count > kMostLayers || step == 0 || frequency == 0 || period == 0) {
+    return std::nullopt;
+  }
+  std::set<int64_t> layers;
+  for (int64_t layer = 0; layer < static_cast<int64_t>(*count); ++layer) {
+    const bool moe = layer >= prefix.value_or(0) && (layer + 1) % step.value_or(1) == 0 &&
+                     layer % frequency.value_or(1) == 0 &&
+                     (!period || layer % *period == IntegerOf(config, kOffset).value_or(0)) &&
+                     (!dense || !dense->contains(layer));
+    if (moe) layers.insert(layer);
+  }
+  return layers;
+}
+
 std::string TextAt(const json& object, const char* key) {
   const json* value = At(object, key);
   return value != nullptr && value->is_string() ? value->get<std::string>() : "";
@@ -80,6 +143,7 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
   facts.expert_input = NumberOf(text, kLatent);
   facts.layers = NumberOf(text, kLayers);
   facts.hidden = NumberOf(text, kHidden);
+  facts.moe_layers = MoeLayersOf(text, facts.layers);
   facts.expert_width = NumberOf(text, kExpertWidth);
   facts.experts = NumberOf(text, kExperts);
   facts.experts_per_token = NumberOf(text, kExpertsPerToken);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,7 @@ struct ModelFacts {
   std::string model_type, gguf_arch;
   std::optional<uint64_t> expert_input;  ///< where experts work in a latent dimension, not hidden
   std::optional<uint64_t> layers, hidden, expert_width, experts, experts_per_token;
+  std::optional<std::set<int64_t>> moe_layers;  ///< nullopt: the config has no key about them
   bool empty() const { return !layers && !hidden && !expert_width && !experts; }
 };
 

@@ -45,6 +45,7 @@ class Inspect(AcceptanceTest):
             with self.subTest(folder.name):
                 model = inspect(folder)
                 self.assertIsNotNone(model["family"])
+                self.assertEqual(model["warnings"], [])
                 expected = json.loads((folder / "expected.json").read_text())["experts"]
                 self.assertEqual(model["analyze"]["matrices"], len(expected))
 
@@ -76,11 +77,14 @@ class Inspect(AcceptanceTest):
             name: [4, 6] if "down" not in name else [6, 4] for name in names})
         (folder / "config.json").write_text(json.dumps({
             "model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2,
-            "hidden_size": 6, "moe_intermediate_size": 5}))
+            "hidden_size": 6, "moe_intermediate_size": 5,
+            "num_hidden_layers": 3, "mlp_only_layers": [1]}))
         warnings = "\n".join(inspect(folder)["warnings"])
         self.assertIn("gate_proj of experts 1 is missing", warnings)
-        self.assertIn("config.json says 8 experts a layer, the tensors hold 2", warnings)
-        self.assertIn("config.json says 5 x 6, the tensors hold 4 x 6", warnings)
+        self.assertIn("the config says 8 experts a layer, the tensors hold 2", warnings)
+        self.assertIn("the config says experts in layers 0, 2, the tensors have them in 0",
+                      warnings)
+        self.assertIn("the config says 5 x 6, the tensors hold 4 x 6", warnings)
 
     def test_a_terabyte_takes_no_two_seconds(self):
         """Headers only: the files are sparse, so reading their data would be a terabyte."""
