@@ -366,7 +366,7 @@ class Collection {
                       100 * share));
     }
     for (std::string& text : QuantizationWarnings(metadata_)) warnings.push_back(std::move(text));
-    for (std::string& text : plan.census.Warnings(plan.facts)) warnings.push_back(std::move(text));
+    for (std::string& text : plan.census.Warnings(plan.facts, plan.family)) warnings.push_back(std::move(text));
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||

@@ -70,8 +70,16 @@ void ExpertCensus::Add(const ExpertBank& bank, const std::string& storage, doubl
   }
 }
 
-std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts) const {
+std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
+                                                std::string_view family) const {
   std::vector<std::string> lines;
+  for (const std::string& preset : presets_) {
+    if (family.empty() || preset.empty() || preset == "any" || preset == family) continue;
+    lines.push_back(
+        fmt::format("[experts] the config says the family is {}, but tensors are named "
+                    "as those of {}, and were read so",
+                    family, preset));
+  }
   for (const auto& [key, group] : groups_) {
     const auto& [stack, shared, proj] = key;
     if (shared) continue;

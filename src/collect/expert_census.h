@@ -21,9 +21,13 @@ class ExpertCensus {
  public:
   void Add(const ExpertBank& bank, const std::string& storage, double bits_per_weight);
 
+  /// The family whose rule read a tensor (Extraction::preset).
+  void AddPreset(const std::string& preset) { presets_.insert(preset); }
+
   /// "[experts] ...": experts missing within a layer, projections that disagree, numbers and shapes
   /// that contradict the config (both sides are shown).
-  std::vector<std::string> Warnings(const ModelFacts& facts) const;
+  /// `family`: the one that the config or a name gave; "": unknown.
+  std::vector<std::string> Warnings(const ModelFacts& facts, std::string_view family) const;
 
   /// One entry for each kind of matrix: stack, shared, projection, shape, storage, layers, experts.
   nlohmann::ordered_json ToJson(const ModelFacts& facts) const;
@@ -42,6 +46,7 @@ class ExpertCensus {
   using Key = std::tuple<std::string, bool, std::string>;
 
   std::map<Key, Group> groups_;
+  std::set<std::string> presets_;
 };
 
 }  // namespace moe

@@ -108,6 +108,7 @@ class Inspector {
     if (extraction->unmatched_reason) {
       unmatched_.push_back({{"tensor", tensor.name}, {"reason", *extraction->unmatched_reason}});
     }
+    census_.AddPreset(extraction->preset);
     for (const ExpertBank& bank : extraction->banks) AddBank(bank, *use.weight);
     return {};
   }
@@ -126,7 +127,7 @@ class Inspector {
     const std::string_view family = opened_.extractor->family();
     Json warnings = Json::array();
     for (const std::string& text : QuantizationWarnings(opened_.metadata)) warnings.push_back(text);
-    for (const std::string& text : census_.Warnings(facts)) warnings.push_back(text);
+    for (const std::string& text : census_.Warnings(facts, family)) warnings.push_back(text);
     Json left_out = Json::array();
     for (const LeftOut& file : opened_.scan.left_out) {
       left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});

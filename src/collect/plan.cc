@@ -105,6 +105,7 @@ class Planner {
       ++(extraction->by_rule ? plan_.extracted_by_rule : plan_.extracted_by_fallback);
       AddExample(extraction->by_rule ? plan_.rule_examples : plan_.fallback_examples, tensor.name);
     }
+    plan_.census.AddPreset(extraction->preset);
     for (ExpertBank& bank : extraction->banks) {
       plan_.census.Add(bank, use.weight->storage, use.weight->bits_per_weight);
       plan_.banks.push_back({file_number, number_in_file, std::move(bank), use.weight});

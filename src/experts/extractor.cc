@@ -502,7 +502,10 @@ Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
     if (*end == RuleEnd::kFallback) break;
     out.by_rule = *end == RuleEnd::kDone;
     if (out.by_rule) {
-      if (preset) PartShared(subject, out.banks);
+      if (preset) {
+        out.preset = hit.rule->preset->family;
+        PartShared(subject, out.banks);
+      }
       return out;
     }
   }

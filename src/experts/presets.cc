@@ -9,6 +9,7 @@ namespace moe {
 namespace {
 
 constexpr std::string_view kAnyModule = "*";
+constexpr std::string_view kAnyFamily = "any";
 
 // What any family may be re-saved as, under any module.
 constexpr Placement kCommonRouted[] = {
@@ -69,6 +70,7 @@ PresetRule MakeRule(std::string_view family, const char* layers, const Placement
   rule.ndim = part.ndim;
   rule.layout = LayoutOf(part);
   if (std::string_view(part.tail).find('#') != std::string_view::npos) rule.expert_group = 2;
+  made.family = family;
   made.suffix = PlainSuffix(part.tail);
   made.shared = shared;
   made.order = part.order;
@@ -104,12 +106,12 @@ class RuleList {
     Add(family.name, family.layers, family.shared, true);
   }
   void AddCommon() {
-    Add("any", kCommonLayers, kCommonRouted, false);
-    Add("any", kCommonLayers, kCommonShared, true);
+    Add(kAnyFamily, kCommonLayers, kCommonRouted, false);
+    Add(kAnyFamily, kCommonLayers, kCommonShared, true);
     constexpr Placement kGguf[] = {{"GGUF", ""}};
     constexpr Placement kGgufShared[] = {{"GGUF shared", ""}};
-    Add("gguf", kGgufLayers, kGguf, false);
-    Add("gguf", kGgufLayers, kGgufShared, true);
+    Add(kAnyFamily, kGgufLayers, kGguf, false);
+    Add(kAnyFamily, kGgufLayers, kGgufShared, true);
   }
   std::vector<PresetRule> Take() { return std::move(rules_); }
 

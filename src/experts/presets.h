@@ -61,6 +61,7 @@ std::span<const Family> AllFamilies();
 /// A rule made from a family's row.
 struct PresetRule {
   ExtractRule rule;    ///< group 1: layer; group 2: expert, where the name has one
+  std::string family;  ///< whose names they are; "any": what every family may be saved as
   std::string suffix;  ///< every match ends with it: a cheap first test
   std::string proj;    ///< of the whole tensor; "" where the rule splits
   bool shared = false;

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 
 from support import DATA, AcceptanceTest, run
@@ -85,6 +86,17 @@ class Inspect(AcceptanceTest):
         self.assertIn("the config says experts in layers 0, 2, the tensors have them in 0",
                       warnings)
         self.assertIn("the config says 5 x 6, the tensors hold 4 x 6", warnings)
+
+    def test_a_model_type_that_the_names_contradict_is_told_with_both_sides(self):
+        folder = self.tmp / "contradiction"
+        shutil.copytree(ZOO / "hf5_inkling_mm", folder)
+        config = {"model_type": "mixtral"}
+        (folder / "config.json").write_text(json.dumps(config))
+        model = inspect(folder)
+        self.assertEqual(model["family"], "mixtral")
+        self.assertEqual(model["analyze"]["matrices"], 21)
+        self.assertTrue(any("family is mixtral" in line and "inkling" in line
+                            for line in model["warnings"]))
 
     def test_a_terabyte_takes_no_two_seconds(self):
         """Headers only: the files are sparse, so reading their data would be a terabyte."""
