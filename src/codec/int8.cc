@@ -2,7 +2,9 @@
 // naive-quantized, value = (q - zero point) * scale; bitsandbytes, value = q * SCB / 127.
 #include <fmt/format.h>
 
-#include "base/little_endian.h"
+#include <algorithm>
+
+#include "base/checked.h"
 #include "checkpoint/names.h"
 #include "codec/codecs.h"
 #include "codec/scaled_codes.h"
@@ -20,12 +22,43 @@ ScaledCodes CodesOf(const TensorInfo& info) {
   return codes;
 }
 
+/// Of npz files: parts are read as little-endian rows.
+bool IsPlainOrder(const TensorInfo& info) {
+  return !info.byte_swapped && (!info.fortran_order || info.shape.size() < 2);
+}
+
+/// (q * SCB) * (1 / 127), rounded after each step as bitsandbytes' int8_vectorwise_dequant does.
+class Bitsandbytes8Array : public WeightArray {
+ public:
+  explicit Bitsandbytes8Array(std::shared_ptr<const WeightArray> scaled)
+      : scaled_(std::move(scaled)) {}
+
+  Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override {
+    constexpr float kReciprocal = 7.874015718698502e-3f;
+    const auto done = scaled_->Read(matrix, tile, out);
+    const uint64_t count = tile.rows * tile.cols;
+    for (uint64_t i = 0; i < count; ++i) out[i] *= kReciprocal;
+    return done;
+  }
+
+ private:
+  std::shared_ptr<const WeightArray> scaled_;  ///< q * SCB
+};
+
+bool IsZero(const TensorBytes& bytes) {
+  return std::all_of(bytes.data.begin(), bytes.data.end(),
+                     [](std::byte byte) { return byte == std::byte{0}; });
+}
+
 Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const TensorRef& scb,
                                                 const std::optional<TensorRef>& format) {
   const TensorInfo& info = payload.info();
   if (info.shape.size() != 2 || scb.info().dtype != DType::kF32 ||
-      scb.info().shape != std::vector<uint64_t>{info.shape[0]}) {
-    return WrongCompanion(payload, "one float32 of SCB a row", scb);
+      scb.info().shape != std::vector<uint64_t>{info.shape[0]} || !IsPlainOrder(scb.info())) {
+    return WrongCompanion(payload, "one little-endian float32 of SCB a row", scb);
+  }
+  if (format && CheckedProduct(format->info().shape) != 1u) {
+    return WrongCompanion(payload, "one number of weight_format", format);
   }
   ScaledCodes codes = CodesOf(info);
   codes.scales.rows = codes.rows;
@@ -37,30 +70,36 @@ Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const 
   if (format) weight.parts.push_back(*format);
   weight.open = [codes, place = fmt::format("tensor '{}'", Printable(info.name))](
                     std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    if (bytes.size() > 2 && (bytes[2].data.empty() || bytes[2].data[0] != std::byte{0})) {
+    if (bytes.size() > 2 && !IsZero(bytes[2])) {
       return Fail(ErrorCode::kUnsupported, place, "weight_format is not 0 (rows as they are)");
     }
     ScaledCodes opened = codes;
     opened.bytes = std::move(bytes[0]);
     opened.scales.bytes = std::move(bytes[1]);
-    opened.factor = [](uint64_t, uint64_t) { return 127.0f; };
-    opened.divides = true;
-    return MakeScaledArray(std::move(opened));
+    return std::make_shared<Bitsandbytes8Array>(MakeScaledArray(std::move(opened)));
   };
   return weight;
 }
 
-/// Columns of the scale's grid, where it has the payload's rows (or is one scale); 0: neither.
+/// Bits of the integers, for the name: naive-quantized has any number of them in a byte.
+uint64_t BitsOf(const nlohmann::ordered_json& quantization) {
+  const auto format = quantization.is_object() ? quantization.find("format") : quantization.end();
+  if (!quantization.is_object() || format == quantization.end() || *format != "naive-quantized") {
+    return 8;
+  }
+  return std::clamp<uint64_t>(UnsignedAt(GroupWeights(quantization), "num_bits").value_or(8), 1, 8);
+}
+
 struct Grid {
   uint64_t rows = 0, cols = 0;
 };
+
+/// The scale's grid on a matrix: one scale, or the payload's rows by groups of columns.
 std::optional<Grid> GridOf(const TensorInfo& info, const TensorInfo& scale) {
   const std::vector<uint64_t>& shape = info.shape;
   const size_t ndim = shape.size();
   const uint64_t rows = shape[ndim - 2], cols = shape[ndim - 1];
-  uint64_t count = 1;
-  for (const uint64_t size : scale.shape) count *= size;
-  if (count == 1 && MatricesOf(shape) == 1) return Grid{1, 1};
+  if (CheckedProduct(scale.shape) == 1u && MatricesOf(shape) == 1) return Grid{1, 1};
   if (ndim == 2 && scale.shape == std::vector<uint64_t>{rows}) return Grid{rows, 1};
   if (scale.shape.size() != ndim) return std::nullopt;
   const uint64_t groups = scale.shape.back();
@@ -76,15 +115,24 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
   const TensorInfo& info = payload.info();
   const auto stem = StemOf(info.name, ".weight");
   if (!stem || info.dtype != DType::kI8 || info.shape.size() < 2) return std::optional<Weight>{};
+  if (!IsPlainOrder(info)) {
+    return Fail(ErrorCode::kUnsupported, fmt::format("tensor '{}'", Printable(info.name)),
+                "its codes are in Fortran order",
+                "save the array in C order (numpy.ascontiguousarray)");
+  }
   if (const auto scb = tensors.Find(*stem, ".SCB")) {
     return FindBitsandbytes8(payload, *scb, tensors.Find(*stem, ".weight_format"));
   }
   const auto scale = tensors.Find(*stem, ".weight_scale");
   const auto zero = tensors.Find(*stem, ".weight_zero_point");
-  const auto grid =
-      scale && IsScaleFloat(scale->info().dtype) ? GridOf(info, scale->info()) : std::nullopt;
+  if (!scale && (tensors.Find(*stem, ".scale") || tensors.Find(*stem, ".weight_scale_inv"))) {
+    return std::optional<Weight>{};  // two FP4 codes a byte: FindPackedFloats
+  }
+  const bool readable = scale && IsScaleFloat(scale->info().dtype) && IsPlainOrder(scale->info());
+  const auto grid = readable ? GridOf(info, scale->info()) : std::nullopt;
   if (!grid) return WrongCompanion(payload, "weight_scale by tensor, row or group", scale);
-  if (zero && (zero->info().dtype != DType::kI8 || zero->info().shape != scale->info().shape)) {
+  if (zero && (zero->info().dtype != DType::kI8 || zero->info().shape != scale->info().shape ||
+               !IsPlainOrder(zero->info()))) {
     return WrongCompanion(payload, "weight_zero_point int8 of the shape of its scale", zero);
   }
   ScaledCodes codes = CodesOf(info);
@@ -94,15 +142,15 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
   codes.scales.cols = grid->cols;
   codes.scales.block_rows = grid->rows == 1 ? codes.rows : 1;
   codes.scales.block_cols = codes.cols / grid->cols;
-  const uint64_t bits = UnsignedAt(GroupWeights(quantization), "num_bits").value_or(8);
   Weight weight;
   weight.name = info.name;
   weight.shape = info.shape;
-  weight.storage = fmt::format("int{}_{}{}", bits,
+  weight.storage = fmt::format("int{}_{}{}", BitsOf(quantization),
                                grid->cols > 1 ? fmt::format("g{}", codes.scales.block_cols)
                                               : (grid->rows == 1 ? "tensor" : "channel"),
                                zero ? "_asym" : "");
-  weight.float_dtype = scale->info().dtype;
+  const DType dtype = scale->info().dtype;
+  if (dtype == DType::kF16 || dtype == DType::kBF16) weight.float_dtype = dtype;
   weight.parts = {payload, *scale};
   if (zero) weight.parts.push_back(*zero);
   weight.open =

@@ -4,6 +4,7 @@
 
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
+#include "codec/zoo_weights.h"
 
 namespace moe {
 namespace {
@@ -107,6 +108,36 @@ const Case kCases[] = {
      false,
      "null",
      "fp8_column"},
+    {"StackShared",
+     "m.up_proj",
+     "m.up_proj_scale_inv",
+     {3, 40, 70},
+     {1, 2, 3},
+     32,
+     32,
+     true,
+     R"({"weight_block_size": [32, 32]})",
+     "fp8_block32"},
+    {"StackRows",
+     "m.up_proj.weight",
+     "m.up_proj.weight_scale_inv",
+     {3, 4, 5},
+     {3, 4},
+     1,
+     5,
+     false,
+     "null",
+     "fp8_channel"},
+    {"FbgemmDownSquare",
+     "m.down_proj",
+     "m.down_proj_scale",
+     {3, 5, 5},
+     {3, 5, 1},
+     5,
+     1,
+     false,
+     "null",
+     "fp8_column"},
     {"FbgemmDown",
      "m.down_proj",
      "m.down_proj_scale",
@@ -195,35 +226,120 @@ TEST(Fp8Scales, ThatDoNotFitAreRefusedWithBothShapes) {
   EXPECT_EQ(FindFirst(FindFp8Weight, alone).error().code, ErrorCode::kMalformed);
 }
 
-TEST(Int8, IsCodeMinusZeroTimesScale) {
+TEST(Fp8Scales, OfABlockGridAreNotTakenForColumns) {
+  // 128 columns and ceil(16257 / 128) = 128 scale rows: [128, 1] is no scale for each column.
   MemoryFile file;
-  file.Add("x.weight", DType::kI8, {2, 4}, std::vector<int8_t>{-128, 0, 5, 127, 1, 2, 3, 4});
-  file.Add("x.weight_scale", DType::kF32, {2, 1}, std::vector<float>{0.5f, 2.0f});
-  file.Add("x.weight_zero_point", DType::kI8, {2, 1}, std::vector<int8_t>{-3, 1});
-  const auto found = FindFirst(FindInt8Weight, file);
-  ASSERT_TRUE(found.has_value() && found->has_value());
-  EXPECT_EQ((*found)->storage, "int8_channel_asym");
-  const auto got = ReadInTiles(**OpenParts(**found), 1, 2, 4, 1, 3);
-  EXPECT_EQ(got, (std::vector<float>{-62.5f, 1.5f, 4.0f, 65.0f, 0, 2, 4, 6}));
+  file.Add("x.weight", DType::kF8E4M3, {16257, 128}, std::vector<uint8_t>(16257 * 128, 0x38));
+  file.Add("x.weight_scale_inv", DType::kF32, {128, 1}, Scales(128));
+  for (const char* config : {"null", R"({"weight_block_size": [128, 128]})"}) {
+    const auto found = FindFirst(FindFp8Weight, file, Json::parse(config));
+    ASSERT_TRUE(found.has_value() && found->has_value());
+    EXPECT_EQ((*found)->storage, "fp8_block128");
+    float value = 0;
+    ASSERT_TRUE((**OpenParts(**found)).Read(0, {16256, 5, 1, 1}, &value).has_value());
+    EXPECT_EQ(value, Scales(128)[127]);
+  }
 }
 
-TEST(Int8, OfBitsandbytesIsScaledBy127) {
+TEST(Fp8Scales, AreOfTheConfigGroupThatFits) {
+  const auto config = Json::parse(R"({"config_groups": {
+    "group_0": {"weights": {"num_bits": 4, "strategy": "group"}}, "W4A16": ["Linear"],
+    "group_1": {"weights": {"block_structure": [2, 2]}},
+    "group_2": {"weights": {"block_structure": [4, 8]}}}})");
   MemoryFile file;
-  file.Add("x.weight", DType::kI8, {2, 2}, std::vector<int8_t>{127, -127, 1, 0});
-  file.Add("x.SCB", DType::kF32, {2}, std::vector<float>{3.0f, 254.0f});
-  const auto found = FindFirst(FindInt8Weight, file);
+  file.Add("x.weight", DType::kF8E4M3, {10, 9}, Codes(90));
+  file.Add("x.weight_scale", DType::kF32, {3, 2}, Scales(6));
+  const auto found = FindFirst(FindFp8Weight, file, config);
   ASSERT_TRUE(found.has_value() && found->has_value());
-  EXPECT_EQ((*found)->storage, "bnb_int8");
-  const auto got = ReadInTiles(**OpenParts(**found), 1, 2, 2, 2, 2);
-  const std::vector<float> want = {3.0f, -3.0f, 2.0f, 0.0f};
-  for (size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(got[i], want[i]);
+  EXPECT_EQ((*found)->storage, "fp8_block4x8");
 }
 
-TEST(Int8, WithoutAFittingScaleIsRefused) {
+TEST(Fp8Scales, KeepTheirBlocksNameWhereOneBlockHoldsTheMatrix) {
   MemoryFile file;
-  file.Add("x.weight", DType::kI8, {2, 4}, std::vector<int8_t>(8));
-  file.Add("x.weight_scale", DType::kF32, {3, 1}, std::vector<float>(3));
-  EXPECT_EQ(FindFirst(FindInt8Weight, file).error().code, ErrorCode::kMalformed);
+  file.Add("x.weight", DType::kF8E4M3, {64, 96}, Codes(64 * 96));
+  file.Add("x.weight_scale", DType::kF32, {1, 1}, Scales(1));
+  const auto config = Json::parse(R"({"weight_block_size": [128, 128]})");
+  EXPECT_EQ((*FindFirst(FindFp8Weight, file, config))->storage, "fp8_block128");
+  EXPECT_EQ((*FindFirst(FindFp8Weight, file))->storage, "fp8_tensor");
+}
+
+TEST(Fp8Scales, OfGateAndUpApartAreRefused) {
+  // I = 160: gate and up apart have 2 * 2 rows of scales, one grid over both has 3.
+  MemoryFile file;
+  file.Add("m.gate_up_proj", DType::kF8E4M3, {2, 320, 128}, Codes(2 * 320 * 128));
+  file.Add("m.gate_up_proj_scale_inv", DType::kF32, {2, 4, 1}, Scales(8));
+  const auto config = Json::parse(R"({"weight_block_size": [128, 128]})");
+  const auto found = FindFirst(FindFp8Weight, file, config);
+  ASSERT_FALSE(found.has_value());
+  EXPECT_EQ(found.error().code, ErrorCode::kMalformed);
+  EXPECT_NE(found.error().message.find("3 rows of scales"), std::string::npos);
+  EXPECT_NE(found.error().message.find("gate and up apart"), std::string::npos);
+}
+
+TEST(Fp8Scales, Of16BitFloatsAreValues) {
+  for (const auto& [dtype, half] : {std::pair{DType::kF16, uint16_t{0x3e00}},
+                                    std::pair{DType::kBF16, uint16_t{0x3fc0}}}) {  // 1.5
+    MemoryFile file;
+    file.Add("x.weight", DType::kF8E4M3, {1, 2}, std::vector<uint8_t>{0x38, 0xc0});  // 1, -2
+    file.Add("x.qscale_weight", dtype, {}, std::vector<uint16_t>{half});
+    const auto found = FindFirst(FindFp8Weight, file);
+    ASSERT_TRUE(found.has_value() && found->has_value());
+    EXPECT_EQ((*found)->float_dtype, dtype);
+    EXPECT_EQ(ReadInTiles(**OpenParts(**found), 1, 1, 2, 1, 1), (std::vector<float>{1.5f, -3.0f}));
+  }
+}
+
+TEST(Fp8, E5m2IsTheUpperByteOfAHalf) {
+  MemoryFile file;
+  file.Add("x.weight", DType::kF8E5M2, {1, 4}, std::vector<uint8_t>{0x3c, 0xc1, 0x01, 0x7c});
+  file.Add("x.weight_scale", DType::kF32, {1}, std::vector<float>{2.0f});
+  const auto found = FindFirst(FindFp8Weight, file);
+  ASSERT_TRUE(found.has_value() && found->has_value());
+  EXPECT_EQ((*found)->storage, "fp8_e5m2_tensor");
+  EXPECT_EQ((*found)->float_dtype, DType::kOpaque);
+  // 1, -2 * 1.25, 2^-16 (the smallest), infinity
+  EXPECT_EQ(ReadInTiles(**OpenParts(**found), 1, 1, 4, 1, 3),
+            (std::vector<float>{2.0f, -5.0f, 0x1p-15f, INFINITY}));
+}
+
+TEST(Fp8, OfFnuzKindsIsRefusedByName) {
+  for (const DType dtype : {DType::kF8E4M3Fnuz, DType::kF8E5M2Fnuz}) {
+    MemoryFile file;
+    file.Add("x.weight", dtype, {1, 4}, std::vector<uint8_t>(4));
+    file.Add("x.weight_scale", DType::kF32, {1}, std::vector<float>{1.0f});
+    const auto found = FindFirst(FindFp8Weight, file);
+    ASSERT_FALSE(found.has_value());
+    EXPECT_EQ(found.error().code, ErrorCode::kUnsupported);
+    EXPECT_NE(found.error().message.find(DTypeName(dtype)), std::string::npos);
+  }
+}
+
+TEST(Fp8, ScalesOfOtherTypesAreRefused) {
+  MemoryFile file;
+  file.Add("x.weight", DType::kF8E4M3, {2, 2}, Codes(4));
+  file.Add("x.weight_scale", DType::kI32, {2, 1}, std::vector<int32_t>{1, 1});
+  EXPECT_EQ(FindFirst(FindFp8Weight, file).error().code, ErrorCode::kMalformed);
+}
+
+TEST(Fp8, HostileConfigsAreIgnoredOrRefused) {
+  MemoryFile file;
+  file.Add("x.weight", DType::kF8E4M3, {144, 136}, Codes(144 * 136));
+  file.Add("x.weight_scale_inv", DType::kF32, {2, 2}, Scales(4));
+  for (const char* config :
+       {"[]", "7", R"({"weight_block_size": [0, 128]})", R"({"weight_block_size": [-1, "a"]})",
+        R"({"weight_block_size": null, "config_groups": [1]})",
+        R"({"config_groups": {"a": 1, "b": {"weights": 2}, "c": {"weights": {}}}})"}) {
+    EXPECT_TRUE(FindFirst(FindFp8Weight, file, Json::parse(config)).has_value()) << config;
+  }
+  const auto huge = Json::parse(R"({"weight_block_size": [18446744073709551615, 1]})");
+  EXPECT_EQ(FindFirst(FindFp8Weight, file, huge).error().code, ErrorCode::kMalformed);
+}
+
+TEST(Fp8, DecodesTheZooAsItsLibrariesDo) {
+  for (const char* name :
+       {"fp8_deepseek_v3", "fp8_qwen3_moe", "ct_fp8_block_qwen2_moe", "ct_fp8_dynamic_qwen2_moe"}) {
+    ExpectZooDecodes(name, FindFp8Weight);
+  }
 }
 
 }  // namespace
