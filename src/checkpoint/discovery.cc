@@ -199,13 +199,7 @@ Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, Sc
   for (const fs::path& path : containers) by_folder[path.parent_path()].push_back(path);
   for (const auto& [parent, files] : by_folder) PlanFolder(files, plan);
   std::sort(plan.files.begin(), plan.files.end());
-  for (const fs::path& path : plan.files) {
-    const std::string missing = path.extension() == ".gguf" ? MissingGgufPart(path) : "";
-    if (missing.empty()) continue;
-    return Fail(ErrorCode::kNotFound, (path.parent_path() / missing).string(),
-                "is missing: the model is split into several files", "download all of its parts");
-  }
-  return {};
+  return CheckGgufParts(plan.files);
 }
 
 /// Python's files[:max_files].

@@ -2,16 +2,24 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
-#include <cmath>
+#include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/checked.h"
 #include "base/little_endian.h"
 #include "base/mapped_file.h"
 #include "checkpoint/ggml_types.h"
+#include "checkpoint/imatrix.h"
 #include "checkpoint/names.h"
 
 namespace moe {
@@ -25,6 +33,7 @@ constexpr uint64_t kMaxKept = 1024;      // elements of an array that is kept
 constexpr uint64_t kMaxLength = uint64_t{1} << 30;
 constexpr uint64_t kMaxNameBytes = 64;
 constexpr uint64_t kDefaultAlignment = 32;
+constexpr std::string_view kAlignmentKey = "general.alignment";
 
 enum ValueType : uint32_t {
   kU8,
@@ -120,8 +129,10 @@ std::string Text(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+using Metadata = std::map<std::string, std::string>;  // a key's value as JSON text
+
 struct Header {
-  std::map<std::string, std::string> metadata;
+  Metadata metadata;
   std::vector<TensorInfo> tensors;
   std::vector<uint64_t> begins;  // of each tensor, from the start of the file
 };
@@ -187,6 +198,9 @@ class HeaderReader {
     if (!keys_.insert(key).second) {
       return Bad(fmt::format("key '{}' stands twice", Printable(key)));
     }
+    if (key == kAlignmentKey && type != kU32) {
+      return Bad(fmt::format("{} has the type {}, not u32 ({})", key, type, uint32_t{kU32}));
+    }
     if (type == kArray) return ReadArray(key);
     header_.metadata[key] = Text(TakeScalar(cursor_, type));
     if (!cursor_.ok()) return CutOff();
@@ -208,21 +222,23 @@ class HeaderReader {
     }
     json values = json::array();
     for (uint64_t i = 0; i < count; ++i) {
-      json value = TakeScalar(cursor_, type);
+      if (count > kMaxKept) {
+        cursor_.TakeString();
+      } else {
+        values.push_back(TakeScalar(cursor_, type));
+      }
       if (!cursor_.ok()) return CutOff();
-      if (count <= kMaxKept) values.push_back(std::move(value));
     }
     if (count <= kMaxKept) header_.metadata[key] = Text(values);
     return {};
   }
 
   Result<void> ReadAlignment() {
-    const auto found = header_.metadata.find("general.alignment");
+    const auto found = header_.metadata.find(std::string(kAlignmentKey));
     if (found == header_.metadata.end()) return {};
-    const json value = json::parse(found->second, nullptr, false);
-    alignment_ = value.is_number_unsigned() ? value.get<uint64_t>() : 0;
-    if (!std::has_single_bit(alignment_) || alignment_ > UINT32_MAX) {
-      return Bad(fmt::format("general.alignment {} is no power of two", found->second));
+    alignment_ = json::parse(found->second).get<uint32_t>();  // ReadPair() lets only u32 pass
+    if (!std::has_single_bit(alignment_)) {
+      return Bad(fmt::format("{} {} is no power of two", kAlignmentKey, alignment_));
     }
     return {};
   }
@@ -309,7 +325,7 @@ class GgufFile : public TensorFile {
 
   const fs::path& path() const override { return path_; }
   std::span<const TensorInfo> tensors() const override { return header_.tensors; }
-  const std::map<std::string, std::string>& metadata() const override { return header_.metadata; }
+  const Metadata& metadata() const override { return header_.metadata; }
   Result<TensorBytes> Bytes(size_t index) const override {
     assert(index < header_.tensors.size());
     return TensorBytes{
@@ -322,37 +338,24 @@ class GgufFile : public TensorFile {
   Header header_;
 };
 
+constexpr std::string_view kImatrix = "importance matrix (imatrix), not a checkpoint";
+
 struct FileKind {
-  std::string_view type, reason;
+  std::string_view type, article, reason;
 };
 constexpr FileKind kNoCheckpoints[] = {
-    {"\"imatrix\"", "importance matrix (imatrix), not a checkpoint"},
-    {"\"adapter\"", "adapter, not a checkpoint"},
-    {"\"mmproj\"", "multimodal projector (mmproj), a separate model"},
+    {"\"imatrix\"", "an", kImatrix},
+    {"\"adapter\"", "an", "adapter, not a checkpoint"},
+    {"\"mmproj\"", "a", "multimodal projector (mmproj), a separate model"},
 };
 
-std::string ReasonOf(const std::map<std::string, std::string>& metadata) {
+/// nullptr for a checkpoint.
+const FileKind* NoCheckpoint(const Metadata& metadata) {
   const auto type = metadata.find("general.type");
-  if (type == metadata.end()) return "";
-  for (const FileKind& kind : kNoCheckpoints) {
-    if (kind.type == type->second) return std::string(kind.reason);
-  }
-  return "";
-}
-
-/// llama.cpp's old imatrix file (formats.md 9.1): every entry must fit, from the first to the last.
-bool IsLegacyImatrix(std::span<const std::byte> file) {
-  Cursor cursor(file);
-  const auto entries = cursor.Take<uint32_t>();
-  if (entries == 0 || entries > file.size() / 12) return false;
-  for (uint32_t i = 0; i < entries && cursor.ok(); ++i) {
-    const auto name = cursor.Take<uint32_t>();
-    if (name == 0 || name > 4096) return false;
-    cursor.Skip(name);
-    cursor.Take<uint32_t>();  // calls
-    cursor.Skip(uint64_t{cursor.Take<uint32_t>()} * 4);
-  }
-  return cursor.ok();
+  if (type == metadata.end()) return nullptr;
+  const auto found = std::find_if(std::begin(kNoCheckpoints), std::end(kNoCheckpoints),
+                                  [&](const FileKind& kind) { return kind.type == type->second; });
+  return found == std::end(kNoCheckpoints) ? nullptr : &*found;
 }
 
 /// "PREFIX", number and count of "PREFIX-00001-of-00003.gguf".
@@ -375,18 +378,49 @@ std::optional<PartName> ParsePartName(const std::string& name) {
 }
 
 /// split.no and split.count against the file's own name.
-Result<void> CheckPart(const fs::path& path, const std::map<std::string, std::string>& metadata) {
+Result<void> CheckPart(const fs::path& path, const Metadata& metadata) {
   const auto part = ParsePartName(path.filename().string());
+  if (!part) return {};
+  if (part->number < 1 || part->number > part->count) {
+    return Malformed(path.string(),
+                     fmt::format("its name says part {} of {}", part->number, part->count));
+  }
   const auto number = metadata.find("split.no"), count = metadata.find("split.count");
-  if (!part || number == metadata.end() || count == metadata.end()) return {};
+  if (number == metadata.end() || count == metadata.end()) return {};
   if (number->second == std::to_string(part->number - 1) &&
       count->second == std::to_string(part->count)) {
     return {};
   }
+  return Malformed(path.string(), fmt::format("its name says part {} of {}, its keys say part {} "
+                                              "(from 0) of {}",
+                                              part->number, part->count, Printable(number->second),
+                                              Printable(count->second)));
+}
+
+/// A part that has lost its name would be read as if it were the whole model.
+Result<void> CheckNamedAsPart(const fs::path& path, const Metadata& metadata) {
+  const auto count = metadata.find("split.count");
+  if (count == metadata.end() || count->second == "0" || count->second == "1") return {};
   return Malformed(path.string(),
-                   fmt::format("its name says part {} of {}, its keys say part {} "
-                               "(from 0) of {}",
-                               part->number, part->count, number->second, count->second));
+                   fmt::format("its keys say it is one of {} parts, its name does not",
+                               Printable(count->second)),
+                   "name the parts PREFIX-00001-of-0000N.gguf, as they were published");
+}
+
+/// What the parts of one model hold together, and what one of them says they should.
+struct SetTotal {
+  fs::path first;
+  uint64_t parts = 0, tensors = 0;
+  std::optional<std::string> declared;  // split.tensors.count
+};
+
+Result<void> CheckTotal(const SetTotal& set, uint64_t parts) {
+  if (set.parts != parts || !set.declared) return {};
+  if (*set.declared == std::to_string(set.tensors)) return {};
+  return Malformed(set.first.string(),
+                   fmt::format("split.tensors.count says {} tensors, the {} parts hold {}",
+                               Printable(*set.declared), parts, set.tensors),
+                   "the parts are of different models: download them again");
 }
 
 }  // namespace
@@ -396,9 +430,9 @@ Result<std::unique_ptr<TensorFile>> OpenGguf(const fs::path& path) {
   if (!mapping) return tl::make_unexpected(mapping.error());
   auto header = HeaderReader(path, (*mapping)->bytes()).Read();
   if (!header) return tl::make_unexpected(header.error());
-  if (const std::string reason = ReasonOf(header->metadata); !reason.empty()) {
-    return Fail(ErrorCode::kUnsupported, path.string(), "is an " + reason,
-                "give the model's own file");
+  if (const FileKind* kind = NoCheckpoint(header->metadata)) {
+    return Fail(ErrorCode::kUnsupported, path.string(),
+                fmt::format("is {} {}", kind->article, kind->reason), "give the model's own file");
   }
   if (auto done = CheckPart(path, header->metadata); !done) {
     return tl::make_unexpected(done.error());
@@ -413,13 +447,14 @@ std::string NoCheckpointReason(const fs::path& path) {
       return fmt::format("{} sidecar, a separate model", sidecar.substr(0, sidecar.size() - 1));
     }
   }
+  if (path.extension() == ".dat") {
+    return std::string(LooksLikeLegacyImatrix(path) ? kImatrix : "");
+  }
   const auto mapping = MappedFile::Open(path);
   if (!mapping) return "";
-  if (path.extension() == ".dat") {
-    return IsLegacyImatrix((*mapping)->bytes()) ? std::string(kNoCheckpoints[0].reason) : "";
-  }
   const auto header = HeaderReader(path, (*mapping)->bytes()).Read();
-  return header ? ReasonOf(header->metadata) : "";
+  const FileKind* kind = header ? NoCheckpoint(header->metadata) : nullptr;
+  return std::string(kind == nullptr ? "" : kind->reason);
 }
 
 std::string MissingGgufPart(const fs::path& path) {
@@ -432,6 +467,34 @@ std::string MissingGgufPart(const fs::path& path) {
     if (!fs::exists(path.parent_path() / name, failed)) return name;
   }
   return "";
+}
+
+Result<void> CheckGgufParts(std::span<const fs::path> files) {
+  std::map<std::pair<fs::path, uint64_t>, SetTotal> sets;  // by folder / prefix, and count
+  for (const fs::path& path : files) {
+    if (path.extension() != ".gguf") continue;
+    if (const std::string missing = MissingGgufPart(path); !missing.empty()) {
+      return Fail(ErrorCode::kNotFound, (path.parent_path() / missing).string(),
+                  "is missing: the model is split into several files", "download all of its parts");
+    }
+    const auto mapping = MappedFile::Open(path);
+    if (!mapping) continue;  // whoever reads it says why
+    const auto header = HeaderReader(path, (*mapping)->bytes()).Read();
+    if (!header) continue;
+    const auto part = ParsePartName(path.filename().string());
+    auto done = part ? CheckPart(path, header->metadata) : CheckNamedAsPart(path, header->metadata);
+    if (!done) return done;
+    if (!part) continue;
+    SetTotal& set = sets[{path.parent_path() / part->prefix, part->count}];
+    if (set.parts++ == 0) set.first = path;
+    set.tensors += header->tensors.size();
+    const auto declared = header->metadata.find("split.tensors.count");
+    if (!set.declared && declared != header->metadata.end()) set.declared = declared->second;
+  }
+  for (const auto& [key, set] : sets) {
+    if (auto done = CheckTotal(set, key.second); !done) return done;
+  }
+  return {};
 }
 
 }  // namespace moe

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "moescope/checkpoint.h"
@@ -22,5 +23,11 @@ std::string NoCheckpointReason(const std::filesystem::path& path);
 /// Name of a part "PREFIX-00001-of-00003.gguf" whose sibling parts are not all in its folder: the
 /// first that is missing; "" when nothing is.
 std::string MissingGgufPart(const std::filesystem::path& path);
+
+/// Checks the GGUF files that are to be read together (others are passed over) for split models
+/// (formats.md 8.3). kNotFound names a missing part; kMalformed: the keys of a part contradict its
+/// name, or its parts do not hold split.tensors.count tensors. A file whose header can't be read is
+/// no fault here: opening it tells more.
+Result<void> CheckGgufParts(std::span<const std::filesystem::path> files);
 
 }  // namespace moe

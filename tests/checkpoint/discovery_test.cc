@@ -127,6 +127,24 @@ TEST(PlanScan, TakesSymlinkedFilesButEntersNoSymlinkedFolder) {
   EXPECT_THAT(LeftOutNames(*scan.plan), ElementsAre("b.npz"));
 }
 
+TEST(PlanScan, LeavesOutImportanceMatricesAndSidecars) {
+  const TempFolder folder;
+  const fs::path zoo = MOE_TEST_DATA "/zoo";
+  fs::copy_file(zoo / "gguf_kquants/model.gguf", folder.path() / "model.gguf");
+  for (const char* name : {"imatrix.gguf", "imatrix.dat"}) {
+    fs::copy_file(zoo / "imatrix_qwen3_moe" / name, folder.path() / name);
+  }
+  folder.Write("mmproj-model.gguf");
+  folder.Write("other.dat", "no imatrix");
+  const Scan scan = Plan(folder.path(), {});
+  ASSERT_TRUE(scan.plan.has_value()) << scan.plan.error().Text();
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("model.gguf"));
+  EXPECT_THAT(LeftOutNames(*scan.plan),
+              ElementsAre("imatrix.dat", "imatrix.gguf", "mmproj-model.gguf"));
+  EXPECT_EQ(scan.plan->left_out[0].reason, "importance matrix (imatrix), not a checkpoint");
+  EXPECT_EQ(scan.plan->left_out[1].reason, scan.plan->left_out[0].reason);
+}
+
 TEST(PlanScan, LeavesOutAListedExtensionThatHasNoReader) {
   const TempFolder folder;
   folder.Write("a.bin");

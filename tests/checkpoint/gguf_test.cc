@@ -4,14 +4,21 @@
 #include <gmock/gmock.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
+#include "checkpoint/discovery.h"
 #include "checkpoint/ggml_types.h"
 #include "checkpoint/mutations.h"
 
 namespace moe {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -90,6 +97,23 @@ TEST(Gguf, GivesTensorsInCOrderAndItsKeys) {
   EXPECT_EQ(std::to_integer<int>(bytes->data[0]), 224);
 }
 
+TEST(Gguf, ReadsVersion2) {
+  Parts parts = Good();
+  parts.version = 2;
+  EXPECT_TRUE(Open(parts).has_value());
+}
+
+TEST(Gguf, HonoursItsAlignment) {
+  Parts parts = Good();
+  parts.alignment = 64;
+  parts.pairs.push_back(Unsigned("general.alignment", 64));
+  parts.tensors[1] = Tensor("output_norm.weight", {5}, 0, 256);  // 204, padded to 64s
+  parts.data_bytes = 256 + 20;
+  const auto file = Open(parts);
+  ASSERT_TRUE(file.has_value()) << file.error().Text();
+  EXPECT_EQ(std::to_integer<int>((*file)->Bytes(0)->data[1]), 1);
+}
+
 TEST(Gguf, LeavesLongArraysOut) {
   Parts parts = Good();
   std::string vocabulary =
@@ -133,6 +157,17 @@ const Bad kBad[] = {
      ErrorCode::kMalformed, "ends in the middle"},
     {"Alignment", [](Parts& p) { p.pairs.push_back(Unsigned("general.alignment", 24)); },
      ErrorCode::kMalformed, "power of two"},
+    {"AlignmentOfAnotherType",
+     [](Parts& p) {
+       p.pairs.push_back(String("general.alignment") + Number<uint32_t>(10) + Number<uint64_t>(32));
+     },
+     ErrorCode::kMalformed, "type 10, not u32"},
+    {"AlignmentAsLongArray",
+     [](Parts& p) {
+       p.pairs.push_back(String("general.alignment") + Number<uint32_t>(9) + Number<uint32_t>(0) +
+                         Number<uint64_t>(2000) + std::string(2000, 'x'));
+     },
+     ErrorCode::kMalformed, "type 9, not u32"},
     {"AlignmentZero", [](Parts& p) { p.pairs.push_back(Unsigned("general.alignment", 0)); },
      ErrorCode::kMalformed, "power of two"},
     {"DuplicateTensor", [](Parts& p) { p.tensors[1] = p.tensors[0]; }, ErrorCode::kMalformed,
@@ -181,18 +216,75 @@ TEST(Gguf, CountsThatNoFileCanHoldAreRefusedBeforeAnythingIsAllocated) {
   }
 }
 
+/// The name that gguf gives the tensor's type.
+std::string TypeName(const TensorInfo& info) {
+  if (info.dtype == DType::kOpaque) return info.dtype_text;
+  for (uint32_t id = 0; id < 64; ++id) {
+    const auto type = FindGgmlType(id);
+    if (type && type->dtype == info.dtype) return std::string(type->name);
+  }
+  return "";
+}
+
+// Every tensor that expected.json lists, by its type; and as many as it counts.
+class GgufZoo : public testing::TestWithParam<const char*> {};
+
+TEST_P(GgufZoo, HeadersSayWhatIsExpected) {
+  const fs::path folder = fs::path(MOE_TEST_DATA) / "zoo" / GetParam();
+  const auto expected = nlohmann::json::parse(std::ifstream(folder / "expected.json"));
+  std::map<std::string, TensorInfo> found;
+  for (const std::string name : expected["files"]) {
+    const auto file = OpenTensorFile(folder / name);
+    ASSERT_TRUE(file.has_value()) << file.error().Text();
+    for (const TensorInfo& info : (*file)->tensors()) found[info.name] = info;
+  }
+  EXPECT_EQ(found.size(), expected["tensor_count"]);
+  for (const auto& tensor : expected["other_tensors"]) {
+    const TensorInfo& info = found[tensor["name"]];
+    EXPECT_EQ(TypeName(info), tensor["dtype"]) << info.name;
+    EXPECT_EQ(nlohmann::json(info.shape), tensor["shape"]) << info.name;
+  }
+  for (const auto& matrix : expected["experts"]) {
+    const TensorInfo& info = found[matrix["source_tensor"]];
+    EXPECT_EQ(TypeName(info), matrix["storage_dtype"]) << info.name;
+    ASSERT_GE(info.shape.size(), 2U) << info.name;
+    EXPECT_EQ(info.shape[info.shape.size() - 2], matrix["rows"]) << info.name;
+    EXPECT_EQ(info.shape.back(), matrix["cols"]) << info.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GgufZoo,
+                         testing::Values("gguf_deepseek2_q8_0_shared", "gguf_glm4moe_f16_shared",
+                                         "gguf_gpt_oss_mxfp4", "gguf_kquants", "gguf_olmoe_mixed",
+                                         "gguf_qwen3moe_bf16_split"),
+                         [](const auto& test) { return std::string(test.param); });
+
 TEST(Imatrix, IsNamedInBothItsForms) {
-  const std::filesystem::path folder =
-      std::filesystem::path(MOE_TEST_DATA) / "zoo/imatrix_qwen3_moe";
+  const fs::path folder = fs::path(MOE_TEST_DATA) / "zoo/imatrix_qwen3_moe";
   for (const char* name : {"imatrix.gguf", "imatrix.dat"}) {
     EXPECT_EQ(NoCheckpointReason(folder / name), "importance matrix (imatrix), not a checkpoint");
-    EXPECT_THAT(OpenTensorFile(folder / name).error().message, HasSubstr("imatrix"));
+    const auto file = OpenTensorFile(folder / name);
+    ASSERT_FALSE(file.has_value());
+    EXPECT_EQ(file.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(file.error().message, "is an importance matrix (imatrix), not a checkpoint");
+    EXPECT_FALSE(file.error().hint.empty());
   }
-  const TempFolder other;
-  EXPECT_EQ(NoCheckpointReason(other.Write("x.dat", "no imatrix at all")), "");
-  EXPECT_EQ(NoCheckpointReason(other.Write("x.gguf", Build(Good()))), "");
-  EXPECT_EQ(NoCheckpointReason(other.Write("mmproj-x.gguf", Build(Good()))),
+}
+
+TEST(NoCheckpointReason, TellsKindsOfGgufFiles) {
+  const TempFolder folder;
+  EXPECT_EQ(NoCheckpointReason(folder.Write("x.dat", "no imatrix at all")), "");
+  EXPECT_EQ(NoCheckpointReason(folder.Write("x.gguf", Build(Good()))), "");
+  EXPECT_EQ(NoCheckpointReason(folder.Write("mmproj-x.gguf", Build(Good()))),
             "mmproj sidecar, a separate model");
+  EXPECT_EQ(NoCheckpointReason(folder.Write("mtp-x.gguf", "")), "mtp sidecar, a separate model");
+  Parts parts = Good();
+  parts.pairs.push_back(Text("general.type", "adapter"));
+  EXPECT_EQ(NoCheckpointReason(folder.Write("lora.gguf", Build(parts))),
+            "adapter, not a checkpoint");
+  EXPECT_EQ(Open(parts).error().message, "is an adapter, not a checkpoint");
+  parts.pairs.back() = Text("general.type", "mmproj");
+  EXPECT_EQ(Open(parts).error().message, "is a multimodal projector (mmproj), a separate model");
 }
 
 TEST(GgufSplit, NamesTheFirstPartThatIsMissing) {
@@ -214,6 +306,71 @@ TEST(GgufSplit, RefusesAPartWhoseKeysContradictItsName) {
   const auto wrong = OpenTensorFile(folder.Write("m-00003-of-00003.gguf", Build(parts)));
   ASSERT_FALSE(wrong.has_value());
   EXPECT_THAT(wrong.error().message, HasSubstr("part 3 of 3"));
+}
+
+// Two parts of one tensor each; what is done to the second, and what a scan says of it.
+struct SplitCase {
+  const char* name;
+  const char* second_name;
+  uint32_t second_no, count, tensors;
+  const char* message;  // "": nothing is wrong
+};
+
+const SplitCase kSplitCases[] = {
+    {"Whole", "m-00002-of-00002.gguf", 1, 2, 2, ""},
+    {"TooFewTensors", "m-00002-of-00002.gguf", 1, 2, 3, "says 3 tensors, the 2 parts hold 2"},
+    {"WrongNumber", "m-00002-of-00002.gguf", 0, 2, 2, "its keys say part 0 (from 0) of 2"},
+    {"WrongCount", "m-00002-of-00002.gguf", 1, 5, 2, "its keys say part 1 (from 0) of 5"},
+    {"PastTheLast", "m-00003-of-00002.gguf", 2, 2, 2, "is missing"},
+    {"Missing", "m.txt", 1, 2, 2, "is missing"},
+};
+
+class GgufSet : public testing::TestWithParam<SplitCase> {};
+
+TEST_P(GgufSet, IsCheckedBeforeTheScan) {
+  const SplitCase& test = GetParam();
+  const TempFolder folder;
+  const auto part = [&](const char* name, const char* tensor, uint32_t no, uint32_t count) {
+    Parts parts;
+    parts.pairs = {Unsigned("split.no", no), Unsigned("split.count", count),
+                   Unsigned("split.tensors.count", test.tensors)};
+    parts.tensors = {Tensor(tensor, {8}, 0, 0)};
+    parts.data_bytes = 32;
+    folder.Write(name, Build(parts));
+  };
+  part("m-00001-of-00002.gguf", "a", 0, 2);
+  part(test.second_name, "b", test.second_no, test.count);
+  const auto plan = PlanScan(folder.path(), {}, FindShardIndex(folder.path(), {}));
+  ASSERT_EQ(plan.has_value(), *test.message == '\0');
+  if (plan) return;
+  EXPECT_THAT(plan.error().message, HasSubstr(test.message));
+  const bool is_missing = std::string(test.message) == "is missing";
+  EXPECT_EQ(plan.error().code, is_missing ? ErrorCode::kNotFound : ErrorCode::kMalformed);
+  EXPECT_THAT(plan.error().where,
+              HasSubstr(is_missing ? "m-00002-of-00002.gguf" : folder.path().string()));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GgufSet, testing::ValuesIn(kSplitCases),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(GgufSplit, TellsAPartThatLostItsName) {
+  Parts parts = Good();
+  parts.pairs.push_back(Unsigned("split.count", 3));
+  const TempFolder folder;
+  const auto path = folder.Write("model.gguf", Build(parts));
+  const auto plan = PlanScan(folder.path(), {}, {});
+  ASSERT_FALSE(plan.has_value());
+  EXPECT_THAT(plan.error().message, HasSubstr("one of 3 parts"));
+  EXPECT_TRUE(PlanScan(path, {}, {}).has_value());  // a file means that file (D13)
+}
+
+TEST(GgufSplit, RefusesANumberPastTheLast) {
+  const TempFolder folder;
+  for (const char* name : {"m-00003-of-00002.gguf", "m-00000-of-00002.gguf"}) {
+    const auto file = OpenTensorFile(folder.Write(name, Build(Good())));
+    ASSERT_FALSE(file.has_value());
+    EXPECT_EQ(file.error().code, ErrorCode::kMalformed);
+  }
 }
 
 }  // namespace
