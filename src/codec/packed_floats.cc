@@ -109,18 +109,24 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
   return weight;
 }
 
-/// The global scale of a weight; its shape must be a scalar, [matrices] or [matrices, 2].
-Result<std::optional<Global>> GlobalOf(const TensorRef& payload,
-                                       const std::optional<TensorRef>& tensor, bool divides) {
-  if (!tensor) return std::optional<Global>{};
-  const uint64_t matrices = MatricesOf(payload.info().shape);
-  const uint64_t count = CheckedProduct(tensor->info().shape).value_or(0);
-  if (tensor->info().dtype == DType::kF32) {
-    if (count == 1) return Global{*tensor, divides, 1, 1};
-    if (count == matrices) return Global{*tensor, divides, matrices, 1};
-    if (count == 2 * matrices) return Global{*tensor, divides, matrices, 2};
+/// The global scale of a weight: one number, or one a matrix. Of stacks that are multiplied also
+/// [.., 2], for the first half of the rows (gate) and the second (up).
+Result<Global> GlobalOf(const TensorRef& payload, const std::optional<TensorRef>& tensor,
+                        bool divides) {
+  const std::span<const uint64_t> shape = payload.info().shape;
+  const std::vector<uint64_t> outer(shape.begin(), shape.end() - 2);
+  const uint64_t rows = shape[shape.size() - 2], matrices = MatricesOf(shape);
+  if (tensor && tensor->info().dtype == DType::kF32) {
+    std::vector<uint64_t> found = tensor->info().shape;
+    if (!divides && !outer.empty() && rows % 2 == 0 && found.size() == outer.size() + 1 &&
+        found.back() == 2 && std::equal(outer.begin(), outer.end(), found.begin())) {
+      return Global{*tensor, divides, matrices, 2};
+    }
+    while (found.size() > outer.size() && found.back() == 1) found.pop_back();
+    if (found == outer) return Global{*tensor, divides, matrices, 1};
+    if (CheckedProduct(found) == 1) return Global{*tensor, divides, 1, 1};
   }
-  return WrongCompanion(payload, "one float32 global scale a matrix", tensor);
+  return WrongCompanion(payload, "one F32 global scale, or one a matrix", tensor);
 }
 
 std::optional<uint64_t> PackedCols(const TensorInfo& info, unsigned bits) {
@@ -173,16 +179,16 @@ Result<std::optional<Weight>> FindPackedFloats(const TensorRef& payload, const T
   const auto stem = StemOf(info.name, ".weight");
   const std::string base = stem ? std::string(*stem) + ".weight" : info.name;
   const auto cols = Fp4Cols(info);
-  // ModelOpt: X.weight_scale_2, or X_weight_scale_2 of a stack.
+  // ModelOpt: X.weight_scale and X.weight_scale_2; of a stack X_weight_scale and X_weight_scale_2.
   const std::string join = stem ? base + "_scale" : base + "_weight_scale";
-  if (const auto second = tensors.Find(join, "_2"); second && info.dtype != DType::kI8) {
-    const auto scale = tensors.Find(join);
-    if (!scale || !cols || scale->info().dtype != DType::kF8E4M3) {
-      return WrongCompanion(payload, join + " F8_E4M3", scale);
+  const auto first = tensors.Find(join), second = tensors.Find(join, "_2");
+  if (info.dtype != DType::kI8 && (second || (first && first->info().dtype == DType::kF8E4M3))) {
+    if (!first || !cols || first->info().dtype != DType::kF8E4M3) {
+      return WrongCompanion(payload, "weight_scale F8_E4M3", first);
     }
     auto global = GlobalOf(payload, second, false);
     if (!global) return tl::make_unexpected(global.error());
-    return Build(payload, {kNvfp4, base, *cols, *scale, *global});
+    return Build(payload, {kNvfp4, base, *cols, *first, *global});
   }
   // DeepSeek-V4: a scale for 32 inputs beside two codes a byte.
   if (!stem) return std::optional<Weight>{};

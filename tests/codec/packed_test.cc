@@ -220,7 +220,7 @@ TEST(PackedInts, OfAllWidthsInBothPackingsDecode) {
   for (unsigned bits = 1; bits <= 8; ++bits) {
     for (const bool zeros : {false, true}) {
       CheckPackedInts(bits, false, zeros);
-      if (32 % bits != 0) CheckPackedInts(bits, true, zeros);
+      if (32 % bits != 0 && !zeros) CheckPackedInts(bits, true, false);
     }
   }
 }
