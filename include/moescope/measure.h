@@ -49,12 +49,14 @@ struct MatrixMeasurement {
 ///
 /// `sample`: nullptr: percentiles over all elements. Else the flat row-major indices, sorted
 ///   ascending, of the elements that the |w| percentiles are taken from (D3).
-/// Memory: about 6 MiB, whatever the matrix's size (contract: 8 MiB a thread).
+/// `threads`: a large matrix is cut into parts of about 4 M elements, measured by so many threads.
+/// Memory: a few MiB a thread, whatever the matrix's size (contract: 8 MiB).
 /// Exactness: the result does not depend on threads, SIMD target or machine.
 /// Fails only when reading fails, or with kBadArgument: an empty matrix, fewer than three
 /// percentiles, or a sample that is empty, unsorted or reaches outside the matrix.
 Result<MatrixMeasurement> MeasureMatrix(const MatrixSource& matrix, const MeasureOptions& options,
-                                        const std::vector<int64_t>* sample = nullptr);
+                                        const std::vector<int64_t>* sample = nullptr,
+                                        unsigned threads = 1);
 
 /// Name of the SIMD target in use: "AVX2", "AVX3", "SSE4", "NEON", "SCALAR", ...
 std::string SimdTargetName();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/float_convert.h"
+#include "base/widen.h"
 #include "checkpoint/names.h"
 
 namespace moe {
@@ -37,6 +38,13 @@ void Decode(const std::byte* first, size_t step, size_t count, float* out) {
   }
 }
 
+/// The same for a 16-bit type, whose consecutive elements are widened by SIMD.
+template <float (*kDecode)(uint16_t), void (*kWiden)(const std::byte*, size_t, float*)>
+void Decode16(const std::byte* first, size_t step, size_t count, float* out) {
+  if (step == sizeof(uint16_t)) return kWiden(first, count, out);
+  Decode<uint16_t, kDecode, false>(first, step, count, out);
+}
+
 struct PlainType {
   DType dtype;
   DecodeRun native, swapped;
@@ -45,8 +53,8 @@ struct PlainType {
 constexpr PlainType kPlainTypes[] = {
     {DType::kF64, Decode<uint64_t, FromDouble, false>, Decode<uint64_t, FromDouble, true>},
     {DType::kF32, Decode<uint32_t, FromFloat, false>, Decode<uint32_t, FromFloat, true>},
-    {DType::kF16, Decode<uint16_t, HalfToFloat, false>, Decode<uint16_t, HalfToFloat, true>},
-    {DType::kBF16, Decode<uint16_t, BFloat16ToFloat, false>,
+    {DType::kF16, Decode16<HalfToFloat, WidenHalf>, Decode<uint16_t, HalfToFloat, true>},
+    {DType::kBF16, Decode16<BFloat16ToFloat, WidenBFloat16>,
      Decode<uint16_t, BFloat16ToFloat, true>},
 };
 
@@ -156,6 +164,10 @@ class PlainMatrix : public MatrixSource {
       const uint64_t run = std::min(kRun, tile.rows - row);
       for (uint64_t col = 0; col < tile.cols; col += kStrip) {
         const uint64_t strip = std::min(kStrip, tile.cols - col);
+        // Columns lie pages apart, where the CPU does not look ahead by itself.
+        for (uint64_t c = col + strip; c < std::min(col + 2 * kStrip, tile.cols); ++c) {
+          __builtin_prefetch(At(tile.row + row, tile.col + c));
+        }
         for (uint64_t c = 0; c < strip; ++c) {
           decode_(At(tile.row + row, tile.col + col + c), element_bytes_, run, &buffer[c * kRun]);
         }

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace moe {
 namespace {
 
 constexpr unsigned kBinShift = 16;  // 2^15 bins: ratios need a second read in any case
-constexpr size_t kBatch = 256;      // ratios handed on at a time
 
 }  // namespace
 
@@ -16,59 +16,67 @@ GroupOutliers::GroupOutliers(uint64_t group_size, uint64_t elements, double perc
       eps_(eps),
       selector_(elements / group_size, {percentile}, kBinShift) {}
 
-void GroupOutliers::Add(std::span<const float> x) {
-  ForRatios(x, [this](std::span<const float> ratios) {
+void GroupOutliers::Add(std::span<const float> x, const BlockSums* blocks) {
+  ForRatios(x, blocks, [this](std::span<const float> ratios) {
     selector_.Add(ratios);
     for (const float ratio : ratios) max_ = std::max(max_, ratio);
   });
 }
 
+void GroupOutliers::Merge(const GroupOutliers& other) {
+  selector_.Merge(other.selector_);
+  max_ = std::max(max_, other.max_);
+}
+
 bool GroupOutliers::NeedsSecondRead() { return selector_.NeedsSecondRead(); }
 
-void GroupOutliers::Refine(std::span<const float> x) {
-  ForRatios(x, [this](std::span<const float> ratios) { selector_.Refine(ratios); });
+void GroupOutliers::Refine(std::span<const float> x, const BlockSums* blocks) {
+  ForRatios(x, blocks, [this](std::span<const float> ratios) { selector_.Refine(ratios); });
 }
 
-float GroupOutliers::Ratio(double sum_abs, float max_abs) const {
-  const double mean = sum_abs / static_cast<double>(group_size_);
-  return static_cast<float>(max_abs / (mean + eps_));
-}
-
-// Whole groups go through the kernel; what begins or ends inside `x` goes to the open group.
+// Groups of whole blocks are put together from those, all others element by element.
 template <class Sink>
-void GroupOutliers::ForRatios(std::span<const float> x, Sink sink) {
-  float ratios[kBatch];
-  double sums[kBatch];
-  float maxima[kBatch];
-  while (!x.empty()) {
-    size_t groups = std::min<size_t>(x.size() / group_size_, kBatch);
-    if (filled_ == 0 && groups > 0 && group_size_ % kSumLanes == 0) {
-      SumGroups(x.data(), groups, static_cast<size_t>(group_size_), sums, maxima);
-      for (size_t g = 0; g < groups; ++g) ratios[g] = Ratio(sums[g], maxima[g]);
-      x = x.subspan(groups * static_cast<size_t>(group_size_));
-    } else {
-      groups = 0;
-      while (!x.empty() && groups < kBatch) {
-        x = x.subspan(FillOpenGroup(x));
-        if (filled_ != group_size_) continue;
-        ratios[groups++] = Ratio(FoldSum(open_lanes_), open_max_);
-        filled_ = 0;
-        std::fill(std::begin(open_lanes_), std::end(open_lanes_), 0.0);
-        open_max_ = 0;
+void GroupOutliers::ForRatios(std::span<const float> x, const BlockSums* blocks, Sink sink) {
+  size_t groups = 0;
+  if (blocks != nullptr && group_size_ % BlockSums::kBlock == 0) {
+    for (size_t b = 0; b < blocks->blocks;) {
+      const uint64_t missing = (group_size_ - filled_) / BlockSums::kBlock;
+      const size_t end = b + static_cast<size_t>(std::min<uint64_t>(missing, blocks->blocks - b));
+      filled_ += (end - b) * BlockSums::kBlock;
+      for (; b < end; ++b) {
+        open_sum_ += blocks->sum_abs[b];
+        open_max_ = std::max({open_max_, -blocks->lo[b], blocks->hi[b]});
       }
+      if (filled_ == group_size_) Close(open_sum_, groups);
     }
-    sink(std::span<const float>(ratios, groups));
+    return Emit(groups, sink);
   }
-}
-
-// Takes what the open group still lacks; returns how many elements that were.
-size_t GroupOutliers::FillOpenGroup(std::span<const float> x) {
-  const auto count = static_cast<size_t>(std::min<uint64_t>(x.size(), group_size_ - filled_));
-  for (const float value : x.first(count)) {
+  for (const float value : x) {
     open_lanes_[filled_++ % kSumLanes] += std::fabs(static_cast<double>(value));
     open_max_ = std::max(open_max_, std::fabs(value));
+    if (filled_ == group_size_) {
+      Close(FoldSum(open_lanes_), groups);
+      std::fill(std::begin(open_lanes_), std::end(open_lanes_), 0.0);
+    }
+    if (groups == kBatch) Emit(std::exchange(groups, 0), sink);
   }
-  return count;
+  Emit(groups, sink);
+}
+
+// The open group is complete: it becomes number `groups` of those to hand on.
+void GroupOutliers::Close(double sum, size_t& groups) {
+  sums_[groups] = sum;
+  maxima_[groups++] = open_max_;
+  filled_ = 0;
+  open_sum_ = 0;
+  open_max_ = 0;
+}
+
+template <class Sink>
+void GroupOutliers::Emit(size_t groups, Sink sink) {
+  float ratios[kBatch];
+  GroupRatios(sums_, maxima_, groups, static_cast<double>(group_size_), eps_, ratios);
+  sink(std::span<const float>(ratios, groups));
 }
 
 }  // namespace moe

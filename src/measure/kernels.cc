@@ -1,11 +1,12 @@
 #include "measure/kernels.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <string>
 
+#include "base/simd_targets.h"
 #include "measure/float_codes.h"
-#include "measure/simd_targets.h"
 #include "moescope/measure.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -13,40 +14,36 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "measure/vectors-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace moe {
 namespace HWY_NAMESPACE {  // compiled once for each SIMD target
-namespace hn = hwy::HWY_NAMESPACE;
-
-// Eight doubles, as many vectors as that takes, and the floats they are widened from.
-using Doubles = hn::CappedTag<double, kSumLanes>;
-using Floats = hn::Rebind<float, Doubles>;
-using Ints = hn::Rebind<int32_t, Doubles>;
-constexpr size_t kWidth = hn::MaxLanes(Doubles());
-constexpr size_t kParts = kSumLanes / kWidth;
 
 struct Lanes {
-  hn::Vec<Doubles> part[kParts];
+  W part[kParts];
 
   Lanes() {
-    for (auto& p : part) p = hn::Zero(Doubles());
+    for (auto& p : part) p = hn::Zero(D());
   }
-  void LoadFrom(const double* lanes) {
-    for (size_t p = 0; p < kParts; ++p) part[p] = hn::LoadU(Doubles(), lanes + p * kWidth);
+  void StoreTo(double (&lanes)[kSumLanes]) const {
+    for (size_t p = 0; p < kParts; ++p) hn::StoreU(part[p], D(), lanes + p * kDoubles);
   }
-  void StoreTo(double* lanes) const {
-    for (size_t p = 0; p < kParts; ++p) hn::StoreU(part[p], Doubles(), lanes + p * kWidth);
+  double Fold() const {
+    double lanes[kSumLanes];
+    StoreTo(lanes);
+    return FoldSum(lanes);
   }
 };
 
-HWY_INLINE hn::Vec<Ints> AbsBits(hn::Vec<Floats> x) {
-  return hn::And(hn::BitCast(Ints(), x), hn::Set(Ints(), 0x7fffffff));
-}
-
-HWY_INLINE uint32_t LargestOf(hn::Vec<Ints> bits) {
-  HWY_ALIGN int32_t lanes[kWidth];
-  hn::Store(bits, Ints(), lanes);
-  return static_cast<uint32_t>(*std::max_element(lanes, lanes + kWidth));
+// Calls use(part, widened) for the eight elements at x.
+template <class Use>
+HWY_INLINE void ForWide(const float* HWY_RESTRICT x, const Use& use) {
+  for (size_t i = 0; i < kSumLanes; i += kFloats) {
+    const V v = hn::LoadU(F(), x + i);
+    use(i / kDoubles, Widen<0>(v));
+    if constexpr (kHalves == 2) use(i / kDoubles + 1, Widen<1>(v));
+  }
 }
 
 uint64_t CountNonFinite(const float* x, size_t count) {
@@ -55,50 +52,51 @@ uint64_t CountNonFinite(const float* x, size_t count) {
   return nonfinite;
 }
 
+uint32_t LargestMagnitudeBitsImpl(const float* HWY_RESTRICT x, size_t count) {
+  VI largest = hn::Zero(I());
+  const size_t whole = count - count % kSumLanes;
+  for (size_t i = 0; i < whole; i += kFloats) {
+    largest = hn::Max(largest, MagnitudeOf(hn::LoadU(F(), x + i)));
+  }
+  auto bits = static_cast<uint32_t>(MaxLane(I(), largest));
+  for (size_t i = whole; i < count; ++i) bits = std::max(bits, MagnitudeBits(x[i]));
+  return bits;
+}
+
 TileSums SumTileImpl(const float* HWY_RESTRICT x, size_t count) {
   Lanes sum, sum_abs, sum_sq;
-  auto max_bits = hn::Zero(Ints());
   const size_t whole = count - count % kSumLanes;
   for (size_t i = 0; i < whole; i += kSumLanes) {
-    for (size_t p = 0; p < kParts; ++p) {
-      const auto narrow = hn::LoadU(Floats(), x + i + p * kWidth);
-      max_bits = hn::Max(max_bits, AbsBits(narrow));
-      const auto wide = hn::PromoteTo(Doubles(), narrow);
+    ForWide(x + i, [&](size_t p, W wide) HWY_ATTR {
       sum.part[p] = hn::Add(sum.part[p], wide);
       sum_abs.part[p] = hn::Add(sum_abs.part[p], hn::Abs(wide));
       sum_sq.part[p] = hn::Add(sum_sq.part[p], hn::Mul(wide, wide));
-    }
+    });
   }
   double s[kSumLanes], a[kSumLanes], q[kSumLanes];
   sum.StoreTo(s);
   sum_abs.StoreTo(a);
   sum_sq.StoreTo(q);
-  TileSums out;
-  out.max_bits = LargestOf(max_bits);
   for (size_t i = whole; i < count; ++i) {
     const double wide = x[i];
     s[i - whole] += wide;
     a[i - whole] += std::fabs(wide);
     q[i - whole] += wide * wide;
-    out.max_bits = std::max(out.max_bits, MagnitudeBits(x[i]));
   }
-  out.sum = FoldSum(s);
-  out.sum_abs = FoldSum(a);
-  out.sum_sq = FoldSum(q);
+  TileSums out{FoldSum(s), FoldSum(a), FoldSum(q), LargestMagnitudeBitsImpl(x, count), 0};
   if (out.max_bits >= kInfinityBits) out.nonfinite = CountNonFinite(x, count);
   return out;
 }
 
 double SumSquaredDeviationImpl(const float* HWY_RESTRICT x, size_t count, double mean) {
   Lanes sum;
-  const auto center = hn::Set(Doubles(), mean);
+  const W center = hn::Set(D(), mean);
   const size_t whole = count - count % kSumLanes;
   for (size_t i = 0; i < whole; i += kSumLanes) {
-    for (size_t p = 0; p < kParts; ++p) {
-      const auto wide = hn::PromoteTo(Doubles(), hn::LoadU(Floats(), x + i + p * kWidth));
-      const auto off = hn::Sub(wide, center);
+    ForWide(x + i, [&](size_t p, W wide) HWY_ATTR {
+      const W off = hn::Sub(wide, center);
       sum.part[p] = hn::Add(sum.part[p], hn::Mul(off, off));
-    }
+    });
   }
   double lanes[kSumLanes];
   sum.StoreTo(lanes);
@@ -106,47 +104,90 @@ double SumSquaredDeviationImpl(const float* HWY_RESTRICT x, size_t count, double
   return FoldSum(lanes);
 }
 
-void SumGroupsImpl(const float* HWY_RESTRICT x, size_t groups, size_t group_size,
-                   double* HWY_RESTRICT sum_abs, float* HWY_RESTRICT max_abs) {
-  for (size_t g = 0; g < groups; ++g) {
+// ---- groups ----
+
+template <bool kSums>
+void SummarizeGroupsImpl(const float* HWY_RESTRICT x, size_t groups, size_t size,
+                         float* HWY_RESTRICT lo, float* HWY_RESTRICT hi,
+                         double* HWY_RESTRICT sum_abs) {
+  for (size_t g = 0; g < groups; ++g, x += size) {
     Lanes sum;
-    auto max_bits = hn::Zero(Ints());
-    for (size_t i = 0; i < group_size; i += kSumLanes) {
-      for (size_t p = 0; p < kParts; ++p) {
-        const auto magnitude = hn::Abs(hn::LoadU(Floats(), x + i + p * kWidth));
-        max_bits = hn::Max(max_bits, hn::BitCast(Ints(), magnitude));
-        sum.part[p] = hn::Add(sum.part[p], hn::PromoteTo(Doubles(), magnitude));
+    V low = hn::LoadU(F(), x), high = low;
+    for (size_t i = 0; i < size; i += kSumLanes) {
+      for (size_t j = 0; j < kSumLanes; j += kFloats) {
+        const V v = hn::LoadU(F(), x + i + j);
+        low = hn::Min(low, v);
+        high = hn::Max(high, v);
+        if constexpr (kSums) {
+          const V magnitude = hn::Abs(v);
+          sum.part[j / kDoubles] = hn::Add(sum.part[j / kDoubles], Widen<0>(magnitude));
+          if constexpr (kHalves == 2) {
+            sum.part[j / kDoubles + 1] = hn::Add(sum.part[j / kDoubles + 1], Widen<1>(magnitude));
+          }
+        }
       }
     }
-    double lanes[kSumLanes];
-    sum.StoreTo(lanes);
-    sum_abs[g] = FoldSum(lanes);
-    max_abs[g] = std::bit_cast<float>(LargestOf(max_bits));
-    x += group_size;
+    lo[g] = hn::GetLane(hn::MinOfLanes(F(), low));
+    hi[g] = hn::GetLane(hn::MaxOfLanes(F(), high));
+    if constexpr (kSums) sum_abs[g] = sum.Fold();
   }
 }
 
-void AddErrorsImpl(const float* HWY_RESTRICT x, const float* HWY_RESTRICT w_hat, size_t count,
-                   ErrorLanes& lanes) {
-  Lanes sum_sq, max_abs;
-  sum_sq.LoadFrom(lanes.sum_sq);
-  max_abs.LoadFrom(lanes.max_abs);
-  auto max_bits = hn::Zero(Ints());
-  const auto zero = hn::Zero(Floats());
-  for (size_t i = 0; i < count; i += kSumLanes) {
-    for (size_t p = 0; p < kParts; ++p) {
-      const auto a = hn::LoadU(Floats(), x + i + p * kWidth);
-      const auto b = hn::LoadU(Floats(), w_hat + i + p * kWidth);
-      const auto d = hn::Sub(hn::PromoteTo(Doubles(), a), hn::PromoteTo(Doubles(), b));
-      sum_sq.part[p] = hn::Add(sum_sq.part[p], hn::Mul(d, d));
-      max_abs.part[p] = hn::Max(max_abs.part[p], hn::Abs(d));
-      max_bits = hn::Max(max_bits, AbsBits(b));
-      lanes.zeroed += hn::CountTrue(Floats(), hn::And(hn::Eq(b, zero), hn::Ne(a, zero)));
-    }
+void SummarizeAnyGroups(const float* x, size_t groups, size_t size, float* lo, float* hi,
+                        double* sum_abs) {
+  return sum_abs == nullptr ? SummarizeGroupsImpl<false>(x, groups, size, lo, hi, sum_abs)
+                            : SummarizeGroupsImpl<true>(x, groups, size, lo, hi, sum_abs);
+}
+
+void GroupRatiosImpl(const double* HWY_RESTRICT sum_abs, const float* HWY_RESTRICT largest,
+                     size_t groups, double size, double eps, float* HWY_RESTRICT ratios) {
+  using Narrow = hn::Rebind<float, D>;
+  const W count = hn::Set(D(), size), floor = hn::Set(D(), eps);
+  const size_t whole = groups - groups % kDoubles;
+  for (size_t g = 0; g < whole; g += kDoubles) {
+    const W mean = hn::Div(hn::LoadU(D(), sum_abs + g), count);
+    const W top = hn::PromoteTo(D(), hn::LoadU(Narrow(), largest + g));
+    hn::StoreU(hn::DemoteTo(Narrow(), hn::Div(top, hn::Add(mean, floor))), Narrow(), ratios + g);
   }
-  sum_sq.StoreTo(lanes.sum_sq);
-  max_abs.StoreTo(lanes.max_abs);
-  lanes.max_bits = std::max(lanes.max_bits, LargestOf(max_bits));
+  for (size_t g = whole; g < groups; ++g) {
+    ratios[g] = static_cast<float>(largest[g] / (sum_abs[g] / size + eps));
+  }
+}
+
+// ---- elements ----
+
+void FindBinsImpl(const float* HWY_RESTRICT x, size_t count, const BinScale& scale,
+                  uint32_t* HWY_RESTRICT bins) {
+  const auto low = hn::Set(U(), scale.low), high = hn::Set(U(), scale.high);
+  const auto magnitude_bits = hn::Set(U(), 0x7fffffff), negative = hn::Set(U(), scale.per_sign());
+  const size_t whole = count - count % kSumLanes;
+  for (size_t i = 0; i < whole; i += kFloats) {
+    const auto bits = hn::BitCast(U(), hn::LoadU(F(), x + i));
+    const auto top =
+        hn::ShiftRightSame(hn::And(bits, magnitude_bits), static_cast<int>(scale.shift));
+    const auto bin = hn::Sub(hn::Min(hn::Max(top, low), high), low);
+    const auto sign = hn::BitCast(U(), hn::BroadcastSignBit(hn::BitCast(I(), bits)));
+    hn::StoreU(hn::Add(bin, hn::And(sign, negative)), U(), bins + i);
+  }
+  for (size_t i = whole; i < count; ++i) {
+    const uint32_t top = MagnitudeBits(x[i]) >> scale.shift;
+    bins[i] = std::clamp(top, scale.low, scale.high) - scale.low +
+              (std::signbit(x[i]) ? scale.per_sign() : 0);
+  }
+}
+
+template <ComputeDType kType>
+void RoundAll(float* x, size_t count) {
+  const size_t whole = count - count % kSumLanes;
+  for (size_t i = 0; i < whole; i += kFloats) {
+    hn::StoreU(RoundToType<kType>(hn::LoadU(F(), x + i)), F(), x + i);
+  }
+  for (size_t i = whole; i < count; ++i) x[i] = RoundTo<kType>(x[i]);
+}
+
+void RoundToComputeImpl(float* x, size_t count, ComputeDType dtype) {
+  if (dtype == ComputeDType::kF16) RoundAll<ComputeDType::kF16>(x, count);
+  if (dtype == ComputeDType::kBF16) RoundAll<ComputeDType::kBF16>(x, count);
 }
 
 const char* TargetNameImpl() { return hwy::TargetName(HWY_TARGET); }
@@ -168,14 +209,31 @@ double SumSquaredDeviation(const float* x, size_t count, double mean) {
   return HWY_DYNAMIC_DISPATCH(SumSquaredDeviationImpl)(x, count, mean);
 }
 
-HWY_EXPORT(SumGroupsImpl);
-void SumGroups(const float* x, size_t groups, size_t group_size, double* sum_abs, float* max_abs) {
-  HWY_DYNAMIC_DISPATCH(SumGroupsImpl)(x, groups, group_size, sum_abs, max_abs);
+HWY_EXPORT(LargestMagnitudeBitsImpl);
+uint32_t LargestMagnitudeBits(const float* x, size_t count) {
+  return HWY_DYNAMIC_DISPATCH(LargestMagnitudeBitsImpl)(x, count);
 }
 
-HWY_EXPORT(AddErrorsImpl);
-void AddErrors(const float* x, const float* w_hat, size_t count, ErrorLanes& lanes) {
-  HWY_DYNAMIC_DISPATCH(AddErrorsImpl)(x, w_hat, count, lanes);
+HWY_EXPORT(SummarizeAnyGroups);
+void SummarizeGroups(const float* x, size_t groups, size_t size, float* lo, float* hi,
+                     double* sum_abs) {
+  HWY_DYNAMIC_DISPATCH(SummarizeAnyGroups)(x, groups, size, lo, hi, sum_abs);
+}
+
+HWY_EXPORT(GroupRatiosImpl);
+void GroupRatios(const double* sum_abs, const float* largest, size_t groups, double size,
+                 double eps, float* ratios) {
+  HWY_DYNAMIC_DISPATCH(GroupRatiosImpl)(sum_abs, largest, groups, size, eps, ratios);
+}
+
+HWY_EXPORT(FindBinsImpl);
+void FindBins(const float* x, size_t count, const BinScale& scale, uint32_t* bins) {
+  HWY_DYNAMIC_DISPATCH(FindBinsImpl)(x, count, scale, bins);
+}
+
+HWY_EXPORT(RoundToComputeImpl);
+void RoundToCompute(float* x, size_t count, ComputeDType dtype) {
+  HWY_DYNAMIC_DISPATCH(RoundToComputeImpl)(x, count, dtype);
 }
 
 HWY_EXPORT(TargetNameImpl);

@@ -3,17 +3,24 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "measure/quantizer.h"
+#include "moescope/quantize.h"
 
-// The hot loops, one version for each SIMD target, chosen at run time.
+// The hot loops over weights, one version for each SIMD target, chosen at run time; those over
+// reconstructions are in error_kernels.h.
 //
 // Exactness: sums are double. Element i goes to lane i % 8 whatever the target's width, and lanes
-// are folded in index order; no multiply-add is fused. So every target gives the same bits for
+// are folded in one order; no multiply-add is fused. So every target gives the same bits for
 // finite values. Of a tile that holds NaN or Inf only the counts and maxima of bits mean anything.
 
 namespace moe {
 
 inline constexpr size_t kSumLanes = 8;
+
+/// Folds lanes: pairs, then pairs of pairs.
+inline double FoldSum(const double (&lanes)[kSumLanes]) {
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
+         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
 
 /// Sums of one tile of weights.
 struct TileSums {
@@ -26,24 +33,30 @@ TileSums SumTile(const float* x, size_t count);
 /// Sum of (x - mean)^2.
 double SumSquaredDeviation(const float* x, size_t count, double mean);
 
-/// Sum and maximum of |x| of consecutive groups; group_size is a multiple of 8.
-void SumGroups(const float* x, size_t groups, size_t group_size, double* sum_abs, float* max_abs);
+/// The largest |x| as an integer; from kInfinityBits on some x is Inf or NaN.
+uint32_t LargestMagnitudeBits(const float* x, size_t count);
 
-/// Running sums over x and its reconstruction.
-struct ErrorLanes {
-  double sum_sq[kSumLanes] = {};   ///< of d = x - w_hat
-  double max_abs[kSumLanes] = {};  ///< of d
-  uint64_t zeroed = 0;             ///< elements with x != 0 and w_hat = +-0
-  uint32_t max_bits = 0;           ///< of |w_hat|, as an integer
+/// Smallest, largest and sum of magnitudes (unless null) of consecutive groups of `size` elements,
+/// a multiple of 8.
+void SummarizeGroups(const float* x, size_t groups, size_t size, float* lo, float* hi,
+                     double* sum_abs);
+
+/// How far the largest weight of each group sticks out: largest / (sum_abs / size + eps), formed in
+/// double and rounded to float32.
+void GroupRatios(const double* sum_abs, const float* largest, size_t groups, double size,
+                 double eps, float* ratios);
+
+/// Numbers of bins for the values of a 16-bit float type, widened to float32: the high bits of the
+/// pattern, cut to the range that the type has.
+struct BinScale {
+  unsigned shift;      ///< bits of the pattern that all values of the type have 0
+  uint32_t low, high;  ///< of pattern >> shift: what is below counts as low, above as high
+  uint32_t per_sign() const { return high - low + 1; }
 };
-/// Adds `count` elements, a multiple of 8.
-void AddErrors(const float* x, const float* w_hat, size_t count, ErrorLanes& lanes);
+/// bins[i]: 0 for zero, 1 ... for larger magnitudes, + per_sign() if negative.
+void FindBins(const float* x, size_t count, const BinScale& scale, uint32_t* bins);
 
-/// Folds lanes in index order.
-inline double FoldSum(const double (&lanes)[kSumLanes]) {
-  double sum = lanes[0];
-  for (size_t i = 1; i < kSumLanes; ++i) sum += lanes[i];
-  return sum;
-}
+/// Rounds x to the compute dtype, in place; no NaN.
+void RoundToCompute(float* x, size_t count, ComputeDType dtype);
 
 }  // namespace moe

@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <functional>
+#include <memory>
 #include <utility>
 
+#include "base/ordered_work.h"
+#include "measure/float_codes.h"
 #include "measure/group_outliers.h"
 #include "measure/kernels.h"
 #include "measure/percentiles.h"
-#include "measure/quant_kernels.h"
 #include "measure/quant_metrics.h"
 #include "measure/quantizer.h"
+#include "measure/weight_counts.h"
 
 namespace moe {
 namespace {
@@ -20,18 +22,27 @@ namespace {
 class Moments {
  public:
   void AddTile(const float* x, size_t count, const TileSums& sums) {
-    const auto n = static_cast<double>(count);
-    const double tile_mean = sums.sum / n;
-    const double tile_m2 = SumSquaredDeviation(x, count, tile_mean);
-    const double off = tile_mean - mean_;
-    const double total = count_ + n;
-    m2_ += tile_m2 + off * off * (count_ * n / total);
-    mean_ += off * (n / total);
+    Moments tile;
+    tile.count_ = static_cast<double>(count);
+    tile.mean_ = sums.sum / tile.count_;
+    tile.m2_ = SumSquaredDeviation(x, count, tile.mean_);
+    tile.sum_ = sums.sum;
+    tile.sum_abs_ = sums.sum_abs;
+    tile.sum_sq_ = sums.sum_sq;
+    tile.max_abs_ = std::bit_cast<float>(sums.max_bits);
+    Merge(tile);
+  }
+
+  void Merge(const Moments& next) {
+    const double off = next.mean_ - mean_;
+    const double total = count_ + next.count_;
+    m2_ += next.m2_ + off * off * (count_ * next.count_ / total);
+    mean_ += off * (next.count_ / total);
     count_ = total;
-    sum_ += sums.sum;
-    sum_abs_ += sums.sum_abs;
-    sum_sq_ += sums.sum_sq;
-    max_bits_ = std::max(max_bits_, sums.max_bits);
+    sum_ += next.sum_;
+    sum_abs_ += next.sum_abs_;
+    sum_sq_ += next.sum_sq_;
+    max_abs_ = std::max(max_abs_, next.max_abs_);
   }
 
   void Fill(MatrixStats& stats) const {
@@ -39,12 +50,12 @@ class Moments {
     stats.std = std::sqrt(m2_ / count_);
     stats.mean_abs = sum_abs_ / count_;
     stats.rms = std::sqrt(sum_sq_ / count_);
-    stats.max_abs = std::bit_cast<float>(max_bits_);
+    stats.max_abs = max_abs_;
   }
 
  private:
   double count_ = 0, mean_ = 0, m2_ = 0, sum_ = 0, sum_abs_ = 0, sum_sq_ = 0;
-  uint32_t max_bits_ = 0;
+  float max_abs_ = 0;
 };
 
 // Picks the sampled elements out of the stream as it passes.
@@ -52,150 +63,154 @@ class SamplePicker {
  public:
   explicit SamplePicker(const std::vector<int64_t>& indices) : indices_(indices) {}
 
-  /// The sampled ones among elements [begin, begin + x.size()); call in stream order.
+  /// The sampled ones among elements [begin, begin + x.size()).
   std::span<const float> Pick(uint64_t begin, std::span<const float> x) {
     picked_.clear();
-    if (begin == 0) next_ = 0;
-    const uint64_t end = begin + x.size();
-    for (; next_ < indices_.size() && static_cast<uint64_t>(indices_[next_]) < end; ++next_) {
-      picked_.push_back(x[static_cast<uint64_t>(indices_[next_]) - begin]);
+    const auto at = static_cast<int64_t>(begin), end = at + static_cast<int64_t>(x.size());
+    for (auto next = std::lower_bound(indices_.begin(), indices_.end(), at);
+         next != indices_.end() && *next < end; ++next) {
+      picked_.push_back(x[static_cast<size_t>(*next - at)]);
     }
     return picked_;
   }
 
  private:
   const std::vector<int64_t>& indices_;
-  size_t next_ = 0;
   std::vector<float> picked_;
 };
 
-// One scheme on its way through the tiles.
-class SchemeRun {
+// Smallest and largest of the groups of one batch, for each group size that schemes have.
+class GroupRanges {
  public:
-  SchemeRun(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype, uint64_t rows,
-            uint64_t cols)
-      : quantizer_(MakeQuantizer(scheme, profile, dtype, rows, cols)) {
-    if (quantizer_) sums_.emplace(*quantizer_);
+  /// For `size`, whose ranges Find() is to keep from now on.
+  void Want(size_t size) {
+    const auto same = [&](const Ranges& ranges) { return ranges.size == size; };
+    if (std::ranges::none_of(ranges_, same)) ranges_.push_back({size, {}, {}});
   }
 
-  /// `x`: a tile in T, finite.
-  void AddTile(const float* x, size_t count) {
-    if (!quantizer_) return;
-    constexpr size_t kBatch = 2048;  // elements: their reconstruction stays in the first cache
-    float w_hat[kBatch];
-    float scales[kBatch / 16], biases[kBatch / 16];
-    const size_t group = quantizer_->group_size;
-    for (size_t at = 0; at < count; at += kBatch) {
-      const size_t elements = std::min(kBatch, count - at);
-      GroupRun run{x + at, elements / group, scales, biases, w_hat, nullptr, 0};
-      QuantizeGroups(*quantizer_, run);
-      sums_->AddElements(run.x, w_hat, elements);
-      sums_->AddGroups(scales, biases, run.groups, run.clipped);
+  /// `blocks`: of the same elements, rounded to T as they are; null if there are none.
+  void Find(std::span<const float> x, const BlockSums* blocks) {
+    for (Ranges& ranges : ranges_) {
+      const size_t groups = x.size() / ranges.size;
+      if (blocks == nullptr || ranges.size % BlockSums::kBlock != 0) {
+        SummarizeGroups(x.data(), groups, ranges.size, ranges.lo, ranges.hi, nullptr);
+        continue;
+      }
+      const size_t per_group = ranges.size / BlockSums::kBlock;
+      for (size_t g = 0; g < groups; ++g) {
+        const size_t first = g * per_group;
+        ranges.lo[g] = *std::min_element(blocks->lo + first, blocks->lo + first + per_group);
+        ranges.hi[g] = *std::max_element(blocks->hi + first, blocks->hi + first + per_group);
+      }
     }
-    sums_->EndTile();
   }
 
-  QuantError Finish(const WeightTotals& weights, const MeasureOptions& options,
-                    ComputeDType dtype) const {
-    QuantError failed;
-    failed.error = weights.Refusal(dtype);
-    if (failed.error) return failed;
-    if (quantizer_) return sums_->Finish(weights, options.eps, options.rel_den_floor);
-    failed.error = quantizer_.error().TypeName() + ": " + quantizer_.error().message;
-    return failed;
+  GroupBatch BatchOf(std::span<const float> x, size_t size) const {
+    const auto found = std::ranges::find(ranges_, size, &Ranges::size);
+    return {x.data(), x.size() / size, found->lo, found->hi};
   }
 
  private:
-  Result<Quantizer> quantizer_;
-  std::optional<QuantErrorSums> sums_;
+  struct Ranges {
+    size_t size;
+    float lo[GroupBatch::kMostGroups], hi[GroupBatch::kMostGroups];
+  };
+  std::vector<Ranges> ranges_;
 };
 
-// Everything that is computed on one matrix.
-class Measurement {
+// What is the same for all parts of a matrix.
+struct Task {
+  const MatrixSource& matrix;
+  const MeasureOptions& options;
+  const std::vector<int64_t>* sample;  // nullptr: exact percentiles
+  const uint64_t elements = matrix.rows() * matrix.cols();
+  const Tiling tiling = Tiling(matrix.rows(), matrix.cols());
+  const ComputeDType dtype =
+      options.compute_dtype.value_or(DefaultComputeDType(matrix.storage_dtype()));
+  const bool counts_values = WeightCounts::Serves(matrix.storage_dtype());
+  const bool in_blocks = matrix.cols() % BlockSums::kBlock == 0;
+  // The weights are values of T already.
+  const bool exact_in_t = dtype == ComputeDType::kF32 ||
+                          (dtype == ComputeDType::kF16 && matrix.storage_dtype() == DType::kF16) ||
+                          (dtype == ComputeDType::kBF16 && matrix.storage_dtype() == DType::kBF16);
+};
+
+// What some consecutive tiles of a matrix have given. Parts that follow each other are merged.
+class Part {
  public:
-  Measurement(const MatrixSource& matrix, const MeasureOptions& options,
-              const std::vector<int64_t>* sample)
-      : matrix_(matrix),
-        options_(options),
-        elements_(matrix.rows() * matrix.cols()),
-        dtype_(options.compute_dtype.value_or(DefaultComputeDType(matrix.storage_dtype()))),
-        exact_in_t_(dtype_ == ComputeDType::kF32 ||
-                    (dtype_ == ComputeDType::kF16 && matrix.storage_dtype() == DType::kF16) ||
-                    (dtype_ == ComputeDType::kBF16 && matrix.storage_dtype() == DType::kBF16)),
-        percentiles_(sample == nullptr ? elements_ : sample->size(), options.percentiles_abs,
-                     matrix.storage_dtype() == DType::kBF16 ? 16 : 13) {
-    if (sample != nullptr) picker_.emplace(*sample);
-    for (const int64_t group_size : options.group_sizes) {
-      const bool divides = group_size > 0 && matrix.cols() % static_cast<uint64_t>(group_size) == 0;
+  explicit Part(const Task& task) : task_(task) {
+    const MeasureOptions& options = task.options;
+    if (task.counts_values) counts_.emplace(task.matrix.storage_dtype());
+    if (!task.counts_values || task.sample != nullptr) {
+      constexpr unsigned kBinShift = 13;  // 2^18 bins
+      percentiles_.emplace(task.sample == nullptr ? task.elements : task.sample->size(),
+                           options.percentiles_abs, kBinShift);
+    }
+    if (task.sample != nullptr) picker_.emplace(*task.sample);
+    for (const int64_t size : options.group_sizes) {
+      const bool divides = size > 0 && task.matrix.cols() % static_cast<uint64_t>(size) == 0;
       groups_.emplace_back();
       if (divides) {
-        groups_.back().emplace(static_cast<uint64_t>(group_size), elements_,
+        groups_.back().emplace(static_cast<uint64_t>(size), task.elements,
                                options.group_outlier_percentile, options.eps);
       }
     }
     for (const QuantScheme& scheme : options.schemes) {
-      schemes_.emplace_back(scheme, options.profile, dtype_, matrix.rows(), matrix.cols());
-    }
-  }
-
-  Result<MatrixMeasurement> Run() {
-    if (auto read = ForTiles([this](auto begin, auto x) { FirstRead(begin, x); }); !read) {
-      return tl::make_unexpected(read.error());
-    }
-    if (nonfinite_ == 0 && NeedsSecondRead()) {
-      if (auto read = ForTiles([this](auto begin, auto x) { SecondRead(begin, x); }); !read) {
-        return tl::make_unexpected(read.error());
+      auto quantizer = MakeQuantizer(scheme, options.profile, task.dtype, task.matrix.rows(),
+                                     task.matrix.cols());
+      if (!quantizer) {
+        schemes_.push_back(tl::make_unexpected(quantizer.error()));
+        continue;
       }
-    }
-    return Finish();
-  }
-
- private:
-  Result<void> ForTiles(const std::function<void(uint64_t, std::span<const float>)>& visit) {
-    const Tiling tiling(matrix_.rows(), matrix_.cols());
-    tile_.resize(static_cast<size_t>(std::min(Tiling::kMaxElements, elements_)));
-    uint64_t begin = 0;
-    for (uint64_t t = 0; t < tiling.count(); ++t) {
-      const Tile tile = tiling[t];
-      if (auto read = matrix_.Read(tile, tile_.data()); !read) return read;
-      const auto count = static_cast<size_t>(tile.rows * tile.cols);
-      visit(begin, std::span<const float>(tile_.data(), count));
-      begin += count;
-    }
-    return {};
-  }
-
-  void FirstRead(uint64_t begin, std::span<const float> x) {
-    const TileSums sums = SumTile(x.data(), x.size());
-    nonfinite_ += sums.nonfinite;
-    AddToSchemes(x, sums);
-    if (nonfinite_ != 0) return;  // nothing else of this matrix will be reported
-    moments_.AddTile(x.data(), x.size(), sums);
-    percentiles_.Add(Sampled(begin, x));
-    for (auto& group : groups_) {
-      if (group) group->Add(x);
+      ranges_.Want(quantizer->group_size);
+      schemes_.push_back(QuantErrorSums(*quantizer));
     }
   }
 
-  void AddToSchemes(std::span<const float> x, const TileSums& storage_sums) {
-    if (schemes_.empty()) return;
-    const float* in_t = x.data();
-    if (!exact_in_t_) {
-      tile_in_t_.assign(x.begin(), x.end());
-      RoundToComputeDType(tile_in_t_, dtype_);
-      in_t = tile_in_t_.data();
+  /// Elements [begin, begin + x.size()) of the matrix: a tile.
+  void Add(uint64_t begin, std::span<const float> x) {
+    TileSums sums;
+    finite_ = finite_ && LargestMagnitudeBits(x.data(), x.size()) < kInfinityBits;
+    if (counts_) {
+      counts_->Add(x);
+    } else {
+      sums = SumTile(x.data(), x.size());
+      nonfinite_ += sums.nonfinite;
+      if (finite_) moments_.AddTile(x.data(), x.size(), sums);
     }
-    weights_.AddTile(exact_in_t_ ? storage_sums : SumTile(in_t, x.size()), storage_sums.nonfinite);
-    if (weights_.Refusal(dtype_)) return;
-    for (SchemeRun& scheme : schemes_) scheme.AddTile(in_t, x.size());
+    if (finite_ && percentiles_) percentiles_->Add(Sampled(begin, x));
+    const std::span<const float> in_t = InT(x, sums);
+    if (!finite_) return;  // only counts will be reported
+    for (size_t at = 0; at < x.size(); at += kBatchElements) {
+      const size_t count = std::min(kBatchElements, x.size() - at);
+      AddBatch(x.subspan(at, count), in_t.subspan(at, count));
+    }
+    for (auto& scheme : schemes_) {
+      if (scheme) scheme->EndTile();
+    }
   }
 
-  std::span<const float> Sampled(uint64_t begin, std::span<const float> x) {
-    return picker_ ? picker_->Pick(begin, x) : x;
+  /// `next` holds the tiles that follow.
+  void Merge(const Part& next) {
+    nonfinite_ += next.nonfinite_;
+    finite_ = finite_ && next.finite_;
+    weights_.Merge(next.weights_);
+    if (counts_) counts_->Merge(*next.counts_);
+    if (!finite_) return;
+    moments_.Merge(next.moments_);
+    if (percentiles_) percentiles_->Merge(*next.percentiles_);
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      if (groups_[i]) groups_[i]->Merge(*next.groups_[i]);
+    }
+    for (size_t i = 0; i < schemes_.size(); ++i) {
+      if (schemes_[i]) schemes_[i]->Merge(*next.schemes_[i]);
+    }
   }
 
+  /// After all tiles: true if they must come again, through Refine().
   bool NeedsSecondRead() {
-    refine_percentiles_ = percentiles_.NeedsSecondRead();
+    if (!finite_) return false;
+    refine_percentiles_ = percentiles_ && percentiles_->NeedsSecondRead();
     bool any = refine_percentiles_;
     for (auto& group : groups_) {
       refine_group_.push_back(group && group->NeedsSecondRead());
@@ -204,29 +219,96 @@ class Measurement {
     return any;
   }
 
-  void SecondRead(uint64_t begin, std::span<const float> x) {
-    if (refine_percentiles_) percentiles_.Refine(Sampled(begin, x));
-    for (size_t i = 0; i < groups_.size(); ++i) {
-      if (refine_group_[i]) groups_[i]->Refine(x);
+  void Refine(uint64_t begin, std::span<const float> x) {
+    if (refine_percentiles_) percentiles_->Refine(Sampled(begin, x));
+    if (std::ranges::find(refine_group_, true) == refine_group_.end()) return;
+    for (; !x.empty(); x = x.subspan(std::min(kBatchElements, x.size()))) {
+      const auto batch = x.first(std::min(kBatchElements, x.size()));
+      const BlockSums* blocks = FindBlocks(batch);
+      for (size_t i = 0; i < groups_.size(); ++i) {
+        if (refine_group_[i]) groups_[i]->Refine(batch, blocks);
+      }
     }
   }
 
-  MatrixMeasurement Finish() const {
+  MatrixMeasurement Finish() {
     MatrixMeasurement out;
-    out.compute_dtype = dtype_;
-    out.stats.nonfinite_count = nonfinite_;
-    if (nonfinite_ == 0) FillStats(out.stats);
-    for (const SchemeRun& scheme : schemes_) {
-      out.quant.push_back(scheme.Finish(weights_, options_, dtype_));
+    out.compute_dtype = task_.dtype;
+    if (counts_) {
+      FinishCounts(out.stats);
+    } else {
+      if (finite_) moments_.Fill(out.stats);
     }
+    out.stats.nonfinite_count = nonfinite_;
+    if (nonfinite_ == 0) FillOutliers(out.stats);
+    const auto refusal = weights_.Refusal(task_.dtype);
+    for (const auto& scheme : schemes_) out.quant.push_back(ErrorOf(scheme, refusal));
     return out;
   }
 
-  void FillStats(MatrixStats& stats) const {
-    moments_.Fill(stats);
-    stats.percentiles = percentiles_.Values();
-    const double median = stats.percentiles[0] + options_.eps;
-    stats.outlier_max_over_mean = stats.max_abs / (stats.mean_abs + options_.eps);
+ private:
+  /// The tile in T. `sums`: of the tile as it is stored, unless values are counted.
+  std::span<const float> InT(std::span<const float> x, const TileSums& sums) {
+    if (schemes_.empty()) return x;
+    if (task_.exact_in_t) {
+      if (!counts_) weights_.AddTile(sums, sums.nonfinite);
+      return x;
+    }
+    tile_in_t_.assign(x.begin(), x.end());
+    RoundToCompute(tile_in_t_.data(), x.size(), task_.dtype);
+    weights_.AddTile(SumTile(tile_in_t_.data(), x.size()), sums.nonfinite);
+    return tile_in_t_;
+  }
+
+  void AddBatch(std::span<const float> x, std::span<const float> in_t) {
+    BlockSums* blocks = FindBlocks(x);
+    for (auto& group : groups_) {
+      if (group) group->Add(x, blocks);
+    }
+    if (weights_.nonfinite_in_t != 0) return;
+    if (blocks != nullptr && !task_.exact_in_t) {  // rounding keeps the order
+      RoundToCompute(blocks->lo, blocks->blocks, task_.dtype);
+      RoundToCompute(blocks->hi, blocks->blocks, task_.dtype);
+    }
+    ranges_.Find(in_t, blocks);
+    for (auto& scheme : schemes_) {
+      if (scheme) scheme->AddGroups(ranges_.BatchOf(in_t, scheme->group_size()));
+    }
+  }
+
+  /// Null when blocks would cross rows.
+  BlockSums* FindBlocks(std::span<const float> x) {
+    if (!task_.in_blocks) return nullptr;
+    blocks_.blocks = x.size() / BlockSums::kBlock;
+    SummarizeGroups(x.data(), blocks_.blocks, BlockSums::kBlock, blocks_.lo, blocks_.hi,
+                    blocks_.sum_abs);
+    return &blocks_;
+  }
+
+  std::span<const float> Sampled(uint64_t begin, std::span<const float> x) {
+    return picker_ ? picker_->Pick(begin, x) : x;
+  }
+
+  void FinishCounts(MatrixStats& stats) {
+    const auto values = counts_->Values();
+    const CountedSums sums = SumsOf(values);
+    nonfinite_ = sums.nonfinite;
+    if (task_.exact_in_t) weights_ = {sums.sum_sq, sums.max_abs, nonfinite_, nonfinite_};
+    weights_.storage_nonfinite = nonfinite_;
+    if (nonfinite_ != 0) return;
+    stats.mean = sums.sum / sums.count;
+    stats.std = std::sqrt(sums.sum_sq_deviation / sums.count);
+    stats.mean_abs = sums.sum_abs / sums.count;
+    stats.rms = std::sqrt(sums.sum_sq / sums.count);
+    stats.max_abs = sums.max_abs;
+    if (!percentiles_) stats.percentiles = PercentilesOf(values, task_.options.percentiles_abs);
+  }
+
+  void FillOutliers(MatrixStats& stats) const {
+    const double eps = task_.options.eps;
+    if (percentiles_) stats.percentiles = percentiles_->Values();
+    const double median = stats.percentiles[0] + eps;
+    stats.outlier_max_over_mean = stats.max_abs / (stats.mean_abs + eps);
     stats.outlier_p99_over_median = stats.percentiles[1] / median;
     stats.outlier_p999_over_median = stats.percentiles[2] / median;
     for (const auto& group : groups_) {
@@ -237,24 +319,79 @@ class Measurement {
     }
   }
 
-  const MatrixSource& matrix_;
-  const MeasureOptions& options_;
-  const uint64_t elements_;
-  const ComputeDType dtype_;
-  const bool exact_in_t_;  // the weights are values of T already
-  std::vector<float> tile_, tile_in_t_;
+  QuantError ErrorOf(const Result<QuantErrorSums>& scheme,
+                     const std::optional<std::string>& refusal) const {
+    if (scheme && !refusal) {
+      return scheme->Finish(weights_, task_.options.eps, task_.options.rel_den_floor);
+    }
+    QuantError failed;
+    failed.error = refusal;
+    if (!refusal) failed.error = scheme.error().TypeName() + ": " + scheme.error().message;
+    return failed;
+  }
 
+  const Task& task_;
+  bool finite_ = true;
   uint64_t nonfinite_ = 0;
+  std::optional<WeightCounts> counts_;  // of 16-bit types; else moments_ and percentiles_
   Moments moments_;
-  PercentileSelector percentiles_;
+  std::optional<PercentileSelector> percentiles_;
   std::optional<SamplePicker> picker_;
   std::vector<std::optional<GroupOutliers>> groups_;
   bool refine_percentiles_ = false;
   std::vector<bool> refine_group_;
 
   WeightTotals weights_;
-  std::vector<SchemeRun> schemes_;
+  std::vector<Result<QuantErrorSums>> schemes_;
+  GroupRanges ranges_;
+  BlockSums blocks_;
+  std::vector<float> tile_in_t_;
 };
+
+// Reads tiles [first, last) and hands each on: visit(first element, elements).
+template <class Visit>
+Result<void> ForTiles(const Task& task, uint64_t first, uint64_t last, Visit visit) {
+  std::vector<float> buffer(static_cast<size_t>(std::min(Tiling::kMaxElements, task.elements)));
+  for (uint64_t t = first; t < last; ++t) {
+    const Tile tile = task.tiling[t];
+    if (auto read = task.matrix.Read(tile, buffer.data()); !read) return read;
+    const auto count = static_cast<size_t>(tile.rows * tile.cols);
+    visit(tile.row * task.matrix.cols() + tile.col, std::span<const float>(buffer.data(), count));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Part>> MeasurePart(const Task& task, uint64_t first, uint64_t last) {
+  auto part = std::make_unique<Part>(task);
+  auto read = ForTiles(task, first, last, [&](auto begin, auto x) { part->Add(begin, x); });
+  if (!read) return tl::make_unexpected(read.error());
+  return part;
+}
+
+// Parts are cut by the shape alone, so what is summed does not depend on `threads`.
+Result<std::unique_ptr<Part>> MeasureParts(const Task& task, unsigned threads) {
+  const uint64_t tiles = task.tiling.count(), per_part = task.tiling.tiles_per_part();
+  const auto parts = static_cast<size_t>((tiles + per_part - 1) / per_part);
+  const auto make = [&](size_t i) {
+    return MeasurePart(task, i * per_part, std::min(tiles, (i + 1) * per_part));
+  };
+  Result<std::unique_ptr<Part>> whole;
+  const auto take = [&](size_t i, Result<std::unique_ptr<Part>> part) {
+    if (i == 0 || !part) {
+      whole = std::move(part);
+    } else {
+      (*whole)->Merge(**part);
+    }
+    return whole.has_value();
+  };
+  if (threads > 1 && parts > 1) {
+    RunOrdered(parts, threads, make, take);
+  } else {
+    for (size_t i = 0; i < parts && take(i, make(i)); ++i) {
+    }
+  }
+  return whole;
+}
 
 Result<void> CheckArguments(const MatrixSource& matrix, const MeasureOptions& options,
                             const std::vector<int64_t>* sample) {
@@ -277,11 +414,20 @@ Result<void> CheckArguments(const MatrixSource& matrix, const MeasureOptions& op
 }  // namespace
 
 Result<MatrixMeasurement> MeasureMatrix(const MatrixSource& matrix, const MeasureOptions& options,
-                                        const std::vector<int64_t>* sample) {
+                                        const std::vector<int64_t>* sample, unsigned threads) {
   if (auto checked = CheckArguments(matrix, options, sample); !checked) {
     return tl::make_unexpected(checked.error());
   }
-  return Measurement(matrix, options, sample).Run();
+  const Task task{matrix, options, sample};
+  auto whole = MeasureParts(task, threads);
+  if (!whole) return tl::make_unexpected(whole.error());
+  Part& part = **whole;
+  if (part.NeedsSecondRead()) {
+    auto read =
+        ForTiles(task, 0, task.tiling.count(), [&](auto begin, auto x) { part.Refine(begin, x); });
+    if (!read) return tl::make_unexpected(read.error());
+  }
+  return part.Finish();
 }
 
 }  // namespace moe

@@ -13,19 +13,13 @@ namespace {
 
 constexpr size_t kMostKept = size_t{1} << 17;  // 512 KiB of patterns
 
-// Where percentile q of `count` sorted values lies: between ranks floor and floor + 1.
-struct Position {
-  uint64_t floor;
-  double fraction;
-};
+}  // namespace
 
-Position PositionOf(double percentile, uint64_t count) {
+PercentilePosition PositionOf(double percentile, uint64_t count) {
   const double position = static_cast<double>(count - 1) * (percentile / 100.0);
   const double floor = std::min(std::floor(position), static_cast<double>(count - 1));
   return {static_cast<uint64_t>(floor), position - floor};
 }
-
-}  // namespace
 
 PercentileSelector::PercentileSelector(uint64_t count, std::vector<double> percentiles,
                                        unsigned bin_shift)
@@ -68,20 +62,31 @@ void PercentileSelector::Add(std::span<const float> values) {
 void PercentileSelector::Keep(std::span<const float> values) {
   for (const float value : values) {
     const uint32_t pattern = MagnitudeBits(value);
-    if (pattern < smallest_kept_) continue;  // `keep_` values at least as large are there
-    if (kept_.size() == capacity_) {
-      const auto cut = kept_.begin() + static_cast<ptrdiff_t>(keep_);
-      std::nth_element(kept_.begin(), cut - 1, kept_.end(), std::greater<>());
-      smallest_kept_ = *(cut - 1);
-      kept_.erase(cut, kept_.end());
-    }
-    kept_.push_back(pattern);
+    if (pattern >= smallest_kept_) KeepPattern(pattern);
   }
+}
+
+void PercentileSelector::KeepPattern(uint32_t pattern) {
+  if (kept_.size() == capacity_) {
+    const auto cut = kept_.begin() + static_cast<ptrdiff_t>(keep_);
+    std::nth_element(kept_.begin(), cut - 1, kept_.end(), std::greater<>());
+    smallest_kept_ = *(cut - 1);  // `keep_` values at least as large are there
+    kept_.erase(cut, kept_.end());
+  }
+  kept_.push_back(pattern);
+}
+
+void PercentileSelector::Merge(const PercentileSelector& other) {
+  for (const uint32_t pattern : other.kept_) {
+    if (pattern >= smallest_kept_) KeepPattern(pattern);
+  }
+  for (size_t bin = 0; bin < bins_.size(); ++bin) bins_[bin] += other.bins_[bin];
+  seen_bits_ |= other.seen_bits_;
 }
 
 bool PercentileSelector::NeedsSecondRead() {
   if (capacity_ != 0) {
-    std::sort(kept_.begin(), kept_.end());
+    PlaceKept();
     return false;
   }
   if (bins_.empty()) return false;
@@ -90,6 +95,16 @@ bool PercentileSelector::NeedsSecondRead() {
   if ((seen_bits_ & low_mask) == 0) return false;
   for (auto& table : tables_) table.resize(size_t{1} << bin_shift_);
   return true;
+}
+
+// Brings each wanted order statistic to its place among the kept, as sorting all would.
+void PercentileSelector::PlaceKept() {
+  auto begin = kept_.begin();
+  for (const Wanted& wanted : wanted_) {
+    const auto place = kept_.end() - static_cast<ptrdiff_t>(count_ - wanted.rank);
+    std::nth_element(begin, place, kept_.end());
+    begin = place + 1;
+  }
 }
 
 // Replaces the counts by the numbers of the tables that are to be filled.

@@ -7,6 +7,13 @@
 
 namespace moe {
 
+/// Where percentile q of `count` sorted values lies: between ranks floor and floor + 1.
+struct PercentilePosition {
+  uint64_t floor;
+  double fraction;
+};
+PercentilePosition PositionOf(double percentile, uint64_t count);
+
 /// Exact percentiles of the magnitudes of a stream whose length is known, NumPy's linear
 /// interpolation, in bounded memory.
 ///
@@ -17,11 +24,14 @@ namespace moe {
 class PercentileSelector {
  public:
   /// `percentiles`: each in [0, 100]. `bin_shift`: low bits of the float32 pattern that share a
-  /// bin (13 separates all float16 values, 16 all bfloat16 values).
+  /// bin (13 leaves one of 8192 to a second read).
   PercentileSelector(uint64_t count, std::vector<double> percentiles, unsigned bin_shift);
 
   /// First read. In all `count` values must be added.
   void Add(std::span<const float> values);
+
+  /// Takes over what `other`, a selector made alike, was given.
+  void Merge(const PercentileSelector& other);
 
   /// True if the stream must be read again, through Refine(). Call when all values were added.
   bool NeedsSecondRead();
@@ -39,6 +49,8 @@ class PercentileSelector {
   };
 
   void Keep(std::span<const float> values);
+  void KeepPattern(uint32_t pattern);
+  void PlaceKept();
   void FindBins();
   float OrderStatistic(uint64_t rank) const;
 

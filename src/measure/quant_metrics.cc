@@ -35,6 +35,15 @@ uint64_t CountClipped(const Quantizer& quantizer, const float* x, float scale, f
   return clipped;
 }
 
+void MergeStored(const StoredSums& from, StoredSums& to) {
+  for (size_t lane = 0; lane < kSumLanes; ++lane) {
+    to.sum[lane] += from.sum[lane];
+    to.sum_abs[lane] += from.sum_abs[lane];
+    to.max[lane] = std::max(to.max[lane], from.max[lane]);
+    to.max_abs[lane] = std::max(to.max_abs[lane], from.max_abs[lane]);
+  }
+}
+
 }  // namespace
 
 Tiling::Tiling(uint64_t rows, uint64_t cols) : rows_(rows), cols_(cols) {
@@ -42,6 +51,11 @@ Tiling::Tiling(uint64_t rows, uint64_t cols) : rows_(rows), cols_(cols) {
   tile_rows_ = cols > kMaxElements ? 1 : kMaxElements / tile_cols_;
   tiles_down_ = rows / tile_rows_ + (rows % tile_rows_ != 0);
   tiles_across_ = cols / tile_cols_ + (cols % tile_cols_ != 0);
+}
+
+uint64_t Tiling::tiles_per_part() const {
+  const uint64_t row_elements = tile_rows_ * cols_;
+  return tiles_across_ * std::max<uint64_t>(1, kPartElements / row_elements);
 }
 
 Tile Tiling::operator[](uint64_t index) const {
@@ -53,65 +67,73 @@ Tile Tiling::operator[](uint64_t index) const {
   return tile;
 }
 
-void RoundToComputeDType(std::span<float> values, ComputeDType dtype) {
-  if (dtype == ComputeDType::kF16) {
-    for (float& value : values) value = RoundToHalf(value);
-  } else if (dtype == ComputeDType::kBF16) {
-    for (float& value : values) value = RoundToBFloat16(value);
-  }
-}
-
 ComputeDType DefaultComputeDType(DType storage) {
   if (storage == DType::kF16) return ComputeDType::kF16;
   if (storage == DType::kF32 || storage == DType::kF64) return ComputeDType::kF32;
   return ComputeDType::kBF16;
 }
 
-void WeightTotals::AddTile(const TileSums& in_t, uint64_t storage_nonfinite) {
-  sum_sq_ += in_t.sum_sq;
-  max_bits_ = std::max(max_bits_, in_t.max_bits);
-  storage_nonfinite_ += storage_nonfinite;
-  nonfinite_in_t_ += in_t.nonfinite;
+void WeightTotals::AddTile(const TileSums& in_t, uint64_t nonfinite_before) {
+  sum_sq += in_t.sum_sq;
+  max_abs = std::max(max_abs, double{std::bit_cast<float>(in_t.max_bits)});
+  storage_nonfinite += nonfinite_before;
+  nonfinite_in_t += in_t.nonfinite;
 }
 
-double WeightTotals::max_abs() const { return std::bit_cast<float>(max_bits_); }
+void WeightTotals::Merge(const WeightTotals& other) {
+  sum_sq += other.sum_sq;
+  max_abs = std::max(max_abs, other.max_abs);
+  storage_nonfinite += other.storage_nonfinite;
+  nonfinite_in_t += other.nonfinite_in_t;
+}
 
 std::optional<std::string> WeightTotals::Refusal(ComputeDType dtype) const {
-  if (storage_nonfinite_ != 0) {
-    return fmt::format("ValueError: {} non-finite weights", storage_nonfinite_);
+  if (storage_nonfinite != 0) {
+    return fmt::format("ValueError: {} non-finite weights", storage_nonfinite);
   }
-  if (nonfinite_in_t_ != 0) {
-    return fmt::format("OverflowError: {} weights exceed {}", nonfinite_in_t_,
+  if (nonfinite_in_t != 0) {
+    return fmt::format("OverflowError: {} weights exceed {}", nonfinite_in_t,
                        ComputeDTypeName(dtype));
   }
   return std::nullopt;
 }
 
-void QuantErrorSums::Signed::Add(double value, bool first) {
-  sum += value;
-  max = first ? value : std::max(max, value);
+void QuantErrorSums::AddGroups(const GroupBatch& batch) {
+  AddGroupErrors(quantizer_, batch, sums_);
+  groups_ += batch.groups;
 }
 
-void QuantErrorSums::AddElements(const float* x, const float* w_hat, size_t count) {
-  AddErrors(x, w_hat, count, lanes_);
-}
-
-void QuantErrorSums::AddGroups(const float* scales, const float* biases, size_t groups,
-                               uint64_t clipped) {
+void QuantErrorSums::AddQuantized(const float* x, const float* w_hat, const float* scales,
+                                  const float* biases, size_t groups) {
+  double wide[GroupBatch::kMostGroups] = {};
   for (size_t g = 0; g < groups; ++g) {
-    const bool first = groups_++ == 0;
-    const double scale = quantizer_.DecodedScale(scales[g]);
-    scale_.Add(scale, first);
-    scale_abs_.Add(std::fabs(scale), first);
-    if (quantizer_.has_bias) bias_.Add(biases[g], first);
+    wide[g] = quantizer_.DecodedScale(scales[g]);
+    sums_.clipped += CountClipped(quantizer_, x + g * group_size(), scales[g],
+                                  quantizer_.has_bias ? biases[g] : 0.0f);
   }
-  clipped_ += clipped;
+  AddStored(wide, groups, sums_.scales);
+  if (quantizer_.has_bias) {
+    std::copy_n(biases, groups, wide);
+    AddStored(wide, groups, sums_.biases);
+  }
+  AddErrors(quantizer_.dtype, x, w_hat, groups * group_size(), sums_);
+  groups_ += groups;
 }
 
 void QuantErrorSums::EndTile() {
-  sum_sq_ += FoldSum(lanes_.sum_sq);
-  for (const double max_abs : lanes_.max_abs) max_abs_ = std::max(max_abs_, max_abs);
-  std::fill(std::begin(lanes_.sum_sq), std::end(lanes_.sum_sq), 0.0);
+  sum_sq_ += FoldSum(sums_.sum_sq);
+  std::fill(std::begin(sums_.sum_sq), std::end(sums_.sum_sq), 0.0);
+}
+
+void QuantErrorSums::Merge(const QuantErrorSums& other) {
+  sum_sq_ += other.sum_sq_;
+  groups_ += other.groups_;
+  sums_.max_abs = std::max(sums_.max_abs, other.sums_.max_abs);
+  sums_.zeroed += other.sums_.zeroed;
+  sums_.clipped += other.sums_.clipped;
+  sums_.nonfinite |= other.sums_.nonfinite;
+  MergeStored(other.sums_.scales, sums_.scales);
+  MergeStored(other.sums_.biases, sums_.biases);
 }
 
 QuantError QuantErrorSums::Finish(const WeightTotals& weights, double eps,
@@ -119,27 +141,27 @@ QuantError QuantErrorSums::Finish(const WeightTotals& weights, double eps,
   QuantError out;
   const auto groups = static_cast<double>(groups_);
   const auto elements = groups * static_cast<double>(quantizer_.group_size);
-  out.scale_mean = IfFinite(scale_.sum / groups);
-  out.scale_max = IfFinite(scale_.max);
-  out.scale_abs_mean = IfFinite(scale_abs_.sum / groups);
-  out.scale_abs_max = IfFinite(scale_abs_.max);
+  out.scale_mean = IfFinite(FoldSum(sums_.scales.sum) / groups);
+  out.scale_max = IfFinite(*std::ranges::max_element(sums_.scales.max));
+  out.scale_abs_mean = IfFinite(FoldSum(sums_.scales.sum_abs) / groups);
+  out.scale_abs_max = IfFinite(*std::ranges::max_element(sums_.scales.max_abs));
   if (quantizer_.has_bias) {
-    out.bias_mean = IfFinite(bias_.sum / groups);
-    out.bias_max = IfFinite(bias_.max);
+    out.bias_mean = IfFinite(FoldSum(sums_.biases.sum) / groups);
+    out.bias_max = IfFinite(*std::ranges::max_element(sums_.biases.max));
   }
   out.bits_per_weight = quantizer_.BitsPerWeight();
-  out.zero_share = static_cast<double>(lanes_.zeroed) / elements;
-  out.clip_share = static_cast<double>(clipped_) / elements;
-  if (lanes_.max_bits >= kInfinityBits) {
+  out.zero_share = static_cast<double>(sums_.zeroed) / elements;
+  out.clip_share = static_cast<double>(sums_.clipped) / elements;
+  if (sums_.nonfinite) {
     out.error = "ValueError: non-finite reconstruction";
     return out;
   }
   const double floor = rel_den_floor.value_or(0.0);
-  out.w_rel_fro = std::sqrt(sum_sq_) / std::max(std::sqrt(weights.sum_sq()) + eps, floor);
-  out.w_rel_max = max_abs_ / std::max(weights.max_abs() + eps, floor);
-  out.max_abs_err = max_abs_;
-  if (sum_sq_ != 0 && weights.sum_sq() != 0) {
-    const double decibels = 10.0 * std::log10(weights.sum_sq() / sum_sq_);
+  out.w_rel_fro = std::sqrt(sum_sq_) / std::max(std::sqrt(weights.sum_sq) + eps, floor);
+  out.w_rel_max = sums_.max_abs / std::max(weights.max_abs + eps, floor);
+  out.max_abs_err = sums_.max_abs;
+  if (sum_sq_ != 0 && weights.sum_sq != 0) {
+    const double decibels = 10.0 * std::log10(weights.sum_sq / sum_sq_);
     out.sqnr_db = std::round(decibels * 1e9) / 1e9;
   }
   return out;
@@ -173,13 +195,10 @@ Result<QuantError> ErrorOfQuantized(std::span<const float> x, uint64_t rows, uin
   for (uint64_t t = 0; t < tiling.count(); ++t) {
     const size_t count = static_cast<size_t>(tiling[t].rows * tiling[t].cols);
     weights.AddTile(SumTile(&x[at], count), 0);
-    sums.AddElements(&x[at], &quantized.w_hat[at], count);
-    for (size_t i = at; i < at + count; i += group) {
-      const float* scale = &quantized.scales[i / group];
-      const float* bias = quantizer->has_bias ? &quantized.biases[i / group] : nullptr;
-      const uint64_t clipped =
-          CountClipped(*quantizer, &x[i], *scale, bias == nullptr ? 0.0f : *bias);
-      sums.AddGroups(scale, bias, 1, clipped);
+    for (size_t i = at; i < at + count; i += kBatchElements) {
+      const size_t groups = std::min(kBatchElements, at + count - i) / group;
+      sums.AddQuantized(&x[i], &quantized.w_hat[i], &quantized.scales[i / group],
+                        quantizer->has_bias ? &quantized.biases[i / group] : nullptr, groups);
     }
     sums.EndTile();
     at += count;
@@ -198,7 +217,7 @@ Result<WeightsInT> ReadWeightsInT(const MatrixSource& matrix, ComputeDType dtype
     const size_t count = static_cast<size_t>(tile.rows * tile.cols);
     if (auto read = matrix.Read(tile, at); !read) return tl::make_unexpected(read.error());
     const uint64_t nonfinite = SumTile(at, count).nonfinite;
-    RoundToComputeDType({at, count}, dtype);
+    RoundToCompute(at, count, dtype);
     weights.AddTile(SumTile(at, count), nonfinite);
     at += count;
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "measure/error_kernels.h"
 #include "measure/kernels.h"
 #include "measure/quantizer.h"
 #include "moescope/matrix.h"
@@ -23,57 +24,55 @@ class Tiling {
   Tile operator[](uint64_t index) const;
   static constexpr uint64_t kMaxElements = uint64_t{1} << 15;
 
+  /// Tiles of a part: whole rows, about kPartElements of them.
+  uint64_t tiles_per_part() const;
+  static constexpr uint64_t kPartElements = uint64_t{1} << 22;
+
  private:
   uint64_t rows_, cols_, tile_rows_, tile_cols_, tiles_down_, tiles_across_;
 };
 
-/// Rounds `values` to `dtype`, in place.
-void RoundToComputeDType(std::span<float> values, ComputeDType dtype);
+/// Elements handed to the kernels at a time: a piece of a tile that stays in the first cache.
+inline constexpr size_t kBatchElements = 4096;
 
 /// The dtype of the simulation when the user names none (D2); kBF16 for quantized storage.
 ComputeDType DefaultComputeDType(DType storage);
 
 /// What every scheme shares: the weights in T.
-class WeightTotals {
- public:
-  /// `storage_nonfinite`: NaN and Inf among the same elements before they were rounded to T.
-  void AddTile(const TileSums& in_t, uint64_t storage_nonfinite);
+struct WeightTotals {
+  double sum_sq = 0, max_abs = 0;
+  uint64_t storage_nonfinite = 0;  ///< before they were rounded to T
+  uint64_t nonfinite_in_t = 0;
 
-  double sum_sq() const { return sum_sq_; }
-  double max_abs() const;
+  void AddTile(const TileSums& in_t, uint64_t nonfinite_before);
+  void Merge(const WeightTotals& other);
   /// Why these weights can't be quantized (D26), in Python's words; nullopt if they can.
   std::optional<std::string> Refusal(ComputeDType dtype) const;
-
- private:
-  double sum_sq_ = 0;
-  uint32_t max_bits_ = 0;
-  uint64_t storage_nonfinite_ = 0, nonfinite_in_t_ = 0;
 };
 
-/// Collects the error of one scheme, tile by tile.
+/// Collects the error of one scheme, batch by batch; EndTile() folds what a tile has added.
 class QuantErrorSums {
  public:
   explicit QuantErrorSums(const Quantizer& quantizer) : quantizer_(quantizer) {}
 
-  /// Elements with their reconstruction; then EndTile() folds what a tile has added.
-  void AddElements(const float* x, const float* w_hat, size_t count);
-  void AddGroups(const float* scales, const float* biases, size_t groups, uint64_t clipped);
+  /// Simulates the scheme on `batch`.
+  void AddGroups(const GroupBatch& batch);
+  /// What something else has made of `groups` groups, at most GroupBatch::kMostGroups.
+  void AddQuantized(const float* x, const float* w_hat, const float* scales, const float* biases,
+                    size_t groups);
   void EndTile();
+  /// Takes over what `other` has collected of later tiles.
+  void Merge(const QuantErrorSums& other);
 
+  size_t group_size() const { return quantizer_.group_size; }
   QuantError Finish(const WeightTotals& weights, double eps,
                     std::optional<double> rel_den_floor) const;
 
  private:
-  struct Signed {  // of stored scales or biases
-    double sum = 0, max = 0;
-    void Add(double value, bool first);
-  };
-
   Quantizer quantizer_;
-  ErrorLanes lanes_;
-  double sum_sq_ = 0, max_abs_ = 0;
-  Signed scale_, scale_abs_, bias_;
-  uint64_t groups_ = 0, clipped_ = 0;
+  ErrorSums sums_;
+  double sum_sq_ = 0;
+  uint64_t groups_ = 0;
 };
 
 /// The numbers of a matrix that something else has quantized (the real MLX).

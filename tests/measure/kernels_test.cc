@@ -8,11 +8,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 
 #include "measure/array_matrix.h"
+#include "measure/error_kernels.h"
 #include "measure/float_codes.h"
-#include "measure/quant_kernels.h"
 #include "measure/quant_metrics.h"
+#include "measure/weight_counts.h"
 #include "moescope/measure.h"
 
 namespace moe {
@@ -105,32 +107,7 @@ std::vector<Data> FiniteData() {
           {"thousands", Scaled(1e5)}};
 }
 
-bool SameBits(float a, float b) {
-  return (std::isnan(a) && std::isnan(b)) || std::memcmp(&a, &b, sizeof a) == 0;
-}
-
 // ---- quantizers ----
-
-struct Made {
-  explicit Made(size_t elements) : scales(elements), biases(elements), w_hat(elements) {}
-  std::vector<float> scales, biases, w_hat;
-  uint64_t clipped = 0;
-};
-
-template <class Run>
-Made Quantized(const std::vector<float>& x, const Quantizer& quantizer, Run run_groups) {
-  Made made(x.size());
-  GroupRun run{x.data(),
-               x.size() / quantizer.group_size,
-               made.scales.data(),
-               made.biases.data(),
-               made.w_hat.data(),
-               nullptr,
-               0};
-  run_groups(quantizer, run);
-  made.clipped = run.clipped;
-  return made;
-}
 
 std::vector<QuantScheme> AllSchemes() {
   std::vector<QuantScheme> schemes = {
@@ -142,37 +119,85 @@ std::vector<QuantScheme> AllSchemes() {
 }
 
 std::vector<float> FiniteIn(ComputeDType dtype, std::vector<float> values) {
-  RoundToComputeDType(values, dtype);
   for (float& value : values) {
+    if (dtype == ComputeDType::kF16) value = RoundToHalf(value);
+    if (dtype == ComputeDType::kBF16) value = RoundToBFloat16(value);
     if (!std::isfinite(value)) value = 1;
   }
   return values;
 }
 
-TEST_P(OnTarget, QuantizersEqualThePortableOnes) {
+// What plain loops say of d = x - w_hat.
+void AddPlainly(ComputeDType dtype, const float* x, const float* w_hat, size_t count,
+                ErrorSums& sums) {
+  for (size_t i = 0; i < count; ++i) {
+    const double d = dtype == ComputeDType::kF32 ? static_cast<double>(x[i]) - w_hat[i]
+                                                 : static_cast<double>(x[i] - w_hat[i]);
+    sums.sum_sq[i % 8] += d * d;
+    sums.max_abs = std::max(sums.max_abs, std::fabs(d));
+    sums.zeroed += x[i] != 0 && w_hat[i] == 0;
+    sums.nonfinite |= !std::isfinite(w_hat[i]);
+  }
+}
+
+void AddPlainly(double stored, size_t lane, StoredSums& sums) {
+  sums.sum[lane] += stored;
+  sums.sum_abs[lane] += std::fabs(stored);
+  sums.max[lane] = std::max(sums.max[lane], stored);
+  sums.max_abs[lane] = std::max(sums.max_abs[lane], std::fabs(stored));
+}
+
+bool SameBits(const double (&a)[8], const double (&b)[8]) {
+  for (size_t i = 0; i < 8; ++i) {
+    const double plus_zero[] = {a[i] + 0.0, b[i] + 0.0};  // a zero may have another sign
+    if (std::memcmp(&plus_zero[0], &plus_zero[1], sizeof(double)) != 0) return false;
+  }
+  return true;
+}
+
+bool Same(const StoredSums& a, const StoredSums& b) {
+  return SameBits(a.sum, b.sum) && SameBits(a.sum_abs, b.sum_abs) && SameBits(a.max, b.max) &&
+         SameBits(a.max_abs, b.max_abs);
+}
+
+// The sums are compared group by group, so that no error can hide in them.
+void ExpectPlainSums(const Quantizer& quantizer, const std::vector<float>& x) {
+  const size_t size = quantizer.group_size;
+  size_t differences = 0;
+  for (size_t at = 0; at + size <= x.size(); at += size) {
+    float scale = 0, bias = 0, lo = 0, hi = 0;
+    std::vector<float> w_hat(size);
+    GroupRun run{&x[at], 1, &scale, &bias, w_hat.data(), nullptr, 0};
+    quantizer.run(quantizer, run);
+    ErrorSums expected, made;
+    AddPlainly(quantizer.dtype, &x[at], w_hat.data(), size, expected);
+    AddPlainly(quantizer.DecodedScale(scale), 0, expected.scales);
+    if (quantizer.has_bias) AddPlainly(bias, 0, expected.biases);
+    SummarizeGroups(&x[at], 1, size, &lo, &hi, nullptr);
+    const std::vector<float> low(8, lo), high(8, hi);  // vectors read beyond the last group
+    AddGroupErrors(quantizer, {&x[at], 1, low.data(), high.data()}, made);
+    differences += made.nonfinite != expected.nonfinite || made.clipped != run.clipped;
+    differences += !Same(made.scales, expected.scales) || !Same(made.biases, expected.biases);
+    if (expected.nonfinite) continue;
+    differences += !SameBits(made.sum_sq, expected.sum_sq) || made.max_abs != expected.max_abs ||
+                   made.zeroed != expected.zeroed;
+  }
+  EXPECT_EQ(differences, 0u);
+}
+
+TEST_P(OnTarget, ErrorsOfSchemesEqualThePortableQuantizers) {
   for (const Data& data : FiniteData()) {
     for (const auto dtype : {ComputeDType::kF32, ComputeDType::kF16, ComputeDType::kBF16}) {
-      auto x = FiniteIn(dtype, data.values);
-      x.resize(x.size() / 128 * 128);
+      const auto x = FiniteIn(dtype, data.values);
       for (const QuantScheme& scheme : AllSchemes()) {
         for (const auto profile : {QuantProfile::kMlxCpu, QuantProfile::kMlxGpu,
                                    QuantProfile::kMlxCpuLegacy, QuantProfile::kMlxGpuLegacy}) {
           SCOPED_TRACE(testing::Message() << data.name << " " << scheme.mode << scheme.bits << " g"
                                           << scheme.group_size << " " << ComputeDTypeName(dtype)
                                           << " " << ProfileName(profile));
-          const auto quantizer = MakeQuantizer(scheme, profile, dtype, 1, x.size());
+          const auto quantizer = MakeQuantizer(scheme, profile, dtype, 1, x.size() / 128 * 128);
           ASSERT_TRUE(quantizer.has_value());
-          const Made expected = Quantized(x, *quantizer, quantizer->run);
-          const Made made = Quantized(x, *quantizer, QuantizeGroups);
-          EXPECT_EQ(made.clipped, expected.clipped);
-          size_t differences = 0;
-          for (size_t i = 0; i < x.size(); ++i) {
-            differences += !SameBits(made.w_hat[i], expected.w_hat[i]);
-            differences += !SameBits(made.scales[i], expected.scales[i]);
-            // A zero may have another sign there.
-            differences += !SameBits(made.biases[i] + 0.0f, expected.biases[i] + 0.0f);
-          }
-          EXPECT_EQ(differences, 0u);
+          ExpectPlainSums(*quantizer, x);
         }
       }
     }
@@ -193,16 +218,38 @@ TEST_P(OnTarget, FloatModesEqualThePortableOnesOnEvery16BitValue) {
     for (const QuantScheme& scheme : AllSchemes()) {
       if (scheme.mode == "affine") continue;
       for (const auto profile : {QuantProfile::kMlxCpu, QuantProfile::kMlxGpu}) {
-        const auto quantizer = MakeQuantizer(scheme, profile, dtype, 1, x.size());
-        const Made expected = Quantized(x, *quantizer, quantizer->run);
-        const Made made = Quantized(x, *quantizer, QuantizeGroups);
-        size_t differences = 0;
-        for (size_t i = 0; i < x.size(); ++i) {
-          differences += !SameBits(made.w_hat[i], expected.w_hat[i]);
-        }
-        EXPECT_EQ(differences, 0u) << scheme.mode << " " << ComputeDTypeName(dtype);
+        SCOPED_TRACE(testing::Message() << scheme.mode << " " << ComputeDTypeName(dtype) << " "
+                                        << ProfileName(profile));
+        ExpectPlainSums(*MakeQuantizer(scheme, profile, dtype, 1, x.size()), x);
       }
     }
+  }
+}
+
+// Sums go on over the groups of a batch, portable ones among them.
+TEST_P(OnTarget, ABatchIsTheSumOfItsGroups) {
+  auto x = NormalWeights();
+  for (size_t i = 320; i < 352; ++i) x[i] = std::ldexp(x[i], -135);  // its scale is odd
+  std::vector<float> lo(128), hi(128);
+  SummarizeGroups(x.data(), 128, 32, lo.data(), hi.data(), nullptr);
+  for (const QuantScheme& scheme : {QuantScheme{"", "affine", 4, 32}, {"", "mxfp4", 4, 32}}) {
+    const auto quantizer =
+        MakeQuantizer(scheme, QuantProfile::kMlxCpu, ComputeDType::kF32, 1, x.size()).value();
+    ErrorSums expected, made;
+    for (size_t g = 0; g < 125; ++g) {  // no whole number of vectors
+      float scale = 0, bias = 0, w_hat[32];
+      GroupRun run{&x[g * 32], 1, &scale, &bias, w_hat, nullptr, 0};
+      quantizer.run(quantizer, run);
+      AddPlainly(quantizer.dtype, &x[g * 32], w_hat, 32, expected);
+      AddPlainly(quantizer.DecodedScale(scale), g % 8, expected.scales);
+      if (quantizer.has_bias) AddPlainly(bias, g % 8, expected.biases);
+    }
+    AddGroupErrors(quantizer, {x.data(), 125, lo.data(), hi.data()}, made);
+    EXPECT_TRUE(SameBits(made.sum_sq, expected.sum_sq));
+    EXPECT_EQ(made.max_abs, expected.max_abs);
+    EXPECT_EQ(made.zeroed, expected.zeroed);
+    EXPECT_TRUE(Same(made.scales, expected.scales));
+    EXPECT_TRUE(Same(made.biases, expected.biases));
   }
 }
 
@@ -213,8 +260,8 @@ constexpr size_t kCounts[] = {1, 7, 8, 9, 31, 64, 1000, 4095};
 double FoldedSum(const std::vector<float>& x, size_t count, double (*term)(double)) {
   double lanes[8] = {};
   for (size_t i = 0; i < count; ++i) lanes[i % 8] += term(x[i]);
-  return ((((((lanes[0] + lanes[1]) + lanes[2]) + lanes[3]) + lanes[4]) + lanes[5]) + lanes[6]) +
-         lanes[7];
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
+         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
 TEST_P(OnTarget, TileSumsEqualPlainLoops) {
@@ -246,47 +293,46 @@ TEST_P(OnTarget, NonFiniteValuesAreCounted) {
     uint64_t expected = 0;
     for (const float value : x) expected += !std::isfinite(value);
     EXPECT_EQ(SumTile(x.data(), count).nonfinite, expected);
+    EXPECT_GE(LargestMagnitudeBits(x.data(), count), kInfinityBits);
   }
 }
 
-TEST_P(OnTarget, GroupSumsEqualPlainLoops) {
+TEST_P(OnTarget, GroupSummariesEqualPlainLoops) {
   const auto x = TestWeights(4096);
-  for (const size_t size : {8u, 32u, 64u, 1024u, 4096u}) {
-    std::vector<double> sums(x.size() / size);
-    std::vector<float> maxima(x.size() / size);
-    SumGroups(x.data(), sums.size(), size, sums.data(), maxima.data());
-    for (size_t g = 0; g < sums.size(); ++g) {
+  for (const size_t size : {8u, 16u, 32u, 64u, 1024u, 4096u}) {
+    const size_t groups = x.size() / size;
+    std::vector<double> sums(groups);
+    std::vector<float> lo(groups), hi(groups), ratios(groups);
+    SummarizeGroups(x.data(), groups, size, lo.data(), hi.data(), sums.data());
+    GroupRatios(sums.data(), hi.data(), groups, static_cast<double>(size), 1e-12, ratios.data());
+    for (size_t g = 0; g < groups; ++g) {
       const std::vector<float> group(x.begin() + static_cast<long>(g * size),
                                      x.begin() + static_cast<long>((g + 1) * size));
       ASSERT_EQ(sums[g], FoldedSum(group, size, [](double v) { return std::fabs(v); }));
-      float largest = 0;
-      for (const float value : group) largest = std::max(largest, std::fabs(value));
-      ASSERT_EQ(maxima[g], largest);
+      ASSERT_EQ(lo[g], *std::min_element(group.begin(), group.end()));
+      ASSERT_EQ(hi[g], *std::max_element(group.begin(), group.end()));
+      ASSERT_EQ(ratios[g],
+                static_cast<float>(hi[g] / (sums[g] / static_cast<double>(size) + 1e-12)));
     }
   }
 }
 
 TEST_P(OnTarget, ErrorSumsEqualPlainLoops) {
   for (const Data& data : FiniteData()) {
-    SCOPED_TRACE(data.name);
-    const auto x = FiniteIn(ComputeDType::kF32, data.values);
-    auto w_hat = FiniteIn(ComputeDType::kBF16, data.values);
-    for (size_t i = 0; i < w_hat.size(); i += 5) w_hat[i] = i % 2 == 0 ? 0.0f : -0.0f;
-    ErrorLanes lanes;
-    AddErrors(x.data(), w_hat.data(), 64, lanes);  // in two pieces: the lanes go on
-    AddErrors(x.data() + 64, w_hat.data() + 64, 1000 - 64, lanes);
-    ErrorLanes expected;
-    for (size_t i = 0; i < 1000; ++i) {
-      const double d = static_cast<double>(x[i]) - w_hat[i];
-      expected.sum_sq[i % 8] += d * d;
-      expected.max_abs[i % 8] = std::max(expected.max_abs[i % 8], std::fabs(d));
-      expected.zeroed += x[i] != 0 && w_hat[i] == 0;
-      expected.max_bits = std::max(expected.max_bits, MagnitudeBits(w_hat[i]));
+    for (const auto dtype : {ComputeDType::kF32, ComputeDType::kBF16}) {
+      SCOPED_TRACE(testing::Message() << data.name << " " << ComputeDTypeName(dtype));
+      const auto x = FiniteIn(ComputeDType::kF32, data.values);
+      auto w_hat = FiniteIn(ComputeDType::kBF16, data.values);
+      for (size_t i = 0; i < w_hat.size(); i += 5) w_hat[i] = i % 2 == 0 ? 0.0f : -0.0f;
+      ErrorSums sums, expected;
+      AddErrors(dtype, x.data(), w_hat.data(), 64, sums);  // in two pieces: the lanes go on
+      AddErrors(dtype, x.data() + 64, w_hat.data() + 64, 1000 - 64, sums);
+      AddPlainly(dtype, x.data(), w_hat.data(), 1000, expected);
+      EXPECT_TRUE(SameBits(sums.sum_sq, expected.sum_sq));
+      EXPECT_EQ(sums.max_abs, expected.max_abs);
+      EXPECT_EQ(sums.zeroed, expected.zeroed);
+      EXPECT_FALSE(sums.nonfinite);
     }
-    EXPECT_EQ(std::memcmp(lanes.sum_sq, expected.sum_sq, sizeof lanes.sum_sq), 0);
-    EXPECT_EQ(std::memcmp(lanes.max_abs, expected.max_abs, sizeof lanes.max_abs), 0);
-    EXPECT_EQ(lanes.zeroed, expected.zeroed);
-    EXPECT_EQ(lanes.max_bits, expected.max_bits);
   }
 }
 
@@ -295,9 +341,47 @@ TEST_P(OnTarget, ANonFiniteReconstructionShows) {
   for (const float bad : {INFINITY, -INFINITY, NAN}) {
     auto w_hat = x;
     w_hat[11] = bad;
-    ErrorLanes lanes;
-    AddErrors(x.data(), w_hat.data(), 16, lanes);
-    EXPECT_GE(lanes.max_bits, kInfinityBits);
+    ErrorSums sums;
+    AddErrors(ComputeDType::kF32, x.data(), w_hat.data(), 16, sums);
+    EXPECT_TRUE(sums.nonfinite);
+  }
+}
+
+TEST_P(OnTarget, RoundingEqualsThePortableOne) {
+  for (const Data& data : FiniteData()) {
+    for (const auto dtype : {ComputeDType::kF16, ComputeDType::kBF16}) {
+      auto x = FiniteIn(ComputeDType::kF32, data.values);
+      x.resize(1003);
+      auto expected = x;
+      for (float& value : expected) {
+        value = dtype == ComputeDType::kF16 ? RoundToHalf(value) : RoundToBFloat16(value);
+      }
+      RoundToCompute(x.data(), x.size(), dtype);
+      EXPECT_EQ(std::memcmp(x.data(), expected.data(), x.size() * sizeof(float)), 0) << data.name;
+    }
+  }
+}
+
+// Every value of the two types, thrice: 3 - 65536 / 8 elements are no whole vectors.
+TEST_P(OnTarget, CountsOfValuesAreExact) {
+  for (const auto dtype : {DType::kF16, DType::kBF16}) {
+    std::map<float, std::pair<uint64_t, uint64_t>> expected;
+    std::vector<float> x = {0.0f, -0.0f, 1.0f};
+    for (uint32_t pattern = 0; pattern < 65536; ++pattern) {
+      const auto bits = static_cast<uint16_t>(pattern);
+      x.push_back(dtype == DType::kF16 ? HalfToFloat(bits) : BFloat16ToFloat(bits));
+    }
+    for (const float value : x) {
+      auto& count = expected[std::isfinite(value) ? std::fabs(value) : INFINITY];
+      ++(std::signbit(value) ? count.second : count.first);
+    }
+    WeightCounts counts(dtype), rest(dtype);
+    counts.Add(std::span(x).first(40001));
+    rest.Add(std::span(x).subspan(40001));
+    counts.Merge(rest);
+    std::map<float, std::pair<uint64_t, uint64_t>> made;
+    for (const auto& v : counts.Values()) made[v.value] = {v.positive, v.negative};
+    EXPECT_EQ(made, expected);
   }
 }
 

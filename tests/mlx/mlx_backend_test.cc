@@ -149,7 +149,7 @@ std::vector<float> TellingWeights(uint64_t cols, ComputeDType dtype) {
   add_row([](uint64_t) { return 0.75f; });
   add_row([](uint64_t) { return 0.0f; });
   add_row([](uint64_t c) { return c % 32 == 5 ? 1.0f : 0.0f; });
-  RoundToComputeDType(w, dtype);
+  RoundToCompute(w.data(), w.size(), dtype);
   return w;
 }
 

@@ -1,0 +1,469 @@
+#include "measure/error_kernels.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/simd_targets.h"
+#include "measure/float_codes.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "measure/error_kernels.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "measure/vectors-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace moe {
+namespace HWY_NAMESPACE {  // compiled once for each SIMD target
+
+constexpr size_t kMostGroups = GroupBatch::kMostGroups;
+
+// ---- errors ----
+
+// ErrorSums in registers. `kInFloat`: d = x - w_hat is taken in float32.
+template <bool kInFloat>
+class Errors {
+ public:
+  explicit Errors(const ErrorSums& sums) {
+    for (size_t p = 0; p < kParts; ++p) sum_sq_[p] = hn::LoadU(D(), sums.sum_sq + p * kDoubles);
+  }
+
+  /// Eight elements; encode(x, at, clipped) gives the reconstruction of a vector of them.
+  template <class Encode>
+  HWY_INLINE void Add(const float* HWY_RESTRICT x, size_t at, const Encode& encode) {
+    const V zero = hn::Zero(F());
+    for (size_t i = 0; i < kSumLanes; i += kFloats) {
+      const V v = hn::LoadU(F(), x + at + i);
+      const V w = encode(v, at + i, clipped_);
+      zeroed_ = CountIn(zeroed_, hn::And(hn::Eq(w, zero), hn::Ne(v, zero)));
+      if constexpr (Encode::kMayOverflow) largest_ = hn::Max(largest_, MagnitudeOf(w));
+      if constexpr (kInFloat) {
+        const V d = hn::Sub(v, w);
+        max_ = hn::Max(max_, hn::Abs(d));
+        AddSquare(Widen<0>(d), i / kDoubles);
+        if constexpr (kHalves == 2) AddSquare(Widen<1>(d), i / kDoubles + 1);
+      } else {
+        AddWide(hn::Sub(Widen<0>(v), Widen<0>(w)), i / kDoubles);
+        if constexpr (kHalves == 2) {
+          AddWide(hn::Sub(Widen<1>(v), Widen<1>(w)), i / kDoubles + 1);
+        }
+      }
+    }
+  }
+
+  void StoreTo(ErrorSums& sums) const {
+    for (size_t p = 0; p < kParts; ++p) hn::StoreU(sum_sq_[p], D(), sums.sum_sq + p * kDoubles);
+    const double largest_d = kInFloat ? double{MaxLane(F(), max_)} : MaxLane(D(), wide_max_);
+    sums.max_abs = std::max(sums.max_abs, largest_d);
+    sums.zeroed += CountOf(zeroed_);
+    sums.clipped += CountOf(clipped_);
+    sums.nonfinite |= static_cast<uint32_t>(MaxLane(I(), largest_)) >= kInfinityBits;
+  }
+
+ private:
+  HWY_INLINE void AddSquare(W d, size_t part) {
+    sum_sq_[part] = hn::Add(sum_sq_[part], hn::Mul(d, d));
+  }
+  HWY_INLINE void AddWide(W d, size_t part) {
+    wide_max_ = hn::Max(wide_max_, hn::Abs(d));
+    AddSquare(d, part);
+  }
+
+  W sum_sq_[kParts], wide_max_ = hn::Zero(D());
+  V max_ = hn::Zero(F());
+  VI largest_ = hn::Zero(I()), zeroed_ = hn::Zero(I()), clipped_ = hn::Zero(I());
+};
+
+// What has been reconstructed already.
+struct Given {
+  static constexpr bool kMayOverflow = true;
+  const float* w_hat;
+  HWY_INLINE V operator()(V, size_t at, VI&) const { return hn::LoadU(F(), w_hat + at); }
+};
+
+template <bool kInFloat>
+void AddGiven(const float* HWY_RESTRICT x, const float* HWY_RESTRICT w_hat, size_t count,
+              ErrorSums& sums) {
+  Errors<kInFloat> errors(sums);
+  for (size_t i = 0; i < count; i += kSumLanes) errors.Add(x, i, Given{w_hat});
+  errors.StoreTo(sums);
+}
+
+void AddErrorsImpl(ComputeDType dtype, const float* x, const float* w_hat, size_t count,
+                   ErrorSums& sums) {
+  return dtype == ComputeDType::kF32 ? AddGiven<false>(x, w_hat, count, sums)
+                                     : AddGiven<true>(x, w_hat, count, sums);
+}
+
+void AddStoredImpl(const double* HWY_RESTRICT values, size_t groups, StoredSums& sums) {
+  const size_t whole = groups - groups % kSumLanes;
+  for (size_t p = 0; p < kSumLanes; p += kDoubles) {
+    W sum = hn::LoadU(D(), sums.sum + p), sum_abs = hn::LoadU(D(), sums.sum_abs + p);
+    W max = hn::LoadU(D(), sums.max + p), max_abs = hn::LoadU(D(), sums.max_abs + p);
+    for (size_t g = 0; g < whole; g += kSumLanes) {
+      const W value = hn::LoadU(D(), values + g + p), magnitude = hn::Abs(value);
+      sum = hn::Add(sum, value);
+      sum_abs = hn::Add(sum_abs, magnitude);
+      max = hn::Max(max, value);
+      max_abs = hn::Max(max_abs, magnitude);
+    }
+    hn::StoreU(sum, D(), sums.sum + p);
+    hn::StoreU(sum_abs, D(), sums.sum_abs + p);
+    hn::StoreU(max, D(), sums.max + p);
+    hn::StoreU(max_abs, D(), sums.max_abs + p);
+  }
+  for (size_t g = whole; g < groups; ++g) {
+    const size_t lane = g - whole;
+    sums.sum[lane] += values[g];
+    sums.sum_abs[lane] += std::fabs(values[g]);
+    sums.max[lane] = std::max(sums.max[lane], values[g]);
+    sums.max_abs[lane] = std::max(sums.max_abs[lane], std::fabs(values[g]));
+  }
+}
+
+// ---- how groups are fitted and encoded ----
+//
+// A scheme is a type with Fits (parameters of up to kMostGroups groups, made a vector of groups at
+// a time) and itself the encoder of one group. Groups that vectors can't do as MLX does are
+// `portable`: Quantizer::run does them.
+
+using GroupFloats = std::array<float, kMostGroups>;
+using GroupDoubles = std::array<double, kMostGroups>;
+using GroupFlags = std::array<uint8_t, kMostGroups>;
+
+HWY_INLINE void StoreFlags(Mask portable, GroupFlags& flags, size_t g) {
+  HWY_ALIGN int32_t lanes[kFloats];
+  hn::Store(hn::VecFromMask(I(), hn::RebindMask(I(), portable)), I(), lanes);
+  for (size_t i = 0; i < kFloats; ++i) flags[g + i] = lanes[i] != 0;
+}
+
+HWY_INLINE void StoreWide(V values, GroupDoubles& out, size_t g) {
+  hn::StoreU(Widen<0>(values), D(), out.data() + g);
+  if constexpr (kHalves == 2) hn::StoreU(Widen<1>(values), D(), out.data() + g + kDoubles);
+}
+
+HWY_INLINE V LargestOf(const GroupBatch& batch, size_t g) {
+  return hn::Max(hn::Abs(hn::LoadU(F(), batch.lo + g)), hn::Abs(hn::LoadU(F(), batch.hi + g)));
+}
+
+template <ComputeDType kType, bool kGpu>
+struct Affine {
+  static constexpr bool kMayOverflow = false;
+  static constexpr bool kInFloat = kType != ComputeDType::kF32;
+
+  // FitAffine() of quantizer.cc.
+  struct Fits {
+    GroupFloats scale, bias, stored_scale, stored_bias;
+    GroupDoubles scales, biases;  // what is stored, in double
+    GroupFlags portable;
+
+    void Make(const Quantizer& quantizer, const GroupBatch& batch) {
+      const V levels = Constant(static_cast<float>((1u << quantizer.bits) - 1));
+      for (size_t g = 0; g < batch.groups; g += kFloats) {
+        const V lo = hn::LoadU(F(), batch.lo + g);
+        V hi = hn::LoadU(F(), batch.hi + g);
+        if constexpr (kGpu) hi = hn::Max(hi, hn::Zero(F()));
+        const V step = hn::Max(hn::Div(hn::Sub(hi, lo), levels), Constant(1e-7f));
+        V s = step, b = lo;
+        if (quantizer.bits != 1) {
+          const auto negative_side = hn::Gt(hn::Abs(lo), hn::Abs(hi));
+          s = hn::IfThenElse(negative_side, step, hn::Neg(step));
+          const V edge = hn::IfThenElse(negative_side, lo, hi);
+          const V zero_code = RoundCodeOf<kGpu>(hn::Div(edge, s));
+          const auto at_zero = hn::Eq(zero_code, hn::Zero(F()));
+          s = hn::IfThenElse(at_zero, s, hn::Div(edge, zero_code));
+          b = hn::IfThenElse(at_zero, hn::Zero(F()), edge);
+        }
+        Keep(s, b, levels, g);
+      }
+    }
+
+    HWY_INLINE void Keep(V s, V b, V levels, size_t g) {
+      const V rounded_s = RoundToType<kType>(s), rounded_b = RoundToType<kType>(b);
+      hn::StoreU(s, F(), scale.data() + g);
+      hn::StoreU(b, F(), bias.data() + g);
+      hn::StoreU(rounded_s, F(), stored_scale.data() + g);
+      hn::StoreU(rounded_b, F(), stored_bias.data() + g);
+      StoreWide(rounded_s, scales, g);
+      StoreWide(hn::Add(rounded_b, hn::Zero(F())), biases, g);
+      // Reconstruction is monotone in the code: if its ends are finite, all is.
+      const V last = RoundToType<kType>(hn::Mul(levels, rounded_s));
+      const V end = RoundToType<kType>(hn::Add(last, rounded_b));
+      const V ends = hn::Max(hn::Max(hn::Abs(last), hn::Abs(end)), hn::Abs(rounded_b));
+      StoreFlags(hn::Not(hn::Lt(ends, Infinity())), portable, g);
+    }
+  };
+
+  Affine(const Quantizer& quantizer, const Fits& fits, size_t g)
+      : levels(Constant(static_cast<float>((1u << quantizer.bits) - 1))),
+        scale(Constant(fits.scale[g])),
+        bias(Constant(fits.bias[g])),
+        stored_scale(Constant(fits.stored_scale[g])),
+        stored_bias(Constant(fits.stored_bias[g])) {}
+
+  // No level is below -0: the bias is the end from which levels count, or |x| < scale / 2.
+  HWY_INLINE V operator()(V x, size_t, VI& clipped) const {
+    const V level = RoundLevel<kGpu>(hn::Div(hn::Sub(x, bias), scale));
+    const V code = hn::Min(level, levels);
+    clipped = CountIn(clipped, hn::Ne(code, level));
+    return RoundToType<kType>(
+        hn::Add(RoundToType<kType>(hn::Mul(code, stored_scale)), stored_bias));
+  }
+
+  V levels, scale, bias, stored_scale, stored_bias;
+};
+
+// Where a float mode's codes lie, for weights over the scale.
+struct Fp4Grid {
+  static constexpr float kLargest = 6.0f;
+  static constexpr float kSmallestNormal = 1.0f;     // below it steps are as just above it
+  static constexpr float kRounder = 1.5f * 0x1p22f;  // steps are half the power of two
+  static constexpr float kLeastInHalf = 0x1p-23f, kMostInHalf = 0x1p13f;  // scales that keep all
+};
+struct E4m3Grid {
+  static constexpr float kLargest = 448.0f;
+  static constexpr float kSmallestNormal = 0x1p-6f;
+  static constexpr float kRounder = 1.5f * 0x1p20f;  // steps are an eighth of the power of two
+  static constexpr float kLeastInHalf = 0x1p-24f, kMostInHalf = 0x1p7f;
+};
+
+// mxfp4 and mxfp8. Scales are powers of two, so a weight is rounded where it stands: to a multiple
+// of a fraction of its own power of two, which adding and subtracting a large number does. What a
+// tie becomes changes neither |d| nor whether w_hat is zero.
+template <ComputeDType kType, class Grid, bool kGpu, bool kLegacy>
+struct Mx {
+  static constexpr bool kMayOverflow = false;
+  static constexpr bool kInFloat = true;  // exact: w_hat is 0 or within a factor of two of x
+  // Only half's subnormals are coarser than codes, and only those of e4m3.
+  static constexpr bool kRounds =
+      kType == ComputeDType::kF16 && Grid::kLargest == E4m3Grid::kLargest;
+
+  struct Fits {
+    GroupFloats scale;
+    GroupDoubles scales, biases;
+    GroupFlags portable;
+
+    void Make(const Quantizer& quantizer, const GroupBatch& batch) {
+      for (size_t g = 0; g < batch.groups; g += kFloats) {
+        const V largest = LargestOf(batch, g);
+        const V made = kLegacy ? FitLegacy(quantizer, largest) : Fit(largest);
+        // Codes times scale are exact and finite in T, and far from where e8m0 ends.
+        const bool half = kType == ComputeDType::kF16;
+        auto fine = hn::And(hn::Ge(made, Constant(half ? Grid::kLeastInHalf : 0x1p-100f)),
+                            hn::Le(made, Constant(half ? Grid::kMostInHalf : 0x1p90f)));
+        if constexpr (!kLegacy) {  // half's subnormals may have rounded the scale down
+          fine = hn::And(fine, hn::Le(largest, hn::Mul(made, Constant(Grid::kLargest))));
+        }
+        StoreFlags(hn::Not(fine), portable, g);
+        hn::StoreU(made, F(), scale.data() + g);
+        StoreWide(made, scales, g);
+      }
+    }
+
+    // The power of two at or above largest / M; of 0 as FitCpuMx() and FitGpuMx().
+    static HWY_INLINE V Fit(V largest) {
+      V wanted = hn::Div(largest, Constant(Grid::kLargest));
+      if constexpr (!kGpu) wanted = RoundToType<kType>(wanted);
+      const V up = MaskBits(AddBits(wanted, hn::Set(U(), 0x7fffff)), kInfinityBits);
+      const auto none = hn::Eq(wanted, hn::Zero(F()));
+      return hn::IfThenElse(none, Constant(kGpu ? 0x1p-127f : 1.0f), up);
+    }
+
+    static HWY_INLINE V FitLegacy(const Quantizer& quantizer, V largest) {
+      HWY_ALIGN float values[kFloats];
+      hn::Store(largest, F(), values);
+      for (float& value : values) value = quantizer.fit(value, true).scale;
+      return hn::Load(F(), values);
+    }
+  };
+
+  Mx(const Quantizer&, const Fits& fits, size_t g)
+      : least_power(Constant(fits.scale[g] * Grid::kSmallestNormal)),
+        limit(Constant(fits.scale[g] * Grid::kLargest)) {}
+
+  HWY_INLINE V operator()(V x, size_t, VI& clipped) const {
+    if constexpr (kLegacy) {  // else no weight is beyond the last code
+      const V inside = hn::Max(hn::Min(x, limit), hn::Neg(limit));
+      clipped = CountIn(clipped, hn::Ne(inside, x));
+      x = inside;
+    }
+    const V rounder = hn::Mul(hn::Max(PowerBelow(x), least_power), Constant(Grid::kRounder));
+    const V w_hat = RoundToGrid(x, rounder);
+    return kRounds ? RoundToType<kType>(w_hat) : w_hat;
+  }
+
+  V least_power, limit;
+};
+
+HWY_INLINE V NearestE4m3(V magnitude) {
+  const V normal = hn::Min(RoundMantissa<20>(magnitude), Constant(E4m3Grid::kLargest));
+  const V tiny = RoundToGrid(magnitude, Constant(16384.0f));  // units of 2^-9
+  return hn::IfThenElse(hn::Lt(magnitude, Constant(0x1p-6f)), tiny, normal);
+}
+
+// The fp4 magnitude nearest to `magnitude`; a tie goes to the smaller one, or to the even code.
+// Steps are 0.5 below 2, 1 below 4, 2 below 8: half the power of two, but at least 0.5.
+template <bool kTiesEven>
+HWY_INLINE V NearestFp4(V magnitude) {
+  const V m = hn::Min(magnitude, Constant(Fp4Grid::kLargest));
+  const V power = PowerBelow(hn::Max(m, Constant(1.0f)));
+  const V rounded = RoundToGrid(m, hn::Mul(power, Constant(0x1p22f)));
+  if constexpr (kTiesEven) return rounded;
+  const V half_step = hn::Mul(power, Constant(0.25f));
+  const auto went_up = hn::Eq(hn::Sub(rounded, m), half_step);
+  return hn::Sub(rounded, hn::IfThenElseZero(went_up, hn::Add(half_step, half_step)));
+}
+
+// nvfp4. The product of a code and an e4m3 scale is exact in every T.
+template <ComputeDType kType, bool kGpu>
+struct Nv {
+  static constexpr bool kMayOverflow = false;
+  static constexpr bool kInFloat = kType != ComputeDType::kF32;
+
+  struct Fits {
+    GroupFloats scale, factor;  // weights are divided by the factor on the CPU, else multiplied
+    GroupDoubles scales, biases;
+    GroupFlags portable;
+
+    void Make(const Quantizer&, const GroupBatch& batch) {
+      const V one = Constant(1.0f), zero = hn::Zero(F());
+      for (size_t g = 0; g < batch.groups; g += kFloats) {
+        const V largest = LargestOf(batch, g);
+        V wanted = hn::Div(largest, Constant(Fp4Grid::kLargest));
+        if constexpr (!kGpu) wanted = RoundToType<kType>(wanted);
+        const V made = NearestE4m3(wanted);
+        // x / 0 gives code 0 whatever x is; so does x / 1 in groups that small.
+        const auto none = hn::Eq(made, zero);
+        const V divisor = hn::IfThenElse(none, one, made);
+        hn::StoreU(made, F(), scale.data() + g);
+        hn::StoreU(kGpu ? hn::IfThenElse(none, zero, hn::Div(one, divisor)) : divisor, F(),
+                   factor.data() + g);
+        StoreWide(made, scales, g);
+        // Up to there MLX's distances to the codes are exact (Fp4FirstNearest).
+        StoreFlags(hn::Gt(largest, Constant(65536.0f)), portable, g);
+      }
+    }
+  };
+
+  Nv(const Quantizer&, const Fits& fits, size_t g)
+      : factor(Constant(fits.factor[g])),
+        scale(Constant(fits.scale[g])),
+        limit(Constant(fits.scale[g] * Fp4Grid::kLargest)) {}
+
+  HWY_INLINE V operator()(V x, size_t, VI& clipped) const {
+    clipped = CountIn(clipped, hn::Gt(hn::Abs(x), limit));
+    V y;
+    if constexpr (kGpu) {
+      y = hn::Mul(x, factor);
+    } else {
+      y = RoundToType<kType>(hn::Div(x, factor));
+    }
+    return hn::CopySignToAbs(hn::Mul(NearestFp4<kGpu>(hn::Abs(y)), scale), x);
+  }
+
+  V factor, scale, limit;
+};
+
+// Groups [g, g + 1) of `batch` by the portable quantizer.
+void AddPortable(const Quantizer& quantizer, const GroupBatch& batch, size_t g, double& scale,
+                 double& bias, ErrorSums& sums) {
+  constexpr size_t kMostInGroup = 128;
+  float w_hat[kMostInGroup], stored_scale = 0, stored_bias = 0;
+  const float* x = batch.x + g * quantizer.group_size;
+  GroupRun run{x, 1, &stored_scale, &stored_bias, w_hat, nullptr, 0};
+  quantizer.run(quantizer, run);
+  AddErrorsImpl(quantizer.dtype, x, w_hat, quantizer.group_size, sums);
+  sums.clipped += run.clipped;
+  scale = quantizer.DecodedScale(stored_scale);
+  bias = stored_bias;
+}
+
+// Groups from `g` to the next portable one, whose number is returned.
+template <class Scheme>
+HWY_NOINLINE size_t AddVectorGroups(const Quantizer& quantizer, const GroupBatch& batch,
+                                    const typename Scheme::Fits& fits, size_t g, ErrorSums& sums) {
+  const size_t size = quantizer.group_size;
+  Errors<Scheme::kInFloat> errors(sums);
+  for (; g < batch.groups && fits.portable[g] == 0; ++g) {
+    const Scheme encode(quantizer, fits, g);
+    for (size_t i = 0; i < size; i += kSumLanes) errors.Add(batch.x + g * size, i, encode);
+  }
+  errors.StoreTo(sums);
+  return g;
+}
+
+template <class Scheme>
+void AddGroups(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
+  typename Scheme::Fits fits;
+  fits.Make(quantizer, batch);
+  for (size_t g = 0; g < batch.groups; ++g) {
+    g = AddVectorGroups<Scheme>(quantizer, batch, fits, g, sums);
+    if (g < batch.groups) AddPortable(quantizer, batch, g, fits.scales[g], fits.biases[g], sums);
+  }
+  AddStoredImpl(fits.scales.data(), batch.groups, sums.scales);
+  if (quantizer.has_bias) AddStoredImpl(fits.biases.data(), batch.groups, sums.biases);
+}
+
+template <ComputeDType kType, class Grid>
+void AddMx(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
+  const bool legacy = IsLegacy(quantizer.profile);
+  if (IsGpu(quantizer.profile)) {
+    return legacy ? AddGroups<Mx<kType, Grid, true, true>>(quantizer, batch, sums)
+                  : AddGroups<Mx<kType, Grid, true, false>>(quantizer, batch, sums);
+  }
+  return legacy ? AddGroups<Mx<kType, Grid, false, true>>(quantizer, batch, sums)
+                : AddGroups<Mx<kType, Grid, false, false>>(quantizer, batch, sums);
+}
+
+template <ComputeDType kType>
+void AddInType(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
+  const bool gpu = IsGpu(quantizer.profile);
+  if (quantizer.element == ElementKind::kAffine) {
+    return gpu ? AddGroups<Affine<kType, true>>(quantizer, batch, sums)
+               : AddGroups<Affine<kType, false>>(quantizer, batch, sums);
+  }
+  if (quantizer.element == ElementKind::kE4m3)
+    return AddMx<kType, E4m3Grid>(quantizer, batch, sums);
+  if (quantizer.scale_values == &kE8m0Values) return AddMx<kType, Fp4Grid>(quantizer, batch, sums);
+  return gpu ? AddGroups<Nv<kType, true>>(quantizer, batch, sums)
+             : AddGroups<Nv<kType, false>>(quantizer, batch, sums);
+}
+
+void AddGroupErrorsImpl(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
+  switch (quantizer.dtype) {
+    case ComputeDType::kF32:
+      return AddInType<ComputeDType::kF32>(quantizer, batch, sums);
+    case ComputeDType::kF16:
+      return AddInType<ComputeDType::kF16>(quantizer, batch, sums);
+    case ComputeDType::kBF16:
+      return AddInType<ComputeDType::kBF16>(quantizer, batch, sums);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace moe
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE  // compiled once: the public face
+namespace moe {
+
+HWY_EXPORT(AddGroupErrorsImpl);
+void AddGroupErrors(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
+  HWY_DYNAMIC_DISPATCH(AddGroupErrorsImpl)(quantizer, batch, sums);
+}
+
+HWY_EXPORT(AddErrorsImpl);
+void AddErrors(ComputeDType dtype, const float* x, const float* w_hat, size_t count,
+               ErrorSums& sums) {
+  HWY_DYNAMIC_DISPATCH(AddErrorsImpl)(dtype, x, w_hat, count, sums);
+}
+
+HWY_EXPORT(AddStoredImpl);
+void AddStored(const double* values, size_t groups, StoredSums& sums) {
+  HWY_DYNAMIC_DISPATCH(AddStoredImpl)(values, groups, sums);
+}
+
+}  // namespace moe
+#endif
