@@ -59,6 +59,10 @@ class TensorFile {
   /// tensor is a view of the mapping; a deflated npz member is inflated once, in small pieces, to
   /// an unlinked temporary file, which is mapped: anonymous memory stays small whatever its size.
   virtual Result<TensorBytes> Bytes(size_t index) const = 0;
+
+  /// Where in the file the bytes of tensors()[index] begin; nullopt where they don't lie there as
+  /// they are (npz).
+  virtual std::optional<uint64_t> PositionOf(size_t /*index*/) const { return std::nullopt; }
 };
 
 /// Opens `path` by its suffix (.safetensors, .npz, .npy) and validates all of its header.

@@ -331,6 +331,7 @@ class GgufFile : public TensorFile {
     return TensorBytes{
         mapping_->bytes().subspan(header_.begins[index], header_.tensors[index].nbytes), mapping_};
   }
+  std::optional<uint64_t> PositionOf(size_t index) const override { return header_.begins[index]; }
 
  private:
   fs::path path_;

@@ -307,6 +307,7 @@ class NpyFile : public TensorFile {
     if (header_.is_object) return RefuseObjectArray(path_.string());
     return TensorBytes{mapping_->bytes().subspan(header_.data_begin), mapping_};
   }
+  std::optional<uint64_t> PositionOf(size_t /*index*/) const override { return header_.data_begin; }
 
  private:
   fs::path path_;

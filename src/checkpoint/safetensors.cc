@@ -326,6 +326,7 @@ class SafetensorsFile : public TensorFile {
     assert(index < tensors_.size());
     return TensorBytes{mapping_->bytes().subspan(begins_[index], tensors_[index].nbytes), mapping_};
   }
+  std::optional<uint64_t> PositionOf(size_t index) const override { return begins_[index]; }
 
  private:
   fs::path path_;

@@ -70,10 +70,7 @@ void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--out", opt->out, "Root directory of the runs")->capture_default_str();
   cmd->add_option("--model-id", opt->model_id, "Model identifier [from the path]");
   cmd->add_option("--run-name", opt->run_name, "Run name")->capture_default_str();
-  cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core")
-      ->check(CLI::Range(kMaxThreads));
-  cmd->add_flag("--keep-going", opt->flags.keep_going,
-                "Skip broken files instead of failing; the exit code is then 3");
+  AddWorkFlags(*cmd, opt->flags);
   cmd->footer("Example:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs");
   cmd->callback([opt, &exit, &report] { exit = RunAnalyze(*opt, report); });
 }

@@ -73,6 +73,10 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   if (flags.model_path) options.model_path = ResolvePath(*flags.model_path);
   options.threads = flags.threads;
   options.keep_going = flags.keep_going;
+  if (flags.io != "auto") {
+    options.read_mode =
+        flags.io == ReadModeName(ReadMode::kRead) ? ReadMode::kRead : ReadMode::kMap;
+  }
   options.stop = &Interrupted();
   const auto config = ConfigOf(options);
   if (!config) {
@@ -89,8 +93,22 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   }
   PrintRoles(*done, report);
   if (show_worst) PrintWorst(*done, report);
-  report.Result(fmt::format("[collect] done in {:.2f} s", done->seconds));
+  report.Result(
+      fmt::format("[collect] done in {:.2f} s, files read by {}", done->seconds, done->read_mode));
   return done->incomplete ? ExitCode::kIncomplete : ExitCode::kOk;
+}
+
+void AddWorkFlags(CLI::App& cmd, CollectFlags& flags) {
+  cmd.add_option("--threads", flags.threads, "Worker threads; 0 is one for each core")
+      ->check(CLI::Range(kMaxThreads));
+  cmd.add_option(
+         "--io", flags.io,
+         "How files are read ahead: mmap (by the kernel), read (by us, in large pieces), or "
+         "auto: read on network and FUSE file systems, else mmap")
+      ->check(CLI::IsMember({"auto", "mmap", "read"}))
+      ->capture_default_str();
+  cmd.add_flag("--keep-going", flags.keep_going,
+               "Skip broken files instead of failing; the exit code is then 3");
 }
 
 void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
@@ -107,10 +125,7 @@ void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--run-dir", opt->run_dir, "Run directory created by init_run")->required();
   cmd->add_option("--model-path", opt->flags.model_path,
                   "Override the model_path from analysis_config.json");
-  cmd->add_option("--threads", opt->flags.threads, "Worker threads; 0 is one for each core")
-      ->check(CLI::Range(kMaxThreads));
-  cmd->add_flag("--keep-going", opt->flags.keep_going,
-                "Skip broken files instead of failing; the exit code is then 3");
+  AddWorkFlags(*cmd, opt->flags);
   cmd->footer(
       "Example:\n  moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd->callback([opt, &exit, &report] {

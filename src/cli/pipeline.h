@@ -7,6 +7,10 @@
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
 
+namespace CLI {
+class App;
+}
+
 namespace moe::cli {
 
 /// Largest --threads: more never helps, and a typo must not exhaust the machine.
@@ -17,7 +21,11 @@ struct CollectFlags {
   std::optional<std::string> model_path;
   unsigned threads = 0;
   bool keep_going = false;
+  std::string io = "auto";
 };
+
+/// The flags that say how the work is done.
+void AddWorkFlags(CLI::App& cmd, CollectFlags& flags);
 
 /// `collect-data` of an existing run directory; prints what it found.
 ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,

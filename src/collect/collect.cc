@@ -248,6 +248,7 @@ class Collection {
     work_.threads =
         options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     work_.keep_going = options_.keep_going;
+    ChooseReadMode();
     work_.stop = options_.stop;
     if (!config_.stats.exact_percentiles) {
       samples_.emplace(options_.run_dir / "cache" / "sampled_indices",
@@ -262,6 +263,15 @@ class Collection {
     if (*backend != QuantBackend::kNative) return OpenMlx(*backend == QuantBackend::kAuto);
     work_.measure.schemes = work_.schemes;
     return {};
+  }
+
+  /// Page faults over a network cost a round trip each: there the bytes are read ahead by us.
+  void ChooseReadMode() {
+    const auto system = FileSystemOf(report_.model_path);
+    const bool network = system && system->network;
+    work_.read_mode = options_.read_mode.value_or(network ? ReadMode::kRead : ReadMode::kMap);
+    report_.read_mode = std::string(ReadModeName(work_.read_mode));
+    if (system) report_.read_mode += " (" + system->name + ")";
   }
 
   Result<void> OpenMlx(bool native_without_it) {
@@ -366,7 +376,8 @@ class Collection {
                       100 * share));
     }
     for (std::string& text : QuantizationWarnings(metadata_)) warnings.push_back(std::move(text));
-    for (std::string& text : plan.census.Warnings(plan.facts, plan.family)) warnings.push_back(std::move(text));
+    for (std::string& text : plan.census.Warnings(plan.facts, plan.family))
+      warnings.push_back(std::move(text));
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||

@@ -19,6 +19,7 @@ struct CollectOptions {
   std::filesystem::path run_dir;                    ///< absolute
   std::optional<std::filesystem::path> model_path;  ///< --model-path: replaces the config's
   unsigned threads = 0;                             ///< 0: one for each core
+  std::optional<ReadMode> read_mode;                ///< nullopt: by the file system
   bool keep_going = false;
   const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C
 };
@@ -31,6 +32,7 @@ struct CollectReport {
   MatrixWorkSummary work;
   std::vector<std::string> warnings;  ///< as in logs/warnings
   double seconds = 0;
+  std::string read_mode;  ///< "mmap (ext4)"
   uint64_t analysed_parameters = 0;
   std::optional<double> expert_coverage;  ///< share of the expert parameters analysed; null: none
   bool incomplete = false;                ///< input refused or skipped, or coverage too low: exit 3

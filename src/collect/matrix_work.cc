@@ -6,12 +6,14 @@
 #include <mutex>
 
 #include "base/ordered_work.h"
+#include "collect/read_ahead.h"
 #include "moescope/matrix_view.h"
 
 namespace moe {
 namespace {
 
 constexpr size_t kWorstPerScheme = 5;
+constexpr uint64_t kManyElements = uint64_t{1} << 24;  // four parts of MeasureMatrix()
 
 /// One matrix of the plan: its bank and its place in it.
 struct MatrixPlace {
@@ -117,12 +119,16 @@ class MatrixWork {
 
   Result<MatrixWorkSummary> Run() {
     observer_.OnWork(matrices_, plan_.bytes());
+    const unsigned inside = ThreadsInside();
+    read_ahead_.emplace(plan_, first_matrix_, options_.read_mode);
     RunOrdered(
-        matrices_, options_.threads, [this](size_t i) { return Measure(PlaceOf(i)); },
+        matrices_, inside > 1 ? 1 : options_.threads,
+        [this, inside](size_t i) { return Measure(i, inside); },
         [this](size_t i, Result<MatrixMeasurement> measured) {
           failure_ = Consume(PlaceOf(i), std::move(measured));
           return failure_.has_value();
         });
+    read_ahead_.reset();
     if (!failure_) return tl::make_unexpected(failure_.error());
     AnnounceFilesUpTo(plan_.checkpoint.files.size());
     FinishWorst();
@@ -146,7 +152,22 @@ class MatrixWork {
     return plan_.checkpoint.first_tensor_number[planned.file] + planned.tensor;
   }
 
-  Result<MatrixMeasurement> Measure(const MatrixPlace& place) {
+  /// Threads for each matrix: more than one where a single matrix is so much of the work that the
+  /// others would wait for it.
+  unsigned ThreadsInside() const {
+    uint64_t all = 0, largest = 0;
+    for (const PlannedBank& planned : plan_.banks) {
+      const uint64_t elements = planned.bank.rows * planned.bank.cols;
+      all += elements * planned.matrices();
+      largest = std::max(largest, elements);
+    }
+    const bool waits = largest >= kManyElements && largest > all / (4 * options_.threads);
+    return waits ? options_.threads : 1;
+  }
+
+  Result<MatrixMeasurement> Measure(uint64_t number, unsigned threads) {
+    read_ahead_->Reached(number);
+    const MatrixPlace place = PlaceOf(number);
     const PlannedBank& planned = plan_.banks[place.bank];
     const ExpertBank& bank = planned.bank;
     auto weight = weights_.Get(place.bank);
@@ -165,7 +186,8 @@ class MatrixWork {
       if (!indices) return tl::make_unexpected(indices.error());
       sample = std::move(*indices);
     }
-    auto measured = MeasureMatrix(matrix, MeasureOptionsFor(*planned.weight), sample.get());
+    auto measured =
+        MeasureMatrix(matrix, MeasureOptionsFor(*planned.weight), sample.get(), threads);
     if (measured && options_.measurer) {
       for (const QuantScheme& scheme : options_.schemes) {
         auto error = options_.measurer(matrix, scheme, measured->compute_dtype);
@@ -329,6 +351,7 @@ class MatrixWork {
   CollectObserver& observer_;
   WorkWeights weights_;
   std::vector<uint64_t> first_matrix_;  // of each bank, counted over all banks
+  std::optional<ReadAhead> read_ahead_;
   uint64_t matrices_ = 0;
   Result<void> failure_;
   MatrixWorkSummary summary_;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page_cache.h"
 #include "collect/observer.h"
 #include "collect/plan.h"
 #include "collect/sample_cache.h"
@@ -28,6 +29,7 @@ struct MatrixWorkOptions {
   std::string profile;               ///< text of the column
   SampleCache* samples = nullptr;    ///< nullptr: exact percentiles
   unsigned threads = 1;
+  ReadMode read_mode = ReadMode::kMap;
   bool keep_going = false;
   const std::atomic<bool>* stop = nullptr;
 };

@@ -5,6 +5,7 @@
 #include <pcre2.h>
 
 #include <array>
+#include <mutex>
 
 #include "experts/python_regex.h"
 
@@ -54,29 +55,60 @@ std::string WithoutInvalidUtf8(std::string_view text) {
   return clean;
 }
 
+Code CompileSource(std::string_view source, uint32_t options, int* error, PCRE2_SIZE* offset) {
+  const CompileContext context(pcre2_compile_context_create(nullptr));
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  return Code(pcre2_compile(Units(source), source.size(),
+                            PCRE2_UTF | PCRE2_UCP | PCRE2_ALT_CIRCUMFLEX | options, error, offset,
+                            context.get()));
+}
+
+// Compiled as `re.match` or `re.search` when that is first asked for: as an option of a match,
+// anchoring would keep the compiled program from running.
+class Program {
+ public:
+  explicit Program(uint32_t options) : options_(options) {}
+
+  const pcre2_code* Get(const std::string& source) {
+    std::call_once(once_, [&] {
+      int error = 0;
+      PCRE2_SIZE offset = 0;
+      code_ = CompileSource(source, options_, &error, &offset);
+      // Where that fails, the interpreter runs.
+      pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+    });
+    return code_.get();
+  }
+
+ private:
+  uint32_t options_;
+  std::once_flag once_;
+  Code code_;
+};
+
 }  // namespace
 
 struct Pattern::Impl {
   std::string text, what;
-  Code code;
+  std::string source;  // for PCRE2, known to compile
   MatchContext limits;
+  mutable Program matching = Program(PCRE2_ANCHORED), searching = Program(0);
 
-  int Run(std::string_view subject, uint32_t options, pcre2_match_data* data) const {
-    const int rc =
-        pcre2_match(code.get(), Units(subject), subject.size(), 0, options, data, limits.get());
+  int Run(const pcre2_code* code, std::string_view subject, pcre2_match_data* data) const {
+    const int rc = pcre2_match(code, Units(subject), subject.size(), 0, 0, data, limits.get());
     if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
-    return pcre2_match(code.get(), Units(subject), subject.size(), 0, options | PCRE2_NO_JIT, data,
-                       limits.get());
+    return pcre2_match(code, Units(subject), subject.size(), 0, PCRE2_NO_JIT, data, limits.get());
   }
 
-  Result<std::optional<PatternMatch>> Find(std::string_view subject, uint32_t options) const;
+  Result<std::optional<PatternMatch>> Find(Program& program, std::string_view subject) const;
 };
 
-Result<std::optional<PatternMatch>> Pattern::Impl::Find(std::string_view subject,
-                                                        uint32_t options) const {
-  const MatchData data(pcre2_match_data_create_from_pattern(code.get(), nullptr));
-  int rc = Run(subject, options, data.get());
-  if (IsUtfError(rc)) rc = Run(WithoutInvalidUtf8(subject), options, data.get());
+Result<std::optional<PatternMatch>> Pattern::Impl::Find(Program& program,
+                                                        std::string_view subject) const {
+  const pcre2_code* code = program.Get(source);
+  const MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
+  int rc = Run(code, subject, data.get());
+  if (IsUtfError(rc)) rc = Run(code, WithoutInvalidUtf8(subject), data.get());
   if (rc == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (rc < 0) {
     const std::string cause = rc == PCRE2_ERROR_MATCHLIMIT   ? "hit the match limit"
@@ -107,22 +139,16 @@ Result<Pattern> Pattern::Compile(std::string_view text, std::string_view what) {
   auto translated = TranslatePythonRegex(text);
   if (!translated) return fail(translated.error().message, translated.error().offset);
 
-  const CompileContext context(pcre2_compile_context_create(nullptr));
-  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
   auto impl = std::make_unique<Impl>();
   impl->text = text;
   impl->what = what;
-  const std::string& source = translated->pcre2;
-  impl->code.reset(pcre2_compile(Units(source), source.size(),
-                                 PCRE2_UTF | PCRE2_UCP | PCRE2_ALT_CIRCUMFLEX, &error, &offset,
-                                 context.get()));
-  if (!impl->code) {
-    const size_t origin = offset < source.size() ? translated->origin[offset] : text.size();
+  impl->source = std::move(translated->pcre2);
+  if (!CompileSource(impl->source, 0, &error, &offset)) {
+    const size_t origin = offset < impl->source.size() ? translated->origin[offset] : text.size();
     return fail(Pcre2Message(error), origin);
   }
-  pcre2_jit_compile(impl->code.get(), PCRE2_JIT_COMPLETE);  // where it fails, the interpreter runs
   impl->limits.reset(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(impl->limits.get(), kMatchLimit);
   pcre2_set_depth_limit(impl->limits.get(), kDepthLimit);
@@ -136,11 +162,11 @@ Pattern::Pattern(Pattern&&) noexcept = default;
 Pattern& Pattern::operator=(Pattern&&) noexcept = default;
 
 Result<std::optional<PatternMatch>> Pattern::Match(std::string_view subject) const {
-  return impl_->Find(subject, PCRE2_ANCHORED);
+  return impl_->Find(impl_->matching, subject);
 }
 
 Result<std::optional<PatternMatch>> Pattern::Search(std::string_view subject) const {
-  return impl_->Find(subject, 0);
+  return impl_->Find(impl_->searching, subject);
 }
 
 }  // namespace moe

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/page_cache.h"
+#include "collect/plan.h"
+
+namespace moe {
+
+/// Brings the bytes of a plan's matrices into the page cache in the order of the work, by a thread
+/// of its own, a bounded stretch ahead of it.
+class ReadAhead {
+ public:
+  /// `first_matrix`: of each bank of `plan`, counted over all banks. Both outlive this object.
+  ReadAhead(const CollectPlan& plan, const std::vector<uint64_t>& first_matrix, ReadMode mode);
+  ~ReadAhead();
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  /// Work on `matrix` begins. From any thread.
+  void Reached(uint64_t matrix);
+
+ private:
+  static constexpr uint64_t kWindowBytes = uint64_t{128} << 20;
+
+  void Run();
+  void Fetch(const PlannedBank& planned, uint64_t within);
+
+  const CollectPlan& plan_;
+  const std::vector<uint64_t>& first_matrix_;
+  const ReadMode mode_;
+  std::map<const TensorFile*, PageCacheFile> files_;
+  std::mutex mutex_;
+  std::condition_variable moved_;
+  uint64_t reached_ = 0;  // matrices up to this one have begun
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace moe
