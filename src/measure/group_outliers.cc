@@ -39,6 +39,20 @@ template <class Sink>
 void GroupOutliers::ForRatios(std::span<const float> x, const BlockSums* blocks, Sink sink) {
   size_t groups = 0;
   if (blocks != nullptr && group_size_ % BlockSums::kBlock == 0) {
+    const auto per_group = static_cast<size_t>(group_size_ / BlockSums::kBlock);
+    if (filled_ == 0 && blocks->blocks % per_group == 0) {  // whole groups
+      for (size_t b = 0; b < blocks->blocks; b += per_group, ++groups) {
+        double sum = 0;
+        float largest = 0;
+        for (size_t i = b; i < b + per_group; ++i) {
+          sum += blocks->sum_abs[i];
+          largest = std::max({largest, -blocks->lo[i], blocks->hi[i]});
+        }
+        sums_[groups] = sum;
+        maxima_[groups] = largest;
+      }
+      return Emit(groups, sink);
+    }
     for (size_t b = 0; b < blocks->blocks;) {
       const uint64_t missing = (group_size_ - filled_) / BlockSums::kBlock;
       const size_t end = b + static_cast<size_t>(std::min<uint64_t>(missing, blocks->blocks - b));

@@ -106,30 +106,78 @@ double SumSquaredDeviationImpl(const float* HWY_RESTRICT x, size_t count, double
 
 // ---- groups ----
 
+// One group's extremes, and its sum of magnitudes if kSums.
 template <bool kSums>
-void SummarizeGroupsImpl(const float* HWY_RESTRICT x, size_t groups, size_t size,
-                         float* HWY_RESTRICT lo, float* HWY_RESTRICT hi,
-                         double* HWY_RESTRICT sum_abs) {
-  for (size_t g = 0; g < groups; ++g, x += size) {
-    Lanes sum;
-    V low = hn::LoadU(F(), x), high = low;
+struct Summary {
+  V lo, hi;
+  Lanes sum;
+
+  HWY_INLINE Summary(const float* HWY_RESTRICT x, size_t size) : lo(hn::LoadU(F(), x)), hi(lo) {
     for (size_t i = 0; i < size; i += kSumLanes) {
       for (size_t j = 0; j < kSumLanes; j += kFloats) {
         const V v = hn::LoadU(F(), x + i + j);
-        low = hn::Min(low, v);
-        high = hn::Max(high, v);
+        lo = hn::Min(lo, v);
+        hi = hn::Max(hi, v);
         if constexpr (kSums) {
           const V magnitude = hn::Abs(v);
-          sum.part[j / kDoubles] = hn::Add(sum.part[j / kDoubles], Widen<0>(magnitude));
+          W& low = sum.part[j / kDoubles];
+          low = hn::Add(low, Widen<0>(magnitude));
           if constexpr (kHalves == 2) {
-            sum.part[j / kDoubles + 1] = hn::Add(sum.part[j / kDoubles + 1], Widen<1>(magnitude));
+            W& high = sum.part[j / kDoubles + 1];
+            high = hn::Add(high, Widen<1>(magnitude));
           }
         }
       }
     }
-    lo[g] = hn::GetLane(hn::MinOfLanes(F(), low));
-    hi[g] = hn::GetLane(hn::MaxOfLanes(F(), high));
-    if constexpr (kSums) sum_abs[g] = sum.Fold();
+  }
+};
+
+#if HWY_TARGET != HWY_SCALAR
+// The least (or largest) lane of each of four vectors, in order: choose(a, b) is of each lane.
+template <class Choose>
+HWY_INLINE void StoreOfLanes(V a, V b, V c, V d, const Choose& choose, float* HWY_RESTRICT out) {
+  using F4 = hn::CappedTag<float, 4>;
+  const auto halved = [&](auto v) HWY_ATTR {
+    if constexpr (kFloats == 4) {
+      return v;
+    } else {
+      return choose(hn::LowerHalf(F4(), v), hn::UpperHalf(F4(), v));
+    }
+  };
+  const auto paired = [&](auto v, auto w) HWY_ATTR {
+    return choose(hn::InterleaveLower(F4(), v, w), hn::InterleaveUpper(F4(), v, w));
+  };
+  const auto ac = paired(halved(a), halved(c)), bd = paired(halved(b), halved(d));
+  hn::StoreU(paired(ac, bd), F4(), out);
+}
+#endif
+
+template <bool kSums>
+void SummarizeGroupsImpl(const float* HWY_RESTRICT x, size_t groups, size_t size,
+                         float* HWY_RESTRICT lo, float* HWY_RESTRICT hi,
+                         double* HWY_RESTRICT sum_abs) {
+  size_t g = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const auto min = [](auto v, auto w) HWY_ATTR { return hn::Min(v, w); };
+  const auto max = [](auto v, auto w) HWY_ATTR { return hn::Max(v, w); };
+  for (; g + 4 <= groups; g += 4, x += 4 * size) {
+    const Summary<kSums> a(x, size), b(x + size, size), c(x + 2 * size, size),
+        d(x + 3 * size, size);
+    StoreOfLanes(a.lo, b.lo, c.lo, d.lo, min, lo + g);
+    StoreOfLanes(a.hi, b.hi, c.hi, d.hi, max, hi + g);
+    if constexpr (kSums) {
+      sum_abs[g] = a.sum.Fold();
+      sum_abs[g + 1] = b.sum.Fold();
+      sum_abs[g + 2] = c.sum.Fold();
+      sum_abs[g + 3] = d.sum.Fold();
+    }
+  }
+#endif
+  for (; g < groups; ++g, x += size) {
+    const Summary<kSums> summary(x, size);
+    lo[g] = hn::GetLane(hn::MinOfLanes(F(), summary.lo));
+    hi[g] = hn::GetLane(hn::MaxOfLanes(F(), summary.hi));
+    if constexpr (kSums) sum_abs[g] = summary.sum.Fold();
   }
 }
 
