@@ -77,6 +77,8 @@ void Reporter::Error(const moe::Error& error) { Line(kRed, "moescope: error: " +
 
 void Reporter::Warning(std::string_view text) { Line(kYellow, fmt::format("warning: {}", text)); }
 
+void Reporter::Note(std::string_view text) { Line("", text); }
+
 void Reporter::OnScan(size_t files, const std::string& where) {
   Line("",
        fmt::format("[collect] scanning {} file{} under {}", files, files == 1 ? "" : "s", where));

@@ -25,6 +25,8 @@ class Reporter : public CollectObserver {
   void Error(const moe::Error& error);
   /// "warning: ..." on stderr.
   void Warning(std::string_view text);
+  /// A line about the results on stderr.
+  void Note(std::string_view text);
 
   void OnScan(size_t files, const std::string& where) override;
   void OnFile(size_t index, size_t files, const std::string& path) override;

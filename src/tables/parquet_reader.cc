@@ -1,17 +1,22 @@
 #include <arrow/array.h>
 #include <arrow/chunked_array.h>
 #include <arrow/io/file.h>
+#include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
 #include <parquet/arrow/reader.h>
+#include <parquet/arrow/schema.h>
 #include <parquet/file_reader.h>
 
 #include <algorithm>
 #include <exception>
+#include <numeric>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "tables/column_builder.h"
+#include "tables/csv_encoder.h"
 #include "tables/format_readers.h"
 
 namespace moe {
@@ -64,6 +69,24 @@ void AppendDictionary(const arrow::DictionaryArray& chunk, ColumnBuilder& builde
   }
 }
 
+// Each list as the text of a Python tuple, as in CSV.
+arrow::Status AppendLists(const arrow::Array& chunk, ColumnBuilder& builder) {
+  const auto& lists = static_cast<const arrow::ListArray&>(chunk);
+  if (lists.value_type()->id() != arrow::Type::INT64) {
+    return CantHold(builder, chunk.type()->ToString());
+  }
+  const auto& items = static_cast<const arrow::Int64Array&>(*lists.values());
+  for (int64_t i = 0; i < lists.length(); ++i) {
+    if (lists.IsNull(i)) {
+      builder.AppendNull();
+    } else {
+      const int64_t* begin = items.raw_values() + lists.value_offset(i);
+      builder.AppendText(TupleText({begin, begin + lists.value_length(i)}));
+    }
+  }
+  return arrow::Status::OK();
+}
+
 arrow::Status AppendStringChunk(const arrow::Array& chunk, ColumnBuilder& builder) {
   switch (chunk.type_id()) {
     case arrow::Type::STRING:
@@ -72,6 +95,8 @@ arrow::Status AppendStringChunk(const arrow::Array& chunk, ColumnBuilder& builde
     case arrow::Type::LARGE_STRING:
       AppendTexts<arrow::LargeStringArray>(chunk, builder);
       break;
+    case arrow::Type::LIST:
+      return AppendLists(chunk, builder);
     case arrow::Type::DICTIONARY: {
       const auto& encoded = static_cast<const arrow::DictionaryArray&>(chunk);
       switch (encoded.dictionary()->type_id()) {
@@ -128,6 +153,24 @@ arrow::Status AppendChunk(const arrow::Array& chunk, ColumnBuilder& builder) {
                                                       : AppendNumberChunk(chunk, builder);
 }
 
+// The Parquet columns that a field is made of: one, or several for a struct.
+void AddLeaves(const parquet::arrow::SchemaField& field, std::vector<int>& columns) {
+  if (field.is_leaf()) columns.push_back(field.column_index);
+  for (const auto& child : field.children) AddLeaves(child, columns);
+}
+
+ColumnType TypeOf(const arrow::DataType& type) {
+  switch (type.id()) {
+    case arrow::Type::BOOL:
+      return ColumnType::kBool;
+    case arrow::Type::FLOAT:
+    case arrow::Type::DOUBLE:
+      return ColumnType::kDouble;
+    default:
+      return arrow::is_integer(type.id()) ? ColumnType::kInt64 : ColumnType::kString;
+  }
+}
+
 class ParquetReader : public TableReader {
  public:
   explicit ParquetReader(std::filesystem::path path) : path_(std::move(path)) {}
@@ -137,6 +180,7 @@ class ParquetReader : public TableReader {
     std::unique_ptr<parquet::ParquetFileReader> raw = parquet::ParquetFileReader::Open(file);
     // Strings stay dictionaries: a table of 700,000 rows has a few hundred different ones.
     parquet::ArrowReaderProperties properties(/*use_threads=*/false);
+    properties.set_batch_size(kBatchRows);
     const parquet::SchemaDescriptor& schema = *raw->metadata()->schema();
     for (int i = 0; i < schema.num_columns(); ++i) {
       const bool text = schema.Column(i)->physical_type() == parquet::Type::BYTE_ARRAY;
@@ -145,9 +189,8 @@ class ParquetReader : public TableReader {
     ARROW_RETURN_NOT_OK(
         parquet::arrow::FileReader::Make(arrow::default_memory_pool(), std::move(raw), properties)
             .Value(&reader_));
-    std::shared_ptr<arrow::Schema> arrow_schema;
-    ARROW_RETURN_NOT_OK(reader_->GetSchema(&arrow_schema));
-    names_ = arrow_schema->field_names();
+    ARROW_RETURN_NOT_OK(reader_->GetSchema(&schema_));
+    names_ = schema_->field_names();
     return arrow::Status::OK();
   }
 
@@ -164,6 +207,29 @@ class ParquetReader : public TableReader {
       frame.columns.push_back(builder.Take());
     }
     return frame;
+  }
+
+  Result<void> ReadBatches(std::span<const WantedColumn> wanted,
+                           const BatchTaker& take) const override {
+    std::unique_ptr<arrow::RecordBatchReader> batches;
+    Result<void> read = Guarded([&] { return OpenBatches(wanted).Value(&batches); });
+    while (read) {
+      std::optional<Frame> frame;
+      read = Guarded([&] { return ReadBatch(*batches, wanted, frame); });
+      if (!read || !frame) break;
+      const Result<bool> more = take(*frame);
+      if (!more) return tl::make_unexpected(more.error());
+      if (!*more) break;
+    }
+    return read;
+  }
+
+  std::vector<WantedColumn> Columns() const override {
+    std::vector<WantedColumn> columns;
+    for (const auto& field : schema_->fields()) {
+      columns.push_back({field->name(), TypeOf(*field->type())});
+    }
+    return columns;
   }
 
   // Parquet reports through Status, but parts of it throw.
@@ -198,8 +264,44 @@ class ParquetReader : public TableReader {
     return arrow::Status::OK();
   }
 
+  arrow::Result<std::unique_ptr<arrow::RecordBatchReader>> OpenBatches(
+      std::span<const WantedColumn> wanted) const {
+    std::vector<int> row_groups(static_cast<size_t>(reader_->num_row_groups()));
+    std::iota(row_groups.begin(), row_groups.end(), 0);
+    std::vector<int> columns;
+    for (const WantedColumn& column : wanted) {
+      const auto& fields = reader_->manifest().schema_fields;
+      const auto at = std::find(names_.begin(), names_.end(), column.name);
+      if (at != names_.end()) AddLeaves(fields[static_cast<size_t>(at - names_.begin())], columns);
+    }
+    return reader_->GetRecordBatchReader(row_groups, columns);
+  }
+
+  // No frame at the end.
+  static arrow::Status ReadBatch(arrow::RecordBatchReader& batches,
+                                 std::span<const WantedColumn> wanted,
+                                 std::optional<Frame>& frame) {
+    std::shared_ptr<arrow::RecordBatch> batch;
+    ARROW_RETURN_NOT_OK(batches.ReadNext(&batch));
+    if (batch == nullptr) return arrow::Status::OK();
+    frame.emplace();
+    frame->rows = static_cast<uint64_t>(batch->num_rows());
+    for (const WantedColumn& column : wanted) {
+      ColumnBuilder builder(column);
+      builder.Reserve(frame->rows);
+      if (const auto cells = batch->GetColumnByName(column.name)) {
+        ARROW_RETURN_NOT_OK(AppendChunk(*cells, builder));
+      } else {
+        builder.AppendNulls(frame->rows);
+      }
+      frame->columns.push_back(builder.Take());
+    }
+    return arrow::Status::OK();
+  }
+
   std::filesystem::path path_;
   std::unique_ptr<parquet::arrow::FileReader> reader_;
+  std::shared_ptr<arrow::Schema> schema_;
   std::vector<std::string> names_;
 };
 
