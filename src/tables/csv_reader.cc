@@ -52,9 +52,9 @@ class RecordScanner {
   void ReadCell(std::string& cell) {
     cell.clear();
     if (at_ < text_.size() && text_[at_] == '"') ReadQuoted(cell);
-    const size_t end = std::min(text_.find_first_of(",\r\n", at_), text_.size());
-    cell.append(text_.substr(at_, end - at_));
-    at_ = end;
+    const size_t begin = at_;
+    while (at_ < text_.size() && text_[at_] != ',' && !IsLineEnd(text_[at_])) ++at_;
+    cell.append(text_.substr(begin, at_ - begin));
   }
 
   void ReadQuoted(std::string& cell) {
@@ -182,14 +182,18 @@ class CsvReader : public TableReader {
     return ReadNext(scanner, wanted, std::numeric_limits<uint64_t>::max());
   }
 
-  Result<void> ReadBatches(std::span<const WantedColumn> wanted,
-                           const BatchTaker& take) const override {
+  Result<void> ReadBatches(std::span<const WantedColumn> wanted, const BatchTaker& take,
+                           const BatchFilter& wants) const override {
+    constexpr uint64_t kBatchRows = 1 << 14;
     RecordScanner scanner(Text());
-    while (true) {
-      const Result<Frame> batch = ReadNext(scanner, wanted, kBatchRows);
+    for (uint64_t begin = 0;; begin += kBatchRows) {
+      const bool skipped = wants && !wants(begin, begin + kBatchRows);
+      const auto columns = skipped ? std::span<const WantedColumn>() : wanted;
+      const Result<Frame> batch = ReadNext(scanner, columns, kBatchRows);
       if (!batch) return tl::make_unexpected(batch.error());
       if (batch->rows == 0) return {};
-      const Result<bool> more = take(*batch);
+      if (skipped) continue;
+      const Result<bool> more = take(begin, *batch);
       if (!more) return tl::make_unexpected(more.error());
       if (!*more) return {};
     }

@@ -1,17 +1,13 @@
 #include <arrow/array.h>
 #include <arrow/chunked_array.h>
 #include <arrow/io/file.h>
-#include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
 #include <parquet/arrow/reader.h>
-#include <parquet/arrow/schema.h>
 #include <parquet/file_reader.h>
 
 #include <algorithm>
 #include <exception>
-#include <numeric>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -153,12 +149,6 @@ arrow::Status AppendChunk(const arrow::Array& chunk, ColumnBuilder& builder) {
                                                       : AppendNumberChunk(chunk, builder);
 }
 
-// The Parquet columns that a field is made of: one, or several for a struct.
-void AddLeaves(const parquet::arrow::SchemaField& field, std::vector<int>& columns) {
-  if (field.is_leaf()) columns.push_back(field.column_index);
-  for (const auto& child : field.children) AddLeaves(child, columns);
-}
-
 ColumnType TypeOf(const arrow::DataType& type) {
   switch (type.id()) {
     case arrow::Type::BOOL:
@@ -180,7 +170,6 @@ class ParquetReader : public TableReader {
     std::unique_ptr<parquet::ParquetFileReader> raw = parquet::ParquetFileReader::Open(file);
     // Strings stay dictionaries: a table of 700,000 rows has a few hundred different ones.
     parquet::ArrowReaderProperties properties(/*use_threads=*/false);
-    properties.set_batch_size(kBatchRows);
     const parquet::SchemaDescriptor& schema = *raw->metadata()->schema();
     for (int i = 0; i < schema.num_columns(); ++i) {
       const bool text = schema.Column(i)->physical_type() == parquet::Type::BYTE_ARRAY;
@@ -199,29 +188,29 @@ class ParquetReader : public TableReader {
   Result<Frame> Read(std::span<const WantedColumn> wanted) const override {
     Frame frame;
     frame.rows = static_cast<uint64_t>(reader_->parquet_reader()->metadata()->num_rows());
-    for (const WantedColumn& column : wanted) {
-      ColumnBuilder builder(column);
-      if (const auto read = Guarded([&] { return ReadColumn(frame.rows, builder); }); !read) {
-        return tl::make_unexpected(read.error());
-      }
-      frame.columns.push_back(builder.Take());
+    if (const auto read = ReadFrame(wanted, kAllGroups, frame); !read) {
+      return tl::make_unexpected(read.error());
     }
     return frame;
   }
 
-  Result<void> ReadBatches(std::span<const WantedColumn> wanted,
-                           const BatchTaker& take) const override {
-    std::unique_ptr<arrow::RecordBatchReader> batches;
-    Result<void> read = Guarded([&] { return OpenBatches(wanted).Value(&batches); });
-    while (read) {
-      std::optional<Frame> frame;
-      read = Guarded([&] { return ReadBatch(*batches, wanted, frame); });
-      if (!read || !frame) break;
-      const Result<bool> more = take(*frame);
+  // A batch is a row group: 65,536 rows at most in files of ours.
+  Result<void> ReadBatches(std::span<const WantedColumn> wanted, const BatchTaker& take,
+                           const BatchFilter& wants) const override {
+    uint64_t begin = 0;
+    for (int group = 0; group < reader_->num_row_groups(); ++group) {
+      Frame frame;
+      frame.rows =
+          static_cast<uint64_t>(reader_->parquet_reader()->metadata()->RowGroup(group)->num_rows());
+      const uint64_t first_row = std::exchange(begin, begin + frame.rows);
+      if (wants && !wants(first_row, begin)) continue;
+      const auto read = ReadFrame(wanted, group, frame);
+      if (!read) return read;
+      const Result<bool> more = take(first_row, frame);
       if (!more) return tl::make_unexpected(more.error());
       if (!*more) break;
     }
-    return read;
+    return {};
   }
 
   std::vector<WantedColumn> Columns() const override {
@@ -246,56 +235,36 @@ class ParquetReader : public TableReader {
   }
 
  private:
-  // One column at a time, so that only one is held twice.
-  arrow::Status ReadColumn(uint64_t rows, ColumnBuilder& builder) const {
+  static constexpr int kAllGroups = -1;
+
+  // Fills the columns of `frame`, one at a time, so that only one is held twice.
+  Result<void> ReadFrame(std::span<const WantedColumn> wanted, int group, Frame& frame) const {
+    for (const WantedColumn& column : wanted) {
+      ColumnBuilder builder(column);
+      const auto read = Guarded([&] { return ReadColumn(group, frame.rows, builder); });
+      if (!read) return read;
+      frame.columns.push_back(builder.Take());
+    }
+    return {};
+  }
+
+  arrow::Status ReadColumn(int group, uint64_t rows, ColumnBuilder& builder) const {
     builder.Reserve(rows);
     const auto at = std::find(names_.begin(), names_.end(), builder.column().name);
     if (at == names_.end()) {
       builder.AppendNulls(rows);
       return arrow::Status::OK();
     }
+    const auto column = static_cast<int>(at - names_.begin());
     std::shared_ptr<arrow::ChunkedArray> cells;
-    ARROW_RETURN_NOT_OK(reader_->ReadColumn(static_cast<int>(at - names_.begin()), &cells));
+    ARROW_RETURN_NOT_OK(group == kAllGroups
+                            ? reader_->ReadColumn(column, &cells)
+                            : reader_->RowGroup(group)->Column(column)->Read(&cells));
     if (static_cast<uint64_t>(cells->length()) != rows) {
       return arrow::Status::Invalid("column '", *at, "' has ", cells->length(),
                                     " rows, the table has ", rows);
     }
     for (const auto& chunk : cells->chunks()) ARROW_RETURN_NOT_OK(AppendChunk(*chunk, builder));
-    return arrow::Status::OK();
-  }
-
-  arrow::Result<std::unique_ptr<arrow::RecordBatchReader>> OpenBatches(
-      std::span<const WantedColumn> wanted) const {
-    std::vector<int> row_groups(static_cast<size_t>(reader_->num_row_groups()));
-    std::iota(row_groups.begin(), row_groups.end(), 0);
-    std::vector<int> columns;
-    for (const WantedColumn& column : wanted) {
-      const auto& fields = reader_->manifest().schema_fields;
-      const auto at = std::find(names_.begin(), names_.end(), column.name);
-      if (at != names_.end()) AddLeaves(fields[static_cast<size_t>(at - names_.begin())], columns);
-    }
-    return reader_->GetRecordBatchReader(row_groups, columns);
-  }
-
-  // No frame at the end.
-  static arrow::Status ReadBatch(arrow::RecordBatchReader& batches,
-                                 std::span<const WantedColumn> wanted,
-                                 std::optional<Frame>& frame) {
-    std::shared_ptr<arrow::RecordBatch> batch;
-    ARROW_RETURN_NOT_OK(batches.ReadNext(&batch));
-    if (batch == nullptr) return arrow::Status::OK();
-    frame.emplace();
-    frame->rows = static_cast<uint64_t>(batch->num_rows());
-    for (const WantedColumn& column : wanted) {
-      ColumnBuilder builder(column);
-      builder.Reserve(frame->rows);
-      if (const auto cells = batch->GetColumnByName(column.name)) {
-        ARROW_RETURN_NOT_OK(AppendChunk(*cells, builder));
-      } else {
-        builder.AppendNulls(frame->rows);
-      }
-      frame->columns.push_back(builder.Take());
-    }
     return arrow::Status::OK();
   }
 

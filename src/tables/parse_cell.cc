@@ -1,5 +1,6 @@
 #include "tables/parse_cell.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 
@@ -15,7 +16,9 @@ std::optional<int64_t> ParseInt(const std::string& text) {
 
 std::optional<double> ParseDouble(const std::string& text) {
   // strtod() takes more than tables hold (hexadecimal, leading blanks), so look first.
-  const bool decimal = text.find_first_not_of("+-.0123456789eE") == std::string::npos;
+  const bool decimal = std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+  });
   if (text.empty() || (!decimal && text != "inf" && text != "-inf")) return std::nullopt;
   char* stop = nullptr;
   const double number = std::strtod(text.c_str(), &stop);

@@ -279,8 +279,7 @@ Result<Chosen> ChooseRows(const TableReader& reader, const TableQuery& query) {
 
   Chosen chosen;
   TopRows best(query.sort && query.sort->descending, query.top);
-  uint64_t begin = 0;
-  const auto read = reader.ReadBatches(needed, [&](const Frame& batch) {
+  const auto read = reader.ReadBatches(needed, [&](uint64_t begin, const Frame& batch) {
     for (uint32_t row = 0; row < batch.rows; ++row) {
       if (!AllHold(query.where, batch, row)) continue;
       ++chosen.matched;
@@ -290,7 +289,6 @@ Result<Chosen> ChooseRows(const TableReader& reader, const TableQuery& query) {
         chosen.rows.push_back(begin + row);
       }
     }
-    begin += batch.rows;
     return GoOn(query);
   });
   if (!read) return tl::make_unexpected(read.error());
@@ -312,15 +310,15 @@ Result<void> FetchRows(const TableReader& reader, const TableQuery& query,
                        std::span<const uint64_t> rows, RowSink& sink) {
   if (rows.empty()) return {};
   size_t next = 0;
-  uint64_t begin = 0;
-  return reader.ReadBatches(query.columns, [&](const Frame& batch) -> Result<bool> {
-    for (; next < rows.size() && rows[next] < begin + batch.rows; ++next) {
+  const auto wants = [&](uint64_t, uint64_t end) { return next < rows.size() && rows[next] < end; };
+  const auto take = [&](uint64_t begin, const Frame& batch) -> Result<bool> {
+    for (; wants(begin, begin + batch.rows); ++next) {
       const auto done = sink.Append(RowOf(batch, static_cast<uint32_t>(rows[next] - begin)));
       if (!done) return tl::make_unexpected(done.error());
     }
-    begin += batch.rows;
     return next == rows.size() ? Result<bool>(false) : GoOn(query);
-  });
+  };
+  return reader.ReadBatches(query.columns, take, wants);
 }
 
 struct CellAppender {

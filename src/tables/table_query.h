@@ -36,8 +36,8 @@ struct TableQuery {
   const std::atomic<bool>* stop = nullptr;
 };
 
-/// `columns` of a table, chosen by their names: "layer,proj"; each once. Here and below, kBadArgument names
-/// the option `where` and the closest column, or all of them.
+/// `columns` of a table, chosen by their names: "layer,proj"; each once. Here and below,
+/// kBadArgument names the option `where` and the closest column, or all of them.
 Result<std::vector<WantedColumn>> ParseColumnList(std::string_view text,
                                                   std::span<const WantedColumn> columns);
 

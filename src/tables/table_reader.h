@@ -42,14 +42,14 @@ struct WantedColumn {
   ColumnType type;  ///< any but kInt64List
 };
 
-/// Gets the next rows of a table; false: no more are wanted.
-using BatchTaker = std::function<Result<bool>(const Frame& batch)>;
+/// Gets some rows of a table, of which the first has this number; false: no more are wanted.
+using BatchTaker = std::function<Result<bool>(uint64_t first_row, const Frame& batch)>;
+/// Whether any of the rows [begin, end) is wanted. The last `end` may be past the table's.
+using BatchFilter = std::function<bool(uint64_t begin, uint64_t end)>;
 
 /// Reads tables that a TableWriter or pandas wrote.
 class TableReader {
  public:
-  static constexpr uint64_t kBatchRows = 1 << 16;
-
   /// By suffix: .parquet, else CSV. kNotFound, kIo, or kMalformed when it is no such file. A CSV
   /// file without a header, as pandas writes a frame without columns, has no columns and no rows.
   static Result<std::unique_ptr<TableReader>> Open(const std::filesystem::path& path);
@@ -62,10 +62,10 @@ class TableReader {
   /// names column and row where a cell does not fit.
   virtual Result<Frame> Read(std::span<const WantedColumn> wanted) const = 0;
 
-  /// As Read(), in pieces of at most kBatchRows rows, in order, until `take` has enough or fails:
-  /// memory does not grow with the table.
-  virtual Result<void> ReadBatches(std::span<const WantedColumn> wanted,
-                                   const BatchTaker& take) const = 0;
+  /// As Read(), but in batches, in order, until `take` has enough or fails, so that memory does not
+  /// grow with the table. Batches that `wants` turns down are not decoded.
+  virtual Result<void> ReadBatches(std::span<const WantedColumn> wanted, const BatchTaker& take,
+                                   const BatchFilter& wants = {}) const = 0;
 
   /// All columns, each with a type that holds its cells: for Parquet the file's own, for CSV the
   /// declared one (rows/collect_rows.h) or else the narrowest that fits, for which all of the file
