@@ -313,7 +313,8 @@ void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--columns", opt->columns, "Only these columns, separated by commas");
   cmd->add_option("--top", opt->top,
                   "Only the first N rows, 0 for all; default 20 for table and markdown (10 worst "
-                  "matrices in the overview), all for csv and json");
+                  "matrices in the overview), all for csv and json")
+      ->check(CLI::NonNegativeNumber);
   cmd->add_option("--format", opt->format, "table, csv, json or markdown")
       ->check(CLI::IsMember(kFormats))
       ->capture_default_str();
