@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kDefaultTop = 20, kWorstMatrices = 10;
+constexpr uint64_t kDefaultTop = 20, kWorstMatrices = 3;
 
 struct ShowOptions {
   std::string run_dir, format = "table";
@@ -120,7 +120,10 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   const auto view = MakeTableView(how, report);
   const auto matched = RunQuery(*open->reader, query, *view);
   if (!matched) return tl::make_unexpected(matched.error());
-  view->Finish();
+  if (const size_t left_out = view->Finish(); left_out > 0) {
+    report.Note(
+        fmt::format("{} columns more; choose with --columns, or see all in a pipe", left_out));
+  }
   if (*matched == 0) report.Note(query.where.empty() ? "no rows" : "no row matches");
   if (query.top && *matched > *query.top) {
     report.Note(fmt::format("{} rows more; --top N shows N, --top 0 all", *matched - *query.top));
@@ -135,7 +138,7 @@ struct Part {
   const char* table;
   std::vector<std::string> columns;
   std::string bars;
-  bool worst_first;  ///< sorted by `bars`, the first few; else all rows as they are
+  std::string per;  ///< the largest `bars` of each value here; "": all rows as they are
 };
 
 const std::vector<Part> kQuantParts = {
@@ -144,13 +147,13 @@ const std::vector<Part> kQuantParts = {
      {"proj", "scheme", "n", "bits_per_weight__median", "w_rel_fro__median", "w_rel_fro__p99",
       "w_rel_fro__max", "sqnr_db__median"},
      "w_rel_fro__median",
-     false},
-    {"Worst matrices",
+     ""},
+    {"Worst matrices of each scheme",
      "quant_sim",
      {"scheme", "layer", "proj", "expert_id", "bits_per_weight", "w_rel_fro", "sqnr_db",
       "derived_tensor"},
      "w_rel_fro",
-     true}};
+     "scheme"}};
 
 // Where nothing was quantized.
 const std::vector<Part> kWeightParts = {
@@ -159,12 +162,12 @@ const std::vector<Part> kWeightParts = {
      {"proj", "n", "rms__median", "max_abs__max", "outlier_max_over_mean__median",
       "outlier_max_over_mean__max"},
      "outlier_max_over_mean__median",
-     false},
-    {"Most outlying matrices",
+     ""},
+    {"Most outlying matrices of each projection",
      "matrix_stats",
      {"layer", "proj", "expert_id", "rms", "max_abs", "outlier_max_over_mean", "derived_tensor"},
      "outlier_max_over_mean",
-     true}};
+     "proj"}};
 
 class RowList : public RowSink {
  public:
@@ -180,14 +183,14 @@ void Refine(const Part& part, uint64_t top, TableQuery& query) {
   std::vector<WantedColumn> columns;
   for (const std::string& name : part.columns) {
     for (const WantedColumn& column : query.columns) {
-      if (column.name == name) columns.push_back(column);
-      if (column.name == name && name == part.bars && part.worst_first) {
-        query.sort = SortKey{column, /*descending=*/true};
-      }
+      if (column.name != name) continue;
+      columns.push_back(column);
+      if (!part.per.empty() && name == part.bars) query.sort = SortKey{column, true};
+      if (name == part.per) query.per = column;
     }
   }
   query.columns = columns;
-  if (part.worst_first && top > 0) query.top = top;
+  if (top > 0) query.top = top;
 }
 
 class Overview {
@@ -248,7 +251,7 @@ class Overview {
   Result<bool> ShowPart(const Part& part, const RunTable& table) {
     auto open = Open(table.path);
     if (!open) return tl::make_unexpected(open.error());
-    Refine(part, top_, open->query);
+    Refine(part, part.per.empty() ? 0 : top_, open->query);
     RowList list;
     const auto matched = RunQuery(*open->reader, open->query, list);
     if (!matched) return tl::make_unexpected(matched.error());
@@ -312,8 +315,8 @@ void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--sort", opt->sort, "Order by this column, with a bar for each number");
   cmd->add_option("--columns", opt->columns, "Only these columns, separated by commas");
   cmd->add_option("--top", opt->top,
-                  "Only the first N rows, 0 for all; default 20 for table and markdown (10 worst "
-                  "matrices in the overview), all for csv and json")
+                  "Only the first N rows, 0 for all; default 20 for table and markdown, all for "
+                  "csv and json; in the overview for each scheme, default 3")
       ->check(CLI::NonNegativeNumber);
   cmd->add_option("--format", opt->format, "table, csv, json or markdown")
       ->check(CLI::IsMember(kFormats))

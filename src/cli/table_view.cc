@@ -114,7 +114,7 @@ class AlignedView : public TableView {
     return {};
   }
 
-  void Finish() override {
+  size_t Finish() override {
     std::vector<size_t> shown(columns_.size());
     std::iota(shown.begin(), shown.end(), size_t{0});
     if (const auto terminal = TerminalWidth()) FitTerminal(*terminal, shown);
@@ -123,10 +123,7 @@ class AlignedView : public TableView {
     }
     report_.Result(Line(shown, std::nullopt));
     for (size_t row = 0; row < rows_; ++row) report_.Result(Line(shown, row));
-    if (shown.size() < columns_.size()) {
-      report_.Note(fmt::format("{} of {} columns fit; choose with --columns, or see all in a pipe",
-                               shown.size(), columns_.size()));
-    }
+    return columns_.size() - shown.size();
   }
 
  private:
@@ -233,7 +230,7 @@ class CsvView : public TableView {
     return {};
   }
 
-  void Finish() override {}
+  size_t Finish() override { return 0; }
 
  private:
   void Print(Row row) {
@@ -281,7 +278,10 @@ class JsonView : public TableView {
     return {};
   }
 
-  void Finish() override { report_.Result(last_.empty() ? "[]" : last_ + "]"); }
+  size_t Finish() override {
+    report_.Result(last_.empty() ? "[]" : last_ + "]");
+    return 0;
+  }
 
  private:
   Reporter& report_;
@@ -326,7 +326,7 @@ class MarkdownView : public TableView {
     return {};
   }
 
-  void Finish() override {}
+  size_t Finish() override { return 0; }
 
  private:
   Reporter& report_;

@@ -27,8 +27,8 @@ struct ViewOptions {
 /// format; CSV in a pipe holds it as it is.
 class TableView : public RowSink {
  public:
-  /// Prints what is left, and what was left out as a note. To be called once, at the end.
-  virtual void Finish() = 0;
+  /// Prints what is left; returns how many columns were left out. To be called once, at the end.
+  virtual size_t Finish() = 0;
 };
 
 /// `report` must outlive the view.

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <map>
 
 #include "base/text.h"
 #include "tables/aggregate.h"
@@ -232,11 +232,9 @@ class TopRows {
   }
 
   /// Row numbers in order.
-  std::vector<uint64_t> Take() {
+  void AppendTo(std::vector<uint64_t>& rows) {
     std::sort(entries_.begin(), entries_.end(), before_);
-    std::vector<uint64_t> rows;
     for (const Entry& entry : entries_) rows.push_back(entry.row);
-    return rows;
   }
 
  private:
@@ -276,15 +274,18 @@ Result<Chosen> ChooseRows(const TableReader& reader, const TableQuery& query) {
   };
   for (const Condition& condition : query.where) need(condition.column);
   if (query.sort) need(query.sort->column);
+  if (query.per) need(*query.per);
 
   Chosen chosen;
-  TopRows best(query.sort && query.sort->descending, query.top);
+  std::map<Value, TopRows> best;
   const auto read = reader.ReadBatches(needed, [&](uint64_t begin, const Frame& batch) {
     for (uint32_t row = 0; row < batch.rows; ++row) {
       if (!AllHold(query.where, batch, row)) continue;
       ++chosen.matched;
       if (query.sort) {
-        best.Offer(CellValue(batch.at(query.sort->column.name), row), begin + row);
+        const Value group = query.per ? CellValue(batch.at(query.per->name), row) : Value();
+        TopRows& rows = best.try_emplace(group, query.sort->descending, query.top).first->second;
+        rows.Offer(CellValue(batch.at(query.sort->column.name), row), begin + row);
       } else if (!query.top || chosen.rows.size() < *query.top) {
         chosen.rows.push_back(begin + row);
       }
@@ -292,7 +293,7 @@ Result<Chosen> ChooseRows(const TableReader& reader, const TableQuery& query) {
     return GoOn(query);
   });
   if (!read) return tl::make_unexpected(read.error());
-  if (query.sort) chosen.rows = best.Take();
+  for (auto& [group, rows] : best) rows.AppendTo(chosen.rows);
   return chosen;
 }
 

@@ -33,6 +33,7 @@ struct TableQuery {
   std::vector<Condition> where;       ///< all must hold
   std::optional<SortKey> sort;        ///< nulls last, equals in table order; else table order
   std::optional<uint64_t> top;        ///< the first so many
+  std::optional<WantedColumn> per;    ///< with `sort`: `top` of each value here, value by value
   const std::atomic<bool>* stop = nullptr;
 };
 

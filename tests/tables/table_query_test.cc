@@ -144,6 +144,15 @@ TEST_P(TableQueryTest, NullsComeLastAndEqualsKeepTheirOrder) {
   }
 }
 
+TEST_P(TableQueryTest, TopMayCountForEachValueOfAColumn) {
+  TableQuery query = Query("id<5", "w_rel_fro");
+  query.per = ParseColumnList("shared", columns_)->front();
+  EXPECT_THAT(Ids(query), ElementsAre(4, 1, 3, 0, 2));  // null, False, True
+  query.top = 1;
+  EXPECT_THAT(Ids(query), ElementsAre(4, 1, 0));
+  EXPECT_EQ(matched_, 5u);
+}
+
 TEST_P(TableQueryTest, RowsKeepTheirValuesWhetherSortedOrNot) {
   for (const char* sort : {"", "id:asc"}) {
     RowList list;
