@@ -65,22 +65,28 @@ bool IsUtf8(std::string_view text) {
   return true;
 }
 
-std::string Printable(std::string_view text) {
-  std::string printable;
-  size_t i = 0;
-  while (i < text.size() && i < kLongestText) {
-    const Character character = FirstCharacter(text.substr(i));
-    const size_t bytes = std::max<size_t>(1, character.bytes);
-    const std::string_view raw = text.substr(i, bytes);
-    i += bytes;
-    if (character.bytes > 0 && !CommandsTerminals(character.code_point)) {
-      printable += raw;
-      continue;
+std::string Escaped(std::string_view text) {
+  std::string escaped;
+  while (!text.empty()) {
+    const Character first = FirstCharacter(text);
+    const std::string_view raw = text.substr(0, std::max<size_t>(1, first.bytes));
+    text.remove_prefix(raw.size());
+    if (first.bytes > 0 && !CommandsTerminals(first.code_point)) {
+      escaped += raw;
+    } else {
+      for (const char c : raw) escaped += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
     }
-    for (const char c : raw) printable += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
   }
-  if (i < text.size()) printable += fmt::format("... ({} bytes)", text.size());
-  return printable;
+  return escaped;
+}
+
+std::string Printable(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size() && end < kLongestText) {
+    end += std::max<size_t>(1, FirstCharacter(text.substr(end)).bytes);
+  }
+  const std::string shown = Escaped(text.substr(0, end));
+  return end < text.size() ? fmt::format("{}... ({} bytes)", shown, text.size()) : shown;
 }
 
 std::string TensorPlace(const std::filesystem::path& path, std::string_view name) {

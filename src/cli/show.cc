@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -49,7 +50,7 @@ const RunTable* FindTable(const std::vector<RunTable>& tables, std::string_view 
 
 std::vector<std::string> NamesOf(const std::vector<RunTable>& tables) {
   std::vector<std::string> names;
-  for (const RunTable& table : tables) names.push_back(table.name);
+  for (const RunTable& table : tables) names.push_back(Printable(table.name));
   return names;
 }
 
@@ -69,6 +70,21 @@ Result<OpenTable> Open(const fs::path& path) {
   query.stop = &Interrupted();
   return OpenTable{std::move(*reader), std::move(query)};
 }
+
+/// Ends a query whose rows nobody takes any more, as in `moescope show ... | head`.
+class OpenOutput : public RowSink {
+ public:
+  OpenOutput(TableView& view, const Reporter& report) : view_(view), report_(report) {}
+
+  Result<void> Append(Row row) override {
+    if (report_.output_failed()) return Fail(ErrorCode::kIo, "standard output", "is closed");
+    return view_.Append(std::move(row));
+  }
+
+ private:
+  TableView& view_;
+  const Reporter& report_;
+};
 
 /// Takes conditions, order and columns from the command line.
 Result<void> Refine(const ShowOptions& options, TableQuery& query) {
@@ -114,11 +130,11 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   if (for_people && !query.top) query.top = kDefaultTop;
   if (query.top == 0u) query.top.reset();
   ViewOptions how{format, query.columns, std::nullopt, options.columns.has_value()};
-  if (query.sort && query.sort->column.type != ColumnType::kString) {
-    how.bars = query.sort->column.name;
-  }
+  if (query.sort) how.bars = query.sort->column.name;
   const auto view = MakeTableView(how, report);
-  const auto matched = RunQuery(*open->reader, query, *view);
+  OpenOutput output(*view, report);
+  const auto matched = RunQuery(*open->reader, query, output);
+  if (report.output_failed()) return {};  // main() tells it
   if (!matched) return tl::make_unexpected(matched.error());
   if (const size_t left_out = view->Finish(); left_out > 0) {
     report.Note(
@@ -137,8 +153,8 @@ struct Part {
   const char* title;
   const char* table;
   std::vector<std::string> columns;
-  std::string bars;
-  std::string per;  ///< the largest `bars` of each value here; "": all rows as they are
+  std::string bars;  ///< the column
+  std::string per;   ///< the largest `bars` of each value here; "": all rows as they are
 };
 
 const std::vector<Part> kQuantParts = {
@@ -238,7 +254,8 @@ class Overview {
     for (const Part& part : parts) {
       const RunTable* table = FindTable(tables_, part.table);
       if (table == nullptr) {
-        report_.Note(fmt::format("there is no table {}; build-tables makes it", part.table));
+        report_.Note(
+            fmt::format("there is no table {}: run collect-data and build-tables", part.table));
         continue;
       }
       const auto shown = ShowPart(part, *table);

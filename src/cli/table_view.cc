@@ -129,7 +129,7 @@ class AlignedView : public TableView {
  private:
   struct Column {
     std::string name;
-    bool right;
+    bool right;  ///< a number
     std::vector<std::string> cells;
     size_t width;
   };
@@ -140,7 +140,9 @@ class AlignedView : public TableView {
     return integer == nullptr ? 0 : static_cast<double>(*integer);
   }
 
-  bool HasBars(size_t i) const { return options_.columns[i].name == options_.bars; }
+  bool HasBars(size_t i) const {
+    return columns_[i].right && options_.columns[i].name == options_.bars;
+  }
 
   size_t SpaceFor(size_t i, size_t bar_width) const {
     return kGap + columns_[i].width + (HasBars(i) ? kGap + bar_width : 0);
@@ -248,6 +250,12 @@ class CsvView : public TableView {
   bool terminal_ = OnTerminal();
 };
 
+/// ASCII, quotes included.
+std::string JsonString(const std::string& text) {
+  using Json = nlohmann::json;
+  return Json(text).dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+}
+
 struct JsonCell {
   std::string operator()(std::monostate) const { return "null"; }
   std::string operator()(const std::string& text) const { return JsonString(text); }
@@ -346,11 +354,6 @@ std::unique_ptr<TableView> MakeTableView(const ViewOptions& options, Reporter& r
       break;
   }
   return std::make_unique<AlignedView>(options, report);
-}
-
-std::string JsonString(const std::string& text) {
-  using Json = nlohmann::json;
-  return Json(text).dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
 }
 
 }  // namespace moe::cli

@@ -34,7 +34,4 @@ class TableView : public RowSink {
 /// `report` must outlive the view.
 std::unique_ptr<TableView> MakeTableView(const ViewOptions& options, Reporter& report);
 
-/// `text` as a JSON string: ASCII, quotes included.
-std::string JsonString(const std::string& text);
-
 }  // namespace moe::cli

@@ -133,10 +133,10 @@ class ConditionParser {
     const size_t begin = std::min(text_.find_first_not_of(kBlank, at_), text_.size());
     const bool quoted = begin < text_.size() && (text_[begin] == '"' || text_[begin] == '\'');
     if (!quoted) {
-      at_ = std::min(text_.find(',', at_), text_.size());
-      return Text{
-          std::string(Trimmed(text_.substr(std::min(begin, at_), at_ - std::min(begin, at_)))),
-          false};
+      const size_t end = std::min(text_.find(',', at_), text_.size());
+      const std::string_view value = text_.substr(at_, end - at_);
+      at_ = end;
+      return Text{std::string(Trimmed(value)), false};
     }
     const size_t end = text_.find(text_[begin], begin + 1);
     if (end == std::string_view::npos) {

@@ -54,8 +54,8 @@ Result<std::vector<Condition>> ParseConditions(std::string_view text,
 /// Appends to `sink` the rows that `query` asks for; returns how many rows meet its conditions.
 ///
 /// Only the needed columns are read: first those of the conditions and the order, in batches, then
-/// the wanted ones up to the last wanted row. Memory: 8 bytes for each row given; all wanted cells
-/// only if rows are sorted. kInterrupted if `stop` was set.
+/// the wanted ones in the batches that hold a wanted row. Memory: a batch and 8 bytes for each row
+/// given; if rows are sorted, their keys and wanted cells too. kInterrupted if `stop` was set.
 Result<uint64_t> RunQuery(const TableReader& reader, const TableQuery& query, RowSink& sink);
 
 }  // namespace moe

@@ -365,6 +365,7 @@ class Refusals(OneRun):
                  (["--where", "layer>=x"], ["'x'", "'layer'", "a whole number"]),
                  (["--where", "layer"], ["COLUMN=VALUE"]),
                  (["--where", "a\x1b[31m=1"], ["\\x1b"]),
+                 (["--where", "a\u009b31m=1"], ["\\xc2\\x9b"]),
                  (["--sort", "w_rel_frob"], ["did you mean 'w_rel_fro'?"]),
                  (["--columns", "layer,prj"], ["did you mean 'proj'?"]),
                  (["--format", "yaml"], ["yaml"]),
@@ -393,14 +394,19 @@ class Refusals(OneRun):
                       self.refused("--run-dir", broken, "--table", "quant_sim", code=1))
 
     def test_a_full_disk_is_told_and_a_closed_pipe_is_not(self):
-        if os.path.exists("/dev/full"):
-            with open("/dev/full", "w") as full:
-                done = subprocess.run([PROGRAM, "show", "--run-dir", self.parquet], stdout=full,
-                                      stderr=subprocess.PIPE)
-            self.assertEqual(done.returncode, 1)
-        read, write = os.pipe()
-        os.close(read)
-        done = subprocess.run([PROGRAM, "show", "--run-dir", self.parquet], stdout=write,
-                              stderr=subprocess.PIPE)
-        os.close(write)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        def exit_of(stdout, arguments):
+            done = subprocess.run([PROGRAM, "show", "--run-dir", self.parquet, *arguments],
+                                  stdout=stdout, stderr=subprocess.PIPE, text=True)
+            return done.returncode, done.stderr
+
+        for arguments in ([], ["--table", "quant_sim", "--format", "csv"]):
+            if os.path.exists("/dev/full"):
+                with open("/dev/full", "w") as full:
+                    code, errors = exit_of(full, arguments)
+                self.assertEqual(code, 1)
+                self.assertIn("standard output", errors)
+                self.assertEqual(len(errors.splitlines()), 1)
+            read, write = os.pipe()
+            os.close(read)
+            self.assertEqual(exit_of(write, arguments), (0, ""))
+            os.close(write)
