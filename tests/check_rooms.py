@@ -16,7 +16,7 @@ MAY_KNOW = {
     "run": {"base", "rows"},
     "tables": {"base", "rows", "run"},
     "collect": {"base", "checkpoint", "codec", "experts", "measure", "mlx", "rows", "run", "tables"},
-    "cli": {"base", "checkpoint", "collect", "mlx", "run", "tables"},
+    "cli": {"base", "checkpoint", "collect", "mlx", "rows", "run", "tables"},
 }
 # A library's headers -> the only room that may see them.
 ONLY_IN = {"arrow": "tables", "parquet": "tables", "mlx": "mlx", "CLI": "cli"}

@@ -2,16 +2,23 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 namespace moe {
 namespace {
 
 constexpr size_t kLongestText = 200;
 
-/// Bytes of the UTF-8 character that `text` (not empty) starts with; 0 if it starts with none.
-size_t CharacterBytes(std::string_view text) {
+struct Character {
+  size_t bytes = 0;  ///< 0: no UTF-8
+  uint32_t code_point = 0;
+};
+
+/// The UTF-8 character that `text` (not empty) starts with.
+Character FirstCharacter(std::string_view text) {
   struct Form {
     uint8_t mask, lead;
     uint32_t smallest;  // code point; less is an overlong form
@@ -25,42 +32,61 @@ size_t CharacterBytes(std::string_view text) {
     uint32_t code_point = first & static_cast<uint8_t>(~form.mask);
     for (size_t i = 1; i < bytes; ++i) {
       const auto next = static_cast<uint8_t>(text[i]);
-      if ((next & 0xc0) != 0x80) return 0;
+      if ((next & 0xc0) != 0x80) return {};
       code_point = (code_point << 6) | (next & 0x3fu);
     }
     const bool surrogate = code_point >= 0xd800 && code_point <= 0xdfff;
-    return code_point < form.smallest || code_point > 0x10ffff || surrogate ? 0 : bytes;
+    if (code_point < form.smallest || code_point > 0x10ffff || surrogate) return {};
+    return {bytes, code_point};
   }
-  return 0;
+  return {};
+}
+
+/// C0 and C1 controls, line separators, and the marks that reorder text.
+bool CommandsTerminals(uint32_t code_point) {
+  struct Range {
+    uint32_t first, last;
+  };
+  constexpr Range kRanges[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0x61c, 0x61c},
+                               {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+  return std::any_of(std::begin(kRanges), std::end(kRanges), [code_point](const Range& range) {
+    return code_point >= range.first && code_point <= range.last;
+  });
 }
 
 }  // namespace
 
 bool IsUtf8(std::string_view text) {
   while (!text.empty()) {
-    const size_t bytes = CharacterBytes(text);
-    if (bytes == 0) return false;
-    text.remove_prefix(bytes);
+    const Character first = FirstCharacter(text);
+    if (first.bytes == 0) return false;
+    text.remove_prefix(first.bytes);
   }
   return true;
 }
 
-std::string Printable(std::string_view text) {
-  std::string printable;
-  size_t i = 0;
-  while (i < text.size() && i < kLongestText) {
-    const size_t bytes = CharacterBytes(text.substr(i));
-    const auto first = static_cast<uint8_t>(text[i]);
-    if (bytes == 0 || first < 0x20 || first == 0x7f) {
-      printable += fmt::format("\\x{:02x}", first);
-      ++i;
+std::string Escaped(std::string_view text) {
+  std::string escaped;
+  while (!text.empty()) {
+    const Character first = FirstCharacter(text);
+    const std::string_view raw = text.substr(0, std::max<size_t>(1, first.bytes));
+    text.remove_prefix(raw.size());
+    if (first.bytes > 0 && !CommandsTerminals(first.code_point)) {
+      escaped += raw;
     } else {
-      printable += text.substr(i, bytes);
-      i += bytes;
+      for (const char c : raw) escaped += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
     }
   }
-  if (i < text.size()) printable += fmt::format("... ({} bytes)", text.size());
-  return printable;
+  return escaped;
+}
+
+std::string Printable(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size() && end < kLongestText) {
+    end += std::max<size_t>(1, FirstCharacter(text.substr(end)).bytes);
+  }
+  const std::string shown = Escaped(text.substr(0, end));
+  return end < text.size() ? fmt::format("{}... ({} bytes)", shown, text.size()) : shown;
 }
 
 std::string TensorPlace(const std::filesystem::path& path, std::string_view name) {

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "checkpoint/names.h"
+
 namespace moe::cli {
 namespace {
 
@@ -16,20 +18,6 @@ constexpr auto kRefresh = std::chrono::milliseconds(100);
 
 /// What can't be told on stderr is let go.
 void Tell(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
-
-/// Names from a checkpoint are data: nothing in them may command the terminal.
-std::string OneLine(std::string_view text) {
-  std::string line;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      line += fmt::format("\\x{:02x}", byte);
-    } else {
-      line.push_back(c);
-    }
-  }
-  return line;
-}
 
 /// "1h02m", "3m20s", "12s".
 std::string Duration(double seconds) {
@@ -54,7 +42,7 @@ void Reporter::ClearProgress() {
 void Reporter::Line(std::string_view color, std::string_view text) {
   ClearProgress();
   const bool colored = color_ && !color.empty();
-  Tell(fmt::format("{}{}{}\n", colored ? color : "", OneLine(text), colored ? kPlain : ""));
+  Tell(fmt::format("{}{}{}\n", colored ? color : "", Escaped(text), colored ? kPlain : ""));
 }
 
 void Reporter::Result(std::string_view line) {
@@ -76,6 +64,8 @@ int Reporter::OutputError() {
 void Reporter::Error(const moe::Error& error) { Line(kRed, "moescope: error: " + error.Text()); }
 
 void Reporter::Warning(std::string_view text) { Line(kYellow, fmt::format("warning: {}", text)); }
+
+void Reporter::Note(std::string_view text) { Line("", text); }
 
 void Reporter::OnScan(size_t files, const std::string& where) {
   Line("",
@@ -109,6 +99,6 @@ void Reporter::OnProgress(uint64_t matrices, uint64_t bytes) {
   progress_shown_ = true;
 }
 
-void Reporter::OnNotice(std::string_view text) { Result(OneLine(text)); }
+void Reporter::OnNotice(std::string_view text) { Result(Escaped(text)); }
 
 }  // namespace moe::cli

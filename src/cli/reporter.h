@@ -11,13 +11,16 @@ namespace moe::cli {
 
 /// The only place that prints: results to stdout, everything else to stderr. Progress is one line
 /// that is overwritten on a terminal, and one plain line a file in a pipe. Colour only on a
-/// terminal without NO_COLOR. A closed pipe is no error.
+/// terminal without NO_COLOR. Names from a checkpoint are data: what commands a terminal is escaped
+/// on stderr. A closed pipe is no error.
 class Reporter : public CollectObserver {
  public:
   Reporter();
 
   /// One line of results.
   void Result(std::string_view line);
+  /// True once a write to stdout failed; OutputError() tells why.
+  bool output_failed() const { return output_error_ != 0; }
   /// Flushes stdout; errno of the first write to it that failed, 0 if none did or the reader has
   /// closed the pipe.
   int OutputError();
@@ -25,6 +28,8 @@ class Reporter : public CollectObserver {
   void Error(const moe::Error& error);
   /// "warning: ..." on stderr.
   void Warning(std::string_view text);
+  /// A line about the results on stderr.
+  void Note(std::string_view text);
 
   void OnScan(size_t files, const std::string& where) override;
   void OnFile(size_t index, size_t files, const std::string& path) override;

@@ -11,11 +11,6 @@ namespace {
 
 constexpr size_t kFlushBytes = 256 * 1024;
 
-// Python's text of a tuple: "()", "(8,)", "(2, 8, 64)".
-std::string TupleText(const std::vector<int64_t>& items) {
-  return fmt::format("({}{})", fmt::join(items, ", "), items.size() == 1 ? "," : "");
-}
-
 struct CellText {
   std::string operator()(std::monostate) const { return {}; }
   std::string operator()(const std::string& text) const { return text; }
@@ -63,6 +58,10 @@ std::string PythonFloatText(double value) {
   std::string text = fmt::format("{}", value);
   if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
   return text;
+}
+
+std::string TupleText(const std::vector<int64_t>& items) {
+  return fmt::format("({}{})", fmt::join(items, ", "), items.size() == 1 ? "," : "");
 }
 
 std::string CsvLine(const Row& row) {

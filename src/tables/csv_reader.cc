@@ -1,13 +1,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
+#include <map>
 #include <optional>
 
 #include "base/mapped_file.h"
+#include "rows/collect_rows.h"
 #include "tables/column_builder.h"
 #include "tables/format_readers.h"
+#include "tables/parse_cell.h"
 
 namespace moe {
 namespace {
@@ -51,9 +52,9 @@ class RecordScanner {
   void ReadCell(std::string& cell) {
     cell.clear();
     if (at_ < text_.size() && text_[at_] == '"') ReadQuoted(cell);
-    const size_t end = std::min(text_.find_first_of(",\r\n", at_), text_.size());
-    cell.append(text_.substr(at_, end - at_));
-    at_ = end;
+    const size_t begin = at_;
+    while (at_ < text_.size() && text_[at_] != ',' && !IsLineEnd(text_[at_])) ++at_;
+    cell.append(text_.substr(begin, at_ - begin));
   }
 
   void ReadQuoted(std::string& cell) {
@@ -74,23 +75,7 @@ class RecordScanner {
   uint64_t record_ = 0;
 };
 
-std::optional<int64_t> ParseInt(const std::string& text) {
-  int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, failed] = std::from_chars(text.data(), end, number);
-  if (failed != std::errc() || stop != end) return std::nullopt;
-  return number;
-}
-
-std::optional<double> ParseDouble(const std::string& text) {
-  // strtod() takes more than tables hold (hexadecimal, leading blanks), so look first.
-  const bool decimal = text.find_first_not_of("+-.0123456789eE") == std::string::npos;
-  if (!decimal && text != "inf" && text != "-inf") return std::nullopt;
-  char* stop = nullptr;
-  const double number = std::strtod(text.c_str(), &stop);
-  if (stop != text.c_str() + text.size()) return std::nullopt;
-  return number;
-}
+bool IsNanText(const std::string& text) { return text == "NaN" || text == "nan"; }
 
 // False if the text is no such value. Empty cells, and the words that pandas reads so, are null.
 bool AppendCell(ColumnBuilder& builder, const std::string& text) {
@@ -103,12 +88,12 @@ bool AppendCell(ColumnBuilder& builder, const std::string& text) {
     builder.AppendText(text);
     return true;
   }
-  if (text == "NaN" || text == "nan") {
+  if (IsNanText(text)) {
     builder.AppendNull();
     return true;
   }
-  if (type == ColumnType::kBool && (text == "True" || text == "False")) {
-    return builder.AppendInt(text == "True");
+  if (const auto flag = ParseBool(text); flag && type == ColumnType::kBool) {
+    return builder.AppendInt(*flag);
   }
   if (const auto integer = ParseInt(text); integer && type != ColumnType::kDouble) {
     return builder.AppendInt(*integer);
@@ -116,6 +101,59 @@ bool AppendCell(ColumnBuilder& builder, const std::string& text) {
   const auto number = ParseDouble(text);
   return number && builder.AppendNumber(*number);
 }
+
+// The types of the columns that moescope's own tables declare, by name.
+const std::map<std::string, ColumnType>& DeclaredTypes() {
+  static const auto kTypes = [] {
+    std::map<std::string, ColumnType> types;
+    for (const TableSchema& schema :
+         {TensorInventorySchema(), MatrixStatsSchema(MeasureOptions{}), QuantSimSchema(),
+          UnmatchedTensorsSchema(), WarningsSchema(), ProjCanonicalizationReportSchema()}) {
+      for (const Column& column : schema.columns) types.emplace(column.name, column.type);
+    }
+    return types;
+  }();
+  return kTypes;
+}
+
+bool Fits(ColumnType type, const std::string& text) {
+  switch (type) {
+    case ColumnType::kBool:
+      return ParseBool(text).has_value();
+    case ColumnType::kInt64:
+      return ParseInt(text).has_value();
+    case ColumnType::kDouble:
+      return IsNanText(text) || ParseDouble(text);
+    default:
+      return true;
+  }
+}
+
+// Finds the narrowest type that holds all cells of a column: not narrower than the declared one.
+class TypeGuess {
+ public:
+  explicit TypeGuess(const std::string& name) {
+    const auto declared = DeclaredTypes().find(name);
+    if (declared == DeclaredTypes().end()) return;
+    known_ = true;
+    const bool list = declared->second == ColumnType::kInt64List;
+    type_ = list ? ColumnType::kString : declared->second;
+  }
+
+  void See(const std::string& text) {
+    if (text.empty() || (known_ && type_ == ColumnType::kString)) return;
+    if (!known_) type_ = ParseBool(text) ? ColumnType::kBool : ColumnType::kInt64;
+    known_ = true;
+    if (type_ == ColumnType::kInt64 && !Fits(type_, text)) type_ = ColumnType::kDouble;
+    if (!Fits(type_, text)) type_ = ColumnType::kString;
+  }
+
+  ColumnType type() const { return type_; }
+
+ private:
+  bool known_ = false;
+  ColumnType type_ = ColumnType::kString;
+};
 
 class CsvReader : public TableReader {
  public:
@@ -126,7 +164,45 @@ class CsvReader : public TableReader {
 
   const std::vector<std::string>& column_names() const override { return names_; }
 
+  std::vector<WantedColumn> Columns() const override {
+    std::vector<TypeGuess> guesses(names_.begin(), names_.end());
+    RecordScanner scanner(Text());
+    std::vector<std::string> cells;
+    scanner.Next(cells);
+    while (scanner.Next(cells)) {
+      for (size_t i = 0; i < std::min(cells.size(), guesses.size()); ++i) guesses[i].See(cells[i]);
+    }
+    std::vector<WantedColumn> columns;
+    for (size_t i = 0; i < names_.size(); ++i) columns.push_back({names_[i], guesses[i].type()});
+    return columns;
+  }
+
   Result<Frame> Read(std::span<const WantedColumn> wanted) const override {
+    RecordScanner scanner(Text());
+    return ReadNext(scanner, wanted, std::numeric_limits<uint64_t>::max());
+  }
+
+  Result<void> ReadBatches(std::span<const WantedColumn> wanted, const BatchTaker& take,
+                           const BatchFilter& wants) const override {
+    constexpr uint64_t kBatchRows = 1 << 14;
+    RecordScanner scanner(Text());
+    for (uint64_t begin = 0;; begin += kBatchRows) {
+      const bool skipped = wants && !wants(begin, begin + kBatchRows);
+      const auto columns = skipped ? std::span<const WantedColumn>() : wanted;
+      const Result<Frame> batch = ReadNext(scanner, columns, kBatchRows);
+      if (!batch) return tl::make_unexpected(batch.error());
+      if (batch->rows == 0) return {};
+      if (skipped) continue;
+      const Result<bool> more = take(begin, *batch);
+      if (!more) return tl::make_unexpected(more.error());
+      if (!*more) return {};
+    }
+  }
+
+ private:
+  // The next rows, `limit` at most; the header is skipped.
+  Result<Frame> ReadNext(RecordScanner& scanner, std::span<const WantedColumn> wanted,
+                         uint64_t limit) const {
     std::vector<ColumnBuilder> builders(wanted.begin(), wanted.end());
     // For each column of the file, the builder that wants it.
     std::vector<ColumnBuilder*> takers(names_.size(), nullptr);
@@ -136,10 +212,9 @@ class CsvReader : public TableReader {
     }
 
     Frame frame;
-    RecordScanner scanner(Text());
     std::vector<std::string> cells;
-    scanner.Next(cells);
-    while (scanner.Next(cells)) {
+    if (scanner.record() == 0) scanner.Next(cells);
+    while (frame.rows < limit && scanner.Next(cells)) {
       ++frame.rows;
       if (cells.size() != names_.size()) {
         return Bad(scanner,
@@ -159,7 +234,6 @@ class CsvReader : public TableReader {
     return frame;
   }
 
- private:
   std::string_view Text() const {
     const auto bytes = file_->bytes();
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "tables/column_builder.h"
+#include "tables/csv_encoder.h"
 #include "tables/format_readers.h"
 
 namespace moe {
@@ -64,6 +65,24 @@ void AppendDictionary(const arrow::DictionaryArray& chunk, ColumnBuilder& builde
   }
 }
 
+// Each list as the text of a Python tuple, as in CSV.
+arrow::Status AppendLists(const arrow::Array& chunk, ColumnBuilder& builder) {
+  const auto& lists = static_cast<const arrow::ListArray&>(chunk);
+  if (lists.value_type()->id() != arrow::Type::INT64) {
+    return CantHold(builder, chunk.type()->ToString());
+  }
+  const auto& items = static_cast<const arrow::Int64Array&>(*lists.values());
+  for (int64_t i = 0; i < lists.length(); ++i) {
+    if (lists.IsNull(i)) {
+      builder.AppendNull();
+    } else {
+      const int64_t* begin = items.raw_values() + lists.value_offset(i);
+      builder.AppendText(TupleText({begin, begin + lists.value_length(i)}));
+    }
+  }
+  return arrow::Status::OK();
+}
+
 arrow::Status AppendStringChunk(const arrow::Array& chunk, ColumnBuilder& builder) {
   switch (chunk.type_id()) {
     case arrow::Type::STRING:
@@ -72,6 +91,8 @@ arrow::Status AppendStringChunk(const arrow::Array& chunk, ColumnBuilder& builde
     case arrow::Type::LARGE_STRING:
       AppendTexts<arrow::LargeStringArray>(chunk, builder);
       break;
+    case arrow::Type::LIST:
+      return AppendLists(chunk, builder);
     case arrow::Type::DICTIONARY: {
       const auto& encoded = static_cast<const arrow::DictionaryArray&>(chunk);
       switch (encoded.dictionary()->type_id()) {
@@ -128,6 +149,18 @@ arrow::Status AppendChunk(const arrow::Array& chunk, ColumnBuilder& builder) {
                                                       : AppendNumberChunk(chunk, builder);
 }
 
+ColumnType TypeOf(const arrow::DataType& type) {
+  switch (type.id()) {
+    case arrow::Type::BOOL:
+      return ColumnType::kBool;
+    case arrow::Type::FLOAT:
+    case arrow::Type::DOUBLE:
+      return ColumnType::kDouble;
+    default:
+      return arrow::is_integer(type.id()) ? ColumnType::kInt64 : ColumnType::kString;
+  }
+}
+
 class ParquetReader : public TableReader {
  public:
   explicit ParquetReader(std::filesystem::path path) : path_(std::move(path)) {}
@@ -145,9 +178,8 @@ class ParquetReader : public TableReader {
     ARROW_RETURN_NOT_OK(
         parquet::arrow::FileReader::Make(arrow::default_memory_pool(), std::move(raw), properties)
             .Value(&reader_));
-    std::shared_ptr<arrow::Schema> arrow_schema;
-    ARROW_RETURN_NOT_OK(reader_->GetSchema(&arrow_schema));
-    names_ = arrow_schema->field_names();
+    ARROW_RETURN_NOT_OK(reader_->GetSchema(&schema_));
+    names_ = schema_->field_names();
     return arrow::Status::OK();
   }
 
@@ -156,14 +188,37 @@ class ParquetReader : public TableReader {
   Result<Frame> Read(std::span<const WantedColumn> wanted) const override {
     Frame frame;
     frame.rows = static_cast<uint64_t>(reader_->parquet_reader()->metadata()->num_rows());
-    for (const WantedColumn& column : wanted) {
-      ColumnBuilder builder(column);
-      if (const auto read = Guarded([&] { return ReadColumn(frame.rows, builder); }); !read) {
-        return tl::make_unexpected(read.error());
-      }
-      frame.columns.push_back(builder.Take());
+    if (const auto read = ReadFrame(wanted, kAllGroups, frame); !read) {
+      return tl::make_unexpected(read.error());
     }
     return frame;
+  }
+
+  // A batch is a row group: 65,536 rows at most in files of ours.
+  Result<void> ReadBatches(std::span<const WantedColumn> wanted, const BatchTaker& take,
+                           const BatchFilter& wants) const override {
+    uint64_t begin = 0;
+    for (int group = 0; group < reader_->num_row_groups(); ++group) {
+      Frame frame;
+      frame.rows =
+          static_cast<uint64_t>(reader_->parquet_reader()->metadata()->RowGroup(group)->num_rows());
+      const uint64_t first_row = std::exchange(begin, begin + frame.rows);
+      if (wants && !wants(first_row, begin)) continue;
+      const auto read = ReadFrame(wanted, group, frame);
+      if (!read) return read;
+      const Result<bool> more = take(first_row, frame);
+      if (!more) return tl::make_unexpected(more.error());
+      if (!*more) break;
+    }
+    return {};
+  }
+
+  std::vector<WantedColumn> Columns() const override {
+    std::vector<WantedColumn> columns;
+    for (const auto& field : schema_->fields()) {
+      columns.push_back({field->name(), TypeOf(*field->type())});
+    }
+    return columns;
   }
 
   // Parquet reports through Status, but parts of it throw.
@@ -180,16 +235,31 @@ class ParquetReader : public TableReader {
   }
 
  private:
-  // One column at a time, so that only one is held twice.
-  arrow::Status ReadColumn(uint64_t rows, ColumnBuilder& builder) const {
+  static constexpr int kAllGroups = -1;
+
+  // Fills the columns of `frame`, one at a time, so that only one is held twice.
+  Result<void> ReadFrame(std::span<const WantedColumn> wanted, int group, Frame& frame) const {
+    for (const WantedColumn& column : wanted) {
+      ColumnBuilder builder(column);
+      const auto read = Guarded([&] { return ReadColumn(group, frame.rows, builder); });
+      if (!read) return read;
+      frame.columns.push_back(builder.Take());
+    }
+    return {};
+  }
+
+  arrow::Status ReadColumn(int group, uint64_t rows, ColumnBuilder& builder) const {
     builder.Reserve(rows);
     const auto at = std::find(names_.begin(), names_.end(), builder.column().name);
     if (at == names_.end()) {
       builder.AppendNulls(rows);
       return arrow::Status::OK();
     }
+    const auto column = static_cast<int>(at - names_.begin());
     std::shared_ptr<arrow::ChunkedArray> cells;
-    ARROW_RETURN_NOT_OK(reader_->ReadColumn(static_cast<int>(at - names_.begin()), &cells));
+    ARROW_RETURN_NOT_OK(group == kAllGroups
+                            ? reader_->ReadColumn(column, &cells)
+                            : reader_->RowGroup(group)->Column(column)->Read(&cells));
     if (static_cast<uint64_t>(cells->length()) != rows) {
       return arrow::Status::Invalid("column '", *at, "' has ", cells->length(),
                                     " rows, the table has ", rows);
@@ -200,6 +270,7 @@ class ParquetReader : public TableReader {
 
   std::filesystem::path path_;
   std::unique_ptr<parquet::arrow::FileReader> reader_;
+  std::shared_ptr<arrow::Schema> schema_;
   std::vector<std::string> names_;
 };
 

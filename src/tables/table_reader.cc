@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <system_error>
 
 #include "tables/column_builder.h"
@@ -41,6 +42,32 @@ bool LiesInData(const fs::path& path, const fs::path& run_dir) {
   if (failed) return false;
   const fs::path relative = real_path.lexically_relative(real_run_dir);
   return !relative.empty() && *relative.begin() == "data";
+}
+
+// FOLDER/NAME.parquet, else FOLDER/NAME.csv, else "".
+fs::path TableIn(const fs::path& folder, const std::string& name) {
+  const fs::path parquet = folder / (name + ".parquet");
+  const fs::path csv = folder / (name + ".csv");
+  std::error_code failed;
+  const bool has_csv = fs::is_regular_file(csv, failed);
+  // The Python pipeline leaves an empty .parquet when it falls back to CSV.
+  const bool has_parquet =
+      fs::is_regular_file(parquet, failed) && (fs::file_size(parquet, failed) > 0 || !has_csv);
+  if (has_parquet) return parquet;
+  return has_csv ? csv : fs::path();
+}
+
+// Stems of the table files in `folder`; hidden ones are half-written.
+std::set<std::string> TableNames(const fs::path& folder) {
+  std::set<std::string> names;
+  std::error_code failed;
+  for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    const fs::path& path = entry->path();
+    const bool hidden = path.filename().string().starts_with(".");
+    if (!hidden && HasTableSuffix(path)) names.insert(path.stem().string());
+  }
+  return names;
 }
 
 }  // namespace
@@ -128,17 +155,24 @@ Result<fs::path> LocateDataTable(const fs::path& run_dir, const std::string& key
     const fs::path path = run_dir / listed;  // an absolute path stays as it is
     if (HasTableSuffix(path) && LiesInData(path, run_dir)) return path;
   }
-  const fs::path parquet = run_dir / "data" / (key + ".parquet");
-  const fs::path csv = run_dir / "data" / (key + ".csv");
-  std::error_code failed;
-  const bool has_csv = fs::is_regular_file(csv, failed);
-  // The Python pipeline leaves an empty .parquet when it falls back to CSV.
-  const bool has_parquet =
-      fs::is_regular_file(parquet, failed) && (fs::file_size(parquet, failed) > 0 || !has_csv);
-  if (has_parquet) return parquet;
-  if (has_csv) return csv;
-  return Fail(ErrorCode::kNotFound, parquet.string(), "neither this file nor its .csv form exists",
-              "run collect-data first");
+  const fs::path found = TableIn(run_dir / "data", key);
+  if (!found.empty()) return found;
+  return Fail(ErrorCode::kNotFound, (run_dir / "data" / (key + ".parquet")).string(),
+              "neither this file nor its .csv form exists", "run collect-data first");
+}
+
+std::vector<RunTable> ListRunTables(const fs::path& run_dir) {
+  std::vector<RunTable> tables;
+  for (const char* folder : {"data", "tables", "logs"}) {
+    for (const std::string& name : TableNames(run_dir / folder)) {
+      fs::path path = TableIn(run_dir / folder, name);
+      if (folder == std::string_view("data")) {
+        path = LocateDataTable(run_dir, name).value_or(path);
+      }
+      if (!path.empty()) tables.push_back({name, path});
+    }
+  }
+  return tables;
 }
 
 }  // namespace moe

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -41,6 +42,11 @@ struct WantedColumn {
   ColumnType type;  ///< any but kInt64List
 };
 
+/// Gets some rows of a table, of which the first has this number; false: no more are wanted.
+using BatchTaker = std::function<Result<bool>(uint64_t first_row, const Frame& batch)>;
+/// Whether any of the rows [begin, end) is wanted. The last `end` may be past the table's.
+using BatchFilter = std::function<bool(uint64_t begin, uint64_t end)>;
+
 /// Reads tables that a TableWriter or pandas wrote.
 class TableReader {
  public:
@@ -55,7 +61,26 @@ class TableReader {
   /// whatever numeric type the file has (pandas makes doubles of integers with nulls); kMalformed
   /// names column and row where a cell does not fit.
   virtual Result<Frame> Read(std::span<const WantedColumn> wanted) const = 0;
+
+  /// As Read(), but in batches, in order, until `take` has enough or fails, so that memory does not
+  /// grow with the table. Batches that `wants` turns down are not decoded.
+  virtual Result<void> ReadBatches(std::span<const WantedColumn> wanted, const BatchTaker& take,
+                                   const BatchFilter& wants = {}) const = 0;
+
+  /// All columns, each with a type that holds its cells: for Parquet the file's own, for CSV the
+  /// declared one (rows/collect_rows.h) or else the narrowest that fits, for which all of the file
+  /// is read. A list of integers is a kString, a Python tuple as in CSV.
+  virtual std::vector<WantedColumn> Columns() const = 0;
 };
+
+/// A table of a run: its file stem and its file.
+struct RunTable {
+  std::string name;
+  std::filesystem::path path;
+};
+
+/// The tables in data/, tables/ and logs/ of a run, each folder's by name; none if there are none.
+std::vector<RunTable> ListRunTables(const std::filesystem::path& run_dir);
 
 /// Where the table `key` of a run is: `artifacts.<key>.path` of logs/write_manifest.json if that is
 /// a .parquet or .csv file under data/ inside the run folder after resolving links; else

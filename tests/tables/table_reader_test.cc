@@ -191,5 +191,114 @@ TEST_F(LocateDataTableTest, AManifestPathThatMayNotBeUsedIsIgnored) {
   }
 }
 
+// ---- Types and batches ----
+
+std::vector<ColumnType> CsvTypes(const std::string& text) {
+  const TempFolder folder;
+  WriteText(folder.path() / "t.csv", text);
+  std::vector<ColumnType> types;
+  for (const WantedColumn& column : (*TableReader::Open(folder.path() / "t.csv"))->Columns()) {
+    types.push_back(column.type);
+  }
+  return types;
+}
+
+TEST(ColumnTypes, OfCsvAreTheNarrowestThatFit) {
+  using enum ColumnType;
+  EXPECT_THAT(CsvTypes("i,d,b,s,n\n1,1,True,x,\n,2.5,,1,\n-3,nan,False,,\n"),
+              ElementsAre(kInt64, kDouble, kBool, kString, kString));
+  EXPECT_THAT(CsvTypes("a,b,c,d\n1,True,1.5,99999999999999999999\nx,1,x,1\n"),
+              ElementsAre(kString, kString, kString, kDouble));
+  EXPECT_THAT(CsvTypes(""), ElementsAre());
+}
+
+TEST(ColumnTypes, OfCsvAreTheDeclaredOnesWhereTheyFit) {
+  using enum ColumnType;
+  const char* header = "tensor_name,w_rel_fro,layer,requantized,shape\n";
+  EXPECT_THAT(CsvTypes(std::string(header) + "7,1,1,True,7\n"),
+              ElementsAre(kString, kDouble, kInt64, kBool, kString));
+  EXPECT_THAT(CsvTypes(std::string(header) + ",,,,\n"),
+              ElementsAre(kString, kDouble, kInt64, kBool, kString));
+  EXPECT_THAT(CsvTypes(std::string(header) + "7,x,1.5,1,7\n"),  // as another tool may write them
+              ElementsAre(kString, kString, kDouble, kString, kString));
+}
+
+// 70,000 rows: more than a row group of ours and than a batch of CSV.
+TEST(Batches, HoldAllRowsInOrderAndOnlyTheWantedOnes) {
+  const TableSchema schema{
+      "t",
+      {{"i", ColumnType::kInt64, false, "", ""}, {"shape", ColumnType::kInt64List, false, "", ""}}};
+  std::vector<Row> rows;
+  for (int64_t i = 0; i < 70'000; ++i) rows.push_back({i, std::vector<int64_t>{i, 8}});
+  for (const TableFormat format : {TableFormat::kParquet, TableFormat::kCsv}) {
+    const TempFolder folder;
+    const auto reader =
+        TableReader::Open(WriteTable(folder.path(), schema, rows, {format, ""})->path);
+    const std::vector<WantedColumn> columns = (*reader)->Columns();
+    ASSERT_EQ(columns.size(), 2u);
+    EXPECT_EQ(columns[0].type, ColumnType::kInt64);
+    EXPECT_EQ(columns[1].type, ColumnType::kString);
+
+    uint64_t next = 0;
+    const auto all = [&](uint64_t first_row, const Frame& batch) -> Result<bool> {
+      EXPECT_EQ(first_row, next);
+      EXPECT_LE(batch.rows, 1u << 16);
+      for (uint64_t i = 0; i < batch.rows; ++i) {
+        EXPECT_EQ(batch.at("i").ints[i], static_cast<int64_t>(next + i));
+      }
+      const FrameColumn& shape = batch.at("shape");
+      EXPECT_EQ(shape.dictionary[shape.codes[0]], "(" + std::to_string(next) + ", 8)");
+      next += batch.rows;
+      return true;
+    };
+    ASSERT_TRUE((*reader)->ReadBatches(columns, all));
+    EXPECT_EQ(next, 70'000u);
+
+    std::vector<uint64_t> firsts;
+    const auto note = [&](uint64_t first_row, const Frame& batch) -> Result<bool> {
+      EXPECT_LE(first_row, 69'999u);
+      EXPECT_GT(first_row + batch.rows, 69'999u);
+      EXPECT_EQ(batch.at("i").ints[69'999 - first_row], 69'999);
+      firsts.push_back(first_row);
+      return true;
+    };
+    const auto wants = [](uint64_t begin, uint64_t end) { return begin <= 69'999 && 69'999 < end; };
+    ASSERT_TRUE((*reader)->ReadBatches(columns, note, wants));
+    EXPECT_EQ(firsts.size(), 1u);
+
+    int batches = 0;
+    const auto enough = [&](uint64_t, const Frame&) -> Result<bool> { return ++batches < 1; };
+    ASSERT_TRUE((*reader)->ReadBatches(columns, enough));
+    EXPECT_EQ(batches, 1);
+
+    const auto fail = [](uint64_t, const Frame&) -> Result<bool> {
+      return Malformed("here", "told so");
+    };
+    const auto failed = (*reader)->ReadBatches({}, fail);
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().where, "here");
+  }
+}
+
+TEST(RunTables, AreThoseOfTheThreeFoldersByStem) {
+  const TempFolder run;
+  EXPECT_TRUE(ListRunTables(run.path()).empty());
+  for (const char* file :
+       {"data/quant_sim.csv", "data/.quant_sim.parquet", "data/notes.txt", "data/a.parquet",
+        "tables/B.csv", "tables/B.parquet", "logs/warnings.csv", "logs/x.json", "other/c.csv"}) {
+    WriteText(run.path() / file, "x\n");
+  }
+  WriteText(run.path() / "tables" / "C.parquet", "");  // a Python pipeline's empty one
+  WriteText(run.path() / "tables" / "C.csv", "x\n");
+  fs::create_directory(run.path() / "tables" / "D.csv");
+  std::vector<std::string> found;
+  for (const RunTable& table : ListRunTables(run.path())) {
+    found.push_back(table.name + " " + table.path.lexically_relative(run.path()).generic_string());
+  }
+  EXPECT_THAT(found,
+              ElementsAre("a data/a.parquet", "quant_sim data/quant_sim.csv", "B tables/B.parquet",
+                          "C tables/C.csv", "warnings logs/warnings.csv"));
+}
+
 }  // namespace
 }  // namespace moe

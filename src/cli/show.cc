@@ -1,0 +1,345 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "base/text.h"
+#include "checkpoint/names.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/table_view.h"
+#include "run/logs.h"
+#include "tables/table_query.h"
+
+namespace moe::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kDefaultTop = 20, kWorstMatrices = 3;
+
+struct ShowOptions {
+  std::string run_dir, format = "table";
+  std::optional<std::string> table, sort, where, columns;
+  std::optional<uint64_t> top;
+
+  bool overview() const { return !table && !sort && !where && !columns; }
+};
+
+const std::map<std::string, ShowFormat> kFormats = {{"table", ShowFormat::kTable},
+                                                    {"csv", ShowFormat::kCsv},
+                                                    {"json", ShowFormat::kJson},
+                                                    {"markdown", ShowFormat::kMarkdown}};
+
+Result<std::vector<RunTable>> TablesOf(const fs::path& run_dir) {
+  std::error_code failed;
+  if (!fs::is_directory(run_dir, failed)) {
+    return Fail(ErrorCode::kNotFound, run_dir.string(), "no such run directory");
+  }
+  auto tables = ListRunTables(run_dir);
+  if (!tables.empty()) return tables;
+  return Fail(ErrorCode::kNotFound, run_dir.string(), "holds no tables", "run collect-data first");
+}
+
+const RunTable* FindTable(const std::vector<RunTable>& tables, std::string_view name) {
+  const auto found = std::find_if(tables.begin(), tables.end(),
+                                  [name](const RunTable& table) { return table.name == name; });
+  return found == tables.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> NamesOf(const std::vector<RunTable>& tables) {
+  std::vector<std::string> names;
+  for (const RunTable& table : tables) names.push_back(Printable(table.name));
+  return names;
+}
+
+// ---- One table ----
+
+/// A table, and what of it is wanted.
+struct OpenTable {
+  std::unique_ptr<TableReader> reader;
+  TableQuery query;
+};
+
+Result<OpenTable> Open(const fs::path& path) {
+  auto reader = TableReader::Open(path);
+  if (!reader) return tl::make_unexpected(reader.error());
+  TableQuery query;
+  query.columns = (*reader)->Columns();
+  query.stop = &Interrupted();
+  return OpenTable{std::move(*reader), std::move(query)};
+}
+
+/// Ends a query whose rows nobody takes any more, as in `moescope show ... | head`.
+class OpenOutput : public RowSink {
+ public:
+  OpenOutput(TableView& view, const Reporter& report) : view_(view), report_(report) {}
+
+  Result<void> Append(Row row) override {
+    if (report_.output_failed()) return Fail(ErrorCode::kIo, "standard output", "is closed");
+    return view_.Append(std::move(row));
+  }
+
+ private:
+  TableView& view_;
+  const Reporter& report_;
+};
+
+/// Takes conditions, order and columns from the command line.
+Result<void> Refine(const ShowOptions& options, TableQuery& query) {
+  const std::vector<WantedColumn> columns = query.columns;
+  if (options.where) {
+    auto where = ParseConditions(*options.where, columns);
+    if (!where) return tl::make_unexpected(where.error());
+    query.where = std::move(*where);
+  }
+  if (options.sort) {
+    auto sort = ParseSortKey(*options.sort, columns);
+    if (!sort) return tl::make_unexpected(sort.error());
+    query.sort = std::move(*sort);
+  }
+  if (options.columns) {
+    auto chosen = ParseColumnList(*options.columns, columns);
+    if (!chosen) return tl::make_unexpected(chosen.error());
+    query.columns = std::move(*chosen);
+  }
+  return {};
+}
+
+Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& tables,
+                       Reporter& report) {
+  const std::string name = options.table.value_or("quant_sim");
+  const RunTable* table = FindTable(tables, name);
+  if (table == nullptr) {
+    const std::vector<std::string> names = NamesOf(tables);
+    const auto closest = ClosestName(name, names);
+    return Fail(
+        ErrorCode::kBadArgument, "--table", fmt::format("this run has no table '{}'", name),
+        fmt::format("{}tables: {}", closest ? fmt::format("did you mean '{}'? ", *closest) : "",
+                    fmt::join(names, ", ")));
+  }
+  auto open = Open(table->path);
+  if (!open) return tl::make_unexpected(open.error());
+  TableQuery& query = open->query;
+  if (auto refined = Refine(options, query); !refined) return refined;
+
+  const ShowFormat format = kFormats.at(options.format);
+  const bool for_people = format == ShowFormat::kTable || format == ShowFormat::kMarkdown;
+  query.top = options.top;
+  if (for_people && !query.top) query.top = kDefaultTop;
+  if (query.top == 0u) query.top.reset();
+  ViewOptions how{format, query.columns, std::nullopt, options.columns.has_value()};
+  if (query.sort) how.bars = query.sort->column.name;
+  const auto view = MakeTableView(how, report);
+  OpenOutput output(*view, report);
+  const auto matched = RunQuery(*open->reader, query, output);
+  if (report.output_failed()) return {};  // main() tells it
+  if (!matched) return tl::make_unexpected(matched.error());
+  if (const size_t left_out = view->Finish(); left_out > 0) {
+    report.Note(
+        fmt::format("{} columns more; choose with --columns, or see all in a pipe", left_out));
+  }
+  if (*matched == 0) report.Note(query.where.empty() ? "no rows" : "no row matches");
+  if (query.top && *matched > *query.top) {
+    report.Note(fmt::format("{} rows more; --top N shows N, --top 0 all", *matched - *query.top));
+  }
+  return {};
+}
+
+// ---- The overview ----
+
+struct Part {
+  const char* title;
+  const char* table;
+  std::vector<std::string> columns;
+  std::string bars;  ///< the column
+  std::string per;   ///< the largest `bars` of each value here; "": all rows as they are
+};
+
+const std::vector<Part> kQuantParts = {
+    {"Error and size of each scheme",
+     "B_quant_global_summary",
+     {"proj", "scheme", "n", "bits_per_weight__median", "w_rel_fro__median", "w_rel_fro__p99",
+      "w_rel_fro__max", "sqnr_db__median"},
+     "w_rel_fro__median",
+     ""},
+    {"Worst matrices of each scheme",
+     "quant_sim",
+     {"scheme", "layer", "proj", "expert_id", "bits_per_weight", "w_rel_fro", "sqnr_db",
+      "derived_tensor"},
+     "w_rel_fro",
+     "scheme"}};
+
+// Where nothing was quantized.
+const std::vector<Part> kWeightParts = {
+    {"Weights of each projection",
+     "A_weight_global_summary",
+     {"proj", "n", "rms__median", "max_abs__max", "outlier_max_over_mean__median",
+      "outlier_max_over_mean__max"},
+     "outlier_max_over_mean__median",
+     ""},
+    {"Most outlying matrices of each projection",
+     "matrix_stats",
+     {"layer", "proj", "expert_id", "rms", "max_abs", "outlier_max_over_mean", "derived_tensor"},
+     "outlier_max_over_mean",
+     "proj"}};
+
+class RowList : public RowSink {
+ public:
+  Result<void> Append(Row row) override {
+    rows.push_back(std::move(row));
+    return {};
+  }
+  std::vector<Row> rows;
+};
+
+/// The columns of `part` that the table has; older tables have fewer.
+void Refine(const Part& part, uint64_t top, TableQuery& query) {
+  std::vector<WantedColumn> columns;
+  for (const std::string& name : part.columns) {
+    for (const WantedColumn& column : query.columns) {
+      if (column.name != name) continue;
+      columns.push_back(column);
+      if (!part.per.empty() && name == part.bars) query.sort = SortKey{column, true};
+      if (name == part.per) query.per = column;
+    }
+  }
+  query.columns = columns;
+  if (top > 0) query.top = top;
+}
+
+class Overview {
+ public:
+  Overview(const ShowOptions& options, const std::vector<RunTable>& tables, Reporter& report)
+      : format_(kFormats.at(options.format)),
+        top_(options.top.value_or(kWorstMatrices)),
+        tables_(tables),
+        report_(report) {}
+
+  Result<void> Show(const fs::path& run_dir) {
+    if (format_ == ShowFormat::kCsv) {
+      return Fail(ErrorCode::kBadArgument, "--format", "csv holds one table",
+                  "name it with --table");
+    }
+    ShowHead(run_dir);
+    auto shown = ShowParts(kQuantParts);
+    if (shown && !*shown) shown = ShowParts(kWeightParts);
+    if (!shown) return tl::make_unexpected(shown.error());
+    if (format_ == ShowFormat::kJson) {
+      report_.Result("}");
+    } else {
+      report_.Result(fmt::format("\nMore with --table: {}", fmt::join(NamesOf(tables_), ", ")));
+    }
+    return {};
+  }
+
+ private:
+  void ShowHead(const fs::path& run_dir) {
+    const Json run = RunJson(run_dir);
+    if (format_ == ShowFormat::kJson) {
+      report_.Result("{\n\"run\": " + run.dump(-1, ' ', true, Json::error_handler_t::replace));
+      return;
+    }
+    std::string line = Printable(run_dir.string());
+    for (const char* key : {"model_id", "run_name"}) {
+      if (run[key].is_string()) line += ", " + Printable(run[key].get<std::string>());
+    }
+    report_.Result(line);
+  }
+
+  /// False if none of them has rows.
+  Result<bool> ShowParts(const std::vector<Part>& parts) {
+    bool any = false;
+    for (const Part& part : parts) {
+      const RunTable* table = FindTable(tables_, part.table);
+      if (table == nullptr) {
+        report_.Note(
+            fmt::format("there is no table {}: run collect-data and build-tables", part.table));
+        continue;
+      }
+      const auto shown = ShowPart(part, *table);
+      if (!shown) return shown;
+      any = any || *shown;
+    }
+    return any;
+  }
+
+  Result<bool> ShowPart(const Part& part, const RunTable& table) {
+    auto open = Open(table.path);
+    if (!open) return tl::make_unexpected(open.error());
+    Refine(part, part.per.empty() ? 0 : top_, open->query);
+    RowList list;
+    const auto matched = RunQuery(*open->reader, open->query, list);
+    if (!matched) return tl::make_unexpected(matched.error());
+    if (list.rows.empty()) return false;
+    ShowTitle(part);
+    const auto view = MakeTableView({format_, open->query.columns, part.bars, false}, report_);
+    for (Row& row : list.rows) (void)view->Append(std::move(row));
+    view->Finish();
+    return true;
+  }
+
+  void ShowTitle(const Part& part) {
+    if (format_ == ShowFormat::kJson) {
+      report_.Result(fmt::format(",\"{}\":", part.table));
+    } else {
+      const char* mark = format_ == ShowFormat::kMarkdown ? "## " : "";
+      report_.Result(fmt::format("\n{}{} ({})\n", mark, part.title, part.table));
+    }
+  }
+
+  ShowFormat format_;
+  uint64_t top_;
+  const std::vector<RunTable>& tables_;
+  Reporter& report_;
+};
+
+ExitCode RunShow(const ShowOptions& options, Reporter& report) {
+  const fs::path run_dir = ResolvePath(options.run_dir);
+  const auto shown = TablesOf(run_dir).and_then([&](const std::vector<RunTable>& tables) {
+    return options.overview() ? Overview(options, tables, report).Show(run_dir)
+                              : ShowTable(options, tables, report);
+  });
+  if (shown) return ExitCode::kOk;
+  const ExitCode failed = FailWith(shown.error(), report);
+  return shown.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
+}
+
+constexpr const char* kFooter =
+    R"(--where joins conditions by commas, all of which must hold: COLUMN=VALUE, or != < <= > >=. A value
+with a comma stands in quotes; "error!=" finds what is not null. A null meets no other comparison.
+--sort puts the largest numbers and the first texts on top; COLUMN:asc and COLUMN:desc say it.
+Nulls come last. Without --table, --where, --sort and --columns speak of quant_sim.
+table and markdown round to five digits, csv and json do not.
+
+Examples:
+  moescope show --run-dir runs/m/first
+  moescope show --run-dir runs/m/first --sort w_rel_fro --where 'proj=down_proj,layer>=40'
+  moescope show --run-dir runs/m/first --table matrix_stats --sort rms:asc --top 5
+  moescope show --run-dir runs/m/first --table B_quant_layer_summary --format csv > layers.csv
+  moescope show --run-dir runs/m/first --where 'error!=' --columns derived_tensor,scheme,error)";
+
+}  // namespace
+
+void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
+  auto opt = std::make_shared<ShowOptions>();
+  CLI::App* cmd = app.add_subcommand("show", "Show the tables of a run in the terminal");
+  cmd->add_option("--run-dir", opt->run_dir, "Run directory")->required();
+  cmd->add_option("--table", opt->table,
+                  "A table of data/, tables/ or logs/; without one an overview");
+  cmd->add_option("--where", opt->where, "Only rows that meet these conditions")->join(',');
+  cmd->add_option("--sort", opt->sort, "Order by this column, with a bar for each number");
+  cmd->add_option("--columns", opt->columns, "Only these columns, separated by commas");
+  cmd->add_option("--top", opt->top,
+                  "Only the first N rows, 0 for all; default 20 for table and markdown, all for "
+                  "csv and json; in the overview for each scheme, default 3")
+      ->check(CLI::NonNegativeNumber);
+  cmd->add_option("--format", opt->format, "table, csv, json or markdown")
+      ->check(CLI::IsMember(kFormats))
+      ->capture_default_str();
+  cmd->footer(kFooter);
+  cmd->callback([opt, &exit, &report] { exit = RunShow(*opt, report); });
+}
+
+}  // namespace moe::cli

@@ -1,0 +1,412 @@
+"""`moescope show`: the tables of a run in the terminal."""
+
+import csv
+import fcntl
+import io
+import json
+import math
+import os
+import pathlib
+import pty
+import shutil
+import struct
+import subprocess
+import tempfile
+import termios
+import unittest
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from support import PROGRAM, AcceptanceTest, experts, run
+
+UTF8 = {"LC_ALL": "C.UTF-8"}
+HOSTILE = "<script>alert(1)</script>|`x`\x1b[31m\u009b2J\u202e\n\"quoted\", 'comma' \u5927"
+
+
+def show(run_dir, *arguments, env=UTF8, expect=0):
+    done = run("show", "--run-dir", run_dir, *arguments, env=env)
+    assert done.returncode == expect, (done.returncode, done.stderr, done.stdout[-500:])
+    return done
+
+
+def rows_of(text):
+    """An aligned table's lines as lists of cells (no cell of these tests holds a blank)."""
+    return [line.split() for line in text.splitlines()]
+
+
+def in_terminal(columns, *arguments, env=UTF8):
+    """Runs `moescope show` with a terminal of so many columns as stdout; returns its lines."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    child = subprocess.Popen([PROGRAM, "show", *map(str, arguments)], stdout=follower,
+                             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                             env={**os.environ, **env})
+    os.close(follower)
+    text = b""
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not piece:
+            break
+        text += piece
+    os.close(leader)
+    errors = child.communicate()[1].decode()
+    assert child.returncode == 0, errors
+    return text.decode().replace("\r\n", "\n").splitlines(), errors
+
+
+class OneRun(unittest.TestCase):
+    """A run of 2 layers x 3 experts x 3 projections under the template's three schemes, in both
+    formats; the tests read it only."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tmp = pathlib.Path(tempfile.mkdtemp(prefix="moescope-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.tmp, ignore_errors=True)
+        maker = AcceptanceTest()
+        maker.tmp = cls.tmp
+        model = maker.model(experts(count=3, layers=2))
+        for name in ("parquet", "csv"):
+            folder = maker.run_dir(model, lambda config: config["output"].update(format=name), name)
+            maker.collect(folder)
+            done = run("build-tables", "--run-dir", folder)
+            assert done.returncode == 0, done.stderr
+            setattr(cls, name, folder)
+        cls.quant = pq.read_table(cls.parquet / "data" / "quant_sim.parquet").to_pylist()
+
+    def both(self):
+        return self.parquet, self.csv
+
+
+class Queries(OneRun):
+    def test_the_worst_matrices_are_those_of_the_table(self):
+        expected = sorted((row for row in self.quant
+                           if row["proj"] == "down_proj" and row["layer"] >= 1),
+                          key=lambda row: -row["w_rel_fro"])[:4]
+        for run_dir in self.both():
+            done = show(run_dir, "--table", "quant_sim", "--sort", "w_rel_fro", "--top", "4",
+                        "--where", "proj=down_proj,layer>=1", "--format", "json")
+            self.assertEqual(json.loads(done.stdout), expected)
+
+    def test_json_and_csv_hold_every_table_exactly(self):
+        """Each table of the Parquet run, read with pyarrow, against what show gives of both."""
+        tables = [*self.parquet.glob("data/*.parquet"), *self.parquet.glob("tables/*.parquet")]
+        self.assertEqual(len(tables), 13)
+        for path in tables:
+            expected = pq.read_table(path).to_pylist()
+            for row in expected:
+                for name, value in row.items():
+                    if isinstance(value, list):
+                        row[name] = str(tuple(value))
+            for run_dir in self.both():
+                of_json = show(run_dir, "--table", path.stem, "--format", "json").stdout
+                self.assertEqual(json.loads(of_json), expected)
+                of_csv = show(run_dir, "--table", path.stem, "--format", "csv").stdout
+                written = (self.csv / path.parent.name / (path.stem + ".csv")).read_text()
+                self.assertEqual(of_csv, written)
+
+    def test_aligned_numbers_have_five_digits_and_null_is_a_dash(self):
+        worst = sorted(self.quant, key=lambda row: -row["w_rel_fro"])
+        for run_dir in self.both():
+            text = show(run_dir, "--sort", "w_rel_fro", "--columns",
+                        "w_rel_fro,expert_id,bias_mean,requantized,scheme").stdout
+            header, *lines = rows_of(text)
+            self.assertEqual(header,
+                             ["w_rel_fro", "expert_id", "bias_mean", "requantized", "scheme"])
+            self.assertEqual(len(lines), 20)
+            for line, row in zip(lines, worst):
+                bias = "-" if row["bias_mean"] is None else f"{row['bias_mean']:.5g}"
+                self.assertEqual([line[0], *line[2:]],
+                                 [f"{row['w_rel_fro']:.5g}", str(row["expert_id"]), bias, "False",
+                                  row["scheme"]])
+
+    def test_columns_are_aligned(self):
+        lines = show(self.parquet, "--columns", "proj,expert_id,scheme").stdout.splitlines()
+        scheme = lines[0].index("scheme")
+        expert_end = lines[0].index("expert_id") + len("expert_id")
+        for line, row in zip(lines[1:], self.quant):
+            self.assertTrue(line.startswith(row["proj"] + "  "))
+            self.assertEqual(line[expert_end - 1], str(row["expert_id"]))
+            self.assertEqual(line[scheme:], row["scheme"])
+
+    def test_how_many_rows_more_there_are_is_told_on_stderr(self):
+        self.assertIn(f"{len(self.quant) - 20} rows more",
+                      show(self.csv, "--columns", "layer").stderr)
+        everything = show(self.csv, "--columns", "layer", "--top", "0")
+        self.assertEqual(len(everything.stdout.splitlines()), 1 + len(self.quant))
+        self.assertEqual(everything.stderr, "")
+        self.assertEqual(len(json.loads(show(self.csv, "--columns", "layer", "--format", "json",
+                                             "--top", "7").stdout)), 7)
+
+    def test_where_may_be_given_twice(self):
+        done = show(self.parquet, "--where", "layer=1", "--where", "expert_id=2", "--format",
+                    "json", "--columns", "layer,expert_id")
+        self.assertEqual(json.loads(done.stdout), [{"layer": 1, "expert_id": 2}] * 9)
+
+    def test_no_row(self):
+        for run_dir in self.both():
+            self.assertEqual(show(run_dir, "--where", "layer=99", "--format", "json").stdout,
+                             "[]\n")
+            done = show(run_dir, "--where", "layer=99", "--columns", "layer,proj")
+            self.assertEqual((done.stdout, done.stderr), ("layer  proj\n", "no row matches\n"))
+
+    def test_markdown_is_a_table(self):
+        done = show(self.parquet, "--format", "markdown", "--top", "2", "--sort", "w_rel_fro:asc",
+                    "--columns", "proj,w_rel_fro,error")
+        best = sorted(self.quant, key=lambda row: row["w_rel_fro"])[:2]
+        self.assertEqual(done.stdout.splitlines(),
+                         ["| proj | w_rel_fro | error |", "| --- | ---: | --- |",
+                          *(f"| {row['proj']} | {row['w_rel_fro']:.5g} | - |" for row in best)])
+
+
+class Overview(OneRun):
+    def test_it_gives_each_scheme_and_the_worst_matrices(self):
+        summary = pq.read_table(self.parquet / "tables/B_quant_global_summary.parquet").to_pylist()
+        schemes = sorted({row["scheme"] for row in self.quant})
+        worst = [row for scheme in schemes for row in
+                 sorted((row for row in self.quant if row["scheme"] == scheme),
+                        key=lambda row: -row["w_rel_fro"])[:3]]
+        for run_dir in self.both():
+            parts = json.loads(show(run_dir, "--format", "json").stdout)
+            self.assertEqual(parts["run"]["run_name"], run_dir.name)
+            for of_table, expected in (("B_quant_global_summary", summary), ("quant_sim", worst)):
+                columns = list(parts[of_table][0])
+                self.assertGreaterEqual(len(columns), 8)
+                self.assertEqual(parts[of_table],
+                                 [{name: row[name] for name in columns} for row in expected])
+            self.assertEqual(len(json.loads(show(run_dir, "--format", "json", "--top", "2").stdout)
+                                 ["quant_sim"]), 6)
+            text = show(run_dir).stdout
+            cells = [line.split() for line in text.splitlines()]
+            for row in worst:
+                line = next(line for line in cells if line[:1] == [row["scheme"]] and
+                            line[-1] == row["derived_tensor"])
+                self.assertIn(f"{row['w_rel_fro']:.5g}", line)
+            self.assertIn("A_weight_layer_summary", text)
+
+    def test_before_build_tables_it_says_what_is_missing(self):
+        copy = self.tmp / "untabled"
+        shutil.copytree(self.parquet, copy)
+        shutil.rmtree(copy / "tables")
+        done = show(copy, "--format", "json")
+        self.assertEqual(len(json.loads(done.stdout)["quant_sim"]), 9)
+        self.assertIn("build-tables", done.stderr)
+
+    def test_without_simulation_it_shows_the_weights(self):
+        copy = self.tmp / "unsimulated"
+        shutil.copytree(self.parquet, copy)
+        for table in ("data/quant_sim", "tables/B_quant_global_summary"):
+            path = copy / (table + ".parquet")
+            pq.write_table(pq.read_table(path).slice(0, 0), path)
+        parts = json.loads(show(copy, "--format", "json").stdout)
+        self.assertEqual(list(parts), ["run", "A_weight_global_summary", "matrix_stats"])
+        stats = pq.read_table(copy / "data/matrix_stats.parquet").to_pylist()
+        worst = max(stats, key=lambda row: row["outlier_max_over_mean"])
+        self.assertIn({name: worst[name] for name in parts["matrix_stats"][0]},
+                      parts["matrix_stats"])
+        self.assertEqual(len(parts["matrix_stats"]), 9)
+
+
+class Bars(OneRun):
+    def bars(self, *arguments, env=UTF8):
+        lines = rows_of(show(self.parquet, "--columns", "w_rel_fro", *arguments, env=env).stdout)
+        return [(float(line[0]), line[1] if len(line) > 1 else "") for line in lines[1:]]
+
+    def test_their_lengths_are_the_values(self):
+        worst = max(row["w_rel_fro"] for row in self.quant)
+        rows = self.bars("--sort", "w_rel_fro", "--top", "0")
+        self.assertEqual(len(rows), len(self.quant))
+        for value, bar in rows:
+            eighths = sum(8 if c == "█" else " ▏▎▍▌▋▊▉".index(c) for c in bar)
+            self.assertAlmostEqual(eighths / 160, value / worst, delta=1 / 160)
+
+    def test_without_utf8_they_are_plain(self):
+        for env in ({"LC_ALL": "C"},
+                    {"LC_ALL": "", "LC_CTYPE": "de_DE.ISO-8859-1", "LANG": "x.UTF-8"}):
+            rows = self.bars("--sort", "w_rel_fro", "--top", "3", env=env)
+            self.assertEqual(rows[0][1], "#" * 20)
+        rows = self.bars("--sort", "w_rel_fro", "--top", "1", env={"LC_ALL": "", "LC_CTYPE": "",
+                                                                  "LANG": "de_DE.utf8"})
+        self.assertEqual(rows[0][1], "█" * 20)
+
+    def test_only_a_sorted_number_has_one(self):
+        self.assertTrue(all(bar == "" for _, bar in self.bars()))
+        text = show(self.parquet, "--sort", "proj", "--columns", "proj,w_rel_fro").stdout
+        self.assertNotIn("█", text)
+        for form in ("csv", "json", "markdown"):
+            text = show(self.parquet, "--sort", "w_rel_fro", "--format", form).stdout
+            self.assertNotIn("█", text)
+
+
+class Terminal(OneRun):
+    def test_lines_fit_and_the_sorted_column_is_there(self):
+        worst = max(row["w_rel_fro"] for row in self.quant)
+        for columns in (20, 40, 80, 132):
+            with self.subTest(columns):
+                lines, errors = in_terminal(columns, "--run-dir", self.parquet, "--sort",
+                                            "w_rel_fro")
+                self.assertEqual(len(lines), 21)
+                self.assertLessEqual(max(map(len, lines)), columns)
+                self.assertIn("w_rel_fro", lines[0].split())
+                self.assertIn(f"{worst:.5g}", lines[1].split())
+                self.assertIn("█", lines[1])
+                self.assertIn(f"{33 - len(lines[0].split())} columns more", errors)
+        self.assertIn("expert_id", in_terminal(80, "--run-dir", self.parquet, "--sort",
+                                               "w_rel_fro")[0][0])
+
+    def test_a_wide_terminal_shows_all(self):
+        lines, errors = in_terminal(1000, "--run-dir", self.parquet, "--table", "quant_sim")
+        self.assertEqual(lines[0].split(), list(self.quant[0]))
+        self.assertNotIn("columns", errors)
+
+    def test_columns_that_were_asked_for_stay(self):
+        lines, _ = in_terminal(30, "--run-dir", self.parquet, "--columns", "scheme,derived_tensor",
+                               "--top", "1")
+        name = self.quant[0]["derived_tensor"]
+        self.assertEqual(lines[0].split(), ["scheme", "derived_tensor"])
+        head, tail = lines[1].split()[1].split("…")
+        self.assertTrue(name.startswith(head) and name.endswith(tail))
+        self.assertEqual(len(head) + len(tail), 27)
+
+    def test_no_escape_sequence_is_sent(self):
+        lines, _ = in_terminal(80, "--run-dir", self.parquet, env={**UTF8, "NO_COLOR": "1"})
+        self.assertNotIn("\x1b", "".join(lines))
+
+
+class HostileText(AcceptanceTest):
+    def setUp(self):
+        super().setUp()
+        (self.tmp / "run" / "data").mkdir(parents=True)
+        self.names = [HOSTILE, "x" * 10_000, "plain"]
+        pq.write_table(pa.table({"tensor_name": self.names, HOSTILE: [1, 2, 3]}),
+                       self.tmp / "run" / "data" / "tensor_inventory.parquet")
+        self.arguments = ["--table", "tensor_inventory"]
+
+    def shown(self, form):
+        return show(self.tmp / "run", *self.arguments, "--format", form).stdout
+
+    def test_it_stays_one_printable_line_in_a_table(self):
+        for form in ("table", "markdown"):
+            text = self.shown(form)
+            with self.subTest(form):
+                self.assertEqual(len(text.split("\n")) - 1, 4 if form == "table" else 5)
+                self.assertTrue(all(c.isprintable() or c == "\n" for c in text))
+                self.assertLess(max(map(len, text.splitlines())), 800)
+                self.assertIn("\u5927", text)
+        self.assertNotIn("<script>", self.shown("markdown"))
+        row = self.shown("markdown").splitlines()[2]
+        self.assertEqual(row.replace("\\|", "").count("|"), 3)
+
+    def test_json_holds_it_and_is_ascii(self):
+        text = self.shown("json")
+        self.assertTrue(text.isascii())
+        self.assertTrue(all(c.isprintable() or c == "\n" for c in text))
+        self.assertEqual([row["tensor_name"] for row in json.loads(text)], self.names)
+        self.assertEqual([row[HOSTILE] for row in json.loads(text)], [1, 2, 3])
+
+    def test_csv_holds_it_in_a_pipe_and_not_on_a_terminal(self):
+        header, *rows = csv.reader(io.StringIO(self.shown("csv"), newline=""))
+        self.assertEqual(header, ["tensor_name", HOSTILE])
+        self.assertEqual([row[0] for row in rows], self.names)
+        lines, _ = in_terminal(80, "--run-dir", self.tmp / "run", *self.arguments, "--format",
+                               "csv")
+        self.assertEqual(len(lines), 4)
+        self.assertTrue(all(c.isprintable() for line in lines for c in line))
+
+    def test_a_shown_csv_is_a_table_that_is_shown_the_same(self):
+        again = self.tmp / "again" / "data"
+        again.mkdir(parents=True)
+        (again / "tensor_inventory.csv").write_text(self.shown("csv"), newline="")
+        for form in ("csv", "json"):
+            self.assertEqual(show(self.tmp / "again", *self.arguments, "--format", form).stdout,
+                             self.shown(form))
+
+
+class OtherNumbers(AcceptanceTest):
+    def test_infinite_and_null_values_are_kept_apart(self):
+        """As pandas writes them: NaN for null, float32, an index column, a category."""
+        (self.tmp / "run" / "tables").mkdir(parents=True)
+        values = [1.5, math.inf, None, -math.inf, 0.1, -3.0]
+        table = pa.table({"x": pa.array([math.nan if v is None else v for v in values]),
+                          "f": pa.array(np.float32([0.1] * 6)),
+                          "u": pa.array([2 ** 63 - 1] * 6, pa.int64()),
+                          "k": pa.array(["b", "a", None] * 2).dictionary_encode()})
+        pq.write_table(table, self.tmp / "run" / "tables" / "odd.parquet")
+        text = show(self.tmp / "run", "--table", "odd", "--format", "json").stdout
+        rows = json.loads(text)
+        self.assertEqual([row["x"] for row in rows], values)
+        self.assertNotIn("Infinity", text)
+        self.assertEqual({row["f"] for row in rows}, {float(np.float32(0.1))})
+        self.assertEqual({row["u"] for row in rows}, {2 ** 63 - 1})
+        self.assertEqual([row["k"] for row in rows], ["b", "a", None] * 2)
+        lines = rows_of(show(self.tmp / "run", "--table", "odd", "--sort", "x", "--columns",
+                             "x").stdout)
+        self.assertEqual(lines, [["x"], ["inf", "█" * 20], ["1.5", "█" * 10], ["0.1", "▋"],
+                                 ["-3", "▒" * 20], ["-inf", "▒" * 20], ["-"]])
+
+
+class Refusals(OneRun):
+    def refused(self, *arguments, code=2):
+        done = run("show", *arguments)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        return done.stderr
+
+    def test_wrong_words_are_answered_in_one_line(self):
+        cases = [(["--table", "quant_sm"], ["'quant_sm'", "did you mean 'quant_sim'?",
+                                            "A_weight_layer_summary"]),
+                 (["--table", "zzzzzzzzzz"], ["tables: ", "matrix_stats"]),
+                 (["--where", "layr>=1"], ["'layr'", "did you mean 'layer'?"]),
+                 (["--where", "layer>=x"], ["'x'", "'layer'", "a whole number"]),
+                 (["--where", "layer"], ["COLUMN=VALUE"]),
+                 (["--where", "a\x1b[31m=1"], ["\\x1b"]),
+                 (["--where", "a\u009b31m=1"], ["\\xc2\\x9b"]),
+                 (["--sort", "w_rel_frob"], ["did you mean 'w_rel_fro'?"]),
+                 (["--columns", "layer,prj"], ["did you mean 'proj'?"]),
+                 (["--format", "yaml"], ["yaml"]),
+                 (["--format", "csv"], ["--table"]),
+                 (["--top", "-1"], ["--top"]),
+                 (["--top", "many"], ["--top"]),
+                 (["--tabel", "quant_sim"], ["did you mean '--table'?"])]
+        for run_dir in self.both():
+            for arguments, parts in cases:
+                with self.subTest((run_dir.name, arguments)):
+                    line = self.refused("--run-dir", run_dir, *arguments)
+                    for part in parts:
+                        self.assertIn(part, line)
+        self.refused()
+
+    def test_a_run_without_tables_or_a_broken_table_is_a_failure(self):
+        self.refused("--run-dir", self.tmp / "nowhere", code=1)
+        empty = self.tmp / "empty"
+        empty.mkdir()
+        self.assertIn("collect-data", self.refused("--run-dir", empty, code=1))
+        broken = self.tmp / "broken"
+        shutil.copytree(self.parquet, broken)
+        path = broken / "data" / "quant_sim.parquet"
+        path.write_bytes(path.read_bytes()[:-100])
+        self.assertIn("quant_sim.parquet",
+                      self.refused("--run-dir", broken, "--table", "quant_sim", code=1))
+
+    def test_a_full_disk_is_told_and_a_closed_pipe_is_not(self):
+        def exit_of(stdout, arguments):
+            done = subprocess.run([PROGRAM, "show", "--run-dir", self.parquet, *arguments],
+                                  stdout=stdout, stderr=subprocess.PIPE, text=True)
+            return done.returncode, done.stderr
+
+        for arguments in ([], ["--table", "quant_sim", "--format", "csv"]):
+            if os.path.exists("/dev/full"):
+                with open("/dev/full", "w") as full:
+                    code, errors = exit_of(full, arguments)
+                self.assertEqual(code, 1)
+                self.assertIn("standard output", errors)
+                self.assertEqual(len(errors.splitlines()), 1)
+            read, write = os.pipe()
+            os.close(read)
+            self.assertEqual(exit_of(write, arguments), (0, ""))
+            os.close(write)
