@@ -1,5 +1,6 @@
 // run_workload NAME TIMES: runs one workload on a small matrix, on the AVX2 kernels, for a tool
-// that counts its instructions (bench/instructions.py). Without arguments: the names.
+// that counts its instructions (bench/instructions.py). Without arguments: the names, and how many
+// elements each has.
 #include <hwy/highway.h>
 
 #include <cstdlib>
@@ -11,9 +12,10 @@
 int main(int argc, char** argv) {
   hwy::SetSupportedTargetsForTest(HWY_AVX2);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  const auto all = moe::MakeWorkloads(64, 2048);
+  constexpr uint64_t kRows = 64, kCols = 2048;
+  const auto all = moe::MakeWorkloads(kRows, kCols);
   if (argc != 3) {
-    for (const auto& work : all) std::cout << work.name << ' ' << work.bytes << '\n';
+    for (const auto& work : all) std::cout << work.name << ' ' << kRows * kCols << '\n';
     return argc == 1 ? 0 : 2;
   }
   for (const auto& work : all) {

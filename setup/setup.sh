@@ -114,3 +114,7 @@ unset PIP_TARGET PIP_PREFIX PIP_USER PYTHONHOME PYTHONPATH VIRTUAL_ENV
 install_system_packages
 make_venv
 install_python_packages
+if [ "$with_dev" = yes ] && ! "$venv/bin/python" -c 'import matplotlib' 2>/dev/null; then
+  say "installing the Python packages of setup/requirements-dev.txt to .venv"
+  pip_install "$here/requirements-dev.txt"
+fi

@@ -22,7 +22,7 @@ class Tiling {
   Tiling(uint64_t rows, uint64_t cols);
   uint64_t count() const { return tiles_down_ * tiles_across_; }
   Tile operator[](uint64_t index) const;
-  static constexpr uint64_t kMaxElements = uint64_t{1} << 15;
+  static constexpr uint64_t kMaxElements = uint64_t{1} << 16;
 
   /// Tiles of a part: whole rows, about kPartElements of them.
   uint64_t tiles_per_part() const;

@@ -11,17 +11,18 @@
 namespace moe {
 namespace {
 
-// bfloat16: the upper half of the pattern. float16: its 10 bits of mantissa; the smallest
-// subnormal, 2^-24, has exponent 103, so that exponent 102 is left to zero.
-constexpr BinScale kBFloat16 = {16, 0, kInfinityBits >> 16};
+// bfloat16: the upper half of the pattern, sign and all. float16: its 10 bits of mantissa; the
+// smallest subnormal, 2^-24, has exponent 103, so that exponent 102 is left to zero.
+constexpr BinScale kBFloat16 = {16, 0, 0x7fff};
 constexpr BinScale kHalf = {13, 102u << 10, 143u << 10};
 
 constexpr size_t kBatch = 1024;  // their bins stay in the first cache
 
 float ValueOfBin(const BinScale& scale, uint32_t bin) {
   if (bin == 0) return 0;
-  if (bin + scale.low == scale.high) return std::numeric_limits<float>::infinity();
-  return std::bit_cast<float>((bin + scale.low) << scale.shift);
+  const uint32_t pattern = (bin + scale.low) << scale.shift;
+  const bool finite = pattern < kInfinityBits && bin + scale.low < scale.high;
+  return finite ? std::bit_cast<float>(pattern) : std::numeric_limits<float>::infinity();
 }
 
 }  // namespace
@@ -36,6 +37,10 @@ WeightCounts::WeightCounts(DType storage)
 void WeightCounts::Add(std::span<const float> weights) {
   if (unspilled_ + weights.size() > std::numeric_limits<uint32_t>::max()) Spill();
   unspilled_ += weights.size();
+  if (scale_.shift == kBFloat16.shift) {
+    for (const float weight : weights) ++counts_[FloatBits(weight) >> 16];
+    return;
+  }
   uint32_t bins[kBatch];
   while (!weights.empty()) {
     const auto batch = weights.first(std::min(kBatch, weights.size()));
@@ -75,7 +80,7 @@ CountedSums SumsOf(std::span<const WeightCounts::Value> values) {
   for (const auto& [value, positive, negative] : values) {
     const uint64_t both = positive + negative;
     if (std::isinf(value)) {
-      sums.nonfinite = both;
+      sums.nonfinite += both;
       continue;
     }
     const double wide = value;

@@ -30,7 +30,7 @@ class WeightCounts {
     float value;  ///< >= 0; Inf for all that is not finite
     uint64_t positive, negative;
   };
-  std::vector<Value> Values() const;  ///< those that occur, ascending
+  std::vector<Value> Values() const;  ///< those that occur, ascending; Inf perhaps in several
 
  private:
   void Spill();

@@ -380,7 +380,10 @@ TEST_P(OnTarget, CountsOfValuesAreExact) {
     rest.Add(std::span(x).subspan(40001));
     counts.Merge(rest);
     std::map<float, std::pair<uint64_t, uint64_t>> made;
-    for (const auto& v : counts.Values()) made[v.value] = {v.positive, v.negative};
+    for (const auto& v : counts.Values()) {
+      made[v.value].first += v.positive;
+      made[v.value].second += v.negative;
+    }
     EXPECT_EQ(made, expected);
   }
 }

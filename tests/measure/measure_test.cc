@@ -191,7 +191,7 @@ TEST(MeasureMatrix, SixteenBitWeightsAreReadOnce) {
     MeasureOptions options;
     options.group_sizes = {32, 64};
     ASSERT_TRUE(MeasureMatrix(matrix, options).has_value());
-    EXPECT_EQ(matrix.reads(), 10);  // ceil(300 / 32) tiles
+    EXPECT_EQ(matrix.reads(), 5);  // ceil(300 / 64) tiles
   }
 }
 
@@ -215,7 +215,70 @@ TEST(MeasureMatrix, ManyGroupsTakeASecondRead) {
     const double median = (static_cast<double>(ratios[middle - 1]) + ratios[middle]) / 2;
     EXPECT_DOUBLE_EQ(measured->stats.groups[0].percentile.value(), median);
     EXPECT_EQ(measured->stats.groups[0].max, ratios.back());
-    EXPECT_EQ(matrix.reads(), cols == 1408 ? 2 * 11 : 2 * 15);
+    EXPECT_EQ(matrix.reads(), cols == 1408 ? 2 * 6 : 2 * 10);
+  }
+}
+
+void ExpectSame(const MatrixMeasurement& a, const MatrixMeasurement& b) {
+  EXPECT_EQ(a.stats.mean, b.stats.mean);
+  EXPECT_EQ(a.stats.std, b.stats.std);
+  EXPECT_EQ(a.stats.rms, b.stats.rms);
+  EXPECT_EQ(a.stats.max_abs, b.stats.max_abs);
+  EXPECT_EQ(a.stats.percentiles, b.stats.percentiles);
+  for (size_t i = 0; i < a.stats.groups.size(); ++i) {
+    EXPECT_EQ(a.stats.groups[i].percentile, b.stats.groups[i].percentile);
+    EXPECT_EQ(a.stats.groups[i].max, b.stats.groups[i].max);
+  }
+  for (size_t i = 0; i < a.quant.size(); ++i) {
+    EXPECT_EQ(a.quant[i].w_rel_fro, b.quant[i].w_rel_fro);
+    EXPECT_EQ(a.quant[i].w_rel_max, b.quant[i].w_rel_max);
+    EXPECT_EQ(a.quant[i].scale_mean, b.quant[i].scale_mean);
+    EXPECT_EQ(a.quant[i].scale_abs_max, b.quant[i].scale_abs_max);
+    EXPECT_EQ(a.quant[i].bias_max, b.quant[i].bias_max);
+    EXPECT_EQ(a.quant[i].zero_share, b.quant[i].zero_share);
+    EXPECT_EQ(a.quant[i].clip_share, b.quant[i].clip_share);
+  }
+}
+
+// Three parts. One thread and three give the same bits, and the sums are those of all rows.
+TEST(MeasureMatrix, ALargeMatrixIsMeasuredInPartsByAnyNumberOfThreads) {
+  constexpr uint64_t kRows = 4300, kCols = 2048;
+  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    const ArrayMatrix matrix(Converted(TestWeights(kRows * kCols), dtype, 0), kRows, kCols, dtype);
+    MeasureOptions options;
+    options.group_sizes = {32, 2048};
+    options.schemes = {{"a", "affine", 4, 64}, {"m", "mxfp4", 4, 32}, {"n", "nvfp4", 4, 16}};
+    const auto alone = MeasureMatrix(matrix, options).value();
+    ExpectSame(alone, MeasureMatrix(matrix, options, nullptr, 3).value());
+    std::vector<int64_t> sample;
+    for (int64_t i = 17; i < static_cast<int64_t>(kRows * kCols); i += 9973) sample.push_back(i);
+    ExpectSame(MeasureMatrix(matrix, options, &sample).value(),
+               MeasureMatrix(matrix, options, &sample, 3).value());
+
+    double sum_abs = 0;
+    for (const float value : matrix.values()) sum_abs += std::fabs(value);
+    ExpectNear(alone.stats.mean_abs, sum_abs / (kRows * kCols), 1e-12, "mean_abs");
+    std::vector<float> sorted = matrix.values();
+    for (float& value : sorted) value = std::fabs(value);
+    const auto middle = sorted.begin() + kRows * kCols / 2;
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    const double upper = *middle, lower = *std::max_element(sorted.begin(), middle);
+    EXPECT_EQ(alone.stats.percentiles[0], lower + (upper - lower) * 0.5);
+  }
+}
+
+TEST(MeasureMatrix, NonFiniteWeightsInOnePartRefuseTheWhole) {
+  constexpr uint64_t kRows = 4300, kCols = 2048;
+  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    auto values = Converted(TestWeights(kRows * kCols), dtype, 0);
+    values.back() = kInf;
+    MeasureOptions options;
+    options.schemes = {{"a", "affine", 4, 64}};
+    const auto measured =
+        MeasureMatrix(ArrayMatrix(values, kRows, kCols, dtype), options, nullptr, 2);
+    EXPECT_EQ(measured->stats.nonfinite_count, 1u);
+    EXPECT_TRUE(measured->stats.percentiles.empty());
+    EXPECT_EQ(measured->quant[0].error, "ValueError: 1 non-finite weights");
   }
 }
 
