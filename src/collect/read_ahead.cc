@@ -1,7 +1,6 @@
 #include "collect/read_ahead.h"
 
 #include <algorithm>
-#include <deque>
 #include <system_error>
 
 namespace moe {
@@ -30,36 +29,38 @@ void ReadAhead::Reached(uint64_t matrix) {
     const std::lock_guard lock(mutex_);
     if (matrix <= reached_) return;
     reached_ = matrix;
+    if (reached_ < wake_at_) return;
   }
   moved_.notify_one();
 }
 
 void ReadAhead::Run() {
-  struct Fetched {
-    uint64_t matrix, bytes;
-  };
-  std::deque<Fetched> ahead;  // what was fetched and not reached yet
+  std::deque<Fetched> ahead;
   uint64_t bytes_ahead = 0;
   for (size_t bank = 0; bank < plan_.banks.size(); ++bank) {
     const PlannedBank& planned = plan_.banks[bank];
     for (uint64_t within = 0; within < planned.matrices(); ++within) {
-      {
-        std::unique_lock lock(mutex_);
-        const auto near = [&] {
-          for (; !ahead.empty() && ahead.front().matrix <= reached_; ahead.pop_front()) {
-            bytes_ahead -= ahead.front().bytes;
-          }
-          return stopped_ || bytes_ahead < kWindowBytes;
-        };
-        moved_.wait(lock, near);
-        if (stopped_) return;
-        if (first_matrix_[bank] + within < reached_) continue;  // the work was faster
-      }
-      Fetch(planned, within);
-      ahead.push_back({first_matrix_[bank] + within, planned.matrix_bytes()});
+      const uint64_t matrix = first_matrix_[bank] + within;
+      if (!WaitForRoom(ahead, bytes_ahead)) return;
+      ahead.push_back({matrix, planned.matrix_bytes()});
       bytes_ahead += planned.matrix_bytes();
+      Fetch(planned, within);
     }
   }
+}
+
+// A full window is let run half empty, so that the threads do not wake each other for each matrix.
+bool ReadAhead::WaitForRoom(std::deque<Fetched>& ahead, uint64_t& bytes_ahead) {
+  std::unique_lock lock(mutex_);
+  if (bytes_ahead >= kWindowBytes) {
+    wake_at_ = ahead[ahead.size() / 2].matrix;
+    moved_.wait(lock, [&] { return stopped_ || reached_ >= wake_at_; });
+    wake_at_ = kNever;
+  }
+  for (; !ahead.empty() && ahead.front().matrix <= reached_; ahead.pop_front()) {
+    bytes_ahead -= ahead.front().bytes;
+  }
+  return !stopped_;
 }
 
 // Matrices of a bank lie in a tensor one after the other, or nearly so; what is stored beside the

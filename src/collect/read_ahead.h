@@ -2,6 +2,8 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -27,8 +29,14 @@ class ReadAhead {
 
  private:
   static constexpr uint64_t kWindowBytes = uint64_t{128} << 20;
+  static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
+
+  struct Fetched {  // not reached yet
+    uint64_t matrix, bytes;
+  };
 
   void Run();
+  bool WaitForRoom(std::deque<Fetched>& ahead, uint64_t& bytes_ahead);
   void Fetch(const PlannedBank& planned, uint64_t within);
 
   const CollectPlan& plan_;
@@ -38,6 +46,7 @@ class ReadAhead {
   std::mutex mutex_;
   std::condition_variable moved_;
   uint64_t reached_ = 0;  // matrices up to this one have begun
+  uint64_t wake_at_ = kNever;
   bool stopped_ = false;
   std::thread thread_;
 };

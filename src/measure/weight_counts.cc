@@ -18,6 +18,13 @@ constexpr BinScale kHalf = {13, 102u << 10, 143u << 10};
 
 constexpr size_t kBatch = 1024;  // their bins stay in the first cache
 
+constexpr uint32_t kRun = 64;  // most bins are empty: they are skipped by the run
+bool AreZero(const uint32_t* counts) {
+  uint32_t any = 0;
+  for (uint32_t i = 0; i < kRun; ++i) any |= counts[i];
+  return any == 0;
+}
+
 float ValueOfBin(const BinScale& scale, uint32_t bin) {
   if (bin == 0) return 0;
   const uint32_t pattern = (bin + scale.low) << scale.shift;
@@ -68,9 +75,18 @@ void WeightCounts::Spill() {
 
 std::vector<WeightCounts::Value> WeightCounts::Values() const {
   std::vector<Value> values;
-  for (uint32_t bin = 0; bin < scale_.per_sign(); ++bin) {
-    const uint64_t positive = CountOfBin(bin), negative = CountOfBin(bin + scale_.per_sign());
-    if ((positive | negative) != 0) values.push_back({ValueOfBin(scale_, bin), positive, negative});
+  const uint32_t per_sign = scale_.per_sign();
+  for (uint32_t begin = 0; begin < per_sign; begin += kRun) {
+    const uint32_t end = std::min(begin + kRun, per_sign);
+    if (end == begin + kRun && spilled_.empty() && AreZero(&counts_[begin]) &&
+        AreZero(&counts_[begin + per_sign])) {
+      continue;
+    }
+    for (uint32_t bin = begin; bin < end; ++bin) {
+      const uint64_t positive = CountOfBin(bin), negative = CountOfBin(bin + per_sign);
+      if ((positive | negative) == 0) continue;
+      values.push_back({ValueOfBin(scale_, bin), positive, negative});
+    }
   }
   return values;
 }
