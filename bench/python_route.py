@@ -1,7 +1,8 @@
 """The work of `collect-data` as Python does it with public NumPy and MLX, on the CPU.
 
-Exact percentiles, group outliers, and for each scheme mx.quantize, mx.dequantize and the error, all
-under the template config. A yardstick for bench/compare.py; float32 sums, as is usual there.
+Statistics, exact percentiles, group outliers, and for each scheme mx.quantize, mx.dequantize and the
+error, all under the template config; sums in double, since those of float32 are wrong in the third
+digit. A yardstick for bench/compare.py. Shares of clipped elements, which MLX does not show, are left out.
 """
 
 import json
@@ -24,27 +25,33 @@ def matrices(path):
 
 
 def statistics(w):
-    magnitude = np.abs(w)
-    stats = [w.mean(), w.std(), magnitude.mean(), np.sqrt(np.square(w).mean()), magnitude.max(),
-             *np.percentile(magnitude, [50, 99, 99.9])]
+    wide, magnitude = w.astype(np.float64), np.abs(w)
+    stats = [wide.mean(), wide.std(), np.abs(wide).mean(), np.sqrt(np.square(wide).mean()),
+             magnitude.max(), *np.percentile(magnitude, [50, 99, 99.9])]
     for size in (32, 64):
         groups = magnitude.reshape(-1, size)
-        ratio = groups.max(axis=1) / (groups.mean(axis=1) + 1e-12)
+        ratio = groups.max(axis=1) / (groups.mean(axis=1, dtype=np.float64) + 1e-12)
         stats += [np.percentile(ratio, 95), ratio.max()]
     return stats
 
 
-def errors(bits):
-    w = mx.view(mx.array(bits), mx.bfloat16)
-    w32 = w.astype(mx.float32)
-    norm, largest = mx.sqrt(mx.sum(w32 * w32)), mx.max(mx.abs(w32))
+def floats(array):
+    return np.array(array.astype(mx.float32))
+
+
+def errors(bits, w):
+    stored = mx.view(mx.array(bits), mx.bfloat16)
+    wide = w.astype(np.float64)
+    norm, largest = np.sqrt(np.square(wide).sum()), np.abs(wide).max()
     for mode, width, group in SCHEMES:
         options = {"group_size": group, "bits": width, "mode": mode}
-        parts = mx.quantize(w, **options)
-        biases = parts[2] if len(parts) > 2 else None
-        back = mx.dequantize(parts[0], parts[1], biases, **options).astype(mx.float32)
-        d = w32 - back
-        yield (mx.sqrt(mx.sum(d * d)) / norm).item(), (mx.max(mx.abs(d)) / largest).item()
+        codes, scales, *biases = mx.quantize(stored, **options)
+        back = floats(mx.dequantize(codes, scales, *biases, **options))
+        d = wide - back
+        yield {"w_rel_fro": np.sqrt(np.square(d).sum()) / norm, "w_rel_max": np.abs(d).max() / largest,
+               "zero_share": np.mean((back == 0) & (w != 0)),
+               "stored": [(part.mean(dtype=np.float64), part.max(), np.abs(part).max())
+                          for part in map(floats, [scales, *biases])]}
 
 
 def measure(folder):
@@ -53,5 +60,5 @@ def measure(folder):
     for path in sorted(folder.glob("*.safetensors")):
         for name, bits in matrices(path):
             w = (bits.astype(np.uint32) << 16).view(np.float32)
-            rows.append((name, statistics(w), list(errors(bits))))
+            rows.append((name, statistics(w), list(errors(bits, w))))
     return rows
