@@ -22,6 +22,10 @@ constexpr size_t kMostGroups = GroupBatch::kMostGroups;
 
 // ---- errors ----
 
+// How many elements of a group are encoded side by side: what four vectors hold, if groups do.
+template <class Encode>
+constexpr size_t kBlock = std::max(kSumLanes, std::min(Encode::kLeastGroup, 4 * kFloats));
+
 // ErrorSums in registers. `kInFloat`: d = x - w_hat is taken in float32.
 template <bool kInFloat>
 class Errors {
@@ -30,26 +34,18 @@ class Errors {
     for (size_t p = 0; p < kParts; ++p) sum_sq_[p] = hn::LoadU(D(), sums.sum_sq + p * kDoubles);
   }
 
-  /// Eight elements; encode(x, at, clipped) gives the reconstruction of a vector of them.
+  /// The kBlock<Encode> elements at x; encode(vectors, at, clipped) gives their reconstruction.
   template <class Encode>
   HWY_INLINE void Add(const float* HWY_RESTRICT x, size_t at, const Encode& encode) {
-    const V zero = hn::Zero(F());
-    for (size_t i = 0; i < kSumLanes; i += kFloats) {
-      const V v = hn::LoadU(F(), x + at + i);
-      const V w = encode(v, at + i, clipped_);
-      zeroed_ = CountIn(zeroed_, hn::And(hn::Eq(w, zero), hn::Ne(v, zero)));
-      if constexpr (Encode::kMayOverflow) largest_ = hn::Max(largest_, MagnitudeOf(w));
-      if constexpr (kInFloat) {
-        const V d = hn::Sub(v, w);
-        max_ = hn::Max(max_, hn::Abs(d));
-        AddSquare(Widen<0>(d), i / kDoubles);
-        if constexpr (kHalves == 2) AddSquare(Widen<1>(d), i / kDoubles + 1);
-      } else {
-        AddWide(hn::Sub(Widen<0>(v), Widen<0>(w)), i / kDoubles);
-        if constexpr (kHalves == 2) {
-          AddWide(hn::Sub(Widen<1>(v), Widen<1>(w)), i / kDoubles + 1);
-        }
-      }
+    constexpr size_t kVectors = kBlock<Encode> / kFloats;
+    Vectors<kVectors> v;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < kVectors; ++i) v.at[i] = hn::LoadU(F(), x + at + i * kFloats);
+    const Vectors<kVectors> w = encode(v, at, clipped_);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < kVectors; ++i) {
+      if constexpr (Encode::kMayOverflow) largest_ = hn::Max(largest_, MagnitudeOf(w.at[i]));
+      Compare(v.at[i], w.at[i], i * kFloats % kSumLanes / kDoubles);
     }
   }
 
@@ -57,30 +53,52 @@ class Errors {
     for (size_t p = 0; p < kParts; ++p) hn::StoreU(sum_sq_[p], D(), sums.sum_sq + p * kDoubles);
     const double largest_d = kInFloat ? double{MaxLane(F(), max_)} : MaxLane(D(), wide_max_);
     sums.max_abs = std::max(sums.max_abs, largest_d);
-    sums.zeroed += CountOf(zeroed_);
-    sums.clipped += CountOf(clipped_);
+    sums.zeroed += zeroed_.count();
+    sums.clipped += clipped_.count();
     sums.nonfinite |= static_cast<uint32_t>(MaxLane(I(), largest_)) >= kInfinityBits;
   }
 
  private:
-  HWY_INLINE void AddSquare(W d, size_t part) {
-    sum_sq_[part] = hn::Add(sum_sq_[part], hn::Mul(d, d));
+  // `part`: of the sums, where the first half of the vectors belongs.
+  HWY_INLINE void Compare(V x, V w, size_t part) {
+    const V zero = hn::Zero(F());
+    zeroed_.Add(hn::And(hn::Eq(w, zero), hn::Ne(x, zero)));
+    if constexpr (kInFloat) {
+      const V d = hn::Sub(x, w);
+      max_ = hn::Max(max_, hn::Abs(d));
+      AddFloats(Widen<0>(d), part);
+      if constexpr (kHalves == 2) AddFloats(Widen<1>(d), part + 1);
+    } else {
+      AddDoubles(hn::Sub(Widen<0>(x), Widen<0>(w)), part);
+      if constexpr (kHalves == 2) AddDoubles(hn::Sub(Widen<1>(x), Widen<1>(w)), part + 1);
+    }
   }
-  HWY_INLINE void AddWide(W d, size_t part) {
+
+  // Exact where d is a float: fused or not, the same bits.
+  HWY_INLINE void AddFloats(W d, size_t part) { sum_sq_[part] = hn::MulAdd(d, d, sum_sq_[part]); }
+  HWY_INLINE void AddDoubles(W d, size_t part) {
     wide_max_ = hn::Max(wide_max_, hn::Abs(d));
-    AddSquare(d, part);
+    sum_sq_[part] = hn::Add(sum_sq_[part], hn::Mul(d, d));
   }
 
   W sum_sq_[kParts], wide_max_ = hn::Zero(D());
   V max_ = hn::Zero(F());
-  VI largest_ = hn::Zero(I()), zeroed_ = hn::Zero(I()), clipped_ = hn::Zero(I());
+  VI largest_ = hn::Zero(I());
+  Counter zeroed_, clipped_;
 };
 
 // What has been reconstructed already.
 struct Given {
   static constexpr bool kMayOverflow = true;
+  static constexpr size_t kLeastGroup = kSumLanes;
   const float* w_hat;
-  HWY_INLINE V operator()(V, size_t at, VI&) const { return hn::LoadU(F(), w_hat + at); }
+
+  template <size_t kCount>
+  HWY_INLINE Vectors<kCount> operator()(const Vectors<kCount>&, size_t at, Counter&) const {
+    Vectors<kCount> w;
+    for (size_t i = 0; i < kCount; ++i) w.at[i] = hn::LoadU(F(), w_hat + at + i * kFloats);
+    return w;
+  }
 };
 
 template <bool kInFloat>
@@ -151,6 +169,7 @@ HWY_INLINE V LargestOf(const GroupBatch& batch, size_t g) {
 template <ComputeDType kType, bool kGpu>
 struct Affine {
   static constexpr bool kMayOverflow = false;
+  static constexpr size_t kLeastGroup = 32;
   static constexpr bool kInFloat = kType != ComputeDType::kF32;
 
   // FitAffine() of quantizer.cc.
@@ -204,12 +223,17 @@ struct Affine {
         stored_bias(Constant(fits.stored_bias[g])) {}
 
   // No level is below -0: the bias is the end from which levels count, or |x| < scale / 2.
-  HWY_INLINE V operator()(V x, size_t, VI& clipped) const {
-    const V level = RoundLevel<kGpu>(hn::Div(hn::Sub(x, bias), scale));
-    const V code = hn::Min(level, levels);
-    clipped = CountIn(clipped, hn::Ne(code, level));
-    return RoundToType<kType>(
-        hn::Add(RoundToType<kType>(hn::Mul(code, stored_scale)), stored_bias));
+  template <size_t kCount>
+  HWY_INLINE Vectors<kCount> operator()(const Vectors<kCount>& x, size_t, Counter& clipped) const {
+    const auto code = Each(x, [&](V v) HWY_ATTR {
+      const V level = RoundLevel<kGpu>(hn::Div(hn::Sub(v, bias), scale));
+      const V inside = hn::Min(level, levels);
+      clipped.Add(hn::Ne(inside, level));
+      return inside;
+    });
+    const auto scaled =
+        Each(code, [&](V v) HWY_ATTR { return RoundInRange<kType>(hn::Mul(v, stored_scale)); });
+    return Each(scaled, [&](V v) HWY_ATTR { return RoundInRange<kType>(hn::Add(v, stored_bias)); });
   }
 
   V levels, scale, bias, stored_scale, stored_bias;
@@ -235,6 +259,7 @@ struct E4m3Grid {
 template <ComputeDType kType, class Grid, bool kGpu, bool kLegacy>
 struct Mx {
   static constexpr bool kMayOverflow = false;
+  static constexpr size_t kLeastGroup = 32;
   static constexpr bool kInFloat = true;  // exact: w_hat is 0 or within a factor of two of x
   // Only half's subnormals are coarser than codes, and only those of e4m3.
   static constexpr bool kRounds =
@@ -283,15 +308,18 @@ struct Mx {
       : least_power(Constant(fits.scale[g] * Grid::kSmallestNormal)),
         limit(Constant(fits.scale[g] * Grid::kLargest)) {}
 
-  HWY_INLINE V operator()(V x, size_t, VI& clipped) const {
-    if constexpr (kLegacy) {  // else no weight is beyond the last code
-      const V inside = hn::Max(hn::Min(x, limit), hn::Neg(limit));
-      clipped = CountIn(clipped, hn::Ne(inside, x));
-      x = inside;
-    }
-    const V rounder = hn::Mul(hn::Max(PowerBelow(x), least_power), Constant(Grid::kRounder));
-    const V w_hat = RoundToGrid(x, rounder);
-    return kRounds ? RoundToType<kType>(w_hat) : w_hat;
+  template <size_t kCount>
+  HWY_INLINE Vectors<kCount> operator()(const Vectors<kCount>& x, size_t, Counter& clipped) const {
+    return Each(x, [&](V v) HWY_ATTR {
+      if constexpr (kLegacy) {  // else no weight is beyond the last code
+        const V inside = hn::Max(hn::Min(v, limit), hn::Neg(limit));
+        clipped.Add(hn::Ne(inside, v));
+        v = inside;
+      }
+      const V rounder = hn::Mul(hn::Max(PowerBelow(v), least_power), Constant(Grid::kRounder));
+      const V w_hat = RoundToGrid(v, rounder);
+      return kRounds ? RoundInRange<kType>(w_hat) : w_hat;
+    });
   }
 
   V least_power, limit;
@@ -320,6 +348,7 @@ HWY_INLINE V NearestFp4(V magnitude) {
 template <ComputeDType kType, bool kGpu>
 struct Nv {
   static constexpr bool kMayOverflow = false;
+  static constexpr size_t kLeastGroup = 16;
   static constexpr bool kInFloat = kType != ComputeDType::kF32;
 
   struct Fits {
@@ -352,15 +381,18 @@ struct Nv {
         scale(Constant(fits.scale[g])),
         limit(Constant(fits.scale[g] * Fp4Grid::kLargest)) {}
 
-  HWY_INLINE V operator()(V x, size_t, VI& clipped) const {
-    clipped = CountIn(clipped, hn::Gt(hn::Abs(x), limit));
-    V y;
-    if constexpr (kGpu) {
-      y = hn::Mul(x, factor);
-    } else {
-      y = RoundToType<kType>(hn::Div(x, factor));
-    }
-    return hn::CopySignToAbs(hn::Mul(NearestFp4<kGpu>(hn::Abs(y)), scale), x);
+  template <size_t kCount>
+  HWY_INLINE Vectors<kCount> operator()(const Vectors<kCount>& x, size_t, Counter& clipped) const {
+    return Each(x, [&](V v) HWY_ATTR {
+      clipped.Add(hn::Gt(hn::Abs(v), limit));
+      V y;
+      if constexpr (kGpu) {
+        y = hn::Mul(v, factor);
+      } else {
+        y = RoundInRange<kType>(hn::Div(v, factor));
+      }
+      return hn::CopySignToAbs(hn::Mul(NearestFp4<kGpu>(hn::Abs(y)), scale), v);
+    });
   }
 
   V factor, scale, limit;
@@ -388,7 +420,7 @@ HWY_NOINLINE size_t AddVectorGroups(const Quantizer& quantizer, const GroupBatch
   Errors<Scheme::kInFloat> errors(sums);
   for (; g < batch.groups && fits.portable[g] == 0; ++g) {
     const Scheme encode(quantizer, fits, g);
-    for (size_t i = 0; i < size; i += kSumLanes) errors.Add(batch.x + g * size, i, encode);
+    for (size_t i = 0; i < size; i += kBlock<Scheme>) errors.Add(batch.x + g * size, i, encode);
   }
   errors.StoreTo(sums);
   return g;

@@ -70,7 +70,7 @@ TileSums SumTileImpl(const float* HWY_RESTRICT x, size_t count) {
     ForWide(x + i, [&](size_t p, W wide) HWY_ATTR {
       sum.part[p] = hn::Add(sum.part[p], wide);
       sum_abs.part[p] = hn::Add(sum_abs.part[p], hn::Abs(wide));
-      sum_sq.part[p] = hn::Add(sum_sq.part[p], hn::Mul(wide, wide));
+      sum_sq.part[p] = hn::MulAdd(wide, wide, sum_sq.part[p]);  // exact squares
     });
   }
   double s[kSumLanes], a[kSumLanes], q[kSumLanes];

@@ -9,8 +9,9 @@
 // reconstructions are in error_kernels.h.
 //
 // Exactness: sums are double. Element i goes to lane i % 8 whatever the target's width, and lanes
-// are folded in one order; no multiply-add is fused. So every target gives the same bits for
-// finite values. Of a tile that holds NaN or Inf only the counts and maxima of bits mean anything.
+// are folded in one order; a multiply-add is fused only where the product is exact (the square of a
+// float). So every target gives the same bits for finite values. Of a tile that holds NaN or Inf
+// only the counts and maxima of bits mean anything.
 
 namespace moe {
 

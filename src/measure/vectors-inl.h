@@ -57,17 +57,48 @@ HWY_INLINE hn::TFromD<Tag> MaxLane(Tag tag, hn::Vec<Tag> x) {
   return *std::max_element(lanes, lanes + hn::MaxLanes(Tag()));
 }
 
-/// Counters: a lane falls by one wherever `mask` is set.
-HWY_INLINE VI CountIn(VI counters, Mask mask) {
-  return hn::Add(counters, hn::VecFromMask(I(), hn::RebindMask(I(), mask)));
+/// Vectors that are worked on side by side, step by step: the chain of operations of one hides in
+/// those of the others.
+template <size_t kCount>
+struct Vectors {
+  V at[kCount];
+};
+
+/// use(vector) for each of `x`.
+template <size_t kCount, class Use>
+HWY_INLINE Vectors<kCount> Each(const Vectors<kCount>& x, const Use& use) {
+  Vectors<kCount> out;
+#pragma GCC unroll 4
+  for (size_t i = 0; i < kCount; ++i) out.at[i] = use(x.at[i]);
+  return out;
 }
-HWY_INLINE uint64_t CountOf(VI counters) {
-  HWY_ALIGN int32_t lanes[kFloats];
-  hn::Store(counters, I(), lanes);
-  uint64_t count = 0;
-  for (const int32_t lane : lanes) count += static_cast<uint64_t>(-int64_t{lane});
-  return count;
-}
+
+/// Counts the lanes that masks have set.
+class Counter {
+ public:
+#if HWY_TARGET <= HWY_AVX3  // masks are bits there, and counting bits leaves the vector units alone
+  HWY_INLINE void Add(Mask mask) { count_ += hn::CountTrue(F(), mask); }
+  uint64_t count() const { return count_; }
+
+ private:
+  uint64_t count_ = 0;
+#else
+  Counter() : negative_(hn::Zero(I())) {}
+  HWY_INLINE void Add(Mask mask) {
+    negative_ = hn::Add(negative_, hn::VecFromMask(I(), hn::RebindMask(I(), mask)));
+  }
+  uint64_t count() const {
+    HWY_ALIGN int32_t lanes[kFloats];
+    hn::Store(negative_, I(), lanes);
+    uint64_t count = 0;
+    for (const int32_t lane : lanes) count += static_cast<uint64_t>(-int64_t{lane});
+    return count;
+  }
+
+ private:
+  VI negative_;
+#endif
+};
 
 HWY_INLINE V Constant(float value) { return hn::Set(F(), value); }
 
@@ -91,7 +122,8 @@ HWY_INLINE V RoundMantissa(V x) {
   return MaskBits(AddBits(x, hn::Add(half, odd)), ~((1u << kBits) - 1));
 }
 
-/// Nearest even multiple of the last place of `grid`, a power of two well above x >= 0.
+/// Nearest even multiple of the last place of `grid`: a power of two well above x >= 0, or 1.5
+/// times one well above |x|.
 HWY_INLINE V RoundToGrid(V x, V grid) { return hn::Sub(hn::Add(x, grid), grid); }
 
 /// 2^exponent of |x|; 0 for subnormals.
@@ -113,6 +145,14 @@ HWY_INLINE V RoundToType(V x) {
   return x;
 }
 
+/// The same where the result is finite.
+template <ComputeDType kType>
+HWY_INLINE V RoundInRange(V x) {
+  if constexpr (kType != ComputeDType::kF16) return RoundToType<kType>(x);
+  const V power = hn::Max(PowerBelow(x), Constant(0x1p-14f));
+  return RoundToGrid(x, hn::Mul(power, Constant(1.5f * 0x1p13f)));
+}
+
 /// As RoundTiesEven() and RoundTiesAway().
 template <bool kGpu>
 HWY_INLINE V RoundCodeOf(V x) {
@@ -129,7 +169,7 @@ HWY_INLINE V RoundCodeOf(V x) {
 /// The same for -0.5 < x < 2^22, which holds for every element's level: it is below 2^(bits + 1).
 template <bool kGpu>
 HWY_INLINE V RoundLevel(V x) {
-  const V rounded = RoundToGrid(x, Constant(12582912.0f));  // 1.5 * 2^23: small negatives too
+  const V rounded = RoundToGrid(x, Constant(12582912.0f));  // 1.5 * 2^23
   if constexpr (!kGpu) return rounded;
   const auto tie = hn::Eq(hn::Sub(x, rounded), Constant(0.5f));
   return hn::Add(rounded, hn::IfThenElseZero(tie, Constant(1.0f)));
