@@ -179,12 +179,12 @@ struct Affine {
     GroupFlags portable;
 
     void Make(const Quantizer& quantizer, const GroupBatch& batch) {
-      const V levels = Constant(static_cast<float>((1u << quantizer.bits) - 1));
+      const V last_code = Constant(static_cast<float>((1u << quantizer.bits) - 1));
       for (size_t g = 0; g < batch.groups; g += kFloats) {
         const V lo = hn::LoadU(F(), batch.lo + g);
         V hi = hn::LoadU(F(), batch.hi + g);
         if constexpr (kGpu) hi = hn::Max(hi, hn::Zero(F()));
-        const V step = hn::Max(hn::Div(hn::Sub(hi, lo), levels), Constant(1e-7f));
+        const V step = hn::Max(hn::Div(hn::Sub(hi, lo), last_code), Constant(1e-7f));
         V s = step, b = lo;
         if (quantizer.bits != 1) {
           const auto negative_side = hn::Gt(hn::Abs(lo), hn::Abs(hi));
@@ -195,11 +195,11 @@ struct Affine {
           s = hn::IfThenElse(at_zero, s, hn::Div(edge, zero_code));
           b = hn::IfThenElse(at_zero, hn::Zero(F()), edge);
         }
-        Keep(s, b, levels, g);
+        Keep(s, b, last_code, g);
       }
     }
 
-    HWY_INLINE void Keep(V s, V b, V levels, size_t g) {
+    HWY_INLINE void Keep(V s, V b, V last_code, size_t g) {
       const V rounded_s = RoundToType<kType>(s), rounded_b = RoundToType<kType>(b);
       hn::StoreU(s, F(), scale.data() + g);
       hn::StoreU(b, F(), bias.data() + g);
@@ -208,7 +208,7 @@ struct Affine {
       StoreWide(rounded_s, scales, g);
       StoreWide(hn::Add(rounded_b, hn::Zero(F())), biases, g);
       // Reconstruction is monotone in the code: if its ends are finite, all is.
-      const V last = RoundToType<kType>(hn::Mul(levels, rounded_s));
+      const V last = RoundToType<kType>(hn::Mul(last_code, rounded_s));
       const V end = RoundToType<kType>(hn::Add(last, rounded_b));
       const V ends = hn::Max(hn::Max(hn::Abs(last), hn::Abs(end)), hn::Abs(rounded_b));
       StoreFlags(hn::Not(hn::Lt(ends, Infinity())), portable, g);
