@@ -18,6 +18,13 @@ constexpr BinScale kHalf = {13, 102u << 10, 143u << 10};
 
 constexpr size_t kBatch = 1024;  // their bins stay in the first cache
 
+// Counts bin_of(0), ..., bin_of(count - 1).
+template <class BinOf>
+void CountEach(size_t count, const BinOf& bin_of, uint32_t* counts) {
+#pragma GCC unroll 4  // one at a time takes twice as long
+  for (size_t i = 0; i < count; ++i) ++counts[bin_of(i)];
+}
+
 constexpr uint32_t kRun = 64;  // most bins are empty: they are skipped by the run
 bool AreZero(const uint32_t* counts) {
   uint32_t any = 0;
@@ -45,14 +52,15 @@ void WeightCounts::Add(std::span<const float> weights) {
   if (unspilled_ + weights.size() > std::numeric_limits<uint32_t>::max()) Spill();
   unspilled_ += weights.size();
   if (scale_.shift == kBFloat16.shift) {
-    for (const float weight : weights) ++counts_[FloatBits(weight) >> 16];
-    return;
+    return CountEach(
+        weights.size(), [&](size_t i) { return FloatBits(weights[i]) >> kBFloat16.shift; },
+        counts_.data());
   }
   uint32_t bins[kBatch];
   while (!weights.empty()) {
     const auto batch = weights.first(std::min(kBatch, weights.size()));
     FindBins(batch.data(), batch.size(), scale_, bins);
-    for (size_t i = 0; i < batch.size(); ++i) ++counts_[bins[i]];
+    CountEach(batch.size(), [&](size_t i) { return bins[i]; }, counts_.data());
     weights = weights.subspan(batch.size());
   }
 }
