@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/heap.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -60,6 +61,7 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
 }
 
 int Run(int argc, char** argv) {
+  KeepFreedBuffers();
   OpenClosedStandardStreams();
   InstallSignalHandlers();
   Reporter report;
