@@ -52,7 +52,8 @@ uint64_t CountNonFinite(const float* x, size_t count) {
   return nonfinite;
 }
 
-uint32_t LargestMagnitudeBitsImpl(const float* HWY_RESTRICT x, size_t count) {
+// The largest |x| as an integer; from kInfinityBits on some x is Inf or NaN.
+uint32_t LargestMagnitudeBits(const float* HWY_RESTRICT x, size_t count) {
   VI largest = hn::Zero(I());
   const size_t whole = count - count % kSumLanes;
   for (size_t i = 0; i < whole; i += kFloats) {
@@ -83,7 +84,7 @@ TileSums SumTileImpl(const float* HWY_RESTRICT x, size_t count) {
     a[i - whole] += std::fabs(wide);
     q[i - whole] += wide * wide;
   }
-  TileSums out{FoldSum(s), FoldSum(a), FoldSum(q), LargestMagnitudeBitsImpl(x, count), 0};
+  TileSums out{FoldSum(s), FoldSum(a), FoldSum(q), LargestMagnitudeBits(x, count), 0};
   if (out.max_bits >= kInfinityBits) out.nonfinite = CountNonFinite(x, count);
   return out;
 }
@@ -255,11 +256,6 @@ TileSums SumTile(const float* x, size_t count) {
 HWY_EXPORT(SumSquaredDeviationImpl);
 double SumSquaredDeviation(const float* x, size_t count, double mean) {
   return HWY_DYNAMIC_DISPATCH(SumSquaredDeviationImpl)(x, count, mean);
-}
-
-HWY_EXPORT(LargestMagnitudeBitsImpl);
-uint32_t LargestMagnitudeBits(const float* x, size_t count) {
-  return HWY_DYNAMIC_DISPATCH(LargestMagnitudeBitsImpl)(x, count);
 }
 
 HWY_EXPORT(SummarizeAnyGroups);

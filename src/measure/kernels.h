@@ -34,9 +34,6 @@ TileSums SumTile(const float* x, size_t count);
 /// Sum of (x - mean)^2.
 double SumSquaredDeviation(const float* x, size_t count, double mean);
 
-/// The largest |x| as an integer; from kInfinityBits on some x is Inf or NaN.
-uint32_t LargestMagnitudeBits(const float* x, size_t count);
-
 /// Smallest, largest and sum of magnitudes (unless null) of consecutive groups of `size` elements,
 /// a multiple of 8.
 void SummarizeGroups(const float* x, size_t groups, size_t size, float* lo, float* hi,

@@ -170,12 +170,13 @@ class Part {
   /// Elements [begin, begin + x.size()) of the matrix: a tile.
   void Add(uint64_t begin, std::span<const float> x) {
     TileSums sums;
-    finite_ = finite_ && LargestMagnitudeBits(x.data(), x.size()) < kInfinityBits;
     if (counts_) {
       counts_->Add(x);
+      finite_ = finite_ && counts_->AllFinite();
     } else {
       sums = SumTile(x.data(), x.size());
       nonfinite_ += sums.nonfinite;
+      finite_ = nonfinite_ == 0;
       if (finite_) moments_.AddTile(x.data(), x.size(), sums);
     }
     if (finite_ && percentiles_) percentiles_->Add(Sampled(begin, x));

@@ -32,11 +32,15 @@ bool AreZero(const uint32_t* counts) {
   return any == 0;
 }
 
+// The first bin of Inf and NaN; the last, where all magnitudes beyond the type's share one.
+uint32_t FirstNonFinite(const BinScale& scale) {
+  return std::min(scale.high, kInfinityBits >> scale.shift) - scale.low;
+}
+
 float ValueOfBin(const BinScale& scale, uint32_t bin) {
   if (bin == 0) return 0;
-  const uint32_t pattern = (bin + scale.low) << scale.shift;
-  const bool finite = pattern < kInfinityBits && bin + scale.low < scale.high;
-  return finite ? std::bit_cast<float>(pattern) : std::numeric_limits<float>::infinity();
+  if (bin >= FirstNonFinite(scale)) return std::numeric_limits<float>::infinity();
+  return std::bit_cast<float>((bin + scale.low) << scale.shift);
 }
 
 }  // namespace
@@ -63,6 +67,14 @@ void WeightCounts::Add(std::span<const float> weights) {
     CountEach(batch.size(), [&](size_t i) { return bins[i]; }, counts_.data());
     weights = weights.subspan(batch.size());
   }
+}
+
+bool WeightCounts::AllFinite() const {
+  const uint32_t per_sign = scale_.per_sign();
+  for (uint32_t bin = FirstNonFinite(scale_); bin < per_sign; ++bin) {
+    if ((CountOfBin(bin) | CountOfBin(bin + per_sign)) != 0) return false;
+  }
+  return true;
 }
 
 void WeightCounts::Merge(const WeightCounts& other) {

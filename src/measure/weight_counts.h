@@ -23,6 +23,9 @@ class WeightCounts {
   /// Values that the type has, widened to float32; Inf and NaN are not told apart.
   void Add(std::span<const float> weights);
 
+  /// True unless Inf or NaN was added.
+  bool AllFinite() const;
+
   void Merge(const WeightCounts& other);
 
   /// What was counted. Call when all weights were added.

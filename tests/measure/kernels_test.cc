@@ -293,7 +293,7 @@ TEST_P(OnTarget, NonFiniteValuesAreCounted) {
     uint64_t expected = 0;
     for (const float value : x) expected += !std::isfinite(value);
     EXPECT_EQ(SumTile(x.data(), count).nonfinite, expected);
-    EXPECT_GE(LargestMagnitudeBits(x.data(), count), kInfinityBits);
+    EXPECT_GE(SumTile(x.data(), count).max_bits, kInfinityBits);
   }
 }
 
@@ -385,6 +385,24 @@ TEST_P(OnTarget, CountsOfValuesAreExact) {
       made[v.value].second += v.negative;
     }
     EXPECT_EQ(made, expected);
+  }
+}
+
+TEST_P(OnTarget, CountsTellFiniteFromInfAndNan) {
+  for (const auto dtype : {DType::kF16, DType::kBF16}) {
+    WeightCounts all_finite(dtype);
+    for (uint32_t pattern = 0; pattern < 65536; ++pattern) {
+      const auto bits = static_cast<uint16_t>(pattern);
+      const float value = dtype == DType::kF16 ? HalfToFloat(bits) : BFloat16ToFloat(bits);
+      if (std::isfinite(value)) {
+        all_finite.Add({&value, 1});
+      } else if (pattern % 64 < 2) {  // Inf and some NaNs, in both signs
+        WeightCounts one(dtype);
+        one.Add({&value, 1});
+        EXPECT_FALSE(one.AllFinite()) << pattern;
+      }
+    }
+    EXPECT_TRUE(all_finite.AllFinite());
   }
 }
 
