@@ -17,10 +17,7 @@ GroupOutliers::GroupOutliers(uint64_t group_size, uint64_t elements, double perc
       selector_(elements / group_size, {percentile}, kBinShift) {}
 
 void GroupOutliers::Add(std::span<const float> x, const BlockSums* blocks) {
-  ForRatios(x, blocks, [this](std::span<const float> ratios) {
-    selector_.Add(ratios);
-    for (const float ratio : ratios) max_ = std::max(max_, ratio);
-  });
+  ForRatios(x, blocks, [this](std::span<const float> ratios) { selector_.Add(ratios); });
 }
 
 void GroupOutliers::Merge(const GroupOutliers& other) {
@@ -89,7 +86,8 @@ void GroupOutliers::Close(double sum, size_t& groups) {
 template <class Sink>
 void GroupOutliers::Emit(size_t groups, Sink sink) {
   float ratios[kBatch];
-  GroupRatios(sums_, maxima_, groups, static_cast<double>(group_size_), eps_, ratios);
+  max_ = std::max(
+      max_, GroupRatios(sums_, maxima_, groups, static_cast<double>(group_size_), eps_, ratios));
   sink(std::span<const float>(ratios, groups));
 }
 

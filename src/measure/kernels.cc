@@ -188,19 +188,25 @@ void SummarizeAnyGroups(const float* x, size_t groups, size_t size, float* lo, f
                             : SummarizeGroupsImpl<true>(x, groups, size, lo, hi, sum_abs);
 }
 
-void GroupRatiosImpl(const double* HWY_RESTRICT sum_abs, const float* HWY_RESTRICT largest,
-                     size_t groups, double size, double eps, float* HWY_RESTRICT ratios) {
+float GroupRatiosImpl(const double* HWY_RESTRICT sum_abs, const float* HWY_RESTRICT largest,
+                      size_t groups, double size, double eps, float* HWY_RESTRICT ratios) {
   using Narrow = hn::Rebind<float, D>;
   const W count = hn::Set(D(), size), floor = hn::Set(D(), eps);
+  auto most = hn::Zero(Narrow());
   const size_t whole = groups - groups % kDoubles;
   for (size_t g = 0; g < whole; g += kDoubles) {
     const W mean = hn::Div(hn::LoadU(D(), sum_abs + g), count);
     const W top = hn::PromoteTo(D(), hn::LoadU(Narrow(), largest + g));
-    hn::StoreU(hn::DemoteTo(Narrow(), hn::Div(top, hn::Add(mean, floor))), Narrow(), ratios + g);
+    const auto ratio = hn::DemoteTo(Narrow(), hn::Div(top, hn::Add(mean, floor)));
+    most = hn::Max(most, ratio);
+    hn::StoreU(ratio, Narrow(), ratios + g);
   }
+  float max = MaxLane(Narrow(), most);
   for (size_t g = whole; g < groups; ++g) {
     ratios[g] = static_cast<float>(largest[g] / (sum_abs[g] / size + eps));
+    max = std::max(max, ratios[g]);
   }
+  return max;
 }
 
 // ---- elements ----
@@ -265,9 +271,9 @@ void SummarizeGroups(const float* x, size_t groups, size_t size, float* lo, floa
 }
 
 HWY_EXPORT(GroupRatiosImpl);
-void GroupRatios(const double* sum_abs, const float* largest, size_t groups, double size,
-                 double eps, float* ratios) {
-  HWY_DYNAMIC_DISPATCH(GroupRatiosImpl)(sum_abs, largest, groups, size, eps, ratios);
+float GroupRatios(const double* sum_abs, const float* largest, size_t groups, double size,
+                  double eps, float* ratios) {
+  return HWY_DYNAMIC_DISPATCH(GroupRatiosImpl)(sum_abs, largest, groups, size, eps, ratios);
 }
 
 HWY_EXPORT(FindBinsImpl);

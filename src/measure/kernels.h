@@ -40,9 +40,9 @@ void SummarizeGroups(const float* x, size_t groups, size_t size, float* lo, floa
                      double* sum_abs);
 
 /// How far the largest weight of each group sticks out: largest / (sum_abs / size + eps), formed in
-/// double and rounded to float32.
-void GroupRatios(const double* sum_abs, const float* largest, size_t groups, double size,
-                 double eps, float* ratios);
+/// double and rounded to float32. Returns the largest of them, or 0.
+float GroupRatios(const double* sum_abs, const float* largest, size_t groups, double size,
+                  double eps, float* ratios);
 
 /// Numbers of bins for the values of a 16-bit float type, widened to float32: the high bits of the
 /// pattern, cut to the range that the type has.

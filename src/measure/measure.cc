@@ -85,22 +85,23 @@ class GroupRanges {
   /// For `size`, whose ranges Find() is to keep from now on.
   void Want(size_t size) {
     const auto same = [&](const Ranges& ranges) { return ranges.size == size; };
-    if (std::ranges::none_of(ranges_, same)) ranges_.push_back({size, {}, {}});
+    if (std::ranges::none_of(ranges_, same)) ranges_.push_back({size});
   }
 
-  /// `blocks`: of the same elements, rounded to T as they are; null if there are none.
+  /// `blocks`: of the same elements, rounded to T as they are; null if there are none. They are to
+  /// stay until the next call.
   void Find(std::span<const float> x, const BlockSums* blocks) {
     for (Ranges& ranges : ranges_) {
-      const size_t groups = x.size() / ranges.size;
+      ranges.lo = ranges.made_lo;
+      ranges.hi = ranges.made_hi;
       if (blocks == nullptr || ranges.size % BlockSums::kBlock != 0) {
-        SummarizeGroups(x.data(), groups, ranges.size, ranges.lo, ranges.hi, nullptr);
-        continue;
-      }
-      const size_t per_group = ranges.size / BlockSums::kBlock;
-      for (size_t g = 0; g < groups; ++g) {
-        const size_t first = g * per_group;
-        ranges.lo[g] = *std::min_element(blocks->lo + first, blocks->lo + first + per_group);
-        ranges.hi[g] = *std::max_element(blocks->hi + first, blocks->hi + first + per_group);
+        SummarizeGroups(x.data(), x.size() / ranges.size, ranges.size, ranges.made_lo,
+                        ranges.made_hi, nullptr);
+      } else if (ranges.size == BlockSums::kBlock) {
+        ranges.lo = blocks->lo;
+        ranges.hi = blocks->hi;
+      } else {
+        ranges.Join(*blocks);
       }
     }
   }
@@ -113,7 +114,16 @@ class GroupRanges {
  private:
   struct Ranges {
     size_t size;
-    float lo[GroupBatch::kMostGroups], hi[GroupBatch::kMostGroups];
+    const float *lo = nullptr, *hi = nullptr;
+    float made_lo[GroupBatch::kMostGroups] = {}, made_hi[GroupBatch::kMostGroups] = {};
+
+    void Join(const BlockSums& blocks) {
+      const size_t per_group = size / BlockSums::kBlock;
+      for (size_t b = 0, g = 0; b < blocks.blocks; b += per_group, ++g) {
+        made_lo[g] = *std::min_element(blocks.lo + b, blocks.lo + b + per_group);
+        made_hi[g] = *std::max_element(blocks.hi + b, blocks.hi + b + per_group);
+      }
+    }
   };
   std::vector<Ranges> ranges_;
 };

@@ -304,7 +304,9 @@ TEST_P(OnTarget, GroupSummariesEqualPlainLoops) {
     std::vector<double> sums(groups);
     std::vector<float> lo(groups), hi(groups), ratios(groups);
     SummarizeGroups(x.data(), groups, size, lo.data(), hi.data(), sums.data());
-    GroupRatios(sums.data(), hi.data(), groups, static_cast<double>(size), 1e-12, ratios.data());
+    const float largest = GroupRatios(sums.data(), hi.data(), groups, static_cast<double>(size),
+                                      1e-12, ratios.data());
+    EXPECT_EQ(largest, *std::max_element(ratios.begin(), ratios.end()));
     for (size_t g = 0; g < groups; ++g) {
       const std::vector<float> group(x.begin() + static_cast<long>(g * size),
                                      x.begin() + static_cast<long>((g + 1) * size));
