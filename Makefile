@@ -50,7 +50,7 @@ demo: release ## Write a small MoE checkpoint and run the whole pipeline on it
 	@build/release/moescope analyze demo/model --out demo/runs --model-id demo --run-name first
 	@echo "Start with tables/ there; docs/outputs.md explains every file and column."
 
-bench: setup ## Build and run the benchmarks (needs setup/setup.sh --dev)
+bench: setup ## Build and run the benchmarks
 	@cmake --preset release -B build/bench -DMOE_BUILD_BENCH=ON -DMOE_BUILD_TESTS=OFF
 	@cmake --build build/bench $(if $(JOBS),-j $(JOBS)) --target run_bench
 
