@@ -149,12 +149,10 @@ void AddStoredImpl(const double* HWY_RESTRICT values, size_t groups, StoredSums&
 
 using GroupFloats = std::array<float, kMostGroups>;
 using GroupDoubles = std::array<double, kMostGroups>;
-using GroupFlags = std::array<uint8_t, kMostGroups>;
+using GroupFlags = std::array<int32_t, kMostGroups>;
 
 HWY_INLINE void StoreFlags(Mask portable, GroupFlags& flags, size_t g) {
-  HWY_ALIGN int32_t lanes[kFloats];
-  hn::Store(hn::VecFromMask(I(), hn::RebindMask(I(), portable)), I(), lanes);
-  for (size_t i = 0; i < kFloats; ++i) flags[g + i] = lanes[i] != 0;
+  hn::StoreU(hn::VecFromMask(I(), hn::RebindMask(I(), portable)), I(), flags.data() + g);
 }
 
 HWY_INLINE void StoreWide(V values, GroupDoubles& out, size_t g) {
@@ -207,11 +205,12 @@ struct Affine {
       hn::StoreU(rounded_b, F(), stored_bias.data() + g);
       StoreWide(rounded_s, scales, g);
       StoreWide(hn::Add(rounded_b, hn::Zero(F())), biases, g);
-      // Reconstruction is monotone in the code: if its ends are finite, all is.
+      // Reconstruction is monotone in the code: if its ends are in range, all is. Scales of at
+      // least 5e-8 leave nothing subnormal but a bias alone, which is in T.
       const V last = RoundToType<kType>(hn::Mul(last_code, rounded_s));
       const V end = RoundToType<kType>(hn::Add(last, rounded_b));
       const V ends = hn::Max(hn::Max(hn::Abs(last), hn::Abs(end)), hn::Abs(rounded_b));
-      StoreFlags(hn::Not(hn::Lt(ends, Infinity())), portable, g);
+      StoreFlags(hn::Not(hn::Lt(ends, Constant(0x1p100f))), portable, g);
     }
   };
 
@@ -316,8 +315,7 @@ struct Mx {
         clipped.Add(hn::Ne(inside, v));
         v = inside;
       }
-      const V rounder = hn::Mul(hn::Max(PowerBelow(v), least_power), Constant(Grid::kRounder));
-      const V w_hat = RoundToGrid(v, rounder);
+      const V w_hat = RoundToGrid(v, hn::Max(PowerBelow(v), least_power), Grid::kRounder);
       return kRounds ? RoundInRange<kType>(w_hat) : w_hat;
     });
   }
@@ -337,7 +335,7 @@ template <bool kTiesEven>
 HWY_INLINE V NearestFp4(V magnitude) {
   const V m = hn::Min(magnitude, Constant(Fp4Grid::kLargest));
   const V power = PowerBelow(hn::Max(m, Constant(1.0f)));
-  const V rounded = RoundToGrid(m, hn::Mul(power, Constant(0x1p22f)));
+  const V rounded = RoundToGrid(m, power, 0x1p22f);
   if constexpr (kTiesEven) return rounded;
   const V half_step = hn::Mul(power, Constant(0.25f));
   const auto went_up = hn::Eq(hn::Sub(rounded, m), half_step);

@@ -12,8 +12,9 @@
 //
 // Exactness: d = x - w_hat is taken in float32 where T is a 16-bit type (exact, unless one of the
 // two is 2^12 times the other) and in double where T is float32; d^2 and all sums are double.
-// Element i of a call goes to lane i % 8, group g to lane g % 8. Fused multiply-add serves only for
-// the square of a float: that is exact in double (48 bits), so fusing it changes no bit.
+// Element i of a call goes to lane i % 8, group g to lane g % 8. Fused multiply-add serves only
+// where the product is exact, so that fusing it changes no bit: the square of a float in double (48
+// bits), and a power of two times a constant.
 
 namespace moe {
 

@@ -126,13 +126,19 @@ HWY_INLINE V RoundMantissa(V x) {
 /// times one well above |x|.
 HWY_INLINE V RoundToGrid(V x, V grid) { return hn::Sub(hn::Add(x, grid), grid); }
 
+/// The same where that is `times` times a power of two: an exact product, so that it may be fused.
+HWY_INLINE V RoundToGrid(V x, V power, float times) {
+  const V factor = Constant(times);
+  return hn::NegMulAdd(power, factor, hn::MulAdd(power, factor, x));
+}
+
 /// 2^exponent of |x|; 0 for subnormals.
 HWY_INLINE V PowerBelow(V x) { return MaskBits(x, kInfinityBits); }
 
 HWY_INLINE V RoundToHalfPrecision(V x) {
   const V magnitude = hn::Min(hn::Abs(x), Constant(65536.0f));  // all above becomes infinite
   const V power = PowerBelow(hn::Max(magnitude, Constant(0x1p-14f)));
-  const V rounded = RoundToGrid(magnitude, hn::Mul(power, Constant(8192.0f)));
+  const V rounded = RoundToGrid(magnitude, power, 0x1p13f);
   const auto overflows = hn::Eq(rounded, Constant(65536.0f));
   return hn::CopySignToAbs(hn::IfThenElse(overflows, Infinity(), rounded), x);
 }
@@ -145,12 +151,13 @@ HWY_INLINE V RoundToType(V x) {
   return x;
 }
 
-/// The same where the result is finite.
+/// The same for |x| below 2^100 where the result is finite; subnormals of bfloat16 stay as they
+/// are.
 template <ComputeDType kType>
 HWY_INLINE V RoundInRange(V x) {
-  if constexpr (kType != ComputeDType::kF16) return RoundToType<kType>(x);
-  const V power = hn::Max(PowerBelow(x), Constant(0x1p-14f));
-  return RoundToGrid(x, hn::Mul(power, Constant(1.5f * 0x1p13f)));
+  if constexpr (kType == ComputeDType::kF32) return x;
+  if constexpr (kType == ComputeDType::kBF16) return RoundToGrid(x, PowerBelow(x), 1.5f * 0x1p16f);
+  return RoundToGrid(x, hn::Max(PowerBelow(x), Constant(0x1p-14f)), 1.5f * 0x1p13f);
 }
 
 /// As RoundTiesEven() and RoundTiesAway().
