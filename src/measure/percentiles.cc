@@ -41,7 +41,7 @@ PercentileSelector::PercentileSelector(uint64_t count, std::vector<double> perce
   if (capacity <= kMostKept) {
     keep_ = static_cast<size_t>(keep);
     capacity_ = static_cast<size_t>(capacity);
-    kept_.reserve(capacity_);
+    kept_.resize(capacity_);
   } else {
     bins_.resize(size_t{1} << (31 - bin_shift_));
   }
@@ -59,26 +59,32 @@ void PercentileSelector::Add(std::span<const float> values) {
   seen_bits_ |= seen;
 }
 
+// Whatever comes is written, and stays if it is large enough: no branch would be guessed well.
 void PercentileSelector::Keep(std::span<const float> values) {
-  for (const float value : values) {
-    const uint32_t pattern = MagnitudeBits(value);
-    if (pattern >= smallest_kept_) KeepPattern(pattern);
+  while (!values.empty()) {
+    if (kept_count_ == capacity_) CutKept();
+    const auto some = values.first(std::min(values.size(), capacity_ - kept_count_));
+    uint32_t* end = kept_.data() + kept_count_;
+    for (const uint32_t smallest = smallest_kept_; const float value : some) {
+      *end = MagnitudeBits(value);
+      end += *end >= smallest;
+    }
+    kept_count_ = static_cast<size_t>(end - kept_.data());
+    values = values.subspan(some.size());
   }
 }
 
-void PercentileSelector::KeepPattern(uint32_t pattern) {
-  if (kept_.size() == capacity_) {
-    const auto cut = kept_.begin() + static_cast<ptrdiff_t>(keep_);
-    std::nth_element(kept_.begin(), cut - 1, kept_.end(), std::greater<>());
-    smallest_kept_ = *(cut - 1);  // `keep_` values at least as large are there
-    kept_.erase(cut, kept_.end());
-  }
-  kept_.push_back(pattern);
+void PercentileSelector::CutKept() {
+  const auto last = kept_.begin() + static_cast<ptrdiff_t>(keep_ - 1);
+  std::nth_element(kept_.begin(), last, kept_.end(), std::greater<>());
+  smallest_kept_ = *last;  // `keep_` values at least as large are there
+  kept_count_ = keep_;
 }
 
 void PercentileSelector::Merge(const PercentileSelector& other) {
-  for (const uint32_t pattern : other.kept_) {
-    if (pattern >= smallest_kept_) KeepPattern(pattern);
+  for (size_t i = 0; i < other.kept_count_; ++i) {
+    const auto value = std::bit_cast<float>(other.kept_[i]);
+    Keep({&value, 1});
   }
   for (size_t bin = 0; bin < bins_.size(); ++bin) bins_[bin] += other.bins_[bin];
   seen_bits_ |= other.seen_bits_;
@@ -99,6 +105,7 @@ bool PercentileSelector::NeedsSecondRead() {
 
 // Brings each wanted order statistic to its place among the kept, as sorting all would.
 void PercentileSelector::PlaceKept() {
+  kept_.resize(kept_count_);
   auto begin = kept_.begin();
   for (const Wanted& wanted : wanted_) {
     const auto place = kept_.end() - static_cast<ptrdiff_t>(count_ - wanted.rank);

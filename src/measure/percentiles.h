@@ -49,7 +49,7 @@ class PercentileSelector {
   };
 
   void Keep(std::span<const float> values);
-  void KeepPattern(uint32_t pattern);
+  void CutKept();
   void PlaceKept();
   void FindBins();
   float OrderStatistic(uint64_t rank) const;
@@ -60,9 +60,9 @@ class PercentileSelector {
   std::vector<Wanted> wanted_;  // by rank, distinct
 
   // Kept patterns: the largest `keep_` seen so far, and some more until the next cut.
-  size_t keep_ = 0, capacity_ = 0;
+  size_t keep_ = 0, capacity_ = 0, kept_count_ = 0;
   uint32_t smallest_kept_ = 0;
-  std::vector<uint32_t> kept_;
+  std::vector<uint32_t> kept_;  // of `capacity_`
 
   std::vector<uint64_t> bins_;  // counts; after FindBins() 1 + the bin's table, 0 for none
   uint32_t seen_bits_ = 0;      // all patterns, or-ed
