@@ -15,8 +15,9 @@ MAY_KNOW = {
     "rows": {"base"},
     "run": {"base", "rows"},
     "tables": {"base", "rows", "run"},
+    "report": {"base", "rows", "run", "tables"},
     "collect": {"base", "checkpoint", "codec", "experts", "measure", "mlx", "rows", "run", "tables"},
-    "cli": {"base", "checkpoint", "collect", "mlx", "rows", "run", "tables"},
+    "cli": {"base", "checkpoint", "collect", "mlx", "report", "rows", "run", "tables"},
 }
 # A library's headers -> the only room that may see them.
 ONLY_IN = {"arrow": "tables", "parquet": "tables", "mlx": "mlx", "CLI": "cli"}
