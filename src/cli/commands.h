@@ -14,6 +14,7 @@ void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddReport(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddShow(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report);
 

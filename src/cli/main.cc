@@ -76,6 +76,7 @@ int Run(int argc, char** argv) {
   AddInitRun(app, exit, report);
   AddCollectData(app, exit, report);
   AddBuildTables(app, exit, report);
+  AddReport(app, exit, report);
   AddShow(app, exit, report);
   AddConfig(app, exit, report);
 

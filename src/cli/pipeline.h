@@ -31,6 +31,10 @@ void AddWorkFlags(CLI::App& cmd, CollectFlags& flags);
 ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
                     bool show_worst, Reporter& report);
 
+/// `report` of a run directory that has data. `if_possible`: a program that was built without the
+/// page says so and goes on.
+ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Reporter& report);
+
 /// `build-tables` of a run directory that has data.
 ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report);
 

@@ -10,9 +10,10 @@
 #define MOE_SECTION ".section .rodata"
 #define MOE_SYMBOL(name) name
 #endif
-#define MOE_EMBED(name, file)                                                      \
-  asm(MOE_SECTION "\n.globl " MOE_SYMBOL(name) "\n" MOE_SYMBOL(name) ":\n.incbin \"" \
-      MOE_WEB_FOLDER "/" file "\"\n.globl " MOE_SYMBOL(name) "_end\n" MOE_SYMBOL(name) "_end:\n.byte 0\n.text\n")
+#define MOE_EMBED(name, file)                                   \
+  asm(MOE_SECTION "\n.globl " MOE_SYMBOL(name) "\n" MOE_SYMBOL( \
+      name) ":\n.incbin \"" MOE_WEB_FOLDER "/" file             \
+            "\"\n.globl " MOE_SYMBOL(name) "_end\n" MOE_SYMBOL(name) "_end:\n.byte 0\n.text\n")
 
 MOE_EMBED("moe_page_html", "page.html");
 MOE_EMBED("moe_pictures_js", "pictures.js");
