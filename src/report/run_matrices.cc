@@ -99,9 +99,9 @@ uint32_t IndexOf(const std::vector<T>& sorted, const T& value) {
 /// The position of `value` in a short list that grows as it is needed.
 template <class T>
 uint32_t Place(std::vector<T>& list, const T& value) {
-  const auto found = std::find(list.begin(), list.end(), value);
-  if (found == list.end()) list.push_back(value);
-  return static_cast<uint32_t>(found - list.begin());
+  const auto place = std::find(list.begin(), list.end(), value) - list.begin();
+  if (place == std::ssize(list)) list.push_back(value);
+  return static_cast<uint32_t>(place);
 }
 
 /// Texts of many batches under one number each.

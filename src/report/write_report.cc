@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "base/pending_file.h"
 #include "report/page_data.h"
@@ -15,6 +16,10 @@ Result<WrittenReport> WriteReport(const std::filesystem::path& run_dir) {
   if (!page) {
     return Fail(ErrorCode::kUnsupported, "report", "this moescope was built without its page",
                 "install Node.js 18 or newer and build again: make clean release");
+  }
+  std::error_code failed;
+  if (!std::filesystem::is_directory(run_dir, failed)) {
+    return Fail(ErrorCode::kNotFound, run_dir.string(), "no such run directory");
   }
   const auto data = PageData(run_dir);
   if (!data) return tl::make_unexpected(data.error());
