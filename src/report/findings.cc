@@ -28,7 +28,7 @@ constexpr size_t kLeastLayers = 6;
 
 /// A finding with how striking it is.
 struct Scored {
-  double score;
+  double score = 0;
   Finding finding;
 };
 
@@ -70,6 +70,12 @@ Spread SpreadOf(const std::vector<double>& values) {
 
 bool IsFar(double z, double log_ratio) {
   return std::fabs(z) >= kFarZ && std::fabs(log_ratio) >= std::log(kFarRatio);
+}
+
+/// Three digits, or all of a larger number.
+std::string Short(double value) {
+  const bool whole = std::fabs(value) >= 1000 && std::fabs(value) < 1e6;
+  return whole ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value);
 }
 
 /// "a", "a and b", "a, b and c".
@@ -184,8 +190,9 @@ class Finder {
       return fmt::format("{}: all weights of {} are zero.", ExpertOf(odd.matrix), Listed(projs));
     });
     AddByExpert(FindingKind::kDead, "rms", small, [&](const OddMatrix& odd, const auto& projs) {
-      return fmt::format("{}: the weights of {} are tiny: rms {:.3g}, its layer's median {:.3g}.",
-                         ExpertOf(odd.matrix), Listed(projs), (*rms)[odd.matrix], odd.typical);
+      return fmt::format("{}: the weights of {} are tiny: rms {}, its layer's median {}.",
+                         ExpertOf(odd.matrix), Listed(projs), Short((*rms)[odd.matrix]),
+                         Short(odd.typical));
     });
   }
 
@@ -268,9 +275,9 @@ class Finder {
       const double value = of.values[worst.scheme.value_or(0)][worst.matrix];
       std::erase(projs, ProjOf(worst.matrix));
       return fmt::format(
-          "{}: {} of {}{} is {:.3g}, {:.3g} times the median of its layer's experts ({:.3g}){}{}.",
-          ExpertOf(worst.matrix), metric, ProjOf(worst.matrix), Under(worst.scheme), value,
-          value / worst.typical, worst.typical,
+          "{}: {} of {}{} is {}, {} times the median of its layer's experts ({}){}{}.",
+          ExpertOf(worst.matrix), metric, ProjOf(worst.matrix), Under(worst.scheme), Short(value),
+          Short(value / worst.typical), Short(worst.typical),
           worst.z < kEndlessZ ? fmt::format(", {:.0f} robust deviations off", worst.z) : "",
           projs.empty() ? "" : "; " + Listed(projs) + " too");
     });
@@ -287,19 +294,28 @@ class Finder {
     AddByExpert(FindingKind::kHeavyTail, "outlier_p999_over_median", odd,
                 [&](const OddMatrix& worst, const auto& projs) {
                   return fmt::format(
-                      "{}: one weight in a thousand of {} is over {:.3g} times the median weight "
-                      "(normal weights: 4.9), the largest {:.3g} times.",
-                      ExpertOf(worst.matrix), Listed(projs), worst.score,
-                      (*largest)[worst.matrix] / worst.typical);
+                      "{}: one weight in a thousand of {} is over {} times the median weight "
+                      "(normal weights: 4.9), the largest {} times.",
+                      ExpertOf(worst.matrix), Listed(projs), Short(worst.score),
+                      Short((*largest)[worst.matrix] / worst.typical));
                 });
   }
 
+  /// The most striking break of each projection and layer.
+  using Breaks = std::map<std::pair<uint32_t, uint32_t>, Scored>;
+
   void FindLayerTrends() {
-    if (const auto* rms = Stats("rms")) FindTrendsOf("rms", *rms, {});
+    if (const auto* rms = Stats("rms")) AddBreaks(FindBreaks("rms", *rms, {}, {}));
     const MatrixMetric* error = m_.Find("w_rel_fro");
+    Breaks breaks;
     for (uint32_t scheme = 0; error != nullptr && scheme < m_.schemes.size(); ++scheme) {
-      FindTrendsOf("w_rel_fro", error->values[scheme], scheme);
+      breaks = FindBreaks("w_rel_fro", error->values[scheme], scheme, std::move(breaks));
     }
+    AddBreaks(std::move(breaks));
+  }
+
+  void AddBreaks(Breaks breaks) {
+    for (auto& [place, one] : breaks) found_.push_back(std::move(one));
   }
 
   /// Logarithms of the medians of the layers of one projection and stack, in order.
@@ -308,8 +324,9 @@ class Finder {
     std::vector<double> logs;
   };
 
-  void FindTrendsOf(const std::string& metric, const std::vector<double>& values,
-                    std::optional<uint32_t> scheme) {
+  /// Adds to `breaks` what is more striking in these values.
+  Breaks FindBreaks(const std::string& metric, const std::vector<double>& values,
+                    std::optional<uint32_t> scheme, Breaks breaks) const {
     std::map<std::pair<uint32_t, std::string>, Trend> trends;
     for (const Group& group : groups_) {
       if (m_.layers[group.layer].layer < 0) continue;
@@ -321,12 +338,14 @@ class Finder {
       trend.logs.push_back(std::log(MedianOf(routed)));
     }
     for (const auto& [key, trend] : trends) {
-      if (trend.layers.size() >= kLeastLayers) FindBreaks(metric, scheme, key.first, trend);
+      if (trend.layers.size() >= kLeastLayers)
+        FindBreaksOf(metric, scheme, key.first, trend, breaks);
     }
+    return breaks;
   }
 
-  void FindBreaks(const std::string& metric, std::optional<uint32_t> scheme, uint32_t proj,
-                  const Trend& trend) {
+  void FindBreaksOf(const std::string& metric, std::optional<uint32_t> scheme, uint32_t proj,
+                    const Trend& trend, Breaks& breaks) const {
     std::vector<double> around, off;
     for (size_t i = 0; i < trend.logs.size(); ++i) {
       std::vector<double> neighbours;
@@ -340,14 +359,15 @@ class Finder {
     const Spread spread = SpreadOf(off);
     for (size_t i = 0; i < off.size(); ++i) {
       if (!IsFar(spread.Z(off[i]), off[i])) continue;
+      Scored& most = breaks[{proj, trend.layers[i]}];
+      if (most.score >= std::fabs(off[i])) continue;
       const double value = std::exp(trend.logs[i]), typical = std::exp(around[i]);
-      Finding finding{FindingKind::kLayerTrend, "", proj, trend.layers[i], {}, scheme, metric};
-      finding.text = fmt::format(
-          "{}: the median {} of {}{} is {:.3g}, {:.3g} times that of the layers around it "
-          "({:.3g}).",
-          LayerText(trend.layers[i]), metric, m_.projs[proj], Under(scheme), value, value / typical,
-          typical);
-      found_.push_back({std::fabs(off[i]), std::move(finding)});
+      most.score = std::fabs(off[i]);
+      most.finding = {FindingKind::kLayerTrend, "", proj, trend.layers[i], {}, scheme, metric};
+      most.finding.text = fmt::format(
+          "{}: the median {} of {}{} is {}, {} times that of the layers around it ({}).",
+          LayerText(trend.layers[i]), metric, m_.projs[proj], Under(scheme), Short(value),
+          Short(value / typical), Short(typical));
     }
   }
 

@@ -25,7 +25,7 @@ std::string_view FindingKindName(FindingKind kind);  ///< "outlier_expert"
 /// Something odd about a run, as a sentence, and the view of the page that shows it: indices into
 /// RunMatrices, nullopt where the finding is not about one.
 struct Finding {
-  FindingKind kind;
+  FindingKind kind = FindingKind::kNonFinite;
   std::string text;
   std::optional<uint32_t> proj, layer, slot, scheme;
   std::string metric;
