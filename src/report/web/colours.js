@@ -4,35 +4,42 @@ import {histogram, overall} from "./stats.js";
 // If the largest value is so many times the median, linear colours would show nothing but that one.
 const LOG_FROM = 10;
 
-const extentOf = (values, wanted) => {
+const extentOf = (values, isWanted) => {
   let low = Infinity, high = -Infinity, positive = Infinity;
   for (let i = 0; i < values.length; ++i) {
-    if (!(values[i] === values[i]) || !wanted(i)) continue;
-    low = Math.min(low, values[i]);
-    high = Math.max(high, values[i]);
-    if (values[i] > 0) positive = Math.min(positive, values[i]);
+    const value = values[i];
+    if (value !== value || !isWanted(i)) continue;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+    if (value > 0) positive = Math.min(positive, value);
   }
   return {low, high, positive};
 };
 
-/**
- * The colours for values[i] with wanted(i). scale: "linear", "log" or null (as the values are spread).
- * null if there is no value. `at(t)` is the value at t (0 to 1) of the whole span, `t(value)` the reverse.
- */
-export const coloursOf = (values, wanted, scale) => {
-  const {low, high, positive} = extentOf(values, wanted);
-  if (low > high) return null;
-  const canLog = low >= 0 && high > 0;
-  const middle = overall(values, wanted, [0.5]).at[0];
-  const log = canLog && (scale ? scale === "log" : high > LOG_FROM * middle);
-  const signed = low < 0 && high > 0;
+const endsOf = ({low, high, positive}, isLog) => {
+  if (isLog) return [Math.log10(positive), Math.log10(high)];
   const reach = Math.max(-low, high);
-  const [from, to] = log ? [Math.log10(positive), Math.log10(high)] : signed ? [-reach, reach] : [low, high];
+  return low < 0 && high > 0 ? [-reach, reach] : [low, high];
+};
+
+/**
+ * The colours for values[i] with isWanted(i); wish: "linear", "log" or null, as the values are
+ * spread. null if there is no value. `at(t)` is the value at t (0 to 1) of the whole span,
+ * `t(value)` the reverse.
+ */
+export const coloursOf = (values, isWanted, wish) => {
+  const extent = extentOf(values, isWanted);
+  if (extent.low > extent.high) return null;
+  const canLog = extent.low >= 0 && extent.high > 0;
+  const isSpread = () => extent.high > LOG_FROM * overall(values, isWanted, [0.5]).at[0];
+  const isLog = canLog && (wish ? wish === "log" : isSpread());
+  const [from, to] = endsOf(extent, isLog);
+  // Zero has no logarithm: it counts as the lowest.
+  const scaled = (value) => (isLog ? Math.log10(Math.max(value, extent.positive)) : value);
   return {
-    log, canLog, signed, low, high,
-    // Zero has no logarithm: it counts as the lowest.
-    t: (value) => (to === from ? 0.5 : ((log ? Math.log10(Math.max(value, positive)) : value) - from) / (to - from)),
-    at: (t) => (log ? 10 ** (from + t * (to - from)) : from + t * (to - from)),
+    isLog, canLog, isSigned: extent.low < 0 && extent.high > 0,
+    t: (value) => (to === from ? 0.5 : (scaled(value) - from) / (to - from)),
+    at: (t) => (isLog ? 10 ** (from + t * (to - from)) : from + t * (to - from)),
   };
 };
 
@@ -41,28 +48,18 @@ const SLACK = 1e-9;
 
 /** Where a value lies in the part [first, last] of the span, 0 to 1; NaN outside of it. */
 export const shareIn = (colours, [first, last]) => (value) => {
-  const share = (colours.t(value) - first) / (last - first || 1);
+  const share = (colours.t(value) - first) / (last - first);
   if (!(share >= -SLACK && share <= 1 + SLACK)) return NaN;
   return Math.max(0, Math.min(1, share));
 };
 
-export const rampOf = (colours, look) => (colours.signed ? look.diverging : look.ramp);
+export const rampOf = (colours, look) => (colours.isSigned ? look.diverging : look.ramp);
 
 /** Counts of `bins` steps of the span. */
-export const spreadOf = (colours, values, wanted, bins) => {
-  const positions = new Float64Array(values.length);
-  for (let i = 0; i < values.length; ++i) positions[i] = colours.t(values[i]);
-  return histogram(positions, wanted, 0, 1, bins);
-};
+export const spreadOf = (colours, values, isWanted, bins) =>
+  histogram(Float64Array.from(values, colours.t), isWanted, 0, 1, bins);
 
-/** Round values to mark on the scale: [[t, value], ...]. */
-export const ticksOf = (colours, wish) => {
-  const ends = [colours.at(0), colours.at(1)];
-  if (ends[0] === ends[1]) return [[0.5, ends[0]]];
-  const candidates = colours.log ? decades(ends) : steps(ends, wish);
-  const inside = candidates.filter((value) => value >= ends[0] && value <= ends[1]);
-  return (inside.length > 1 ? inside : ends).map((value) => [colours.t(value), value]);
-};
+// ---- round values to mark on the scale ----
 
 const decades = ([low, high]) => {
   const powers = [];
@@ -75,6 +72,18 @@ const steps = ([low, high], wish) => {
   const rough = (high - low) / wish;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((n) => n * power).find((s) => s >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  return Array.from({length: Math.floor(high / step + 1e-9) - first + 1}, (_, i) => Number(((first + i) * step).toPrecision(6)));
+  const list = [];
+  for (let k = Math.ceil(low / step); k <= Math.floor(high / step); ++k) {
+    list.push(Number((k * step).toPrecision(6)));
+  }
+  return list;
+};
+
+/** About `wish` of them: [[t, value], ...]. */
+export const ticksOf = (colours, wish) => {
+  const ends = [colours.at(0), colours.at(1)];
+  if (ends[0] === ends[1]) return [[0.5, ends[0]]];
+  const inside = (colours.isLog ? decades(ends) : steps(ends, wish))
+    .filter((value) => value >= ends[0] && value <= ends[1]);
+  return (inside.length > 1 ? inside : ends).map((value) => [colours.t(value), value]);
 };

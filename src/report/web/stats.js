@@ -1,31 +1,32 @@
-// Numbers about groups of matrices. A column is a Float64Array with NaN for null; matrices are sorted by
-// projection, layer and slot, so that a group is a range of them and nothing is copied but what is sorted.
-
-export const KINDS = ["all", "routed", "shared"];
+// Numbers about groups of matrices. A column is a Float64Array with NaN for null; matrices are
+// sorted by projection, layer and slot, so that a group is a range of them and only what is sorted
+// is copied.
 
 /**
- * Ranges of matrices of one projection and layer: {count, begin, end, proj, layer, shared}, Int32Arrays.
- * kind "routed" or "shared" leaves the others out; "each" makes groups of both; "all" puts them together.
+ * Ranges of matrices of one projection and layer, as Int32Arrays: {count, begin, end, proj, layer,
+ * shared}. kind "routed" or "shared" leaves the others out, "each" makes groups of both, "all" puts
+ * them together.
  */
-export const groupsOf = (place, kind) => {
-  const begin = [], end = [], key = [];
-  const {proj, layer, shared} = place;
-  const wanted = (i) => kind === "all" || kind === "each" || (shared[i] === 1) === (kind === "shared");
+export const groupsOf = ({proj, layer, shared}, kind) => {
+  const begin = [], end = [];
+  const isWanted = (i) => kind === "all" || kind === "each" || (shared[i] === 1) === (kind === "shared");
+  const goesOn = (i) => {
+    const first = begin.at(-1);
+    return end.at(-1) === i && proj[first] === proj[i] && layer[first] === layer[i] &&
+      (kind === "all" || shared[first] === shared[i]);
+  };
   for (let i = 0; i < proj.length; ++i) {
-    if (!wanted(i)) continue;
-    const last = key.at(-1);
-    const same = last !== undefined && proj[last] === proj[i] && layer[last] === layer[i] &&
-      end.at(-1) === i && (kind === "all" || shared[last] === shared[i]);
-    if (same) end[end.length - 1] = i + 1;
-    else {
+    if (!isWanted(i)) continue;
+    if (goesOn(i)) {
+      end[end.length - 1] = i + 1;
+    } else {
       begin.push(i);
       end.push(i + 1);
-      key.push(i);
     }
   }
-  const of = (column) => Int32Array.from(key, (i) => column[i]);
-  return {count: key.length, begin: Int32Array.from(begin), end: Int32Array.from(end), proj: of(proj),
-    layer: of(layer), shared: of(shared)};
+  const of = (column) => Int32Array.from(begin, (i) => column[i]);
+  return {count: begin.length, begin: Int32Array.from(begin), end: Int32Array.from(end),
+    proj: of(proj), layer: of(layer), shared: of(shared)};
 };
 
 /** The value below which a share of sorted[0, length) lies, interpolated linearly as NumPy does. */
@@ -33,85 +34,108 @@ export const quantile = (sorted, length, share) => {
   if (length === 0) return NaN;
   const at = share * (length - 1);
   const low = Math.floor(at);
-  return low + 1 < length ? sorted[low] + (sorted[low + 1] - sorted[low]) * (at - low) : sorted[low];
+  if (low + 1 >= length) return sorted[low];
+  return sorted[low] + (sorted[low + 1] - sorted[low]) * (at - low);
 };
 
-/** values[begin, end) that are not null, sorted, in `room`; returns how many. */
-const sortInto = (room, values, begin, end) => {
+/** f of values[begin, end) where it is a number, sorted, in `room`; returns how many. */
+const sortInto = (room, values, begin, end, f = (value) => value) => {
   let length = 0;
-  for (let i = begin; i < end; ++i) if (values[i] === values[i]) room[length++] = values[i];
+  for (let i = begin; i < end; ++i) {
+    const value = f(values[i]);
+    if (value === value) room[length++] = value;
+  }
   room.subarray(0, length).sort();
   return length;
 };
 
-const roomFor = (groups) => {
+const roomFor = ({count, begin, end}) => {
   let longest = 0;
-  for (let g = 0; g < groups.count; ++g) longest = Math.max(longest, groups.end[g] - groups.begin[g]);
+  for (let g = 0; g < count; ++g) longest = Math.max(longest, end[g] - begin[g]);
   return new Float64Array(longest);
 };
 
-/** For each share of `shares` a Float64Array by group, and `counts`, the values that are not null. */
+/** By share of `shares` a Float64Array by group; and `counts`, how many values are not null. */
 export const summarise = (values, groups, shares) => {
   const room = roomFor(groups);
   const rows = shares.map(() => new Float64Array(groups.count));
   const counts = new Int32Array(groups.count);
   for (let g = 0; g < groups.count; ++g) {
     counts[g] = sortInto(room, values, groups.begin[g], groups.end[g]);
-    for (let s = 0; s < shares.length; ++s) rows[s][g] = quantile(room, counts[g], shares[s]);
+    shares.forEach((share, s) => {
+      rows[s][g] = quantile(room, counts[g], share);
+    });
   }
   return {rows, counts};
 };
 
-/** quantiles of all values[i] for which wanted(i). */
-export const overall = (values, wanted, shares) => {
+/** Quantiles of all values[i] for which isWanted(i). */
+export const overall = (values, isWanted, shares) => {
   let length = 0;
   const room = new Float64Array(values.length);
   for (let i = 0; i < values.length; ++i) {
-    if (values[i] === values[i] && wanted(i)) room[length++] = values[i];
+    if (values[i] === values[i] && isWanted(i)) room[length++] = values[i];
   }
   room.subarray(0, length).sort();
   return {count: length, at: shares.map((share) => quantile(room, length, share))};
 };
 
-// The median absolute deviation of a normal distribution is its standard deviation divided by this.
-const MAD_TO_SIGMA = 1.4826;
+export const hasValue = (values) => values.some((value) => value === value);
 
-/** {middle, spread} of values[begin, end): the median, and the median deviation as a standard deviation. */
-export const robust = (values, begin, end, room = new Float64Array(end - begin)) => {
-  const middle = quantile(room, sortInto(room, values, begin, end), 0.5);
-  let length = 0;
-  for (let i = begin; i < end; ++i) if (values[i] === values[i]) room[length++] = Math.abs(values[i] - middle);
-  room.subarray(0, length).sort();
-  return {middle, spread: MAD_TO_SIGMA * quantile(room, length, 0.5)};
+// ---- how far from the others ----
+
+// The median distance from the median, times this, is a normal distribution's standard deviation.
+const TO_SIGMA = 1.4826;
+
+const positiveLog = (value) => (value > 0 ? Math.log(value) : NaN);
+const itself = (value) => value;
+
+/**
+ * What distances are measured in: logarithms, as findings are, so that half and twice are as far;
+ * the values themselves where they have a sign, or are logarithms already.
+ */
+export const distanceScale = (values, unit) =>
+  unit === "dB" || values.some((value) => value < 0) ? itself : positiveLog;
+
+/** A function that tells how many robust standard deviations a value lies from the median of
+ * values[begin, end); NaN if most of them are equal. */
+export const deviationIn = (values, begin, end, scale, room = new Float64Array(end - begin)) => {
+  const middle = quantile(room, sortInto(room, values, begin, end, scale), 0.5);
+  const distance = (value) => Math.abs(scale(value) - middle);
+  const spread = TO_SIGMA * quantile(room, sortInto(room, values, begin, end, distance), 0.5);
+  return (value) => (spread > 0 ? (scale(value) - middle) / spread : NaN);
 };
 
-/** How many robust standard deviations each value lies from its group's median; null where most are equal. */
-export const deviations = (values, groups) => {
+/** deviationIn() of each value in its group. */
+export const deviations = (values, groups, scale) => {
   const room = roomFor(groups);
   const result = new Float64Array(values.length).fill(NaN);
   for (let g = 0; g < groups.count; ++g) {
-    const {middle, spread} = robust(values, groups.begin[g], groups.end[g], room);
-    for (let i = groups.begin[g]; i < groups.end[g]; ++i) {
-      if (spread > 0) result[i] = (values[i] - middle) / spread;
-    }
+    const [begin, end] = [groups.begin[g], groups.end[g]];
+    const deviation = deviationIn(values, begin, end, scale, room);
+    for (let i = begin; i < end; ++i) result[i] = deviation(values[i]);
   }
   return result;
 };
 
-/** The `limit` indices with the largest score(i), largest first; NaN is never among them. */
+export const medianOf = (values, begin, end) => {
+  const room = new Float64Array(end - begin);
+  return quantile(room, sortInto(room, values, begin, end), 0.5);
+};
+
+// ---- the worst, the best, how many ----
+
+/** The `limit` indices below `length` with the largest score(i), largest first; never a NaN. */
 export const largest = (length, score, limit) => {
   const best = [], scores = [];
   for (let i = 0; i < length; ++i) {
     const mine = score(i);
-    if (!(mine === mine) || (best.length === limit && !(mine > scores[limit - 1]))) continue;
+    if (mine !== mine || (best.length === limit && !(mine > scores[limit - 1]))) continue;
     let at = best.length;
     while (at > 0 && scores[at - 1] < mine) --at;
     best.splice(at, 0, i);
     scores.splice(at, 0, mine);
-    if (best.length > limit) {
-      best.pop();
-      scores.pop();
-    }
+    best.length = scores.length = Math.min(limit, best.length);
   }
   return best;
 };
@@ -120,18 +144,22 @@ export const largest = (length, score, limit) => {
 export const front = (points) => {
   const sorted = points.filter(({bits, error}) => bits === bits && error === error)
     .sort((a, b) => a.bits - b.bits || a.error - b.error);
-  let best = Infinity;
-  return sorted.filter(({error}) => error < best && ((best = error), true));
+  let least = Infinity;
+  return sorted.filter(({error}) => {
+    const isBetter = error < least;
+    least = Math.min(least, error);
+    return isBetter;
+  });
 };
 
-/** How many of values fall into each of `bins` equal steps from low to high; the ends count in. */
-export const histogram = (values, wanted, low, high, bins) => {
-  const counts = new Float64Array(bins);
-  const step = bins / (high - low);
+/** How many of the wanted values fall in each of `bins` equal steps from low to high, ends too. */
+export const histogram = (values, isWanted, low, high, bins) => {
+  const counts = new Array(bins).fill(0);
+  const scale = bins / (high - low);
   for (let i = 0; i < values.length; ++i) {
     const value = values[i];
-    if (!(value >= low && value <= high) || !wanted(i)) continue;
-    ++counts[Math.min(bins - 1, Math.floor((value - low) * step))];
+    if (!(value >= low && value <= high) || !isWanted(i)) continue;
+    ++counts[Math.min(bins - 1, Math.floor((value - low) * scale))];
   }
   return counts;
 };

@@ -4,23 +4,29 @@ import {fill, h} from "./dom.js";
 const isMissing = (value) => value === null || value === undefined || value !== value;
 
 // Null last, whichever way.
-const compare = (a, b, down) => {
+const compare = (a, b, isDown) => {
   if (isMissing(a) || isMissing(b)) return isMissing(a) - isMissing(b);
   const order = typeof a === "string" ? a.localeCompare(b, "en", {numeric: true}) : a - b;
-  return down ? -order : order;
+  return isDown ? -order : order;
 };
+
+// ---- as text ----
 
 const cellText = (value) => (isMissing(value) ? "" : String(value));
 const csvCell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** RFC 4180 text of rows; columns: [{key, value(row)}]. */
-export const csv = (columns, rows) => [columns.map(({key}) => csvCell(key)),
-  ...rows.map((row) => columns.map(({value}) => csvCell(cellText(value(row)))))]
-  .map((cells) => `${cells.join(",")}\r\n`).join("");
+const lines = (columns, rows, quoted) => [columns.map(({key}) => quoted(key)),
+  ...rows.map((row) => columns.map(({value}) => quoted(cellText(value(row)))))];
 
-const tabSeparated = (columns, rows) => [columns.map(({key}) => key),
-  ...rows.map((row) => columns.map(({value}) => cellText(value(row)).replace(/[\t\r\n]/g, " ")))]
-  .map((cells) => cells.join("\t")).join("\n");
+/** RFC 4180 text of rows; columns: [{key, value(row)}]. */
+export const csv = (columns, rows) =>
+  lines(columns, rows, csvCell).map((cells) => `${cells.join(",")}\r\n`).join("");
+
+/** For a spreadsheet's clipboard. */
+const tabSeparated = (columns, rows) =>
+  lines(columns, rows, (text) => text.replace(/[\t\r\n]/g, " ")).map((cells) => cells.join("\t")).join("\n");
+
+// ---- to the reader's disk and clipboard ----
 
 /** Saves text as a file of the reader's. */
 export const save = (name, type, text) => {
@@ -35,12 +41,12 @@ const copyBySelection = (text) => {
   area.value = text;
   document.body.append(area);
   area.select();
-  const done = document.execCommand("copy");
+  const isDone = document.execCommand("copy");
   area.remove();
-  return done;
+  return isDone;
 };
 
-export const copy = async (text) => {
+const copy = async (text) => {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -52,8 +58,7 @@ export const copy = async (text) => {
 /** A button that copies text() and says that it did. */
 export const copyButton = (label, text) => {
   const button = h("button", {type: "button", onclick: async () => {
-    const done = await copy(text());
-    button.textContent = done ? "Copied" : "Could not copy";
+    button.textContent = (await copy(text())) ? "Copied" : "Could not copy";
     setTimeout(() => {
       button.textContent = label;
     }, 1500);
@@ -61,52 +66,53 @@ export const copyButton = (label, text) => {
   return button;
 };
 
+// ---- as a table ----
+
 const head = (column, sorted, onsort) => {
-  const label = column.head ?? column.label ?? column.key;
-  const direction = sorted?.key === column.key ? (sorted.down ? "descending" : "ascending") : "none";
-  return h("th", {scope: "col", class: column.number ? "number" : "", "aria-sort": onsort ? direction : null},
-    onsort ? h("button", {type: "button", class: "sort", onclick: () => onsort(column)}, label) : label,
-    column.note ?? null);
+  const direction = sorted?.key !== column.key ? "none" : sorted.isDown ? "descending" : "ascending";
+  const label = column.head ?? column.label;
+  return h("th", {scope: "col", class: column.number ? "number" : "",
+    "aria-sort": onsort ? direction : null},
+  onsort ? h("button", {type: "button", class: "sort", onclick: () => onsort(column)}, label) : label,
+  column.note);
 };
 
-/**
- * A table. columns: [{key, label, number, value(row), cell(row)}]: `value` is sorted by and saved, `cell`
- * (text or node) is shown. `show(rows)` fills it; `sorted` null means that it can't be sorted.
- */
-export const dataTable = (caption, columns, {sortable = false, onrow = null, rowClass = null} = {}) => {
-  const table = h("table", null);
-  const element = h("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": caption}, table);
-  let rows = [], sorted = null, shownColumns = columns;
+const cell = (column, row, isFirst) => h(isFirst ? "th" : "td", {scope: isFirst ? "row" : null,
+  class: column.number ? "number" : column.isLong ? "long" : null},
+column.cell ? column.cell(row) : cellText(column.value(row)));
 
-  const body = () => h("tbody", null, rows.map((row) => h("tr",
-    {class: rowClass?.(row) ?? null, onclick: onrow ? (event) => onrow(row, event) : null},
-    shownColumns.map((column, i) => h(i === 0 ? "th" : "td",
-      {scope: i === 0 ? "row" : null, class: column.number ? "number" : column.long ? "long" : null},
-      column.cell ? column.cell(row) : cellText(column.value(row)))))));
-  const order = () => {
-    const column = sorted && shownColumns.find(({key}) => key === sorted.key);
-    if (column) rows.sort((a, b) => compare(column.value(a), column.value(b), sorted.down));
+/**
+ * A table. columns: [{key, label, number, value(row), cell(row), head, note, isLong}]: `value` is
+ * sorted by and saved, `cell` (text or node) is shown, `head` instead of the label, `note` after it.
+ * show(rows) fills it.
+ */
+export const dataTable = (title, columns, {isSortable = false, onrow = null, rowClass = null} = {}) => {
+  const table = h("table", null);
+  const element = h("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": title}, table);
+  let rows = [], sorted = null;
+
+  const bodyRow = (row) => h("tr", {class: rowClass?.(row), onclick: onrow ? () => onrow(row) : null},
+    columns.map((column, i) => cell(column, row, i === 0)));
+  const draw = () => {
+    const by = columns.find(({key}) => key === sorted?.key);
+    if (by) rows.sort((a, b) => compare(by.value(a), by.value(b), sorted.isDown));
+    fill(table, h("caption", null, title), h("thead", null, h("tr", null, columns.map((column) =>
+      head(column, sorted, isSortable ? sort : null)))), h("tbody", null, rows.map(bodyRow)));
   };
-  const draw = () => fill(table, h("caption", null, caption), h("thead", null, h("tr", null,
-    shownColumns.map((column) => head(column, sorted, sortable ? sort : null)))), body());
   const sort = (column) => {
-    const again = sorted?.key === column.key;
-    sorted = {key: column.key, down: again ? !sorted.down : Boolean(column.number)};
-    order();
+    const isAgain = sorted?.key === column.key;
+    sorted = {key: column.key, isDown: isAgain ? !sorted.isDown : Boolean(column.number)};
     draw();
-    table.querySelector(`th:nth-child(${shownColumns.indexOf(column) + 1}) button`)?.focus();
+    table.querySelectorAll(".sort")[columns.indexOf(column)].focus();
   };
   return {
     element,
     rows: () => rows,
-    columns: () => shownColumns,
-    show: (next, {newColumns = shownColumns, sort: by = sorted, newCaption = caption} = {}) => {
-      [rows, shownColumns, sorted, caption] = [[...next], newColumns, by, newCaption];
-      order();
+    show: (nextRows, nextColumns = columns, nextTitle = title) => {
+      [rows, columns, title, sorted] = [[...nextRows], nextColumns, nextTitle, null];
       draw();
-      element.dataset.rows = String(rows.length);
     },
-    csv: () => csv(shownColumns, rows),
-    text: () => tabSeparated(shownColumns, rows),
+    csv: () => csv(columns, rows),
+    text: () => tabSeparated(columns, rows),
   };
 };

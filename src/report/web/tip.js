@@ -1,17 +1,20 @@
 // One box that follows the pointer, or stands by a word, and holds text.
-import {fill, freshId, h} from "./dom.js";
+import {fill, h} from "./dom.js";
 
-const GAP = 14;
+const GAP = 14, MARGIN = 4;
 
 const box = h("div", {class: "tip", role: "tooltip", id: "tip", hidden: true});
 
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+
+/** Right of and below a point; on the other side, `above`, where there is no room. */
 const place = (left, top, above) => {
   const {innerWidth, innerHeight} = window;
   const {width, height} = box.getBoundingClientRect();
-  const x = left + GAP + width > innerWidth - 4 ? left - GAP - width : left + GAP;
-  const y = top + GAP + height > innerHeight - 4 ? above - GAP - height : top + GAP;
-  box.style.left = `${Math.max(4, Math.min(x, innerWidth - width - 4))}px`;
-  box.style.top = `${Math.max(4, y)}px`;
+  const x = left + GAP + width > innerWidth - MARGIN ? left - GAP - width : left + GAP;
+  const y = top + GAP + height > innerHeight - MARGIN ? above - GAP - height : top + GAP;
+  box.style.left = `${clamp(x, MARGIN, Math.max(MARGIN, innerWidth - width - MARGIN))}px`;
+  box.style.top = `${Math.max(MARGIN, y)}px`;
 };
 
 const show = (content) => {
@@ -25,29 +28,31 @@ export const hideTip = () => {
 };
 
 /** Title and [label, value] lines beside the pointer. */
-export const showTip = ({x, y}, title, lines) => {
+export const showTip = ({clientX, clientY}, title, lines) => {
   show([h("strong", null, title), h("dl", null, lines.map(([label, value]) =>
     [h("dt", null, label), h("dd", null, value)]))]);
-  place(x, y, y);
+  place(clientX, clientY, clientY);
 };
 
-const showBy = (node, paragraphs) => {
-  show(paragraphs.map((text, i) => h(i ? "p" : "strong", null, text)));
+const showBy = (node, [title, ...paragraphs]) => {
+  show([h("strong", null, title), paragraphs.map((text) => h("p", null, text))]);
   const {left, top, bottom} = node.getBoundingClientRect();
   place(left - GAP, bottom - GAP + 6, top + GAP - 6);
 };
 
 /** A word that tells what it means on hover, focus and tap. */
 export const term = (text, paragraphs) => {
-  const node = h("button", {type: "button", class: "term", id: freshId("term"), "aria-describedby": "tip",
-    onpointerenter: () => showBy(node, paragraphs), onpointerleave: hideTip,
-    onfocus: () => showBy(node, paragraphs), onblur: hideTip,
+  const tell = () => showBy(node, paragraphs);
+  const node = h("button", {type: "button", class: "term", "aria-describedby": "tip",
+    onpointerenter: tell, onpointerleave: hideTip, onfocus: tell, onblur: hideTip,
     onclick: (event) => {
       event.stopPropagation();
-      showBy(node, paragraphs);
-    },
-    onkeydown: (event) => {
-      if (event.key === "Escape") hideTip();
+      tell();
     }}, text);
   return node;
 };
+
+document.addEventListener("click", hideTip);
+document.addEventListener("keydown", ({key}) => {
+  if (key === "Escape") hideTip();
+});

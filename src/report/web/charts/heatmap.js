@@ -25,10 +25,11 @@ const painting = (data, look, paint) => ({
   grid: {left: 52, right: 8, top: 8, bottom: 40},
   xAxis: cellAxis(data.xName, data.xLabels, paint.view.x, look, {nameGap: 24}),
   yAxis: cellAxis(data.yName, data.yLabels, paint.view.y, look, {nameGap: 36, inverse: true}),
-  series: [{type: "custom", data: [[paint.view.x[0], paint.view.y[0]]], silent: true, renderItem: (params) => {
-    const {x, y, width, height} = params.coordSys;
-    return {type: "image", silent: true, style: {image: paint.image(width, height), x, y, width, height}};
-  }}],
+  series: [{type: "custom", silent: true, data: [[paint.view.x[0], paint.view.y[0]]],
+    renderItem: (params) => {
+      const {x, y, width, height} = params.coordSys;
+      return {type: "image", style: {image: paint.image(width, height), x, y, width, height}};
+    }}],
 });
 
 /**
@@ -37,8 +38,8 @@ const painting = (data, look, paint) => ({
  *        cells: [[x index, y index, value], ...]}; a cell that is not there has the colour `missing`.
  *
  * With `paint` the cells are one image, since 70,000 rectangles take ECharts most of a second:
- * {view: {x: [first, last], y: [first, last]}, image(width, height)}, view and image in cells and pixels.
- * Row 0 is then at the top, and cells, range are not looked at.
+ * {view: {x: [first, last], y: [first, last]}, image(width, height)}, view in cells, image in pixels.
+ * Row 0 is then at the top; cells and range are not looked at.
  */
 export const heatmap = (data, look, paint) => ({
   ...frame(data, look),
