@@ -2,10 +2,9 @@
 import * as echarts from "echarts/core";
 import {BarChart, CustomChart, LineChart, ScatterChart} from "echarts/charts";
 import {GridComponent, LegendComponent, MarkLineComponent} from "echarts/components";
-import {LabelLayout} from "echarts/features";
 import {CanvasRenderer} from "echarts/renderers";
 
 echarts.use([BarChart, CustomChart, LineChart, ScatterChart, GridComponent, LegendComponent,
-  MarkLineComponent, LabelLayout, CanvasRenderer]);
+  MarkLineComponent, CanvasRenderer]);
 
 export {echarts};

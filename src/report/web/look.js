@@ -12,9 +12,13 @@ const RAMP = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", 
 // Blue, white, orange: for values on both sides of zero.
 const DIVERGING = ["#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b"];
 
-const common = {series: SERIES, ramp: RAMP, diverging: DIVERGING, font: "DejaVu Sans, system-ui, sans-serif"};
+// The same hues, light enough for a dark background.
+const SERIES_ON_DARK = ["#4aa3df", "#f07f3c", "#2bbf94", "#e0a0c6", "#f2b84b", "#9bd4f5", "#c09a5f", "#a6a6a6",
+  "#a58fdc", "#ee7b80"];
 
-export const LIGHT = {...common, dark: false, background: "#ffffff", text: "#1f2328", muted: "#59636e",
+const common = {ramp: RAMP, diverging: DIVERGING, font: "DejaVu Sans, system-ui, sans-serif"};
+
+export const LIGHT = {...common, series: SERIES, dark: false, background: "#ffffff", text: "#1f2328", muted: "#59636e",
   line: "#d1d9e0", missing: "#eceff2"};
-export const DARK = {...common, dark: true, background: "#151b23", text: "#e6edf3", muted: "#9198a1",
+export const DARK = {...common, series: SERIES_ON_DARK, dark: true, background: "#151b23", text: "#e6edf3", muted: "#9198a1",
   line: "#3d444d", missing: "#262c36"};

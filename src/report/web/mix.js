@@ -7,7 +7,7 @@ export const ERROR = "w_rel_fro";
 /** What a layer is judged by: key, words, share of its experts whose error is no larger. */
 export const JUDGES = [["median", "median expert", 0.5], ["p90", "90 % of experts", 0.9],
   ["max", "worst expert", 1]];
-const SHARES = JUDGES.map(([, , share]) => share);
+export const SHARES = JUDGES.map(([, , share]) => share);
 export const judgeIndex = (judge) => JUDGES.findIndex(([key]) => key === judge);
 export const judgeWords = (judge) => JUDGES[judgeIndex(judge)][1];
 

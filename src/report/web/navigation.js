@@ -34,7 +34,7 @@ const followReader = (links) => {
   for (const id of links.keys()) seen.observe(document.getElementById(id));
 };
 
-const THEMES = {auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark"};
+const THEMES = {auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark"};
 
 const themeButton = (theme) => {
   const button = h("button", {type: "button", class: "theme", onclick: () => {

@@ -1,5 +1,6 @@
 // Tables of rows: sorted by a click on a column's head, copied, saved as CSV.
 import {fill, h} from "./dom.js";
+import {explain, hideTip, term} from "./tip.js";
 
 const isMissing = (value) => value === null || value === undefined || value !== value;
 
@@ -68,13 +69,16 @@ export const copyButton = (label, text) => {
 
 // ---- as a table ----
 
+const headContent = ({label, meaning}, onsort) => {
+  if (!onsort) return meaning ? term(label, meaning) : label;
+  const button = h("button", {type: "button", class: meaning ? "sort term" : "sort", onclick: onsort}, label);
+  return meaning ? explain(button, meaning) : button;
+};
+
 const head = (column, sorted, onsort) => {
   const direction = sorted?.key !== column.key ? "none" : sorted.isDown ? "descending" : "ascending";
-  const label = column.head ?? column.label;
   return h("th", {scope: "col", class: column.number ? "number" : "",
-    "aria-sort": onsort ? direction : null},
-  onsort ? h("button", {type: "button", class: "sort", onclick: () => onsort(column)}, label) : label,
-  column.note);
+    "aria-sort": onsort ? direction : null}, headContent(column, onsort));
 };
 
 const cell = (column, row, isFirst) => h(isFirst ? "th" : "td", {scope: isFirst ? "row" : null,
@@ -82,9 +86,9 @@ const cell = (column, row, isFirst) => h(isFirst ? "th" : "td", {scope: isFirst 
 column.cell ? column.cell(row) : cellText(column.value(row)));
 
 /**
- * A table. columns: [{key, label, number, value(row), cell(row), head, note, isLong}]: `value` is
- * sorted by and saved, `cell` (text or node) is shown, `head` instead of the label, `note` after it.
- * show(rows) fills it.
+ * A table. columns: [{key, label, meaning, number, value(row), cell(row), isLong}]: `value` is sorted
+ * by and saved, `cell` (text or node) is shown, `meaning` (paragraphs) explains the label. show(rows)
+ * fills it.
  */
 export const dataTable = (title, columns, {isSortable = false, onrow = null, rowClass = null} = {}) => {
   const table = h("table", null);
@@ -94,10 +98,12 @@ export const dataTable = (title, columns, {isSortable = false, onrow = null, row
   const bodyRow = (row) => h("tr", {class: rowClass?.(row), onclick: onrow ? () => onrow(row) : null},
     columns.map((column, i) => cell(column, row, i === 0)));
   const draw = () => {
+    // What it stands by may go.
+    hideTip();
     const by = columns.find(({key}) => key === sorted?.key);
     if (by) rows.sort((a, b) => compare(by.value(a), by.value(b), sorted.isDown));
-    fill(table, h("caption", null, title), h("thead", null, h("tr", null, columns.map((column) =>
-      head(column, sorted, isSortable ? sort : null)))), h("tbody", null, rows.map(bodyRow)));
+    fill(table, h("caption", null, h("span", null, title)), h("thead", null, h("tr", null, columns.map((column) =>
+      head(column, sorted, isSortable ? () => sort(column) : null)))), h("tbody", null, rows.map(bodyRow)));
   };
   const sort = (column) => {
     const isAgain = sorted?.key === column.key;

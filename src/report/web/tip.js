@@ -40,17 +40,24 @@ const showBy = (node, [title, ...paragraphs]) => {
   place(left - GAP, bottom - GAP + 6, top + GAP - 6);
 };
 
-/** A word that tells what it means on hover, focus and tap. */
-export const term = (text, paragraphs) => {
+/** Makes a control tell `paragraphs` on hover, focus and tap. */
+export const explain = (node, paragraphs) => {
   const tell = () => showBy(node, paragraphs);
-  const node = h("button", {type: "button", class: "term", "aria-describedby": "tip",
-    onpointerenter: tell, onpointerleave: hideTip, onfocus: tell, onblur: hideTip,
-    onclick: (event) => {
-      event.stopPropagation();
-      tell();
-    }}, text);
+  node.setAttribute("aria-describedby", box.id);
+  node.addEventListener("pointerenter", tell);
+  node.addEventListener("pointerleave", hideTip);
+  node.addEventListener("focus", tell);
+  node.addEventListener("blur", hideTip);
+  node.addEventListener("click", (event) => {
+    event.stopPropagation();
+    tell();
+  });
   return node;
 };
+
+/** A word that tells what it means. */
+export const term = (text, paragraphs) =>
+  explain(h("button", {type: "button", class: "term"}, text), paragraphs);
 
 document.addEventListener("click", hideTip);
 document.addEventListener("keydown", ({key}) => {

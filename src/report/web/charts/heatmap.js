@@ -22,7 +22,7 @@ const cellAxis = (name, labels, [first, last], look, more) => axis(name, look, {
 });
 
 const painting = (data, look, paint) => ({
-  grid: {left: 52, right: 8, top: 8, bottom: 40},
+  grid: {left: 52, right: 8, top: 8, bottom: 40, outerBoundsMode: "none"},
   xAxis: cellAxis(data.xName, data.xLabels, paint.view.x, look, {nameGap: 24}),
   yAxis: cellAxis(data.yName, data.yLabels, paint.view.y, look, {nameGap: 36, inverse: true}),
   series: [{type: "custom", silent: true, data: [[paint.view.x[0], paint.view.y[0]]],

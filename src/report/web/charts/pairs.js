@@ -9,6 +9,12 @@ const dots = ({name, points}) => {
     largeThreshold: MANY, symbolSize: isMany ? 2.5 : 6, itemStyle: {opacity: isMany ? 0.5 : 0.7}};
 };
 
+/** An axis whose ends, odd numbers, have no label. */
+const roundAxis = (name, look, more) => {
+  const whole = valueAxis(name, look, more);
+  return {...whole, axisLabel: {...whole.axisLabel, showMinLabel: false, showMaxLabel: false}};
+};
+
 /**
  * One scheme's error (y) against another one's (x), and the line where both are equal.
  * data: {xName, yName, range: [low, high], series: [{name, points: [[x, y], ...]}]}.
@@ -17,11 +23,11 @@ export const pairs = ({xName, yName, range: [min, max], series}, look) => ({
   ...frame({}, look),
   color: look.series,
   grid: {left: 70, right: 16, top: 34, bottom: 48},
-  legend: {top: 0, left: 0, type: "scroll", textStyle: {color: look.text}, selectedMode: false,
+  legend: {top: 0, left: 0, type: "scroll", itemGap: 16, textStyle: {color: look.text}, selectedMode: false,
     pageIconColor: look.text, pageTextStyle: {color: look.muted},
     data: series.map(({name}) => ({name, icon: "circle"}))},
-  xAxis: valueAxis(xName, look, {min, max, nameGap: 28, splitLine: {show: false}}),
-  yAxis: valueAxis(yName, look, {min, max, nameGap: 54, splitLine: {show: false}}),
+  xAxis: roundAxis(xName, look, {min, max, nameGap: 28, splitLine: {show: false}}),
+  yAxis: roundAxis(yName, look, {min, max, nameGap: 54, splitLine: {show: false}}),
   series: [...series.map(dots), {type: "line", silent: true, symbol: "none", z: 5,
     data: [[min, min], [max, max]], lineStyle: {color: look.muted, width: 1, type: "dashed"}}],
 });
@@ -36,7 +42,7 @@ export const differences = ({xName, yName, low, high, counts}, look) => {
   return {
     ...frame({}, look),
     grid: {left: 60, right: 16, top: 34, bottom: 48},
-    xAxis: valueAxis(xName, look, {min: low, max: high, nameGap: 28, splitLine: {show: false}}),
+    xAxis: roundAxis(xName, look, {min: low, max: high, nameGap: 28, splitLine: {show: false}}),
     yAxis: axis(yName, look, {type: "value", nameGap: 44, minInterval: 1,
       splitLine: {lineStyle: {color: look.line, opacity: 0.5}}}),
     series: [{type: "bar", silent: true, barWidth: "96%", data: bars, markLine: {silent: true,

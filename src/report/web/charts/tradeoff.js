@@ -19,7 +19,7 @@ const symbolOf = (isShared) => (isShared ? "diamond" : "circle");
 
 /** A stroke from the median to the worst error. */
 const strokes = (group, offset, colour, y) => ({
-  type: "custom", silent: true, name: group.name, z: 1,
+  type: "custom", silent: true, z: 1,
   data: group.points.map((p) => [p.bits, y(p.median), y(p.worst)]),
   renderItem: (params, api) => {
     const [x, y1] = api.coord([api.value(0), api.value(2)]);
@@ -51,18 +51,54 @@ const frontSeries = (data, look, y) => ({
     label: {position: "insideEndTop", color: look.text, formatter: data.limitLabel}},
 });
 
-// Names stand at the right of each scheme, and make room for each other.
-const nameSeries = (data, look, y, room) => ({
-  type: "scatter", silent: true, symbolSize: 1, itemStyle: {opacity: 0}, z: 4,
-  data: data.schemes.map((p) => ({value: [p.bits, y(p.error)], name: p.label,
-    label: {color: p.onFront ? look.text : look.muted, fontWeight: p.onFront ? 600 : 400}})),
-  label: {show: true, position: "right", distance: room, formatter: "{b}", fontSize: 12},
-  labelLayout: {moveOverlap: "shiftY"},
+// ---- names of the schemes, which must not cover each other ----
+
+const FONT_SIZE = 12, LINE_HEIGHT = 15, LETTER_WIDTH = 7;
+
+const overlap = (a, b) => a.left < b.right && b.left < a.right && Math.abs(a.y - b.y) < LINE_HEIGHT;
+
+/** Moves a box up or down, one line at a time, until it is clear of the others. */
+const cleared = (box, others, step) => {
+  let moved = box;
+  while (others.some((other) => overlap(moved, other))) moved = {...moved, y: moved.y + step};
+  return moved;
+};
+
+/**
+ * Where names go, in pixels from their points. Below and left of the best trade-offs nothing can
+ * be, so there stand their names; the others' stand above their strokes.
+ */
+const nameOffsets = (schemes, pixelOf, dodge, left) => {
+  const placed = [];
+  const put = (p) => {
+    const {x, y, top} = pixelOf(p);
+    const width = p.label.length * LETTER_WIDTH;
+    const fits = x - dodge - width > left;
+    const wish = p.onFront && fits ? {left: x - dodge - width, right: x - dodge, y: y + LINE_HEIGHT / 2}
+      : {left: x - dodge, right: x - dodge + width, y: top - LINE_HEIGHT / 2};
+    const box = cleared(wish, placed, p.onFront && fits ? 1 : -1);
+    placed.push(box);
+    return {align: p.onFront && fits ? "right" : "left",
+      offset: [(p.onFront && fits ? box.right : box.left) - x, box.y - y]};
+  };
+  const order = schemes.map((p, i) => i)
+    .sort((a, b) => schemes[b].onFront - schemes[a].onFront || schemes[a].bits - schemes[b].bits);
+  const offsets = [];
+  for (const i of order) offsets[i] = put(schemes[i]);
+  return offsets;
+};
+
+const nameSeries = (data, look, y, offsets) => ({
+  type: "scatter", silent: true, symbolSize: 1, itemStyle: {color: "transparent"}, z: 2,
+  data: data.schemes.map((p, i) => ({value: [p.bits, y(p.error)], name: p.label, label: {...offsets[i],
+    color: p.onFront ? look.text : look.muted, fontWeight: p.onFront ? 600 : 400}})),
+  label: {show: true, position: "inside", verticalAlign: "middle", formatter: "{b}", fontSize: FONT_SIZE,
+    backgroundColor: look.background, padding: [1, 3]},
 });
 
 const errorAxes = (data, look, {low, high}, isNarrow) => {
   const ticks = TICKS.filter((tick) => tick >= low && tick <= high).map(Math.log10);
-  const both = {type: "value", min: Math.log10(low), max: Math.log10(high), nameGap: 46,
+  const both = {type: "value", min: Math.log10(low), max: Math.log10(high), nameGap: 44,
     axisTick: {customValues: ticks, lineStyle: {color: look.line}}};
   const labels = (formatter) => ({color: look.muted, customValues: ticks, formatter});
   return [axis(data.yName, look, {...both, splitLine: {show: false},
@@ -71,29 +107,40 @@ const errorAxes = (data, look, {low, high}, isNarrow) => {
     splitLine: {show: false}, axisLabel: labels((y) => `${Math.round(-20 * y)} dB`)})];
 };
 
+/** Functions from data to pixels of the chart, as its grid and axes lay it out. */
+const pixelsOf = ({left, right, top, bottom}, {width, height}, x, span, y) => (p) => {
+  const down = (error) => top + ((Math.log10(span.high) - y(error)) /
+    Math.log10(span.high / span.low)) * (height - top - bottom);
+  return {x: left + ((p.bits - x.min) / (x.max - x.min)) * (width - left - right), y: down(p.error),
+    top: down(p.worst)};
+};
+
 /**
  * Error against bits per weight.
  * data: {groups: [{name, colour, shared, points: [{bits, error, median, worst}]}],
- *        schemes: [{label, bits, error, onFront}], front: [{bits, error}], limit, limitLabel, xName,
- *        yName}. A mouse event's data.of is the point.
+ *        schemes: [{label, bits, error, worst, onFront}], front: [{bits, error}], limit, limitLabel,
+ *        xName, yName}. A mouse event's data.of is the point.
  */
-export const tradeoff = (data, look, {width}) => {
+export const tradeoff = (data, look, size) => {
   const errors = data.groups.flatMap(({points}) =>
     points.flatMap((p) => [p.error, p.median, p.worst]));
   const span = spanOf(errors, data.limit);
   const y = (error) => Math.log10(Math.max(error, span.floor));
   const bits = data.schemes.map((p) => p.bits);
-  const isNarrow = width < 560;
+  const isNarrow = size.width < 560;
+  const grid = {left: 68, right: isNarrow ? 14 : 64, top: isNarrow ? 84 : 52, bottom: 52,
+    outerBoundsMode: "none"};
+  const x = {min: Math.floor(Math.min(...bits) - 0.3), max: Math.ceil(Math.max(...bits) + 0.5)};
+  const dodge = (DODGE * data.groups.length) / 2 + 3;
   return {
     ...frame({}, look),
-    grid: {left: 64, right: isNarrow ? 14 : 64, top: isNarrow ? 84 : 52, bottom: 52},
+    grid,
     legend: {top: 0, left: 0, itemGap: 16, textStyle: {color: look.text}, selectedMode: false,
       data: [...data.groups.map(({name, shared}) => ({name, icon: symbolOf(shared)})),
         "best trade-off"]},
-    xAxis: axis(data.xName, look, {type: "value", nameGap: 30, minInterval: 1,
-      min: Math.floor(Math.min(...bits) - 0.3), max: Math.ceil(Math.max(...bits) + 0.5)}),
+    xAxis: axis(data.xName, look, {type: "value", nameGap: 30, minInterval: 1, ...x}),
     yAxis: errorAxes(data, look, span, isNarrow),
-    series: [...groupSeries(data, look, y), frontSeries(data, look, y),
-      nameSeries(data, look, y, DODGE * data.groups.length / 2 + 8)],
+    series: [...groupSeries(data, look, y), frontSeries(data, look, y), nameSeries(data, look, y,
+      nameOffsets(data.schemes, pixelsOf(grid, size, x, span, y), dodge, grid.left))],
   };
 };

@@ -1,7 +1,9 @@
 // How much error is allowed, and of which expert: a slider with a number beside it, and the judges.
 import {choice, freshId, h, setChoice} from "../../dom.js";
 import {decibels, shortNumber} from "../../format.js";
-import {JUDGES} from "../../mix.js";
+
+// For whom the limit must hold, by JUDGES of mix.js.
+const HOLDS = [["median", "half of the experts"], ["p90", "90 % of the experts"], ["max", "every expert"]];
 
 // One press of an arrow key.
 const STEP = 1.05;
@@ -41,11 +43,11 @@ export const limitControls = (range, current, onchange) => {
       else number.value = String(current().limit);
     }});
   const text = h("output", {for: id, class: "decibels"});
-  const judges = choice("judged by its", JUDGES, current().judge,
+  const judges = choice("It must hold for", HOLDS, current().judge,
     (judge) => onchange({judge}, "replace"));
   return {
     element: h("div", {class: "controls limit-controls"},
-      h("div", {class: "control grow"}, h("label", {for: id}, "Largest relative error of a layer"),
+      h("div", {class: "control grow"}, h("label", {for: id}, "Largest relative error allowed"),
         h("div", {class: "limit"}, bar.range, number, text)), judges),
     show: ({judge, limit}) => {
       bar.show(limit);

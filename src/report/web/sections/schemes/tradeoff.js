@@ -2,7 +2,7 @@
 import {tradeoff} from "../../charts/tradeoff.js";
 import {h} from "../../dom.js";
 import {clipped, count, decibels, shortNumber, significant} from "../../format.js";
-import {ERROR, JUDGES, judgeIndex, judgeWords} from "../../mix.js";
+import {ERROR, JUDGES, SHARES, judgeIndex, judgeWords} from "../../mix.js";
 import {figure} from "../../parts.js";
 import {front, overall} from "../../stats.js";
 import {hideTip, showTip} from "../../tip.js";
@@ -21,11 +21,9 @@ const meanBits = ({groups, weights}, scheme, isWanted) => {
 
 const kindsOf = ({hasRouted, hasShared}) => [...(hasRouted ? [0] : []), ...(hasShared ? [1] : [])];
 
-const shares = JUDGES.map(([, , share]) => share);
-
 const pointsOf = (numbers, columns, place, proj, shared) => numbers.schemes.map((scheme) => {
   const isMine = (i) => place.proj[i] === proj && place.shared[i] === shared;
-  const {count: n, at} = overall(columns[scheme.index], isMine, shares);
+  const {count: n, at} = overall(columns[scheme.index], isMine, SHARES);
   const isMineToo = (g) => numbers.groups.proj[g] === proj && numbers.groups.shared[g] === shared;
   return {scheme, n, at, bits: meanBits(numbers, scheme, isMineToo)};
 }).filter(({n, bits}) => n && bits === bits);
@@ -40,7 +38,7 @@ export const gatherPoints = async ({run, place}, numbers) => {
 
 const wholeSchemes = (numbers, judge) => {
   const points = numbers.schemes.map((scheme) => ({label: clipped(scheme.name, 28),
-    error: scheme.whole[judgeIndex(judge)], bits: meanBits(numbers, scheme, () => true)}))
+    error: scheme.whole[judgeIndex(judge)], worst: scheme.whole[2], bits: meanBits(numbers, scheme, () => true)}))
     .filter(({bits, error}) => bits === bits && error === error);
   const best = front(points);
   return {best, points: points.map((point) => ({...point, onFront: best.includes(point)}))};

@@ -22,7 +22,7 @@ const comparedWith = (best, chosen) => {
 
 export const verdict = (numbers, chosen, view) => {
   const stored = storedSize(numbers);
-  const who = view.judge === "p90" ? "of 90 % of the experts" : `of the ${judgeWords(view.judge)}`;
+  const who = `of the ${judgeWords(view.judge)}`.replace("the 90 %", "90 %");
   const share = stored.bytes === stored.bytes
     ? `, ${percent(chosen.bytes / stored.bytes)} of the ${bytes(stored.bytes)} stored now.` : ".";
   const size = `${bytes(chosen.bytes)}, ${significant(chosen.bitsPerWeight, 3)} bits per weight`;

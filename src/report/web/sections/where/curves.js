@@ -25,6 +25,8 @@ export const curvesOf = (place, metric, values, kind) => {
   });
 };
 
+const twoDigits = (value) => Number(value.toPrecision(2));
+
 const withRoom = (low, high) => {
   const room = (high - low) * 0.06 || Math.abs(high) * 0.05 || 1;
   // Not below zero only to make room.
@@ -38,7 +40,7 @@ export const spanOf = (curves, projs, isLog) => {
     .filter((value) => value !== null && (!isLog || value > 0));
   if (!values.length) return [0, 1];
   const low = Math.min(...values), high = Math.max(...values);
-  return isLog ? [low / 1.1, high * 1.1] : withRoom(low, high);
+  return isLog ? [twoDigits(low / 1.1), twoDigits(high * 1.1)] : withRoom(low, high);
 };
 
 /** The option of a projection's lines over the layers of `view`. */
@@ -47,10 +49,11 @@ export const curveOption = ({curves, span, isLog}, proj, layers, view, look) => 
   const base = lines({xName: "layer", yName: "", x: part(layers),
     series: curves.map(({label, byProj}) => ({name: label, y: part(byProj[proj])}))}, look);
   return {...base, legend: undefined, color: COLOURS.map((i) => look.series[i]),
-    grid: {left: 52, right: 8, top: 10, bottom: 40},
+    grid: {left: 52, right: 8, top: 10, bottom: 40, outerBoundsMode: "none"},
     xAxis: {...base.xAxis, nameGap: 24, boundaryGap: true},
-    yAxis: {...base.yAxis, min: span[0], max: span[1], splitNumber: 4,
-      type: isLog ? "log" : "value", splitLine: {lineStyle: {color: look.line, opacity: 0.5}}}};
+    // The ends of a logarithmic axis may be all that is labelled; of others they are odd numbers.
+    yAxis: {...base.yAxis, min: span[0], max: span[1], splitNumber: 4, type: isLog ? "log" : "value",
+      axisLabel: {...base.yAxis.axisLabel, showMinLabel: isLog, showMaxLabel: isLog}, splitLine: {lineStyle: {color: look.line, opacity: 0.5}}}};
 };
 
 export const curveLegend = (metric) => h("ul", {class: "legend"}, CURVES[metric.worse]

@@ -42,7 +42,7 @@ const WEIGHT_COLUMNS = [
     cell: (row) => significant(row.value, 5)},
   {key: "median", label: "Median of its layer", number: true, value: (row) => row.median,
     cell: (row) => significant(row.median, 4)},
-  {key: "away", label: "Robust deviations", number: true, note: term("?", AWAY),
+  {key: "away", label: "Robust deviations", number: true, meaning: AWAY,
     value: (row) => row.away, cell: (row) => h("span",
       {class: Math.abs(row.away) > FAR ? "bad" : ""}, signed(row.away, 3))},
 ];
@@ -57,17 +57,26 @@ const weightTable = async (page, i) => {
 
 // ---- under the schemes ----
 
+// What matters most comes first, the rest as the table has it.
+const FIRST = ["bits_per_weight", "w_rel_fro", "sqnr_db", "w_rel_max", "max_abs_err", "zero_share", "clip_share"];
+
+const quantMetrics = (metrics) => {
+  const quant = metrics.filter(({of}) => of === "quant");
+  const first = FIRST.map((name) => quant.find((metric) => metric.name === name)).filter((metric) => metric);
+  return [...first, ...quant.filter((metric) => !first.includes(metric))];
+};
+
 const schemeColumns = (metrics, rows) => [
   {key: "scheme", label: "Scheme", value: ({scheme}) => scheme.name,
     cell: ({scheme}) => named(clipped(scheme.name, 32))},
   ...metrics.map((metric, k) => ({key: metric.name, number: true, label: metric.label,
-    head: term(metric.label, definition(metric)), value: ({values}) => values[k],
+    meaning: definition(metric), value: ({values}) => values[k],
     cell: ({values}) => significant(values[k], 5)}))
     .filter((_, k) => rows.some(({values}) => values[k] === values[k])),
 ];
 
 const schemeTable = async ({run, metrics}, i) => {
-  const quant = metrics.filter(({of}) => of === "quant");
+  const quant = quantMetrics(metrics);
   if (!run.facts.schemes.length) return null;
   const rows = await Promise.all(run.facts.schemes.map(async (scheme, s) => ({scheme,
     values: await Promise.all(quant.map(({name}) => run.valueAt(name, s, i)))})));

@@ -5,14 +5,13 @@ import {definition} from "../../metrics.js";
 import {named} from "../../parts.js";
 import {deviations, hasValue, largest} from "../../stats.js";
 import {copyButton, dataTable, save} from "../../table.js";
-import {term} from "../../tip.js";
 import {signed} from "./cell.js";
 
 const MOST = 50;
 // Beside the shown metric, those that tell why.
 const BESIDE = {
   weights: ["rms", "max_abs", "outlier_max_over_mean", "w_rel_fro"],
-  quant: ["w_rel_fro", "sqnr_db", "w_rel_max", "zero_share", "outlier_max_over_mean"],
+  quant: ["w_rel_fro", "w_rel_max", "zero_share", "outlier_max_over_mean"],
 };
 
 /** What robust deviations are, in paragraphs. */
@@ -46,7 +45,7 @@ const scoreOf = ({worse}, values, away) => {
 };
 
 const metricColumn = ([metric, values]) => ({key: metric.name, label: metric.label, number: true,
-  note: term("?", definition(metric)), value: (i) => values[i], cell: (i) => significant(values[i], 4)});
+  meaning: definition(metric), value: (i) => values[i], cell: (i) => significant(values[i], 4)});
 
 const columnsOf = ({run, place}, metrics, names, away, onopen) => [
   {key: "layer", label: "Layer", number: true, value: (i) => run.facts.layers[place.layer[i]].label},
@@ -54,13 +53,13 @@ const columnsOf = ({run, place}, metrics, names, away, onopen) => [
   {key: "proj", label: "Projection", value: (i) => run.facts.projs[place.proj[i]],
     cell: (i) => named(clipped(run.facts.projs[place.proj[i]], 32))},
   ...metrics.map(metricColumn),
-  {key: "robust_deviations", label: "Robust deviations", number: true, note: term("?", AWAY),
+  {key: "robust_deviations", label: "Robust deviations", number: true, meaning: AWAY,
     value: (i) => away[i], cell: (i) => signed(away[i], 3)},
   {key: "tensor", label: "Tensor", isLong: true, value: (i) => names[i],
     cell: (i) => h("button", {type: "button", class: "link", onclick: (event) => {
       event.stopPropagation();
       onopen(i);
-    }}, named(clipped(names[i], 90)))},
+    }}, named(clipped(names[i], 120)))},
 ];
 
 /** [metric, column] of those beside the shown one that have values. */
@@ -79,7 +78,7 @@ const titleOf = ({facts}, {metric, scheme}, n) => {
 export const worstTable = (page, onopen) => {
   const {run, place} = page;
   const table = dataTable("The worst matrices", [], {isSortable: true, onrow: onopen});
-  const status = h("p", {class: "quiet", role: "status"});
+  const status = h("p", {class: "offscreen", role: "status"});
   const filter = h("input", {type: "search", id: "worst-filter", placeholder: "layer=3 proj=down experts.7.",
     oninput: () => refresh()});
   let shown = null, extremes = null;
@@ -94,10 +93,10 @@ export const worstTable = (page, onopen) => {
     const score = scoreOf(now.metric, now.values, away);
     const passes = (i) => now.isWanted(i) && conditions.every(fits(run, place, names, i));
     const rows = largest(run.matrices, (i) => (passes(i) ? score(i) : NaN), MOST);
-    const title = titleOf(run, now, rows.length);
+    const passing = conditions.length ? ", of those that pass the filter" : "";
+    const title = `${titleOf(run, now, rows.length)}${passing}`;
     table.show(rows, columnsOf(page, [[now.metric, now.values], ...beside], names, away, onopen), title);
-    status.textContent = !rows.length ? "No matrix with a value passes the filter."
-      : conditions.length ? `${title}, of those that pass the filter.` : `${title}.`;
+    status.textContent = `${title}.`;
   });
   const fileName = () => `moescope-worst-${shown.metric.name.replace(/\W+/g, "_")}.csv`;
   return {
