@@ -43,30 +43,38 @@ void* Resize(void* self, void* block, duk_size_t size) {
 
 // Duktape throws by longjmp: a function that calls it keeps no object that has a destructor.
 
+/// Pixels that `pngUrl` enlarges, four bytes each.
+struct Cells {
+  std::string_view pixels;
+  int columns, rows;
+};
+
 /// False if there is no such image.
-bool MakePngUrl(std::string_view pixels, int width, int height, std::string& url) {
-  if (width <= 0 || height <= 0 || pixels.size() != size_t{4} * width * height) return false;
-  const auto png = PngOfPixels(pixels, width, height);
+bool MakePngUrl(const Cells& cells, int width, int height, std::string& url) {
+  const auto [pixels, columns, rows] = cells;
+  if (columns <= 0 || rows <= 0 || pixels.size() != size_t{4} * columns * rows) return false;
+  const auto png = PngOfPixels(pixels, columns, rows, width, height);
   if (png) url = "data:image/png;base64," + Base64(*png);
   return png.has_value();
 }
 
-/// The script's `pngUrl(pixels, width, height)`: the pixels as the URL of an image (PngOfPixels()).
+/// The script's `pngUrl(pixels, columns, rows, width, height)`: PngOfPixels() as the URL of an image.
 duk_ret_t PngUrl(duk_context* engine) {
   duk_memory_functions functions;
   duk_get_memory_functions(engine, &functions);
   auto& host = *static_cast<Host*>(functions.udata);
   duk_size_t size = 0;
   const auto* const pixels = static_cast<const char*>(duk_require_buffer_data(engine, 0, &size));
-  const int width = duk_require_int(engine, 1), height = duk_require_int(engine, 2);
-  if (!MakePngUrl({pixels, size}, width, height, host.image)) return DUK_RET_RANGE_ERROR;
+  const Cells cells{{pixels, size}, duk_require_int(engine, 1), duk_require_int(engine, 2)};
+  const int width = duk_require_int(engine, 3), height = duk_require_int(engine, 4);
+  if (!MakePngUrl(cells, width, height, host.image)) return DUK_RET_RANGE_ERROR;
   duk_push_lstring(engine, host.image.data(), host.image.size());
   return 1;
 }
 
 duk_ret_t LoadScript(duk_context* engine, void* script) {
   const auto& text = *static_cast<const std::string_view*>(script);
-  duk_push_c_function(engine, PngUrl, 3);
+  duk_push_c_function(engine, PngUrl, 5);
   duk_put_global_string(engine, "pngUrl");
   duk_eval_lstring(engine, text.data(), text.size());
   return 0;

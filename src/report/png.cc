@@ -3,6 +3,7 @@
 #include <cairo.h>
 #include <librsvg/rsvg.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <memory>
@@ -51,18 +52,22 @@ Result<std::string> PngOfSvg(std::string_view svg, int width, int height) {
   return Encoded(surface.get());
 }
 
-Result<std::string> PngOfPixels(std::string_view pixels, int width, int height) {
-  assert(pixels.size() == size_t{4} * static_cast<size_t>(width) * static_cast<size_t>(height));
+Result<std::string> PngOfPixels(std::string_view pixels, int columns, int rows, int width,
+                                int height) {
+  assert(pixels.size() == size_t{4} * static_cast<size_t>(columns) * static_cast<size_t>(rows));
+  width = std::max(width, columns);
+  height = std::max(height, rows);
   const Surface surface(cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height));
   const cairo_status_t status = cairo_surface_status(surface.get());
   if (status != CAIRO_STATUS_SUCCESS) return CantDraw(cairo_status_to_string(status));
   cairo_surface_flush(surface.get());
-  unsigned char* row = cairo_image_surface_get_data(surface.get());
-  const auto* next = reinterpret_cast<const uint8_t*>(pixels.data());
-  for (int y = 0; y < height; ++y, row += cairo_image_surface_get_stride(surface.get())) {
-    auto* out = reinterpret_cast<uint32_t*>(row);
-    for (int x = 0; x < width; ++x, next += 4) {
-      *out++ = uint32_t{next[0]} << 16 | uint32_t{next[1]} << 8 | next[2];
+  unsigned char* line = cairo_image_surface_get_data(surface.get());
+  for (int64_t y = 0; y < height; ++y, line += cairo_image_surface_get_stride(surface.get())) {
+    const auto* row = reinterpret_cast<const uint8_t*>(pixels.data()) + y * rows / height * columns * 4;
+    auto* out = reinterpret_cast<uint32_t*>(line);
+    for (int64_t x = 0; x < width; ++x) {
+      const uint8_t* rgb = row + x * columns / width * 4;
+      *out++ = uint32_t{rgb[0]} << 16 | uint32_t{rgb[1]} << 8 | rgb[2];
     }
   }
   cairo_surface_mark_dirty(surface.get());

@@ -46,11 +46,15 @@ const page = async () => {
     (marker) => parts[marker.replace(/<!-- | -->/g, "")]);
 };
 
+// What the engine lacks of a browser and the libraries ask for.
+const STUBS = "var window=this,self=this,global=this,globalThis=this,navigator={userAgent:''}," +
+  "setTimeout=function(){return 0},clearTimeout=function(){};";
+
 // esbuild bundles, TypeScript makes it ECMAScript 5; esbuild's syntax minifier is more than Duktape parses.
 const pictures = async () => {
-  const modern = await bundle("pictures.js", {target: "es2020"});
+  const modern = await bundle("pictures.js", {target: "es2020", define: {"process.env.NODE_ENV": '"production"'}});
   const es5 = ts.transpileModule(modern, {compilerOptions: {target: ts.ScriptTarget.ES5}}).outputText;
-  return (await transform(es5, {minifyWhitespace: true, minifyIdentifiers: true, target: "es5"})).code;
+  return STUBS + (await transform(es5, {minifyWhitespace: true, minifyIdentifiers: true, target: "es5"})).code;
 };
 
 mkdirSync(out, {recursive: true});

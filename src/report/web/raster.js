@@ -3,7 +3,7 @@
 const rgbOf = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
 // So many steps of colour are more than an eye tells apart.
-const STEPS = 256;
+export const STEPS = 256;
 
 /** A ramp of colours as STEPS times four bytes. */
 const bytesOf = (ramp) => {
@@ -34,16 +34,15 @@ export const inkAt = (ramp, share) => {
 const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), {width, height});
 
 /**
- * A canvas of columns x rows pixels. matrixAt(column, row) is a matrix or -1, which stays clear;
- * shareOf(value) is where its value lies in the range of colours, NaN for the colour `missing`.
+ * Red, green, blue and opacity of columns x rows pixels. matrixAt(column, row) is a matrix or -1,
+ * which stays clear; shareOf(value) is where its value lies in the range of colours, NaN for the
+ * colour `missing`.
  */
-export const cellImage = (columns, rows, matrixAt, values, shareOf, ramp, missing) => {
-  const canvas = canvasOf(columns, rows);
-  const image = new ImageData(columns, rows);
-  // Pixels of 32 bits, in the byte order that ImageData has here.
-  const pixels = new Uint32Array(image.data.buffer);
+export const cellPixels = (columns, rows, matrixAt, values, shareOf, ramp, missing) => {
+  // Pixels of 32 bits, in this machine's byte order.
+  const pixels = new Uint32Array(columns * rows);
   const colours = new Uint32Array(bytesOf(ramp).buffer);
-  const blank = new Uint32Array(Uint8ClampedArray.of(...rgbOf(missing), 255).buffer)[0];
+  const blank = new Uint32Array(new Uint8ClampedArray([...rgbOf(missing), 255]).buffer)[0];
   for (let y = 0; y < rows; ++y) {
     for (let x = 0; x < columns; ++x) {
       const matrix = matrixAt(x, y);
@@ -52,7 +51,14 @@ export const cellImage = (columns, rows, matrixAt, values, shareOf, ramp, missin
       pixels[y * columns + x] = share === share ? colours[stepAt(share)] : blank;
     }
   }
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  return new Uint8ClampedArray(pixels.buffer);
+};
+
+/** cellPixels() as a canvas. */
+export const cellImage = (columns, rows, matrixAt, values, shareOf, ramp, missing) => {
+  const canvas = canvasOf(columns, rows);
+  const pixels = cellPixels(columns, rows, matrixAt, values, shareOf, ramp, missing);
+  canvas.getContext("2d").putImageData(new ImageData(pixels, columns, rows), 0, 0);
   return canvas;
 };
 
