@@ -13,6 +13,17 @@ import {cellPixels, STEPS} from "./raster.js";
 
 echarts.use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 
+// Letters of DejaVu Sans are so wide, and those of East Asia fill a square: rather too much than too
+// little, so that nothing is cut.
+const LETTER = 0.58, SQUARE_FROM = 0x2e80;
+
+echarts.setPlatformAPI({measureText: (text, font) => {
+  const size = parseFloat(/([\d.]+)px/.exec(font)[1]);
+  let width = 0;
+  for (let i = 0; i < text.length; ++i) width += text.charCodeAt(i) < SQUARE_FROM ? LETTER * size : size;
+  return {width};
+}});
+
 /** `still`: nothing can be scrolled. */
 const LOOK = {...LIGHT, still: true};
 

@@ -6,18 +6,19 @@ const DASHES = ["solid", [6, 3], [1.5, 2.5], [9, 3, 1.5, 3]];
 
 // Names that take so many letters stand in one row, others at the right.
 const ROW_LETTERS = 80, LETTERS_OF_SIGN = 6;
-const ROWS_OF_COLUMN = 29, LETTER_WIDTH = 5.6, SIGN_WIDTH = 34;
+const ROWS_OF_COLUMN = 30, LETTER_WIDTH = 5.2, SIGN_WIDTH = 34;
 
 const stillLegend = (names, look) => {
   const letters = names.reduce((sum, name) => sum + name.length + LETTERS_OF_SIGN, 0);
-  const common = {type: "plain", itemWidth: 22, selectedMode: false};
+  const common = {type: "plain", itemWidth: 22, selectedMode: false,
+    itemStyle: {opacity: 0}};
   if (letters <= ROW_LETTERS) {
     return {top: 30, right: 0, legend: {...common, top: 34, left: 70, textStyle: {color: look.text}}};
   }
   const columns = Math.ceil(names.length / ROWS_OF_COLUMN);
   const longest = Math.max(...names.map((name) => name.length));
   const right = columns * (longest * LETTER_WIDTH + SIGN_WIDTH);
-  return {top: 0, right, legend: {...common, orient: "vertical", top: 36, bottom: 0, right: 8,
+  return {top: 0, right, legend: {...common, orient: "vertical", top: 36, bottom: 0, right: 4,
     itemGap: 2, itemHeight: 9, textStyle: {color: look.text, fontSize: 9}}};
 };
 
@@ -28,17 +29,29 @@ const legendOf = (names, look) => {
     textStyle: {color: look.text}}};
 };
 
+// Between gaps a point has no line to be seen by.
+const isLone = (y, i) => [y[i - 1], y[i + 1]].every((next) => next === null || next === undefined);
+
+const stillPoints = (y) => ({showSymbol: true, symbol: "none", data: y.map((value, i) => {
+  if (value === null) return "-";
+  return isLone(y, i) ? {value, symbol: "circle", symbolSize: 5} : value;
+})});
+
+const points = (y) => ({showSymbol: y.length < 2, symbolSize: 5,
+  data: y.map((value) => (value === null ? "-" : value))});
+
 /**
  * Lines over layers (or whatever x numbers).
  * data: {title, xName, yName, x: number[], series: [{name, y: (number|null)[], colour, dash}]}, y by
- * x; colour is an index of the look's series, dash one of the dashes: both may be left out.
+ * x; colour is an index of the look's series, dash one of the dashes: both, or none of them.
  */
 export const lines = (data, look) => {
   const {top, right, legend} = legendOf(data.series.map(({name}) => name), look);
-  const style = ({colour, dash}) => ({
-    ...(colour === undefined ? {} : {color: look.series[colour % look.series.length]}),
-    type: DASHES[(dash || 0) % DASHES.length],
-  });
+  const style = ({colour, dash}) => {
+    if (colour === undefined) return {};
+    const color = look.series[colour % look.series.length];
+    return {itemStyle: {color}, lineStyle: {color, type: DASHES[dash % DASHES.length]}};
+  };
   return {
     ...frame(data, look),
     color: look.series,
@@ -46,10 +59,7 @@ export const lines = (data, look) => {
     legend,
     xAxis: axis(data.xName, look, {type: "category", data: data.x.map(String), nameGap: 28}),
     yAxis: valueAxis(data.yName, look, {scale: true}),
-    series: data.series.map((one) => ({
-      type: "line", name: one.name, data: one.y.map((value) => (value === null ? "-" : value)),
-      showSymbol: one.y.length < 2, symbolSize: 5, connectNulls: false, lineStyle: style(one),
-      itemStyle: {color: style(one).color},
-    })),
+    series: data.series.map((one) => ({type: "line", name: one.name, connectNulls: false,
+      ...(look.still ? stillPoints : points)(one.y), ...style(one)})),
   };
 };
