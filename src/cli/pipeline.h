@@ -9,6 +9,7 @@
 
 namespace CLI {
 class App;
+class Option;
 }
 
 namespace moe::cli {
@@ -24,6 +25,9 @@ struct CollectFlags {
   std::string io = "auto";
 };
 
+/// --threads.
+CLI::Option* AddThreadsFlag(CLI::App& cmd, unsigned& threads);
+
 /// The flags that say how the work is done.
 void AddWorkFlags(CLI::App& cmd, CollectFlags& flags);
 
@@ -37,5 +41,8 @@ ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Repor
 
 /// `build-tables` of a run directory that has data.
 ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report);
+
+/// `build-plots` of a run directory that has tables or data.
+ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, Reporter& report);
 
 }  // namespace moe::cli

@@ -22,16 +22,31 @@ ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Repor
 }
 
 void AddReport(CLI::App& app, ExitCode& exit, Reporter& report) {
-  auto run_dir = std::make_shared<std::string>();
+  struct Options {
+    std::string run_dir;
+    bool with_pictures = false;
+    unsigned threads = 0;
+  };
+  auto opt = std::make_shared<Options>();
   CLI::App* cmd = app.add_subcommand("report", "Write the run as one page for the browser");
-  cmd->add_option("--run-dir", *run_dir, "Run directory that collect-data has filled")->required();
+  cmd->add_option("--run-dir", opt->run_dir, "Run directory that collect-data has filled")
+      ->required();
+  CLI::Option* with_pictures =
+      cmd->add_flag("--static", opt->with_pictures, "Draw pictures too, as build-plots does");
+  AddThreadsFlag(*cmd, opt->threads)->needs(with_pictures);
   cmd->footer(
       R"(report.html in the run directory needs nothing else and no network: open it, send it, print it.
 
-Example:
-  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first)");
-  cmd->callback(
-      [run_dir, &exit, &report] { exit = RunReport(ResolvePath(*run_dir), false, report); });
+Examples:
+  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first
+  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first --static)");
+  cmd->callback([opt, &exit, &report] {
+    const std::filesystem::path run_dir = ResolvePath(opt->run_dir);
+    exit = RunReport(run_dir, false, report);
+    if (exit == ExitCode::kOk && opt->with_pictures) {
+      exit = RunBuildPlots(run_dir, opt->threads, report);
+    }
+  });
 }
 
 }  // namespace moe::cli
