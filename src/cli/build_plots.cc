@@ -34,9 +34,8 @@ ExitCode Tell(const std::vector<PlotEntry>& entries, Reporter& report) {
     }
   }
   const auto written = count(PlotStatus::kWritten);
-  report.Result(written > 0
-                    ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
-                    : fmt::format("{} no compatible tables found for plotting", kSpeaker));
+  report.Result(written > 0 ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
+                            : fmt::format("{} no compatible tables found for plotting", kSpeaker));
   for (const PlotEntry& entry : entries) {
     if (entry.status != PlotStatus::kError) continue;
     report.Error({ErrorCode::kMalformed, entry.key, entry.error, "", ""}, kSpeaker);

@@ -167,10 +167,9 @@ std::string_view StatusName(PlotStatus status) {
 Json ManifestOf(const std::vector<std::string>& tables, const std::vector<PlotEntry>& entries) {
   Json artifacts = Json::object();
   for (const PlotEntry& entry : entries) {
-    artifacts[entry.key] = {
-        {"path", entry.path},   {"source_artifact", entry.source},
-        {"format", "png"},      {"status", StatusName(entry.status)},
-        {"error", entry.error}, {"svg_path", entry.svg_path}};
+    artifacts[entry.key] = {{"path", entry.path},   {"source_artifact", entry.source},
+                            {"format", "png"},      {"status", StatusName(entry.status)},
+                            {"error", entry.error}, {"svg_path", entry.svg_path}};
   }
   return {{"requested_artifact_keys", tables}, {"artifacts", artifacts}};
 }
@@ -196,8 +195,7 @@ Result<std::vector<PlotEntry>> BuildPlots(const fs::path& run_dir, const PlotsCo
       });
   if (!done) return Fail(ErrorCode::kInterrupted, "", "interrupted; pictures that were drawn stay");
   if (entries.empty() && !config.artifact_keys) return entries;
-  return WriteLog(run_dir, "plots_write_manifest.json", ManifestOf(tables, entries),
-                  KeyOrder::kOwn)
+  return WriteLog(run_dir, "plots_write_manifest.json", ManifestOf(tables, entries), KeyOrder::kOwn)
       .map([&] { return entries; });
 }
 

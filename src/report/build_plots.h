@@ -29,10 +29,10 @@ struct PlotsOptions {
 /// as PNG and SVG, whole or not at all (contract section 12). What was asked for by name and can't
 /// be drawn is an entry with an error, and the others are drawn.
 ///
-/// Writes the manifest, unless there is nothing to draw and nothing was asked for. Other files under
-/// plots/ stay. The pictures do not depend on the number of threads.
-/// kUnsupported tells what this program was built without. kNotFound, kIo and kMalformed are about a
-/// table of the default selection; nothing was written then.
+/// Writes the manifest, unless there is nothing to draw and nothing was asked for. Other files
+/// under plots/ stay. The pictures do not depend on the number of threads. kUnsupported tells what
+/// this program was built without. kNotFound, kIo and kMalformed are about a table of the default
+/// selection; nothing was written then.
 Result<std::vector<PlotEntry>> BuildPlots(const std::filesystem::path& run_dir,
                                           const PlotsConfig& config, const PlotsOptions& options);
 

@@ -11,7 +11,8 @@ namespace moe {
 /// its ends; "unknown" if nothing is left.
 std::string FileSafe(std::string_view label);
 
-/// Parts of file names, one for each thing that wants one, in the order in which they are asked for.
+/// Parts of file names, one for each thing that wants one, in the order in which they are asked
+/// for.
 class FileNames {
  public:
   /// FileSafe(label), cut if it is too long for a file; unique.

@@ -58,7 +58,8 @@ bool MakePngUrl(const Cells& cells, int width, int height, std::string& url) {
   return png.has_value();
 }
 
-/// The script's `pngUrl(pixels, columns, rows, width, height)`: PngOfPixels() as the URL of an image.
+/// The script's `pngUrl(pixels, columns, rows, width, height)`: PngOfPixels() as the URL of an
+/// image.
 duk_ret_t PngUrl(duk_context* engine) {
   duk_memory_functions functions;
   duk_get_memory_functions(engine, &functions);

@@ -20,8 +20,8 @@ namespace {
 
 using enum ColumnType;
 
-/// More than a picture can show, or the engine can draw in a minute.
-constexpr size_t kMostMarks = 20'000, kMostCells = size_t{1} << 20;
+/// More than a picture can show, or the engine can draw in some seconds.
+constexpr size_t kMostBars = 400, kMostPoints = 20'000, kMostCells = 500'000;
 
 /// The column of the values, whatever the table calls it.
 constexpr const char* kValue = "value";
@@ -241,7 +241,7 @@ tl::unexpected<Error> TooMany(const PlotSpec& spec, size_t values, size_t most) 
 }
 
 Result<Drawing> BarsOf(const Cells& cells, const PlotSpec& spec) {
-  if (cells.list.size() > kMostMarks) return TooMany(spec, cells.list.size(), kMostMarks);
+  if (cells.list.size() > kMostBars) return TooMany(spec, cells.list.size(), kMostBars);
   Json labels = Json::array(), values = Json::array(), colours = Json::array();
   for (const Cell& cell : cells.list) {
     labels.push_back(LabelOf(cells, cell, spec.by_scheme));
@@ -258,7 +258,7 @@ Result<Drawing> BarsOf(const Cells& cells, const PlotSpec& spec) {
 }
 
 /// Distinct numbers, ascending, and the place of each.
-std::map<int64_t, size_t> PlacesOf(std::span<const Cell> cells, int64_t Cell::*number) {
+std::map<int64_t, size_t> PlacesOf(std::span<const Cell> cells, int64_t Cell::* number) {
   std::map<int64_t, size_t> places;
   for (const Cell& cell : cells) places[cell.*number] = 0;
   size_t next = 0;
@@ -269,9 +269,8 @@ std::map<int64_t, size_t> PlacesOf(std::span<const Cell> cells, int64_t Cell::*n
 Result<Drawing> LinesOf(const Cells& cells, const PlotSpec& spec) {
   const auto layers = PlacesOf(cells.list, &Cell::layer);
   const auto runs = RunsOf(cells);
-  if (runs.size() * layers.size() > kMostMarks) {
-    return TooMany(spec, runs.size() * layers.size(), kMostMarks);
-  }
+  const size_t count = runs.size() * layers.size();
+  if (count > kMostPoints) return TooMany(spec, count, kMostPoints);
   Json x = Json::array(), series = Json::array();
   for (const auto& [layer, place] : layers) x.push_back(layer);
   for (const auto run : runs) {

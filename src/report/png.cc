@@ -42,8 +42,8 @@ Result<std::string> PngOfSvg(std::string_view svg, int width, int height) {
     const std::unique_ptr<GError, Freed<g_error_free>> owner(error);
     return CantDraw(error->message);
   };
-  const Svg handle(rsvg_handle_new_from_data(reinterpret_cast<const guint8*>(svg.data()),
-                                             svg.size(), &error));
+  const Svg handle(
+      rsvg_handle_new_from_data(reinterpret_cast<const guint8*>(svg.data()), svg.size(), &error));
   if (!handle) return failed();
   const Surface surface(cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height));
   const Canvas canvas(cairo_create(surface.get()));
@@ -63,7 +63,8 @@ Result<std::string> PngOfPixels(std::string_view pixels, int columns, int rows, 
   cairo_surface_flush(surface.get());
   unsigned char* line = cairo_image_surface_get_data(surface.get());
   for (int64_t y = 0; y < height; ++y, line += cairo_image_surface_get_stride(surface.get())) {
-    const auto* row = reinterpret_cast<const uint8_t*>(pixels.data()) + y * rows / height * columns * 4;
+    const auto* row =
+        reinterpret_cast<const uint8_t*>(pixels.data()) + y * rows / height * columns * 4;
     auto* out = reinterpret_cast<uint32_t*>(line);
     for (int64_t x = 0; x < width; ++x) {
       const uint8_t* rgb = row + x * columns / width * 4;

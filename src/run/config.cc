@@ -145,9 +145,9 @@ class Reader {
     if (auto done = CheckConfigKeys(config_.raw, where_, config_.warnings); !done) {
       return tl::make_unexpected(done.error());
     }
-    for (auto step : {&Reader::ReadScan, &Reader::ReadParsing, &Reader::ReadMlx, &Reader::ReadStats,
-                      &Reader::ReadPercentiles, &Reader::ReadSchemes, &Reader::ReadRest,
-                      &Reader::ReadPlots}) {
+    for (auto step :
+         {&Reader::ReadScan, &Reader::ReadParsing, &Reader::ReadMlx, &Reader::ReadStats,
+          &Reader::ReadPercentiles, &Reader::ReadSchemes, &Reader::ReadRest, &Reader::ReadPlots}) {
       if (auto done = (this->*step)(); !done) return tl::make_unexpected(done.error());
     }
     return std::move(config_);

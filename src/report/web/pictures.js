@@ -63,17 +63,17 @@ const OPTIONS = {
   lines: (data) => lines(data, LOOK),
 };
 
+/** What the renderer does not say as it is wanted. Behind `="` it is markup: in text `"` is escaped. */
+const mended = (svg) => svg
+  .replace(/<image /g, '<image preserveAspectRatio="none" style="image-rendering:pixelated" ')
+  .replace(/ dominant-baseline="central"/g, ' dy=".35em"')  // librsvg has no baselines
+  .replace(/(="(?:url\(#)?)zr\d+-/g, "$1");  // a count of this engine's pictures
+
 /** data: JSON text, as the chart's file says. */
 globalThis.drawPicture = (chart, data, width, height) => {
   const picture = echarts.init(null, null, {renderer: "svg", ssr: true, width, height});
-  const option = OPTIONS[chart](JSON.parse(data));
-  // What clips has a name that counts the pictures of this engine.
-  option.series.forEach((series) => {
-    series.clip = false;
-  });
-  picture.setOption(option);
+  picture.setOption(OPTIONS[chart](JSON.parse(data)));
   const svg = picture.getZr().painter.renderToString({cssAnimation: false, cssEmphasis: false});
   picture.dispose();
-  return svg.replace(/<image /g, '<image preserveAspectRatio="none" style="image-rendering:pixelated" ')
-    .replace(/ dominant-baseline="central"/g, ' dy=".35em"');  // librsvg knows no other
+  return mended(svg);
 };

@@ -7,6 +7,8 @@ const DASHES = ["solid", [6, 3], [1.5, 2.5], [9, 3, 1.5, 3]];
 // Names that take so many letters stand in one row, others at the right.
 const ROW_LETTERS = 80, LETTERS_OF_SIGN = 6;
 const ROWS_OF_COLUMN = 30, LETTER_WIDTH = 5.2, SIGN_WIDTH = 34;
+// Of more lines nobody can tell which is which.
+const MOST_NAMES = 2 * ROWS_OF_COLUMN;
 
 const stillLegend = (names, look) => {
   const letters = names.reduce((sum, name) => sum + name.length + LETTERS_OF_SIGN, 0);
@@ -15,11 +17,12 @@ const stillLegend = (names, look) => {
   if (letters <= ROW_LETTERS) {
     return {top: 30, right: 0, legend: {...common, top: 34, left: 70, textStyle: {color: look.text}}};
   }
-  const columns = Math.ceil(names.length / ROWS_OF_COLUMN);
-  const longest = Math.max(...names.map((name) => name.length));
+  const shown = names.slice(0, MOST_NAMES);
+  const columns = Math.ceil(shown.length / ROWS_OF_COLUMN);
+  const longest = Math.max(...shown.map((name) => name.length));
   const right = columns * (longest * LETTER_WIDTH + SIGN_WIDTH);
-  return {top: 0, right, legend: {...common, orient: "vertical", top: 36, bottom: 0, right: 4,
-    itemGap: 2, itemHeight: 9, textStyle: {color: look.text, fontSize: 9}}};
+  return {top: 0, right, legend: {...common, data: shown, orient: "vertical", top: 36, bottom: 0,
+    right: 4, itemGap: 2, itemHeight: 9, textStyle: {color: look.text, fontSize: 9}}};
 };
 
 const legendOf = (names, look) => {
