@@ -3,6 +3,7 @@
 #include <duktape.h>
 
 #include <cstdlib>
+#include <limits>
 
 #include "report/base64.h"
 #include "report/png.h"
@@ -98,11 +99,15 @@ duk_ret_t DrawPicture(duk_context* engine, void* request) {
 
 class DuktapePictures : public Pictures {
  public:
+  // The limit holds from then on: making a heap can't fail half-way (Duktape 2.7 recurses until the
+  // stack is full).
   explicit DuktapePictures(size_t memory_limit)
-      : host_{memory_limit, ""},
+      : host_{std::numeric_limits<size_t>::max() / 2, ""},
         engine_(duk_create_heap(
             [](void* host, duk_size_t size) { return Resize(host, nullptr, size); }, Resize,
-            [](void* host, void* block) { Resize(host, block, 0); }, &host_, nullptr)) {}
+            [](void* host, void* block) { Resize(host, block, 0); }, &host_, nullptr)) {
+    host_.memory_left = memory_limit;
+  }
   ~DuktapePictures() override { duk_destroy_heap(engine_); }
   DuktapePictures(const DuktapePictures&) = delete;
   DuktapePictures& operator=(const DuktapePictures&) = delete;

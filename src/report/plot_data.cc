@@ -199,7 +199,15 @@ std::vector<std::span<const Cell>> RunsOf(const Cells& cells) {
 
 // ---- what the charts get to know ----
 
-/// `text` as a picture shows it: without the characters that XML does not have, and not too long.
+/// U+FFFE and U+FFFF, which XML does not have, and U+2028 and U+2029, which end lines.
+constexpr std::pair<std::string_view, std::string_view> kReplaced[] = {
+    {"\xEF\xBF\xBE", "\xEF\xBF\xBD"},
+    {"\xEF\xBF\xBF", "\xEF\xBF\xBD"},
+    {"\xE2\x80\xA8", " "},
+    {"\xE2\x80\xA9", " "},
+};
+
+/// `text` as a picture shows it: one line, of characters that XML has, and not too long.
 std::string Shown(std::string_view text) {
   constexpr size_t kMostLetters = 40;
   std::string shown;
@@ -210,9 +218,9 @@ std::string Shown(std::string_view text) {
     if (begins_letter && ++letters > kMostLetters) return shown + "…";
     shown += byte < ' ' || byte == 0x7f ? ' ' : c;
   }
-  for (const std::string_view no_character : {"\xEF\xBF\xBE", "\xEF\xBF\xBF"}) {
-    for (size_t at = 0; (at = shown.find(no_character)) != std::string::npos;) {
-      shown.replace(at, no_character.size(), "\xEF\xBF\xBD");
+  for (const auto& [wrong, right] : kReplaced) {
+    for (size_t at = 0; (at = shown.find(wrong)) != std::string::npos;) {
+      shown.replace(at, wrong.size(), right);
     }
   }
   return shown.empty() ? "unknown" : shown;

@@ -101,7 +101,7 @@ struct TypeText {
 };
 constexpr TypeText kTypeTexts[] = {
     {kObject, "an object"},
-    {kSwitch, "true, false or an object"},
+    {kSwitch, "true, false, an object"},
     {kObjectList, "a list of objects"},
     {kString, "a string"},
     {kBool, "true or false"},
