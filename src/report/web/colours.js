@@ -1,5 +1,5 @@
 // Which colour a value has: the range of the values, linear or logarithmic, the ramp.
-import {histogram, overall} from "./stats.js";
+import {TO_SIGMA, histogram, overall} from "./stats.js";
 
 // If the largest value is so many times the median, linear colours would show nothing but that one.
 const LOG_FROM = 10;
@@ -43,14 +43,24 @@ export const coloursOf = (values, isWanted, wish) => {
   };
 };
 
-// A value at the end of the range must not fall out of it by rounding.
-const SLACK = 1e-9;
+/** Where a value lies in the part [first, last] of the span: 0 to 1, the nearer end outside of it. */
+export const shareIn = (colours, [first, last]) => (value) =>
+  Math.max(0, Math.min(1, (colours.t(value) - first) / (last - first)));
 
-/** Where a value lies in the part [first, last] of the span, 0 to 1; NaN outside of it. */
-export const shareIn = (colours, [first, last]) => (value) => {
-  const share = (colours.t(value) - first) / (last - first);
-  if (!(share >= -SLACK && share <= 1 + SLACK)) return NaN;
-  return Math.max(0, Math.min(1, share));
+// So far from the median, in robust deviations, a value does not take part in the first range.
+const CALM = 8;
+
+/**
+ * The part of the span to begin with: all of it, but for the end that is good. An expert whose weights
+ * are all zero has no error, and all others would look alike beside it.
+ */
+export const firstRange = (colours, values, isWanted, worse) => {
+  const positions = Float64Array.from(values, colours.t);
+  const {at: [middle]} = overall(positions, isWanted, [0.5]);
+  const {at: [spread]} = overall(positions.map((t) => Math.abs(t - middle)), isWanted, [0.5]);
+  const reach = CALM * TO_SIGMA * spread;
+  if (colours.isSigned || worse === "far" || !(reach > 0)) return [0, 1];
+  return worse === "high" ? [Math.max(0, middle - reach), 1] : [0, Math.min(1, middle + reach)];
 };
 
 export const rampOf = (colours, look) => (colours.isSigned ? look.diverging : look.ramp);

@@ -85,7 +85,7 @@ export const hasValue = (values) => values.some((value) => value === value);
 // ---- how far from the others ----
 
 // The median distance from the median, times this, is a normal distribution's standard deviation.
-const TO_SIGMA = 1.4826;
+export const TO_SIGMA = 1.4826;
 
 const positiveLog = (value) => (value > 0 ? Math.log(value) : NaN);
 const itself = (value) => value;

@@ -104,6 +104,7 @@ export const dataTable = (title, columns, {isSortable = false, onrow = null, row
     if (by) rows.sort((a, b) => compare(by.value(a), by.value(b), sorted.isDown));
     fill(table, h("caption", null, h("span", null, title)), h("thead", null, h("tr", null, columns.map((column) =>
       head(column, sorted, isSortable ? () => sort(column) : null)))), h("tbody", null, rows.map(bodyRow)));
+    element.dataset.rows = String(rows.length);
   };
   const sort = (column) => {
     const isAgain = sorted?.key === column.key;

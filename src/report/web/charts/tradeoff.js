@@ -53,7 +53,7 @@ const frontSeries = (data, look, y) => ({
 
 // ---- names of the schemes, which must not cover each other ----
 
-const FONT_SIZE = 12, LINE_HEIGHT = 15, LETTER_WIDTH = 7;
+const FONT_SIZE = 12, LINE_HEIGHT = 15, LETTER_WIDTH = 7.7;
 
 const overlap = (a, b) => a.left < b.right && b.left < a.right && Math.abs(a.y - b.y) < LINE_HEIGHT;
 
@@ -69,17 +69,17 @@ const cleared = (box, others, step) => {
  * be, so there stand their names; the others' stand above their strokes.
  */
 const nameOffsets = (schemes, pixelOf, dodge, left) => {
-  const placed = [];
+  const placed = schemes.map(pixelOf).map(({x, y}) => ({left: x - dodge + 4, right: x + dodge - 4, y}));
   const put = (p) => {
     const {x, y, top} = pixelOf(p);
     const width = p.label.length * LETTER_WIDTH;
-    const fits = x - dodge - width > left;
-    const wish = p.onFront && fits ? {left: x - dodge - width, right: x - dodge, y: y + LINE_HEIGHT / 2}
-      : {left: x - dodge, right: x - dodge + width, y: top - LINE_HEIGHT / 2};
-    const box = cleared(wish, placed, p.onFront && fits ? 1 : -1);
+    const isBelow = p.onFront && x - dodge - width > left;
+    const box = isBelow
+      ? cleared({left: x - dodge - width, right: x - dodge, y: y + LINE_HEIGHT / 2}, placed, 1)
+      : cleared({left: x - dodge, right: x - dodge + width, y: top - LINE_HEIGHT / 2}, placed, -1);
     placed.push(box);
-    return {align: p.onFront && fits ? "right" : "left",
-      offset: [(p.onFront && fits ? box.right : box.left) - x, box.y - y]};
+    return isBelow ? {align: "right", offset: [box.right - x, box.y - y]}
+      : {align: "left", offset: [box.left - x, box.y - y]};
   };
   const order = schemes.map((p, i) => i)
     .sort((a, b) => schemes[b].onFront - schemes[a].onFront || schemes[a].bits - schemes[b].bits);
@@ -138,7 +138,8 @@ export const tradeoff = (data, look, size) => {
     legend: {top: 0, left: 0, itemGap: 16, textStyle: {color: look.text}, selectedMode: false,
       data: [...data.groups.map(({name, shared}) => ({name, icon: symbolOf(shared)})),
         "best trade-off"]},
-    xAxis: axis(data.xName, look, {type: "value", nameGap: 30, minInterval: 1, ...x}),
+    xAxis: axis(data.xName, look, {type: "value", nameGap: 30, minInterval: 1, ...x,
+      splitLine: {lineStyle: {color: look.line, opacity: 0.4}}}),
     yAxis: errorAxes(data, look, span, isNarrow),
     series: [...groupSeries(data, look, y), frontSeries(data, look, y), nameSeries(data, look, y,
       nameOffsets(data.schemes, pixelsOf(grid, size, x, span, y), dodge, grid.left))],

@@ -43,7 +43,7 @@ export const runFacts = ({facts}) => {
   const isRequantized = schemes.some(({requantized}) => requantized);
   return [
     ["Run", text(run.run_name)],
-    ["Collected", moment(run.collected_at ?? run.created_at)],
+    [run.collected_at ? "Collected" : "Created", moment(run.collected_at ?? run.created_at)],
     ["Took", duration(run.duration_seconds)],
     ["Schemes", schemes.length ? count(schemes.length) : "none: no quantization was simulated"],
     ["Computed in", of("compute_dtype")],

@@ -32,12 +32,16 @@ const lead = ({run: {facts, matrices}, place}) => {
     `${schemesText(facts)}`, oddLink(facts));
 };
 
+const UNKNOWN = "The run has no logs/run_health.json that tells of the model, so its family, sizes and " +
+  "coverage are not known here.";
+
 /** The first section: facts of the model and of the run, and what went wrong. */
 export const modelSection = (page) => {
   const {run} = page, {facts} = run;
   const {experts, roles} = facts.model;
   return section("model", "What is this, and what was run?", lead(page),
-    h("div", {class: "columns"}, h("div", null, h("h3", null, "The model"), factList(modelFacts(run))),
+    h("div", {class: "columns"}, h("div", null, h("h3", null, "The model"),
+      facts.model.family ? null : h("p", {class: "quiet"}, UNKNOWN), factList(modelFacts(run))),
       h("div", null, h("h3", null, "The run"), factList(runFacts(run)))),
     experts?.length ? expertTable(experts) : null,
     roles ? roleTable(roles) : null,

@@ -10,8 +10,9 @@ const NAMES = {mix: () => h("b", null, "Mixture under the limit"), stored: () =>
 
 const overText = ({kind, over, missing}) => {
   if (kind === "stored") return "–";
-  if (!over && !missing) return "none";
-  return missing ? `${count(over)}, ${count(missing)} failed` : count(over);
+  const parts = [over ? count(over) : null,
+    missing ? `${count(missing)} ${kind === "mix" ? "without numbers" : "failed"}` : null];
+  return parts.filter((part) => part).join(", ") || "none";
 };
 
 const columnsOf = (stored, largest) => [

@@ -30,7 +30,7 @@ export const verdict = (numbers, chosen, view) => {
     ? `: as near as these schemes come to an error ${who} of at most ${shortNumber(view.limit)}`
     : `: the fewest that keep the error ${who} at or below ${shortNumber(view.limit)} in every ` +
       "layer and projection", share,
-  chosen.notMet ? "" : comparedWith(bestSingle(numbers, view), chosen)];
+  chosen.notMet || chosen.unmeasured ? "" : comparedWith(bestSingle(numbers, view), chosen)];
 };
 
 const sum = (list) => list.reduce((total, value) => total + value, 0);

@@ -35,7 +35,7 @@ const projectionChoice = (projs, onchange) => {
   const inputs = projs.map((_, p) =>
     h("input", {type: "checkbox", value: String(p), onchange: () => pick(p)}));
   return {
-    element: h("fieldset", {class: "choice"}, h("legend", null, "Projections"),
+    element: h("fieldset", {class: "choice projections"}, h("legend", null, "Projections"),
       h("div", {class: "segments"}, inputs.map((input, p) =>
         h("label", null, input, h("span", null, clipped(projs[p], 24)))))),
     show: (picked) => inputs.forEach((input, p) => {
@@ -56,7 +56,7 @@ export const whereControls = ({run, place, metrics}, onchange) => {
   const kinds = choice("Experts", KINDS, "all", (kind) => onchange({kind}));
   const scale = choice("Colours", SCALES, "linear", (value) => onchange({scale: value}));
   return {
-    element: h("div", {class: "controls"}, labelled("Metric", metric),
+    element: h("div", {class: "controls where-controls"}, labelled("Metric", metric),
       schemes.length ? labelled("Scheme", scheme) : null, projs.length > 1 ? shown.element : null,
       place.hasShared && place.hasRouted ? kinds : null, scale),
     show: (view, colours) => {

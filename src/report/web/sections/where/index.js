@@ -20,7 +20,7 @@ const meaning = (metric) => [h("b", null, metric.label), " ", h("code", null, cl
 const BAD = {high: "Bright cells are bad", low: "Dark cells are bad",
   far: "Cells that stand out from their column are worth a look"};
 
-const READING = "; grey is no value, or one outside the coloured range. A damaged expert is a cell " +
+const READING = "; grey is no value. A damaged expert is a cell " +
   "unlike its column, a bad layer is a column unlike the others. The lines count over the experts of " +
   "each layer: the wider they part, the more a few experts differ from the rest. Drag over cells to " +
   "enlarge them in all projections; click one for everything about it.";
@@ -51,7 +51,7 @@ const picturesOf = (page, onopen) => {
       bad.textContent = BAD[shown.metric.worse];
       missing.textContent = shown.colours ? missingText(shown) ?? "" : nothingText(shown);
       scale.element.hidden = !shown.colours;
-      if (shown.colours) scale.show(shown.colours, shown.values, shown.isWanted);
+      if (shown.colours) scale.show(shown);
       maps.show(shown);
     },
   };

@@ -80,11 +80,11 @@ export const mapsOf = (page, live, onopen) => {
   };
   return {
     element,
-    /** shown: {metric, values, scale, colours, curves, span, isLog, projs, rows: [first, last]}. */
+    /** shown: what gatherShown() of view.js gives. */
     show: (shown) => {
       const full = {x: [0, place.layers.length - 1], y: shown.rows};
       const view = isSameView(full, grid.full) ? grid.view : full;
-      Object.assign(grid, {shown, range: [0, 1], full, view});
+      Object.assign(grid, {shown, range: shown.range, full, view});
       addPanels(shown.projs);
       drawMaps();
       drawCurves();

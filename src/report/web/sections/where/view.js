@@ -1,5 +1,5 @@
 // From what the reader has chosen to what is shown.
-import {coloursOf} from "../../colours.js";
+import {coloursOf, firstRange} from "../../colours.js";
 import {count, plural} from "../../format.js";
 import {ERROR} from "../../mix.js";
 import {filterOf} from "../../place.js";
@@ -40,9 +40,10 @@ export const gatherShown = async ({run, place}, view) => {
   const values = await run.values(metric.name, scheme);
   const isWanted = filterOf(place, kind, projs);
   const colours = coloursOf(values, isWanted, view.scale);
+  const range = colours ? firstRange(colours, values, isWanted, metric.worse) : [0, 1];
   const isLog = Boolean(colours?.isLog);
   const curves = curvesOf(place, metric, values, kind);
-  return {metric, scheme, projs, values, isWanted, colours, curves, isLog,
+  return {metric, scheme, projs, values, isWanted, colours, range, curves, isLog,
     scale: distanceScale(values, metric.unit), span: spanOf(curves, projs, isLog),
     rows: rowsOf(run, kind)};
 };
