@@ -85,7 +85,7 @@ export const explained = (metric) => {
 /** Paragraphs that define a metric. */
 export const definition = ({label, name, plain, doc, unit, advice}) => {
   const title = label === name ? name : `${label} (${name})`;
-  const exact = doc ? `${doc.charAt(0).toUpperCase()}${doc.slice(1)}.` : "";
+  const exact = doc ? `Exactly: ${doc}.` : "";
   const inUnit = unit ? `Unit: ${unit}.` : "";
   return [title, plain, `${exact} ${inUnit}`.trim(), advice].filter((text) => text);
 };
