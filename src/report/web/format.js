@@ -10,6 +10,7 @@ const isNumber = (value) => typeof value === "number" && value === value;
 export const significant = (value, digits) => {
   if (!isNumber(value)) return DASH;
   if (value === 0) return "0";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
   const magnitude = Math.abs(value);
   if (magnitude < 1e-4 || magnitude >= 1e6) return shortNumber(Number(value.toPrecision(digits)));
   return Number(value.toPrecision(digits)).toFixed(

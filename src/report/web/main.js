@@ -59,7 +59,7 @@ const start = async () => {
   navigation.begin();
   hookPrinting(theme, pairs.all);
   const {metric, layer, slot} = page.state.get();
-  if (metric !== null || layer !== null || slot !== null) where.show();
+  if (metric !== null || layer !== null || slot !== null) where.show("instant");
   page.studio.drawFirst();
   document.documentElement.dataset.ready = "1";
 };

@@ -74,12 +74,22 @@ const ADVICE = {
   far: "Neither end is bad in itself: look for experts far from the others of their layer.",
 };
 
-const WORST = {high: "highest", low: "lowest", far: "farthest from their layer's median"};
+const WORST = {
+  high: (label) => `with the highest ${label}`,
+  low: (label) => `with the lowest ${label}`,
+  far: (label) => `whose ${label} is farthest from its layer's median`,
+};
 
-/** A metric of the data with what a reader needs beside it: {label, worse, plain, advice, worst}. */
+// RMS and NaN stay as they are.
+const inSentence = (label) => (/^.[A-Z]|^NaN/.test(label) ? label : label.charAt(0).toLowerCase() + label.slice(1));
+
+/**
+ * A metric of the data with what a reader needs beside it: {label, worse, plain, advice, worst}, the
+ * last the words for its worst matrices.
+ */
 export const explained = (metric) => {
   const [label, worse, plain] = described(metric.name);
-  return {...metric, label, worse, plain, advice: ADVICE[worse], worst: WORST[worse]};
+  return {...metric, label, worse, plain, advice: ADVICE[worse], worst: WORST[worse](inSentence(label))};
 };
 
 /** Paragraphs that define a metric. */

@@ -87,7 +87,8 @@ export const hasValue = (values) => values.some((value) => value === value);
 // The median distance from the median, times this, is a normal distribution's standard deviation.
 export const TO_SIGMA = 1.4826;
 
-const positiveLog = (value) => (value > 0 ? Math.log(value) : NaN);
+// Zero, a dead expert's, is as far as can be.
+const positiveLog = (value) => (value >= 0 ? Math.log(value) : NaN);
 const itself = (value) => value;
 
 /**
@@ -103,7 +104,8 @@ export const deviationIn = (values, begin, end, scale, room = new Float64Array(e
   const middle = quantile(room, sortInto(room, values, begin, end, scale), 0.5);
   const distance = (value) => Math.abs(scale(value) - middle);
   const spread = TO_SIGMA * quantile(room, sortInto(room, values, begin, end, distance), 0.5);
-  return (value) => (spread > 0 ? (scale(value) - middle) / spread : NaN);
+  const isKnown = Number.isFinite(middle) && spread > 0 && spread < Infinity;
+  return (value) => (isKnown ? (scale(value) - middle) / spread : NaN);
 };
 
 /** deviationIn() of each value in its group. */

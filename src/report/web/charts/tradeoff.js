@@ -66,7 +66,8 @@ const cleared = (box, others, step) => {
 
 /**
  * Where names go, in pixels from their points. Below and left of the best trade-offs nothing can
- * be, so there stand their names; the others' stand above their strokes.
+ * be, so there stand their names, right of them if there is no room; the others' stand above their
+ * strokes.
  */
 const nameOffsets = (schemes, pixelOf, dodge, left) => {
   const placed = schemes.map(pixelOf).map(({x, y}) => ({left: x - dodge + 4, right: x + dodge - 4, y}));
@@ -74,9 +75,10 @@ const nameOffsets = (schemes, pixelOf, dodge, left) => {
     const {x, y, top} = pixelOf(p);
     const width = p.label.length * LETTER_WIDTH;
     const isBelow = p.onFront && x - dodge - width > left;
+    const [from, height] = p.onFront ? [x + dodge, y] : [x - dodge, top];
     const box = isBelow
       ? cleared({left: x - dodge - width, right: x - dodge, y: y + LINE_HEIGHT / 2}, placed, 1)
-      : cleared({left: x - dodge, right: x - dodge + width, y: top - LINE_HEIGHT / 2}, placed, -1);
+      : cleared({left: from, right: from + width, y: height - LINE_HEIGHT / 2}, placed, -1);
     placed.push(box);
     return isBelow ? {align: "right", offset: [box.right - x, box.y - y]}
       : {align: "left", offset: [box.left - x, box.y - y]};

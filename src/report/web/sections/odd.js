@@ -42,7 +42,7 @@ const link = ({state, showWhere}, finding) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     state.set(view);
-    showWhere();
+    showWhere("auto");
   }}, "Show");
 };
 

@@ -15,7 +15,7 @@ const differenceOf = (a, b) => Float64Array.from(a, (value, i) => value - b[i]);
 const sentence = ({a, b}, difference) => {
   const {count, at: [middle]} = overall(difference, every, [0.5]);
   const below = difference.filter((d) => d < 0).length;
-  return `${a} has less error than ${b} in ${percent(below / count)} of ` +
+  return `${a} has less error than ${b} in ${percent(below / count)} of the ` +
     `${plural(count, "matrix", "matrices")}; the median difference is ${significant(middle, 3)}.`;
 };
 
@@ -40,7 +40,7 @@ const scatterData = ({place, run}, names, a, b) => {
 const MANY = 2000;
 const CUT = 0.0005;
 
-const histogramData = (names, difference) => {
+const histogramData = (difference) => {
   const cut = difference.length > MANY ? CUT : 0;
   let [low, high] = overall(difference, every, [cut, 1 - cut]).at;
   if (low === high) {
@@ -48,8 +48,7 @@ const histogramData = (names, difference) => {
     [low, high] = [low - room, high + room];
   }
   const counts = histogram(difference, every, low, high, BINS);
-  return {low, high, counts, yName: "matrices",
-    xName: `error under ${names.a} minus error under ${names.b}`};
+  return {low, high, counts, yName: "matrices", xName: "difference of the errors"};
 };
 
 const beyondText = ({low, high}, difference) => {
@@ -68,8 +67,8 @@ const pairPart = (page, {name, a, b}) => {
   const charts = h("div", {class: "columns"},
     figure(scatter.element, `A point is a matrix. Below the dashed line ${names.a} has less error than ` +
       `${names.b}, above it more; a point far from the others is an expert that one of them suits badly.`),
-    figure(bars.element, `Left of zero (blue) ${names.a} is better, right of it (red) ${names.b}. A ` +
-      "narrow hill means that all experts agree."));
+    figure(bars.element, `The error under ${names.a} minus the one under ${names.b}: left of zero (blue) ` +
+      `${names.a} is better, right of it (red) ${names.b}. A narrow hill means that all experts agree.`));
   return {
     element: h("div", {class: "pair"}, h("h3", null, named(clipped(name, 60))), summary, charts),
     fillIn: async () => {
@@ -80,7 +79,7 @@ const pairPart = (page, {name, a, b}) => {
         charts.remove();
         return;
       }
-      const bins = histogramData(names, difference);
+      const bins = histogramData(difference);
       summary.textContent = sentence(names, difference) + beyondText(bins, difference);
       const points = scatterData(page, names, errorsA, errorsB);
       scatter.update((look) => pairs(points, look));

@@ -13,9 +13,8 @@ export const cellFacts = (page, {values, scale}, i) => {
     away: deviationIn(values, begin, end, scale)(values[i]), isShared: place.goesOn(i)};
 };
 
-/** +12.3, −0.4 */
-export const signed = (value, digits) => (value === value
-  ? `${value < 0 ? "−" : "+"}${significant(Math.abs(value), digits)}` : significant(value));
+/** +12.3, -0.4 */
+export const signed = (value, digits) => `${value > 0 ? "+" : ""}${significant(value, digits)}`;
 
 export const tipLines = ({metric}, {value, median, away, isShared}) => [
   [metric.label, significant(value, 5)],

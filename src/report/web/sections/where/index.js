@@ -44,7 +44,7 @@ const picturesOf = (page, onopen) => {
     elements: [explanation, missing, h("div", {class: "scale-row"}, scale.element, zoomButtons(maps)),
       legend, figure([maps.element, live], bad, READING)],
     mark: maps.mark,
-    scrollTo: () => maps.element.scrollIntoView({block: "center"}),
+    scrollTo: maps.scrollTo,
     show: (shown) => {
       fill(explanation, meaning(shown.metric));
       fill(legend, curveLegend(shown.metric));
@@ -74,7 +74,7 @@ const openerOf = (page, panel) => {
   };
 };
 
-/** {element, ready: when it is filled, show(): scrolls to the pictures} */
+/** {element, show(behavior): scrolls to the picture that is marked} */
 export const whereSection = async (page) => {
   const {run, place, state} = page;
   if (!run.matrices || !run.metrics.length) {

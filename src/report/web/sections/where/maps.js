@@ -8,7 +8,8 @@ const STEPS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDo
 const ZOOM = 2;
 
 /**
- * All panels: {element, show(shown), range(part), mark(place or null), zoomIn(), zoomOut(), reset()}.
+ * All panels: {element, show(shown), range(part), mark(place or null), scrollTo(behavior), zoomIn(),
+ * zoomOut(), reset()}.
  * `live` is spoken when the cursor moves by keys; onopen(matrix).
  */
 export const mapsOf = (page, live, onopen) => {
@@ -97,6 +98,12 @@ export const mapsOf = (page, live, onopen) => {
       grid.mark = mark;
       if (mark && grid.view && !isInside(grid.view, mark)) reset();
       each((panel) => panel.showMark());
+    },
+    /** Scrolls to the marked heatmap, or the first one. */
+    scrollTo: (behavior) => {
+      const shown = [...panels.values()].filter((panel) => !panel.element.hidden);
+      const marked = shown.find(({proj}) => proj === grid.mark?.proj) ?? shown[0];
+      marked?.element.scrollIntoView({block: "center", behavior});
     },
     zoomIn: () => zoomBy(1 / ZOOM),
     zoomOut: () => zoomBy(ZOOM),

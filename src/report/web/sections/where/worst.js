@@ -71,7 +71,7 @@ const besideOf = async ({run, metric}, shown) => {
 
 const titleOf = ({facts}, {metric, scheme}, n) => {
   const under = metric.of === "quant" ? ` under ${clipped(facts.schemes[scheme].name)}` : "";
-  return `${plural(n, "matrix", "matrices")} with the ${metric.worst} ${metric.label}${under}`;
+  return `${plural(n, "matrix", "matrices")} ${metric.worst}${under}`;
 };
 
 /** {element, show(shown)}; onopen(matrix). */
