@@ -5,7 +5,9 @@ import {TO_SIGMA, histogram, overall} from "./stats.js";
 const LOG_FROM = 10;
 
 const extentOf = (values, isWanted) => {
-  let low = Infinity, high = -Infinity, positive = Infinity;
+  let low = Infinity,
+    high = -Infinity,
+    positive = Infinity;
   for (let i = 0; i < values.length; ++i) {
     const value = values[i];
     if (value !== value || !isWanted(i)) continue;
@@ -37,15 +39,19 @@ export const coloursOf = (values, isWanted, wish) => {
   // Zero has no logarithm: it counts as the lowest.
   const scaled = (value) => (isLog ? Math.log10(Math.max(value, extent.positive)) : value);
   return {
-    isLog, canLog, isSigned: extent.low < 0 && extent.high > 0,
+    isLog,
+    canLog,
+    isSigned: extent.low < 0 && extent.high > 0,
     t: (value) => (to === from ? 0.5 : (scaled(value) - from) / (to - from)),
     at: (t) => (isLog ? 10 ** (from + t * (to - from)) : from + t * (to - from)),
   };
 };
 
 /** Where a value lies in the part [first, last] of the span: 0 to 1, the nearer end outside of it. */
-export const shareIn = (colours, [first, last]) => (value) =>
-  Math.max(0, Math.min(1, (colours.t(value) - first) / (last - first)));
+export const shareIn =
+  (colours, [first, last]) =>
+  (value) =>
+    Math.max(0, Math.min(1, (colours.t(value) - first) / (last - first)));
 
 // So far from the median, in robust deviations, a value does not take part in the first range.
 const CALM = 8;
@@ -56,8 +62,16 @@ const CALM = 8;
  */
 export const firstRange = (colours, values, isWanted, worse) => {
   const positions = Float64Array.from(values, colours.t);
-  const {at: [middle]} = overall(positions, isWanted, [0.5]);
-  const {at: [spread]} = overall(positions.map((t) => Math.abs(t - middle)), isWanted, [0.5]);
+  const {
+    at: [middle],
+  } = overall(positions, isWanted, [0.5]);
+  const {
+    at: [spread],
+  } = overall(
+    positions.map((t) => Math.abs(t - middle)),
+    isWanted,
+    [0.5],
+  );
   const reach = CALM * TO_SIGMA * spread;
   if (colours.isSigned || worse === "far" || !(reach > 0)) return [0, 1];
   return worse === "high" ? [Math.max(0, middle - reach), 1] : [0, Math.min(1, middle + reach)];
@@ -93,7 +107,8 @@ const steps = ([low, high], wish) => {
 export const ticksOf = (colours, wish) => {
   const ends = [colours.at(0), colours.at(1)];
   if (ends[0] === ends[1]) return [[0.5, ends[0]]];
-  const inside = (colours.isLog ? decades(ends) : steps(ends, wish))
-    .filter((value) => value >= ends[0] && value <= ends[1]);
+  const inside = (colours.isLog ? decades(ends) : steps(ends, wish)).filter(
+    (value) => value >= ends[0] && value <= ends[1],
+  );
   return (inside.length > 1 ? inside : ends).map((value) => [colours.t(value), value]);
 };

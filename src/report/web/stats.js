@@ -8,12 +8,17 @@
  * them together.
  */
 export const groupsOf = ({proj, layer, shared}, kind) => {
-  const begin = [], end = [];
+  const begin = [],
+    end = [];
   const isWanted = (i) => kind === "all" || kind === "each" || (shared[i] === 1) === (kind === "shared");
   const goesOn = (i) => {
     const first = begin.at(-1);
-    return end.at(-1) === i && proj[first] === proj[i] && layer[first] === layer[i] &&
-      (kind === "all" || shared[first] === shared[i]);
+    return (
+      end.at(-1) === i &&
+      proj[first] === proj[i] &&
+      layer[first] === layer[i] &&
+      (kind === "all" || shared[first] === shared[i])
+    );
   };
   for (let i = 0; i < proj.length; ++i) {
     if (!isWanted(i)) continue;
@@ -25,8 +30,14 @@ export const groupsOf = ({proj, layer, shared}, kind) => {
     }
   }
   const of = (column) => Int32Array.from(begin, (i) => column[i]);
-  return {count: begin.length, begin: Int32Array.from(begin), end: Int32Array.from(end),
-    proj: of(proj), layer: of(layer), shared: of(shared)};
+  return {
+    count: begin.length,
+    begin: Int32Array.from(begin),
+    end: Int32Array.from(end),
+    proj: of(proj),
+    layer: of(layer),
+    shared: of(shared),
+  };
 };
 
 /** The value below which a share of sorted[0, length) lies, interpolated linearly as NumPy does. */
@@ -129,7 +140,8 @@ export const medianOf = (values, begin, end) => {
 
 /** The `limit` indices below `length` with the largest score(i), largest first; never a NaN. */
 export const largest = (length, score, limit) => {
-  const best = [], scores = [];
+  const best = [],
+    scores = [];
   for (let i = 0; i < length; ++i) {
     const mine = score(i);
     if (mine !== mine || (best.length === limit && !(mine > scores[limit - 1]))) continue;
@@ -144,7 +156,8 @@ export const largest = (length, score, limit) => {
 
 /** Of points {bits, error} those that no other one beats in both, by rising bits. */
 export const front = (points) => {
-  const sorted = points.filter(({bits, error}) => bits === bits && error === error)
+  const sorted = points
+    .filter(({bits, error}) => bits === bits && error === error)
     .sort((a, b) => a.bits - b.bits || a.error - b.error);
   let least = Infinity;
   return sorted.filter(({error}) => {

@@ -25,7 +25,12 @@ export const mapsOf = (page, live, onopen) => {
   // What the panels share. view, full: cells shown, and all; cell: [layer, slot] of the cursor;
   // mark: {proj, layer, slot} of a finding; range: the part of the colour scale that is coloured.
   const grid = {
-    shown: null, range: [0, 1], view: null, full: null, cell: null, mark: null,
+    shown: null,
+    range: [0, 1],
+    view: null,
+    full: null,
+    cell: null,
+    mark: null,
     moveTo: (cell) => {
       grid.cell = cell;
       each((panel) => panel.showCursor());
@@ -42,7 +47,8 @@ export const mapsOf = (page, live, onopen) => {
     },
     focus: (proj) => {
       const {x, y} = grid.view;
-      if (!grid.cell) grid.moveTo([clamp(grid.mark?.layer ?? x[0], ...x), clamp(grid.mark?.slot ?? y[0], ...y)]);
+      if (!grid.cell)
+        grid.moveTo([clamp(grid.mark?.layer ?? x[0], ...x), clamp(grid.mark?.slot ?? y[0], ...y)]);
       say(proj);
     },
     key: (event, proj) => {
@@ -56,8 +62,10 @@ export const mapsOf = (page, live, onopen) => {
   const say = (proj) => {
     const [layer, slot] = grid.cell;
     const matrix = place.at(proj, layer, slot);
-    live.textContent = matrix >= 0 ? spoken(grid.shown, cellFacts(page, grid.shown, matrix))
-      : `layer ${place.layers[layer]}, ${place.expert(slot)}: no matrix`;
+    live.textContent =
+      matrix >= 0
+        ? spoken(grid.shown, cellFacts(page, grid.shown, matrix))
+        : `layer ${place.layers[layer]}, ${place.expert(slot)}: no matrix`;
   };
   const step = ([right, down], proj) => {
     const [layer, slot] = grid.cell;
@@ -69,8 +77,13 @@ export const mapsOf = (page, live, onopen) => {
   const reset = () => grid.zoomTo(grid.full);
   const actionOf = (key, proj) => {
     if (STEPS[key]) return () => step(STEPS[key], proj);
-    return {"Enter": () => grid.open(proj, grid.cell), "+": () => zoomBy(1 / ZOOM),
-      "=": () => zoomBy(1 / ZOOM), "-": () => zoomBy(ZOOM), "0": reset}[key];
+    return {
+      Enter: () => grid.open(proj, grid.cell),
+      "+": () => zoomBy(1 / ZOOM),
+      "=": () => zoomBy(1 / ZOOM),
+      "-": () => zoomBy(ZOOM),
+      0: reset,
+    }[key];
   };
 
   const addPanels = (projs) => {
