@@ -1,4 +1,5 @@
 // Which colour a value has: the range of the values, linear or logarithmic, the ramp.
+import {roundValues} from "./ticks.js";
 import {TO_SIGMA, histogram, overall} from "./stats.js";
 
 // If the largest value is so many times the median, linear colours would show nothing but that one.
@@ -83,32 +84,6 @@ export const rampOf = (colours, look) => (colours.isSigned ? look.diverging : lo
 export const spreadOf = (colours, values, isWanted, bins) =>
   histogram(Float64Array.from(values, colours.t), isWanted, 0, 1, bins);
 
-// ---- round values to mark on the scale ----
-
-const decades = ([low, high]) => {
-  const powers = [];
-  for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); ++p) powers.push(p);
-  const digits = powers.length > 4 ? [1] : [1, 2, 5];
-  return powers.flatMap((p) => digits.map((digit) => Number(`${digit}e${p}`)));
-};
-
-const steps = ([low, high], wish) => {
-  const rough = (high - low) / wish;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((s) => s >= rough);
-  const list = [];
-  for (let k = Math.ceil(low / step); k <= Math.floor(high / step); ++k) {
-    list.push(Number((k * step).toPrecision(6)));
-  }
-  return list;
-};
-
-/** About `wish` of them: [[t, value], ...]. */
-export const ticksOf = (colours, wish) => {
-  const ends = [colours.at(0), colours.at(1)];
-  if (ends[0] === ends[1]) return [[0.5, ends[0]]];
-  const inside = (colours.isLog ? decades(ends) : steps(ends, wish)).filter(
-    (value) => value >= ends[0] && value <= ends[1],
-  );
-  return (inside.length > 1 ? inside : ends).map((value) => [colours.t(value), value]);
-};
+/** About `wish` round values to mark on the scale: [[t, value], ...]. */
+export const ticksOf = (colours, wish) =>
+  roundValues(colours.at(0), colours.at(1), colours.isLog, wish).map((value) => [colours.t(value), value]);

@@ -67,6 +67,7 @@ const frontSeries = (data, look, y) => ({
   markLine: {
     silent: true,
     symbol: "none",
+    z: 1,
     data: [{yAxis: Math.log10(data.limit)}],
     lineStyle: {color: look.series[1], width: 1.5, type: "solid"},
     label: {position: "insideEndTop", color: look.text, formatter: data.limitLabel},
