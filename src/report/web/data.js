@@ -53,7 +53,7 @@ const isAbsent = (number) => number === null || number === undefined;
 const blockOf = (metric, scheme) => (metric.of === "quant" ? metric.blocks?.[scheme] : metric.block);
 
 /** What the page knows of a run. Columns are promises; everything else is in `facts`. */
-export class Run {
+class Run {
   #cache = new Cache();
   #names = null;
   #textOf;

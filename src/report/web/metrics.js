@@ -6,8 +6,8 @@ const KNOWN = {
   w_rel_fro: [
     "Relative error",
     "high",
-    "Size of the quantization error relative to the size of " +
-      "the weights: 0.1 means that the error is a tenth as large as what it spoils.",
+    "Size of the quantization error relative to the size of the weights: 0.1 means that the error is " +
+      "a tenth as large as what it spoils.",
   ],
   w_rel_max: [
     "Largest error, relative",
@@ -18,20 +18,20 @@ const KNOWN = {
   sqnr_db: [
     "Signal to noise",
     "low",
-    "The relative error in decibels: 20 dB is an error of a " +
-      "tenth, 40 dB of a hundredth; each well-spent bit gains about 6.",
+    "The relative error in decibels: 20 dB is an error of a tenth, 40 dB of a hundredth; each " +
+      "well-spent bit gains about 6.",
   ],
   zero_share: [
     "Weights that become zero",
     "high",
-    "Share of the weights that quantization turns " +
-      "into zero. Near 1, the scale was too coarse for the matrix.",
+    "Share of the weights that quantization turns into zero. Near 1, the scale was too coarse for the " +
+      "matrix.",
   ],
   clip_share: [
     "Weights that are clipped",
     "high",
-    "Share of the weights that lie outside of what " +
-      "the codes reach, and are moved to the end of the range.",
+    "Share of the weights that lie outside of what the codes reach, and are moved to the end of the " +
+      "range.",
   ],
   bits_per_weight: [
     "Bits per weight",
@@ -41,8 +41,8 @@ const KNOWN = {
   scale_mean: [
     "Mean scale",
     "far",
-    "Mean of the scales, the step sizes of the groups. Affine " +
-      "scales have a sign and cancel: see the mean size of the scales.",
+    "Mean of the scales, the step sizes of the groups. Affine scales have a sign and cancel: see the " +
+      "mean size of the scales.",
   ],
   scale_max: ["Largest scale", "far", "The coarsest step of any group."],
   scale_abs_mean: ["Mean size of the scales", "far", "How coarse the steps of the groups are on average."],
@@ -55,18 +55,18 @@ const KNOWN = {
   rms: [
     "RMS",
     "far",
-    "Root mean square, the typical size of a weight. An expert far below its " +
-      "neighbours may never have been trained.",
+    "Root mean square, the typical size of a weight. An expert far below its neighbours may never " +
+      "have been trained.",
   ],
   max_abs: [
     "Largest weight",
     "high",
-    "The largest weight without its sign. One that towers over " + "the rest makes its whole group coarse.",
+    "The largest weight without its sign. One that towers over the rest makes its whole group coarse.",
   ],
   outlier_max_over_mean: [
     "Largest over mean weight",
     "high",
-    "How many times the mean magnitude " + "the largest weight is. Weights close to normal have 5 to 7.",
+    "How many times the mean magnitude the largest weight is. Weights close to normal have 5 to 7.",
   ],
   nonfinite_count: [
     "NaN and infinite weights",

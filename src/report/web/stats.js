@@ -41,7 +41,7 @@ export const groupsOf = ({proj, layer, shared}, kind) => {
 };
 
 /** The value below which a share of sorted[0, length) lies, interpolated linearly as NumPy does. */
-export const quantile = (sorted, length, share) => {
+const quantile = (sorted, length, share) => {
   if (length === 0) return NaN;
   const at = share * (length - 1);
   const low = Math.floor(at);

@@ -11,8 +11,8 @@ const KINDS = {
   ],
   dead: [
     "Experts that look dead",
-    "All weights are zero, or a thousand times smaller than the " +
-      "neighbours': the expert was probably never trained, or was pruned.",
+    "All weights are zero, or a thousand times smaller than the neighbours': the expert was probably " +
+      "never trained, or was pruned.",
   ],
   duplicate: [
     "Experts that look alike",
@@ -20,13 +20,13 @@ const KINDS = {
   ],
   outlier_expert: [
     "Experts unlike their neighbours",
-    "Half as much, or twice, is not bad in itself. " +
-      "But what suits the others of the layer may not suit this expert.",
+    "Half as much, or twice, is not bad in itself. But what suits the others of the layer may not " +
+      "suit this expert.",
   ],
   heavy_tail: [
     "Heavy tails",
-    "A few weights are far larger than the rest. They stretch the scale of " +
-      "their group, and their neighbours in it pay for it.",
+    "A few weights are far larger than the rest. They stretch the scale of their group, and their " +
+      "neighbours in it pay for it.",
   ],
   layer_trend: [
     "Layers off the trend",
@@ -34,7 +34,7 @@ const KINDS = {
   ],
   vanishing: [
     "Weights that vanish",
-    "The scale of this scheme is too coarse for these matrices: most " + "of their weights become zero.",
+    "The scale of this scheme is too coarse for these matrices: most of their weights become zero.",
   ],
 };
 
@@ -124,8 +124,8 @@ export const oddSection = (page) => {
   const {findings, findings_left_out: leftOut, matrices} = page.run.facts;
   const groups = groupsOf(findings, leftOut);
   const nothing = matrices
-    ? "Nothing stands out: no expert is far from its neighbours, none looks " +
-      "dead or copied, no layer leaves the trend."
+    ? "Nothing stands out: no expert is far from its neighbours, none looks dead or copied, no layer " +
+      "leaves the trend."
     : "There are no matrices to look at.";
   return section(
     "odd",

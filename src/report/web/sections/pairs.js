@@ -86,7 +86,7 @@ const pairPart = (page, {name, a, b}) => {
     figure(
       bars.element,
       `The error under ${names.a} minus the one under ${names.b}: left of zero (blue) ` +
-        `${names.a} is better, right of it (red) ${names.b}. A narrow hill means that all experts agree.`,
+        `${names.a} is better, right of it (orange) ${names.b}. A narrow hill means that all experts agree.`,
     ),
   );
   return {
@@ -123,8 +123,8 @@ export const pairsSection = (page) => {
         h(
           "p",
           {class: "lead"},
-          "The configuration " +
-            "names no pair of schemes (delta_pairs) that were both simulated, so there is nothing to compare.",
+          "The configuration names no pair of schemes (delta_pairs) that were both simulated, so " +
+            "there is nothing to compare.",
         ),
       ),
     };
@@ -151,8 +151,8 @@ export const pairsSection = (page) => {
       h(
         "p",
         {class: "lead"},
-        "The pairs of the configuration, matrix by " +
-          "matrix: how much one scheme gains over the other, and for which experts.",
+        "The pairs of the configuration, matrix by matrix: how much one scheme gains over the other, " +
+          "and for which experts.",
       ),
       parts.map(({element}) => element),
     ),

@@ -7,8 +7,8 @@ import {configDetails, expertTable, roleTable, schemeTable} from "./tables.js";
 import {troubles} from "./troubles.js";
 
 const EMPTY =
-  "This run holds no expert matrices, so there is nothing to draw. What it tells of itself " +
-  "stands below; its warnings and unmatched tensors say why.";
+  "This run holds no expert matrices, so there is nothing to draw. What it tells of itself stands " +
+  "below; its warnings and unmatched tensors say why.";
 
 const expertsText = ({slots}) => {
   const routed = slots.filter(({shared}) => !shared).length,
@@ -45,8 +45,8 @@ const lead = ({run: {facts, matrices}, place}) => {
 };
 
 const UNKNOWN =
-  "The run has no logs/run_health.json that tells of the model, so its family, sizes and " +
-  "coverage are not known here.";
+  "The run has no logs/run_health.json that tells of the model, so its family, sizes and coverage are " +
+  "not known here.";
 
 /** The first section: facts of the model and of the run, and what went wrong. */
 export const modelSection = (page) => {

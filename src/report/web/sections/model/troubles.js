@@ -12,9 +12,8 @@ const incomplete = ({run}) =>
         h(
           "p",
           null,
-          "This run is incomplete: " +
-            "some input was refused or skipped, or fewer experts were analysed than demanded. The warnings say " +
-            "what.",
+          "This run is incomplete: some input was refused or skipped, or fewer experts were analysed " +
+            "than demanded. The warnings say what.",
         ),
       )
     : null;

@@ -17,9 +17,8 @@ const gpuCaveat = ({facts}) =>
   facts.schemes.some(({profile}) => `${profile}`.startsWith("mlx-gpu"))
     ? note(
         "note",
-        "The profile mlx-gpu follows the source of MLX's GPU kernels and has not been " +
-          "compared with a Mac's GPU: at 6 bits and more its affine errors may be up to a fifth smaller " +
-          "than shown.",
+        "The profile mlx-gpu follows the source of MLX's GPU kernels and has not been compared with a " +
+          "Mac's GPU: at 6 bits and more its affine errors may be up to a fifth smaller than shown.",
       )
     : null;
 
@@ -57,8 +56,8 @@ const choicePart = (page, numbers, scatter) => {
     h(
       "p",
       null,
-      "Say how large the error may become: 0.1 means a tenth of the weights' size. Each " +
-        "layer and projection then takes the scheme with the fewest bits that stays below.",
+      "Say how large the error may become: 0.1 means a tenth of the weights' size. Each layer and " +
+        "projection then takes the scheme with the fewest bits that stays below.",
     ),
     controls.element,
     sentence,
@@ -92,8 +91,8 @@ export const schemesSection = (page) => {
       fill(
         body,
         lead(
-          "No matrix has an error above zero under any scheme (w_rel_fro), so schemes " +
-            "can't be compared here.",
+          "No matrix has an error above zero under any scheme (w_rel_fro), so schemes can't be " +
+            "compared here.",
         ),
       );
       return;
@@ -102,8 +101,8 @@ export const schemesSection = (page) => {
     fill(
       body,
       lead(
-        "Every scheme trades bits for error. The picture shows all that were tried; " +
-          "below it you set a limit and see what it takes.",
+        "Every scheme trades bits for error. The picture shows all that were tried; below it you set " +
+          "a limit and see what it takes.",
       ),
       gpuCaveat(run),
       scatter.element,

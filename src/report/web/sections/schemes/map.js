@@ -83,9 +83,9 @@ export const choiceMap = (page, numbers) => {
   return {
     element: figure(
       [legend, chart.element],
-      "A cell is one choice. Dark is cheap, bright is " +
-        "expensive: bright layers need more bits to stay under the limit. Where a stroke crosses a " +
-        "cell no scheme stays under it, and the one with the least error is counted.",
+      "A cell is one choice. Dark is cheap, bright is expensive: bright layers need more bits to stay " +
+        "under the limit. Where a stroke crosses a cell no scheme stays under it, and the one with the " +
+        "least error is counted.",
     ),
     show: (next, nextView) => {
       [chosen, view] = [next, nextView];

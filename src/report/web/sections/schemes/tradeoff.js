@@ -104,10 +104,10 @@ export const tradeoffFigure = (page, numbers, groups) => {
   return {
     element: figure(
       chart.element,
-      "Lower and further left is better: less error for fewer bits. " +
-        "Schemes on the dashed line are the best trade-offs; one above it costs more, or errs more, " +
-        "than another. A stroke reaches from the median expert to the worst, and the ",
-      h("span", {class: "limit-word"}, "red line"),
+      "Lower and further left is better: less error for fewer bits. Schemes on the dashed line are " +
+        "the best trade-offs; one above it costs more, or errs more, than another. A stroke reaches " +
+        "from the median expert to the worst, and the ",
+      h("span", {class: "limit-word"}, "orange line"),
       " is the limit that you choose below.",
     ),
     show: (view) =>

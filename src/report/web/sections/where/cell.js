@@ -2,7 +2,7 @@
 import {clipped, significant} from "../../format.js";
 import {deviationIn, medianOf} from "../../stats.js";
 
-export const placeWords = ({run, place}, i) =>
+const placeWords = ({run, place}, i) =>
   `layer ${place.layers[place.layer[i]]} · ` +
   `${place.expert(place.slot[i])} · ${clipped(run.facts.projs[place.proj[i]], 40)}`;
 

@@ -33,10 +33,10 @@ const BAD = {
 };
 
 const READING =
-  "; grey is no value. A damaged expert is a cell " +
-  "unlike its column, a bad layer is a column unlike the others. The lines count over the experts of " +
-  "each layer: the wider they part, the more a few experts differ from the rest. Drag over cells to " +
-  "enlarge them in all projections; click one for everything about it.";
+  "; grey is no value. A damaged expert is a cell unlike its column, a bad layer is a column unlike " +
+  "the others. The lines count over the experts of each layer: the wider they part, the more a few " +
+  "experts differ from the rest. Drag over cells to enlarge them in all projections; click one for " +
+  "everything about it.";
 
 const zoomButtons = (maps) =>
   h(
@@ -105,7 +105,7 @@ export const whereSection = async (page) => {
       element: section(
         "where",
         TITLE,
-        h("p", {class: "lead"}, "There are no matrices with " + "numbers to show."),
+        h("p", {class: "lead"}, "There are no matrices with numbers to show."),
       ),
       show: () => {},
     };
@@ -144,7 +144,7 @@ export const whereSection = async (page) => {
       h(
         "p",
         {class: "lead"},
-        "Every " + "matrix is a cell. Choose what to look at; the pictures and the table below follow.",
+        "Every matrix is a cell. Choose what to look at; the pictures and the table below follow.",
       ),
       controls.element,
       pictures.elements,

@@ -134,8 +134,8 @@ const schemeTable = async ({run, metrics}, i) => {
       ? h(
           "p",
           {class: "quiet"},
-          "A scheme without numbers could not be " +
-            "applied to this matrix; the first section of the page says why.",
+          "A scheme without numbers could not be applied to this matrix; the first section of the " +
+            "page says why.",
         )
       : null,
   ];
@@ -155,7 +155,7 @@ const twins = ({place}, i, onopen) => {
   );
 };
 
-/** {element, isOpen(), open(matrix), close()}; onclose() when the reader wants it closed. */
+/** {element, open(matrix), close()}; onclose() when the reader wants it closed. */
 export const matrixPanel = (page, onclose) => {
   const {run, place} = page;
   const title = h("h3", {tabindex: "-1", id: "matrix-title"});
@@ -205,7 +205,6 @@ export const matrixPanel = (page, onclose) => {
   return {
     element,
     open,
-    isOpen: () => !element.hidden,
     close: () => {
       if (element.hidden) return;
       element.hidden = true;

@@ -17,9 +17,9 @@ const BESIDE = {
 /** What robust deviations are, in paragraphs. */
 export const AWAY = [
   "Robust deviations",
-  "How far the value lies from the median of its layer and " +
-    "projection, in robust standard deviations: 1.4826 times the median distance from that median, " +
-    "measured on logarithms where values have no sign. Above 6 is unusual.",
+  "How far the value lies from the median of its layer and projection, in robust standard deviations: " +
+    "1.4826 times the median distance from that median, measured on logarithms where values have no " +
+    "sign. Above 6 is unusual.",
 ];
 
 // ---- the filter ----
@@ -153,8 +153,8 @@ export const worstTable = (page, onopen) => {
       h(
         "p",
         null,
-        "Sort by a column's head; a click on a row opens the matrix. The filter looks at " +
-          "all matrices, and the worst of those that pass are shown.",
+        "Sort by a column's head; a click on a row opens the matrix. The filter looks at all " +
+          "matrices, and the worst of those that pass are shown.",
       ),
       h(
         "div",
