@@ -90,31 +90,54 @@ export const pixelAt = (chart, {x, y}) => chart.evaluate((node, at) => {
 /** The panel of a projection. */
 export const panelOf = (page, proj) => page.locator(".panel", {has: page.getByRole("heading", {name: proj, exact: true})});
 
+/** Draws every chart of the page. */
+export const drawAll = async (page) => {
+  for (const chart of await page.locator(".chart").all()) await drawn(chart);
+};
+
 /** The middle of a cell in the window, which the page's own link to that cell marks. */
-export const cellMiddle = async (page, proj, layer, expert) => {
+export const cellMiddle = async (page, {proj, layer, expert}) => {
   const panel = panelOf(page, proj);
   await drawn(panel.locator(".heatmap"));
   await page.evaluate((cell) => {
     const state = new URLSearchParams(location.hash.slice(1));
     for (const [key, value] of Object.entries(cell)) state.set(key, value);
-    location.hash = state.toString();
+    location.hash = [...state].map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
   }, {proj, layer: String(layer), slot: String(expert)});
   const mark = panel.locator(".cell-mark");
   await mark.waitFor({state: "visible"});
   await mark.scrollIntoViewIfNeeded();
-  return mark.evaluate((node) => { // its style has the cell's own size; on the screen it is at least 3 pixels
-    const {left, top} = node.getBoundingClientRect();
-    return {x: left + parseFloat(node.style.width) / 2, y: top + parseFloat(node.style.height) / 2};
-  });
+  const {x, y, width, height} = await mark.boundingBox();
+  return {x: x + width / 2, y: y + height / 2};
 };
 
-/** Hovers a cell with the mouse; returns the tip's title and its numbers by label. */
-export const hover = async (page, proj, layer, expert) => {
-  const at = await cellMiddle(page, proj, layer, expert);
+/** {title, numbers: by label} of the box by the pointer, null if there is none. */
+export const tipOf = (page) => page.evaluate(() => {
+  const tip = document.getElementById("tip");
+  if (!tip || tip.hidden) return null;
+  const [labels, values] = ["dt", "dd"].map((name) => [...tip.querySelectorAll(name)].map((node) => node.textContent));
+  return {title: tip.querySelector("strong").textContent,
+    numbers: Object.fromEntries(labels.map((label, i) => [label, values[i]]))};
+});
+
+/** Hovers a cell with the mouse: tipOf() then. */
+export const hover = async (page, place) => {
+  const at = await cellMiddle(page, place);
   await page.mouse.move(at.x, at.y);
-  const tip = page.locator("#tip");
-  const [labels, values] = [await tip.locator("dt").allTextContents(), await tip.locator("dd").allTextContents()];
-  return {title: await tip.locator("strong").textContent(), numbers: Object.fromEntries(labels.map((label, i) => [label, values[i]]))};
+  return tipOf(page);
+};
+
+/** Objects by head of a CSV text without quotes. */
+export const parseCsv = (text) => {
+  const [head, ...lines] = text.trim().split("\r\n").map((line) => line.split(","));
+  return lines.map((cells) => Object.fromEntries(head.map((name, i) => [name, cells[i]])));
+};
+
+/** As numpy.quantile of the values that are not null. */
+export const quantileOf = (values, share) => {
+  const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
+  const at = share * (sorted.length - 1), low = Math.floor(at);
+  return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
 };
 
 /** Equal to four significant digits. What is shown was rounded to five before, hence the 0.55. */

@@ -18,7 +18,7 @@ describe("the report of 384 experts x 61 layers x 3 projections x 10 schemes", (
       ["sqnr_db", "nvfp4_g16", "gate_proj", 0, 0], ["zero_share", "mxfp8_g32", "up_proj", 31, 200], ["rms", null, "gate_proj", 12, 77]]) {
       await page.getByLabel("Metric", {exact: true}).selectOption(metric);
       if (scheme) await page.getByLabel("Scheme", {exact: true}).selectOption({label: scheme});
-      const {title, numbers} = await hover(page, proj, layer, expert);
+      const {title, numbers} = await hover(page, {proj, layer, expert});
       assert.equal(title, `layer ${layer} · expert ${expert} · ${proj}`);
       const where = `proj == '${proj}' and layer == ${layer} and expert_id == ${expert}` + (scheme ? ` and scheme == '${scheme}'` : "");
       const [expected] = askTable(run.runDir, scheme ? "quant_sim" : "matrix_stats", where, metric);
