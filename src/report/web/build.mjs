@@ -18,8 +18,15 @@ if (!out) {
 const read = (...path) => readFileSync(join(here, ...path), "utf8");
 
 const bundle = async (entry, options) => {
-  const result = await build({entryPoints: [join(here, entry)], bundle: true, write: false,
-    format: "iife", charset: "utf8", legalComments: "none", ...options});
+  const result = await build({
+    entryPoints: [join(here, entry)],
+    bundle: true,
+    write: false,
+    format: "iife",
+    charset: "utf8",
+    legalComments: "none",
+    ...options,
+  });
   return result.outputFiles[0].text;
 };
 
@@ -29,32 +36,50 @@ const allowed = (text) => `'sha256-${createHash("sha256").update(text).digest("b
 const inHtml = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
 const licences = () => {
-  const parts = [["Apache ECharts", ["echarts", "LICENSE"]], ["Apache ECharts", ["echarts", "NOTICE"]],
-    ["ZRender", ["zrender", "LICENSE"]], ["tslib", ["tslib", "LICENSE.txt"]]];
-  return parts.map(([name, path]) => `${name}: ${path[1]}\n\n${read("node_modules", ...path).trim()}\n`)
+  const parts = [
+    ["Apache ECharts", ["echarts", "LICENSE"]],
+    ["Apache ECharts", ["echarts", "NOTICE"]],
+    ["ZRender", ["zrender", "LICENSE"]],
+    ["tslib", ["tslib", "LICENSE.txt"]],
+  ];
+  return parts
+    .map(([name, path]) => `${name}: ${path[1]}\n\n${read("node_modules", ...path).trim()}\n`)
     .join("\n\n");
 };
 
 const page = async () => {
   const script = inScript(await bundle("main.js", {minify: true, target: "es2022"}));
   const style = (await transform(read("page.css"), {loader: "css", minify: true})).code;
-  const policy = `default-src 'none'; script-src ${allowed(script)}; style-src ${allowed(style)}; ` +
+  const policy =
+    `default-src 'none'; script-src ${allowed(script)}; style-src ${allowed(style)}; ` +
     "img-src data: blob:; base-uri 'none'; form-action 'none'";
-  const parts = {POLICY: policy, STYLE: `<style>${style}</style>`, SCRIPT: `<script>${script}</script>`,
-    LICENCES: inHtml(licences())};
-  return read("page.html").replace(/<!-- (POLICY|STYLE|SCRIPT|LICENCES) -->|(?<=content=")POLICY(?=")/g,
-    (marker) => parts[marker.replace(/<!-- | -->/g, "")]);
+  const parts = {
+    POLICY: policy,
+    STYLE: `<style>${style}</style>`,
+    SCRIPT: `<script>${script}</script>`,
+    LICENCES: inHtml(licences()),
+  };
+  return read("page.html").replace(
+    /<!-- (POLICY|STYLE|SCRIPT|LICENCES) -->|(?<=content=")POLICY(?=")/g,
+    (marker) => parts[marker.replace(/<!-- | -->/g, "")],
+  );
 };
 
 // What the engine lacks of a browser and the libraries ask for.
-const STUBS = "var window=this,self=this,global=this,globalThis=this,navigator={userAgent:''}," +
+const STUBS =
+  "var window=this,self=this,global=this,globalThis=this,navigator={userAgent:''}," +
   "setTimeout=function(){return 0},clearTimeout=function(){};";
 
 // esbuild bundles, TypeScript makes it ECMAScript 5; esbuild's syntax minifier is more than Duktape parses.
 const pictures = async () => {
-  const modern = await bundle("pictures.js", {target: "es2020", define: {"process.env.NODE_ENV": '"production"'}});
+  const modern = await bundle("pictures.js", {
+    target: "es2020",
+    define: {"process.env.NODE_ENV": '"production"'},
+  });
   const es5 = ts.transpileModule(modern, {compilerOptions: {target: ts.ScriptTarget.ES5}}).outputText;
-  return STUBS + (await transform(es5, {minifyWhitespace: true, minifyIdentifiers: true, target: "es5"})).code;
+  return (
+    STUBS + (await transform(es5, {minifyWhitespace: true, minifyIdentifiers: true, target: "es5"})).code
+  );
 };
 
 mkdirSync(out, {recursive: true});

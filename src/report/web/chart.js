@@ -9,9 +9,12 @@ const NEAR = "500px";
 /** Makes the charts of a page, which share its theme and its paper. */
 export const studioOf = (theme) => {
   const charts = new Map();
-  const nearness = new IntersectionObserver((entries) => {
-    for (const {target, isIntersecting} of entries) charts.get(target)?.near(isIntersecting);
-  }, {rootMargin: `${NEAR} 0px`});
+  const nearness = new IntersectionObserver(
+    (entries) => {
+      for (const {target, isIntersecting} of entries) charts.get(target)?.near(isIntersecting);
+    },
+    {rootMargin: `${NEAR} 0px`},
+  );
   const sizes = new ResizeObserver((entries) => {
     for (const {target} of entries) charts.get(target)?.resized();
   });
@@ -22,10 +25,17 @@ export const studioOf = (theme) => {
    * that one is due.
    */
   const chart = (label, className, onhover = null) => {
-    const element = h("div", {class: `chart ${className}`, role: "img", "aria-label": label,
-      data: {drawn: "0"}});
+    const element = h("div", {
+      class: `chart ${className}`,
+      role: "img",
+      "aria-label": label,
+      data: {drawn: "0"},
+    });
     const drawn = [];
-    let make = null, isNear = false, instance = null, shown = "";
+    let make = null,
+      isNear = false,
+      instance = null,
+      shown = "";
 
     const begin = (width, height, devicePixelRatio) => {
       if (instance?.getDevicePixelRatio() !== devicePixelRatio) {

@@ -1,11 +1,14 @@
 // Which colour a value has: the range of the values, linear or logarithmic, the ramp.
-import {histogram, overall} from "./stats.js";
+import {roundValues} from "./ticks.js";
+import {TO_SIGMA, histogram, overall} from "./stats.js";
 
 // If the largest value is so many times the median, linear colours would show nothing but that one.
 const LOG_FROM = 10;
 
 const extentOf = (values, isWanted) => {
-  let low = Infinity, high = -Infinity, positive = Infinity;
+  let low = Infinity,
+    high = -Infinity,
+    positive = Infinity;
   for (let i = 0; i < values.length; ++i) {
     const value = values[i];
     if (value !== value || !isWanted(i)) continue;
@@ -37,20 +40,42 @@ export const coloursOf = (values, isWanted, wish) => {
   // Zero has no logarithm: it counts as the lowest.
   const scaled = (value) => (isLog ? Math.log10(Math.max(value, extent.positive)) : value);
   return {
-    isLog, canLog, isSigned: extent.low < 0 && extent.high > 0,
+    isLog,
+    canLog,
+    isSigned: extent.low < 0 && extent.high > 0,
     t: (value) => (to === from ? 0.5 : (scaled(value) - from) / (to - from)),
     at: (t) => (isLog ? 10 ** (from + t * (to - from)) : from + t * (to - from)),
   };
 };
 
-// A value at the end of the range must not fall out of it by rounding.
-const SLACK = 1e-9;
+/** Where a value lies in the part [first, last] of the span: 0 to 1, the nearer end outside of it. */
+export const shareIn =
+  (colours, [first, last]) =>
+  (value) =>
+    Math.max(0, Math.min(1, (colours.t(value) - first) / (last - first)));
 
-/** Where a value lies in the part [first, last] of the span, 0 to 1; NaN outside of it. */
-export const shareIn = (colours, [first, last]) => (value) => {
-  const share = (colours.t(value) - first) / (last - first);
-  if (!(share >= -SLACK && share <= 1 + SLACK)) return NaN;
-  return Math.max(0, Math.min(1, share));
+// So far from the median, in robust deviations, a value does not take part in the first range.
+const CALM = 8;
+
+/**
+ * The part of the span to begin with: all of it, but for the end that is good. An expert whose weights
+ * are all zero has no error, and all others would look alike beside it.
+ */
+export const firstRange = (colours, values, isWanted, worse) => {
+  const positions = Float64Array.from(values, colours.t);
+  const {
+    at: [middle],
+  } = overall(positions, isWanted, [0.5]);
+  const {
+    at: [spread],
+  } = overall(
+    positions.map((t) => Math.abs(t - middle)),
+    isWanted,
+    [0.5],
+  );
+  const reach = CALM * TO_SIGMA * spread;
+  if (colours.isSigned || worse === "far" || !(reach > 0)) return [0, 1];
+  return worse === "high" ? [Math.max(0, middle - reach), 1] : [0, Math.min(1, middle + reach)];
 };
 
 export const rampOf = (colours, look) => (colours.isSigned ? look.diverging : look.ramp);
@@ -59,31 +84,6 @@ export const rampOf = (colours, look) => (colours.isSigned ? look.diverging : lo
 export const spreadOf = (colours, values, isWanted, bins) =>
   histogram(Float64Array.from(values, colours.t), isWanted, 0, 1, bins);
 
-// ---- round values to mark on the scale ----
-
-const decades = ([low, high]) => {
-  const powers = [];
-  for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); ++p) powers.push(p);
-  const digits = powers.length > 4 ? [1] : [1, 2, 5];
-  return powers.flatMap((p) => digits.map((digit) => Number(`${digit}e${p}`)));
-};
-
-const steps = ([low, high], wish) => {
-  const rough = (high - low) / wish;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((s) => s >= rough);
-  const list = [];
-  for (let k = Math.ceil(low / step); k <= Math.floor(high / step); ++k) {
-    list.push(Number((k * step).toPrecision(6)));
-  }
-  return list;
-};
-
-/** About `wish` of them: [[t, value], ...]. */
-export const ticksOf = (colours, wish) => {
-  const ends = [colours.at(0), colours.at(1)];
-  if (ends[0] === ends[1]) return [[0.5, ends[0]]];
-  const inside = (colours.isLog ? decades(ends) : steps(ends, wish))
-    .filter((value) => value >= ends[0] && value <= ends[1]);
-  return (inside.length > 1 ? inside : ends).map((value) => [colours.t(value), value]);
-};
+/** About `wish` round values to mark on the scale: [[t, value], ...]. */
+export const ticksOf = (colours, wish) =>
+  roundValues(colours.at(0), colours.at(1), colours.isLog, wish).map((value) => [colours.t(value), value]);

@@ -50,11 +50,10 @@ class Cache {
 
 const isAbsent = (number) => number === null || number === undefined;
 
-const blockOf = (metric, scheme) =>
-  metric.of === "quant" ? metric.blocks?.[scheme] : metric.block;
+const blockOf = (metric, scheme) => (metric.of === "quant" ? metric.blocks?.[scheme] : metric.block);
 
 /** What the page knows of a run. Columns are promises; everything else is in `facts`. */
-export class Run {
+class Run {
   #cache = new Cache();
   #names = null;
   #textOf;
@@ -128,13 +127,16 @@ export class Run {
 
   /** The name of each matrix's tensor. */
   names() {
-    this.#names ??= inflate(this.#textOf(this.facts.columns.name))
-      .then((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
+    this.#names ??= inflate(this.#textOf(this.facts.columns.name)).then((bytes) =>
+      JSON.parse(new TextDecoder().decode(bytes)),
+    );
     return this.#names;
   }
 }
 
 /** The run that stands in this document. */
 export const runOf = (document) =>
-  new Run(JSON.parse(document.getElementById("run").textContent),
-    (number) => document.getElementById(`block${number}`).textContent);
+  new Run(
+    JSON.parse(document.getElementById("run").textContent),
+    (number) => document.getElementById(`block${number}`).textContent,
+  );

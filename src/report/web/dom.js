@@ -37,10 +37,29 @@ export const freshId = (prefix) => `${prefix}-${++lastId}`;
 /** A choice of few: buttons that look like one control. options: [[value, label]]. */
 export const choice = (legend, options, value, onchange) => {
   const name = freshId("choice");
-  return h("fieldset", {class: "choice"}, h("legend", null, legend),
-    h("div", {class: "segments"}, options.map(([key, label]) => h("label", null,
-      h("input", {type: "radio", name, value: key, checked: key === value,
-        onchange: () => onchange(key)}), h("span", null, label)))));
+  return h(
+    "fieldset",
+    {class: "choice"},
+    h("legend", null, legend),
+    h(
+      "div",
+      {class: "segments"},
+      options.map(([key, label]) =>
+        h(
+          "label",
+          null,
+          h("input", {
+            type: "radio",
+            name,
+            value: key,
+            checked: key === value,
+            onchange: () => onchange(key),
+          }),
+          h("span", null, label),
+        ),
+      ),
+    ),
+  );
 };
 
 /** Shows `value` in a control that choice() made. */

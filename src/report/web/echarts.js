@@ -4,7 +4,15 @@ import {BarChart, CustomChart, LineChart, ScatterChart} from "echarts/charts";
 import {GridComponent, LegendComponent, MarkLineComponent} from "echarts/components";
 import {CanvasRenderer} from "echarts/renderers";
 
-echarts.use([BarChart, CustomChart, LineChart, ScatterChart, GridComponent, LegendComponent,
-  MarkLineComponent, CanvasRenderer]);
+echarts.use([
+  BarChart,
+  CustomChart,
+  LineChart,
+  ScatterChart,
+  GridComponent,
+  LegendComponent,
+  MarkLineComponent,
+  CanvasRenderer,
+]);
 
 export {echarts};

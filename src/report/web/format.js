@@ -10,10 +10,12 @@ const isNumber = (value) => typeof value === "number" && value === value;
 export const significant = (value, digits) => {
   if (!isNumber(value)) return DASH;
   if (value === 0) return "0";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
   const magnitude = Math.abs(value);
   if (magnitude < 1e-4 || magnitude >= 1e6) return shortNumber(Number(value.toPrecision(digits)));
   return Number(value.toPrecision(digits)).toFixed(
-    Math.max(0, digits - 1 - Math.floor(Math.log10(magnitude))));
+    Math.max(0, digits - 1 - Math.floor(Math.log10(magnitude))),
+  );
 };
 
 const grouped = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
@@ -34,12 +36,12 @@ const scaled = (value, base, units) => {
 };
 
 /** 1.03e12 weights -> "1.03 trillion". */
-export const many = (value) => (isNumber(value)
-  ? scaled(value, 1000, ["", " thousand", " million", " billion", " trillion"]) : DASH);
+export const many = (value) =>
+  isNumber(value) ? scaled(value, 1000, ["", " thousand", " million", " billion", " trillion"]) : DASH;
 
 /** Decimal units, as disks and model pages count. */
-export const bytes = (value) => (isNumber(value)
-  ? scaled(value, 1000, [" B", " kB", " MB", " GB", " TB"]) : DASH);
+export const bytes = (value) =>
+  isNumber(value) ? scaled(value, 1000, [" B", " kB", " MB", " GB", " TB"]) : DASH;
 
 export const percent = (share) => {
   if (!isNumber(share)) return DASH;
@@ -48,8 +50,8 @@ export const percent = (share) => {
   return `${rounded === 100 && share < 1 ? "99.9" : shortNumber(rounded)} %`;
 };
 
-export const decibels = (relativeError) => (relativeError > 0
-  ? `${(-20 * Math.log10(relativeError)).toFixed(1)} dB` : "∞ dB");
+export const decibels = (relativeError) =>
+  relativeError > 0 ? `${(-20 * Math.log10(relativeError)).toFixed(1)} dB` : "∞ dB";
 
 export const duration = (seconds) => {
   if (!isNumber(seconds)) return DASH;
@@ -62,8 +64,10 @@ export const duration = (seconds) => {
 export const moment = (text) => {
   const time = new Date(text);
   if (!text || Number.isNaN(time.getTime())) return text ? printable(text) : DASH;
-  return new Intl.DateTimeFormat("en-GB", {dateStyle: "long", timeStyle: "short", timeZone: "UTC"})
-    .format(time) + " UTC";
+  return (
+    new Intl.DateTimeFormat("en-GB", {dateStyle: "long", timeStyle: "short", timeZone: "UTC"}).format(time) +
+    " UTC"
+  );
 };
 
 // Control characters, and marks that reorder or hide text: a name must not change how its neighbours
@@ -71,8 +75,8 @@ export const moment = (text) => {
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /** Text of the checkpoint as it may be shown. */
-export const printable = (text) => String(text).replace(UNPRINTABLE,
-  (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
+export const printable = (text) =>
+  String(text).replace(UNPRINTABLE, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /** printable() of at most `length` characters. */
 export const clipped = (text, length = 48) => {

@@ -26,17 +26,31 @@ const header = ({facts}) => {
   const {run_name: name, collected_at: collected, created_at: created} = facts.run;
   const title = titleOf(facts);
   document.title = `${clipped(title, 60)} · moescope`;
-  const parts = [name ? `run ${clipped(name, 60)}` : null, collected || created
-    ? moment(collected ?? created) : null].filter((part) => part);
-  return h("header", {class: "title"}, h("p", {class: "eyebrow"}, "moescope report"),
-    h("h1", null, h("bdi", null, clipped(title, 200))), h("p", {class: "quiet"}, parts.join(" · ")));
+  const parts = [
+    name ? `run ${clipped(name, 60)}` : null,
+    collected || created ? moment(collected ?? created) : null,
+  ].filter((part) => part);
+  return h(
+    "header",
+    {class: "title"},
+    h("p", {class: "eyebrow"}, "moescope report"),
+    h("h1", null, h("bdi", null, clipped(title, 200))),
+    h("p", {class: "quiet"}, parts.join(" · ")),
+  );
 };
 
 /** What all sections work with. */
 const pageOf = async (run, theme) => {
   const metrics = run.metrics.map(explained);
-  return {run, theme, metrics, studio: studioOf(theme), state: stateOf(run.facts),
-    place: await placeOf(run), metric: (name) => metrics.find((metric) => metric.name === name)};
+  return {
+    run,
+    theme,
+    metrics,
+    studio: studioOf(theme),
+    state: stateOf(run.facts),
+    place: await placeOf(run),
+    metric: (name) => metrics.find((metric) => metric.name === name),
+  };
 };
 
 const start = async () => {
@@ -59,13 +73,20 @@ const start = async () => {
   navigation.begin();
   hookPrinting(theme, pairs.all);
   const {metric, layer, slot} = page.state.get();
-  if (metric !== null || layer !== null || slot !== null) where.show();
+  if (metric !== null || layer !== null || slot !== null) where.show("instant");
   page.studio.drawFirst();
   document.documentElement.dataset.ready = "1";
 };
 
 start().catch((error) => {
-  document.querySelector("main").prepend(h("p", {class: "note warning", role: "alert"},
-    `This page could not be drawn: ${error?.message ?? error}. It needs a browser of 2023 or later.`));
+  document
+    .querySelector("main")
+    .prepend(
+      h(
+        "p",
+        {class: "note warning", role: "alert"},
+        `This page could not be drawn: ${error?.message ?? error}. It needs a browser of 2023 or later.`,
+      ),
+    );
   throw error;
 });

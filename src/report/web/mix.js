@@ -5,8 +5,11 @@ import {overall, summarise} from "./stats.js";
 export const ERROR = "w_rel_fro";
 
 /** What a layer is judged by: key, words, share of its experts whose error is no larger. */
-export const JUDGES = [["median", "median expert", 0.5], ["p90", "90 % of experts", 0.9],
-  ["max", "worst expert", 1]];
+export const JUDGES = [
+  ["median", "median expert", 0.5],
+  ["p90", "90 % of experts", 0.9],
+  ["max", "worst expert", 1],
+];
 export const SHARES = JUDGES.map(([, , share]) => share);
 export const judgeIndex = (judge) => JUDGES.findIndex(([key]) => key === judge);
 export const judgeWords = (judge) => JUDGES[judgeIndex(judge)][1];
@@ -15,7 +18,8 @@ export const judgeWords = (judge) => JUDGES[judgeIndex(judge)][1];
 const weightedMeans = (values, weights, groups) => {
   const means = new Float64Array(groups.count);
   for (let g = 0; g < groups.count; ++g) {
-    let sum = 0, total = 0;
+    let sum = 0,
+      total = 0;
     for (let i = groups.begin[g]; i < groups.end[g]; ++i) {
       if (values[i] !== values[i]) continue;
       sum += values[i] * weights[i];
@@ -26,20 +30,24 @@ const weightedMeans = (values, weights, groups) => {
   return means;
 };
 
-const sums = (values, groups) => Float64Array.from({length: groups.count}, (_, g) =>
-  values.subarray(groups.begin[g], groups.end[g]).reduce((sum, value) => sum + value, 0));
+const sums = (values, groups) =>
+  Float64Array.from({length: groups.count}, (_, g) =>
+    values.subarray(groups.begin[g], groups.end[g]).reduce((sum, value) => sum + value, 0),
+  );
 
-const storedBits = ({facts}, place) =>
-  Float64Array.from(place.storage, (s) => facts.storages[s].bits ?? NaN);
+const storedBits = ({facts}, place) => Float64Array.from(place.storage, (s) => facts.storages[s].bits ?? NaN);
 
 const everyMatrix = () => true;
 
 const schemeNumbers = async (run, place, groups, index) => {
-  const [errors, bits] = await Promise.all([run.values(ERROR, index),
-    run.values("bits_per_weight", index)]);
-  return {index, name: run.facts.schemes[index].name,
+  const [errors, bits] = await Promise.all([run.values(ERROR, index), run.values("bits_per_weight", index)]);
+  return {
+    index,
+    name: run.facts.schemes[index].name,
     bits: weightedMeans(bits, place.weights, groups),
-    ...summarise(errors, groups, SHARES), whole: overall(errors, everyMatrix, SHARES).at};
+    ...summarise(errors, groups, SHARES),
+    whole: overall(errors, everyMatrix, SHARES).at,
+  };
 };
 
 /**
@@ -49,38 +57,49 @@ const schemeNumbers = async (run, place, groups, index) => {
  */
 export const gather = async (run, place) => {
   const groups = place.groups("each");
-  const schemes = await Promise.all(run.facts.schemes.map((_, index) =>
-    schemeNumbers(run, place, groups, index)));
+  const schemes = await Promise.all(
+    run.facts.schemes.map((_, index) => schemeNumbers(run, place, groups, index)),
+  );
   const measured = Int32Array.from({length: groups.count}, (_, g) =>
-    Math.max(0, ...schemes.map(({counts}) => counts[g])));
-  return {groups, schemes, measured, weights: sums(place.weights, groups),
-    stored: weightedMeans(storedBits(run, place), place.weights, groups)};
+    Math.max(0, ...schemes.map(({counts}) => counts[g])),
+  );
+  return {
+    groups,
+    schemes,
+    measured,
+    weights: sums(place.weights, groups),
+    stored: weightedMeans(storedBits(run, place), place.weights, groups),
+  };
 };
 
 /** A group's error under a scheme, as `judge` takes it of its experts. */
 export const errorOf = (scheme, judge, g) => scheme.rows[judgeIndex(judge)][g];
 
 // A scheme that failed on a matrix which another one managed is no candidate: its error hides it.
-const isCandidate = ({measured}, scheme, g) => scheme.counts[g] > 0 &&
-  scheme.counts[g] === measured[g] && scheme.bits[g] === scheme.bits[g];
+const isCandidate = ({measured}, scheme, g) =>
+  scheme.counts[g] > 0 && scheme.counts[g] === measured[g] && scheme.bits[g] === scheme.bits[g];
 
 /** The first of `schemes` by (score, tie); null of none. */
-const leastOf = (schemes, score, tie) => schemes.reduce((best, scheme) => {
-  const order = best === null ? -1 : score(scheme) - score(best) || tie(scheme) - tie(best);
-  return order < 0 ? scheme : best;
-}, null);
+const leastOf = (schemes, score, tie) =>
+  schemes.reduce((best, scheme) => {
+    const order = best === null ? -1 : score(scheme) - score(best) || tie(scheme) - tie(best);
+    return order < 0 ? scheme : best;
+  }, null);
 
 const chooseFor = (numbers, judge, limit, g) => {
   const candidates = numbers.schemes.filter((scheme) => isCandidate(numbers, scheme, g));
-  const error = (scheme) => errorOf(scheme, judge, g), bits = (scheme) => scheme.bits[g];
+  const error = (scheme) => errorOf(scheme, judge, g),
+    bits = (scheme) => scheme.bits[g];
   const under = candidates.filter((scheme) => error(scheme) <= limit);
-  return under.length ? {scheme: leastOf(under, bits, error), isMet: true}
+  return under.length
+    ? {scheme: leastOf(under, bits, error), isMet: true}
     : {scheme: leastOf(candidates, error, bits), isMet: false};
 };
 
 /** {bytes, bitsPerWeight} of bits[g] bits for each weight of group g. */
 const sizeOf = ({weights}, bits) => {
-  let size = 0, total = 0;
+  let size = 0,
+    total = 0;
   for (let g = 0; g < weights.length; ++g) {
     size += weights[g] * bits[g];
     total += weights[g];
@@ -95,8 +114,11 @@ const sizeOf = ({weights}, bits) => {
  */
 export const choose = (numbers, judge, limit) => {
   const {count} = numbers.groups;
-  const scheme = new Int32Array(count), met = new Uint8Array(count), bits = new Float64Array(count);
-  let notMet = 0, unmeasured = 0;
+  const scheme = new Int32Array(count),
+    met = new Uint8Array(count),
+    bits = new Float64Array(count);
+  let notMet = 0,
+    unmeasured = 0;
   for (let g = 0; g < count; ++g) {
     const taken = chooseFor(numbers, judge, limit, g);
     met[g] = taken.isMet ? 1 : 0;
@@ -110,7 +132,8 @@ export const choose = (numbers, judge, limit) => {
 
 /** One scheme for all: {bytes, bitsPerWeight; over, missing: groups above the limit, not done}. */
 export const single = (numbers, scheme, judge, limit) => {
-  let over = 0, missing = 0;
+  let over = 0,
+    missing = 0;
   for (let g = 0; g < numbers.groups.count; ++g) {
     if (!isCandidate(numbers, scheme, g)) ++missing;
     else if (errorOf(scheme, judge, g) > limit) ++over;
@@ -144,8 +167,12 @@ export const limitRange = ({schemes}) => {
   const errors = schemes.flatMap(({whole}) => whole).filter((error) => error > 0);
   const medians = schemes.map(({whole}) => whole[0]).filter((error) => error > 0);
   if (!medians.length) return null;
-  const low = Math.min(...medians), high = Math.max(...medians);
+  const low = Math.min(...medians),
+    high = Math.max(...medians);
   const parts = low < USUAL_LIMIT && USUAL_LIMIT < high;
-  return {low: Math.min(...errors) / 2, high: Math.max(...errors) * 1.2,
-    start: parts ? USUAL_LIMIT : twoDigitsBelow(Math.sqrt(low * high))};
+  return {
+    low: Math.min(...errors) / 2,
+    high: Math.max(...errors) * 1.2,
+    start: parts ? USUAL_LIMIT : twoDigitsBelow(Math.sqrt(low * high)),
+  };
 };

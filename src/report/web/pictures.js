@@ -15,14 +15,17 @@ echarts.use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, T
 
 // Letters of DejaVu Sans are so wide, and those of East Asia fill a square: rather too much than too
 // little, so that nothing is cut.
-const LETTER = 0.58, SQUARE_FROM = 0x2e80;
+const LETTER = 0.58,
+  SQUARE_FROM = 0x2e80;
 
-echarts.setPlatformAPI({measureText: (text, font) => {
-  const size = parseFloat(/([\d.]+)px/.exec(font)[1]);
-  let width = 0;
-  for (let i = 0; i < text.length; ++i) width += text.charCodeAt(i) < SQUARE_FROM ? LETTER * size : size;
-  return {width};
-}});
+echarts.setPlatformAPI({
+  measureText: (text, font) => {
+    const size = parseFloat(/([\d.]+)px/.exec(font)[1]);
+    let width = 0;
+    for (let i = 0; i < text.length; ++i) width += text.charCodeAt(i) < SQUARE_FROM ? LETTER * size : size;
+    return {width};
+  },
+});
 
 /** `still`: nothing can be scrolled. */
 const LOOK = {...LIGHT, still: true};
@@ -40,15 +43,25 @@ const RESOLUTION = 5 / 3;
 const paintOf = ({xLabels, yLabels, values, range}) => {
   const span = spread(range);
   const colours = coloursOf(span, () => true, "linear");
-  const ramp = rampOf(colours, LOOK), shareOf = shareIn(colours, [0, 1]);
-  const image = (columns, rows, cells) => (width, height) => pngUrl(
-    cellPixels(columns, rows, (x, y) => y * columns + x, cells, shareOf, ramp, LOOK.missing),
-    columns, rows, Math.round(width * RESOLUTION), Math.round(height * RESOLUTION));
+  const ramp = rampOf(colours, LOOK),
+    shareOf = shareIn(colours, [0, 1]);
+  const image = (columns, rows, cells) => (width, height) =>
+    pngUrl(
+      cellPixels(columns, rows, (x, y) => y * columns + x, cells, shareOf, ramp, LOOK.missing),
+      columns,
+      rows,
+      Math.round(width * RESOLUTION),
+      Math.round(height * RESOLUTION),
+    );
   const steps = [];
   for (let i = STEPS - 1; i >= 0; --i) steps.push(colours.at(i / (STEPS - 1)));
   return {
     view: {x: [0, xLabels.length - 1], y: [0, yLabels.length - 1]},
-    image: image(xLabels.length, yLabels.length, values.map((v) => (v === null ? NaN : v))),
+    image: image(
+      xLabels.length,
+      yLabels.length,
+      values.map((v) => (v === null ? NaN : v)),
+    ),
     scale: {range: [colours.at(0), colours.at(1)], image: image(1, STEPS, steps)},
   };
 };
@@ -64,10 +77,11 @@ const OPTIONS = {
 };
 
 /** What the renderer does not say as it is wanted. Behind `="` it is markup: in text `"` is escaped. */
-const mended = (svg) => svg
-  .replace(/<image /g, '<image preserveAspectRatio="none" style="image-rendering:pixelated" ')
-  .replace(/ dominant-baseline="central"/g, ' dy=".35em"')  // librsvg has no baselines
-  .replace(/(="(?:url\(#)?)zr\d+-/g, "$1");  // a count of this engine's pictures
+const mended = (svg) =>
+  svg
+    .replace(/<image /g, '<image preserveAspectRatio="none" style="image-rendering:pixelated" ')
+    .replace(/ dominant-baseline="central"/g, ' dy=".35em"') // librsvg has no baselines
+    .replace(/(="(?:url\(#)?)zr\d+-/g, "$1"); // a count of this engine's pictures
 
 /** data: JSON text, as the chart's file says. */
 globalThis.drawPicture = (chart, data, width, height) => {

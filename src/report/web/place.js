@@ -13,7 +13,8 @@ const cellsOf = ({layer, slot, proj}, {projs, layers, slots}) => {
 
 /** The range of the group that holds matrix i, by bisection. */
 const rangeAround = ({begin, end}, i) => {
-  let low = 0, high = begin.length - 1;
+  let low = 0,
+    high = begin.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
     if (begin[middle] <= i) low = middle;
@@ -26,8 +27,7 @@ const rangeAround = ({begin, end}, i) => {
 export const placeOf = async (run) => {
   const {facts} = run;
   const names = ["layer", "slot", "proj", "shape", "storage", "file"];
-  const [layer, slot, proj, shape, storage, file] =
-    await Promise.all(names.map((name) => run.indices(name)));
+  const [layer, slot, proj, shape, storage, file] = await Promise.all(names.map((name) => run.indices(name)));
   const shared = Uint8Array.from(slot, (s) => (facts.slots[s].shared ? 1 : 0));
   const weights = Float64Array.from(shape, (s) => facts.shapes[s][0] * facts.shapes[s][1]);
   const columns = {layer, slot, proj, shape, storage, file, shared, weights};
@@ -48,8 +48,8 @@ export const placeOf = async (run) => {
     /** The first matrix of that cell, -1 if there is none. */
     at: (p, l, s) => cells[(p * facts.layers.length + l) * facts.slots.length + s] ?? -1,
     /** Whether the next matrix stands in the same cell. */
-    goesOn: (i) => i + 1 < layer.length && layer[i + 1] === layer[i] && slot[i + 1] === slot[i] &&
-      proj[i + 1] === proj[i],
+    goesOn: (i) =>
+      i + 1 < layer.length && layer[i + 1] === layer[i] && slot[i + 1] === slot[i] && proj[i + 1] === proj[i],
     /** "expert 5" or "shared 1". */
     expert: (s) => `${facts.slots[s].shared ? "" : "expert "}${printable(facts.slots[s].label)}`,
   };

@@ -79,7 +79,8 @@ const clearBetween = (context, columns, rows, line) => {
 export const enlarged = (cells, view, width, height, ratio) => {
   const canvas = canvasOf(Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio)));
   const context = canvas.getContext("2d");
-  const columns = view.x[1] - view.x[0] + 1, rows = view.y[1] - view.y[0] + 1;
+  const columns = view.x[1] - view.x[0] + 1,
+    rows = view.y[1] - view.y[0] + 1;
   context.imageSmoothingEnabled = false;
   context.drawImage(cells, view.x[0], view.y[0], columns, rows, 0, 0, canvas.width, canvas.height);
   if (width / columns >= GAP_FROM && height / rows >= GAP_FROM) {

@@ -21,7 +21,9 @@ const codecOf = ({metrics, schemes, layers, slots, projs}) => {
   const named = (list) => [(text) => indexOf(list, text), (index) => list[index]];
   const oneOf = (...words) => [(text) => (words.includes(text) ? text : null), String];
   const readProjs = (text) => {
-    const found = listOf(text).map((name) => indexOf(projs, name)).filter((p) => p !== null);
+    const found = listOf(text)
+      .map((name) => indexOf(projs, name))
+      .filter((p) => p !== null);
     return found.length ? found : null;
   };
   return {
@@ -42,14 +44,17 @@ const codecOf = ({metrics, schemes, layers, slots, projs}) => {
 // Half a surrogate pair has no place in an address.
 const escaped = (text) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd"));
 
-const encode = (codec, values) => Object.entries(codec)
-  .filter(([key]) => values[key] !== null)
-  .map(([key, [, write]]) => `${key}=${escaped(write(values[key]))}`).join("&");
+const encode = (codec, values) =>
+  Object.entries(codec)
+    .filter(([key]) => values[key] !== null)
+    .map(([key, [, write]]) => `${key}=${escaped(write(values[key]))}`)
+    .join("&");
 
 const decode = (codec, hash) => {
   const given = new URLSearchParams(hash.slice(1).replaceAll("+", "%2B"));
-  return Object.fromEntries(Object.entries(codec).map(([key, [read]]) =>
-    [key, given.has(key) ? read(given.get(key)) : null]));
+  return Object.fromEntries(
+    Object.entries(codec).map(([key, [read]]) => [key, given.has(key) ? read(given.get(key)) : null]),
+  );
 };
 
 /** Whether text from the address is a state; "#odd" is a section of the page. */

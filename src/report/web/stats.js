@@ -8,12 +8,17 @@
  * them together.
  */
 export const groupsOf = ({proj, layer, shared}, kind) => {
-  const begin = [], end = [];
+  const begin = [],
+    end = [];
   const isWanted = (i) => kind === "all" || kind === "each" || (shared[i] === 1) === (kind === "shared");
   const goesOn = (i) => {
     const first = begin.at(-1);
-    return end.at(-1) === i && proj[first] === proj[i] && layer[first] === layer[i] &&
-      (kind === "all" || shared[first] === shared[i]);
+    return (
+      end.at(-1) === i &&
+      proj[first] === proj[i] &&
+      layer[first] === layer[i] &&
+      (kind === "all" || shared[first] === shared[i])
+    );
   };
   for (let i = 0; i < proj.length; ++i) {
     if (!isWanted(i)) continue;
@@ -25,12 +30,18 @@ export const groupsOf = ({proj, layer, shared}, kind) => {
     }
   }
   const of = (column) => Int32Array.from(begin, (i) => column[i]);
-  return {count: begin.length, begin: Int32Array.from(begin), end: Int32Array.from(end),
-    proj: of(proj), layer: of(layer), shared: of(shared)};
+  return {
+    count: begin.length,
+    begin: Int32Array.from(begin),
+    end: Int32Array.from(end),
+    proj: of(proj),
+    layer: of(layer),
+    shared: of(shared),
+  };
 };
 
 /** The value below which a share of sorted[0, length) lies, interpolated linearly as NumPy does. */
-export const quantile = (sorted, length, share) => {
+const quantile = (sorted, length, share) => {
   if (length === 0) return NaN;
   const at = share * (length - 1);
   const low = Math.floor(at);
@@ -85,9 +96,10 @@ export const hasValue = (values) => values.some((value) => value === value);
 // ---- how far from the others ----
 
 // The median distance from the median, times this, is a normal distribution's standard deviation.
-const TO_SIGMA = 1.4826;
+export const TO_SIGMA = 1.4826;
 
-const positiveLog = (value) => (value > 0 ? Math.log(value) : NaN);
+// Zero, a dead expert's, is as far as can be.
+const positiveLog = (value) => (value >= 0 ? Math.log(value) : NaN);
 const itself = (value) => value;
 
 /**
@@ -103,7 +115,8 @@ export const deviationIn = (values, begin, end, scale, room = new Float64Array(e
   const middle = quantile(room, sortInto(room, values, begin, end, scale), 0.5);
   const distance = (value) => Math.abs(scale(value) - middle);
   const spread = TO_SIGMA * quantile(room, sortInto(room, values, begin, end, distance), 0.5);
-  return (value) => (spread > 0 ? (scale(value) - middle) / spread : NaN);
+  const isKnown = Number.isFinite(middle) && spread > 0 && spread < Infinity;
+  return (value) => (isKnown ? (scale(value) - middle) / spread : NaN);
 };
 
 /** deviationIn() of each value in its group. */
@@ -127,7 +140,8 @@ export const medianOf = (values, begin, end) => {
 
 /** The `limit` indices below `length` with the largest score(i), largest first; never a NaN. */
 export const largest = (length, score, limit) => {
-  const best = [], scores = [];
+  const best = [],
+    scores = [];
   for (let i = 0; i < length; ++i) {
     const mine = score(i);
     if (mine !== mine || (best.length === limit && !(mine > scores[limit - 1]))) continue;
@@ -142,7 +156,8 @@ export const largest = (length, score, limit) => {
 
 /** Of points {bits, error} those that no other one beats in both, by rising bits. */
 export const front = (points) => {
-  const sorted = points.filter(({bits, error}) => bits === bits && error === error)
+  const sorted = points
+    .filter(({bits, error}) => bits === bits && error === error)
     .sort((a, b) => a.bits - b.bits || a.error - b.error);
   let least = Infinity;
   return sorted.filter(({error}) => {

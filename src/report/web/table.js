@@ -16,16 +16,22 @@ const compare = (a, b, isDown) => {
 const cellText = (value) => (isMissing(value) ? "" : String(value));
 const csvCell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-const lines = (columns, rows, quoted) => [columns.map(({key}) => quoted(key)),
-  ...rows.map((row) => columns.map(({value}) => quoted(cellText(value(row)))))];
+const lines = (columns, rows, quoted) => [
+  columns.map(({key}) => quoted(key)),
+  ...rows.map((row) => columns.map(({value}) => quoted(cellText(value(row))))),
+];
 
 /** RFC 4180 text of rows; columns: [{key, value(row)}]. */
 export const csv = (columns, rows) =>
-  lines(columns, rows, csvCell).map((cells) => `${cells.join(",")}\r\n`).join("");
+  lines(columns, rows, csvCell)
+    .map((cells) => `${cells.join(",")}\r\n`)
+    .join("");
 
 /** For a spreadsheet's clipboard. */
 const tabSeparated = (columns, rows) =>
-  lines(columns, rows, (text) => text.replace(/[\t\r\n]/g, " ")).map((cells) => cells.join("\t")).join("\n");
+  lines(columns, rows, (text) => text.replace(/[\t\r\n]/g, " "))
+    .map((cells) => cells.join("\t"))
+    .join("\n");
 
 // ---- to the reader's disk and clipboard ----
 
@@ -58,12 +64,19 @@ const copy = async (text) => {
 
 /** A button that copies text() and says that it did. */
 export const copyButton = (label, text) => {
-  const button = h("button", {type: "button", onclick: async () => {
-    button.textContent = (await copy(text())) ? "Copied" : "Could not copy";
-    setTimeout(() => {
-      button.textContent = label;
-    }, 1500);
-  }}, label);
+  const button = h(
+    "button",
+    {
+      type: "button",
+      onclick: async () => {
+        button.textContent = (await copy(text())) ? "Copied" : "Could not copy";
+        setTimeout(() => {
+          button.textContent = label;
+        }, 1500);
+      },
+    },
+    label,
+  );
   return button;
 };
 
@@ -77,13 +90,19 @@ const headContent = ({label, meaning}, onsort) => {
 
 const head = (column, sorted, onsort) => {
   const direction = sorted?.key !== column.key ? "none" : sorted.isDown ? "descending" : "ascending";
-  return h("th", {scope: "col", class: column.number ? "number" : "",
-    "aria-sort": onsort ? direction : null}, headContent(column, onsort));
+  return h(
+    "th",
+    {scope: "col", class: column.number ? "number" : "", "aria-sort": onsort ? direction : null},
+    headContent(column, onsort),
+  );
 };
 
-const cell = (column, row, isFirst) => h(isFirst ? "th" : "td", {scope: isFirst ? "row" : null,
-  class: column.number ? "number" : column.isLong ? "long" : null},
-column.cell ? column.cell(row) : cellText(column.value(row)));
+const cell = (column, row, isFirst) =>
+  h(
+    isFirst ? "th" : "td",
+    {scope: isFirst ? "row" : null, class: column.number ? "number" : column.isLong ? "long" : null},
+    column.cell ? column.cell(row) : cellText(column.value(row)),
+  );
 
 /**
  * A table. columns: [{key, label, meaning, number, value(row), cell(row), isLong}]: `value` is sorted
@@ -93,17 +112,35 @@ column.cell ? column.cell(row) : cellText(column.value(row)));
 export const dataTable = (title, columns, {isSortable = false, onrow = null, rowClass = null} = {}) => {
   const table = h("table", null);
   const element = h("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": title}, table);
-  let rows = [], sorted = null;
+  let rows = [],
+    sorted = null;
 
-  const bodyRow = (row) => h("tr", {class: rowClass?.(row), onclick: onrow ? () => onrow(row) : null},
-    columns.map((column, i) => cell(column, row, i === 0)));
+  const bodyRow = (row) =>
+    h(
+      "tr",
+      {class: rowClass?.(row), onclick: onrow ? () => onrow(row) : null},
+      columns.map((column, i) => cell(column, row, i === 0)),
+    );
   const draw = () => {
     // What it stands by may go.
     hideTip();
     const by = columns.find(({key}) => key === sorted?.key);
     if (by) rows.sort((a, b) => compare(by.value(a), by.value(b), sorted.isDown));
-    fill(table, h("caption", null, h("span", null, title)), h("thead", null, h("tr", null, columns.map((column) =>
-      head(column, sorted, isSortable ? () => sort(column) : null)))), h("tbody", null, rows.map(bodyRow)));
+    fill(
+      table,
+      h("caption", null, h("span", null, title)),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          columns.map((column) => head(column, sorted, isSortable ? () => sort(column) : null)),
+        ),
+      ),
+      h("tbody", null, rows.map(bodyRow)),
+    );
+    element.dataset.rows = String(rows.length);
   };
   const sort = (column) => {
     const isAgain = sorted?.key === column.key;

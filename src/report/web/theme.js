@@ -29,7 +29,8 @@ export const themeOf = () => {
   const root = document.documentElement;
   const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
   const listeners = [];
-  let choice = stored(), onPaper = false;
+  let choice = stored(),
+    onPaper = false;
 
   const isDark = () => !onPaper && (choice === "dark" || (choice === "auto" && systemDark.matches));
   const apply = () => {

@@ -1,7 +1,8 @@
 // One box that follows the pointer, or stands by a word, and holds text.
 import {fill, h} from "./dom.js";
 
-const GAP = 14, MARGIN = 4;
+const GAP = 14,
+  MARGIN = 4;
 
 const box = h("div", {class: "tip", role: "tooltip", id: "tip", hidden: true});
 
@@ -29,8 +30,14 @@ export const hideTip = () => {
 
 /** Title and [label, value] lines beside the pointer. */
 export const showTip = ({clientX, clientY}, title, lines) => {
-  show([h("strong", null, title), h("dl", null, lines.map(([label, value]) =>
-    [h("dt", null, label), h("dd", null, value)]))]);
+  show([
+    h("strong", null, title),
+    h(
+      "dl",
+      null,
+      lines.map(([label, value]) => [h("dt", null, label), h("dd", null, value)]),
+    ),
+  ]);
   place(clientX, clientY, clientY);
 };
 

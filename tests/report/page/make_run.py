@@ -1,4 +1,4 @@
-"""Runs for the browser tests and bench/report_page.mjs: make_run.py small|large|hostile FOLDER
+"""Runs for the browser tests and bench/report_page.mjs: make_run.py KIND FOLDER, kinds are at the end
 
 Makes a run directory in FOLDER with the built program ($MOESCOPE), writes its report, and prints as JSON
 where it is and what the tests compare with: the tables' own numbers.
@@ -147,6 +147,102 @@ def hostile(folder):
     return run_dir
 
 
+# ---- runs that lack something, or have what most do not: (stats, quant) -> (stats, quant) ----
+
+
+def shared(stats, quant):
+    """The last two experts of each layer are shared ones."""
+    for table in (stats, quant):
+        last = table["expert_id"] >= 6
+        table["derived_tensor"] = [f"{name}[{expert - 6}]" if is_shared else name for name, expert, is_shared
+                                   in zip(table["derived_tensor"], table["expert_id"], last)]
+        table.loc[last, "expert_id"] = -1
+        table["is_shared_expert"] = last
+    stats["is_routed_expert"] = ~stats["is_shared_expert"]
+    return stats, quant
+
+
+def stack(stats, quant):
+    """Layer 2 is layer 0 of a second stack."""
+    for table in (stats, quant):
+        second = table["layer"] == 2
+        table.loc[second, "stack"] = "mtp"
+        table.loc[second, "layer"] = 0
+    return stats, quant
+
+
+def unknown_layers(stats, quant):
+    """No name tells a layer, so that three matrices claim to be each expert."""
+    for table in (stats, quant):
+        table["layer"] = -1
+    return stats, quant
+
+
+def single(stats, quant):
+    return stats[stats["proj"] == "up_proj"], quant[(quant["proj"] == "up_proj") & (quant["scheme"] == "mxfp4_g32")]
+
+
+def no_schemes(stats, quant):
+    return stats, quant[:0]
+
+
+def no_matrices(stats, quant):
+    return stats[:0], quant[:0]
+
+
+def failures(stats, quant):
+    """mxfp4 fails everywhere, affine_q4_g32 on expert 3; of expert 5's weights nothing is known."""
+    numbers = [c for c in quant.columns if quant[c].dtype == float]
+    for rows, error in ((quant["scheme"] == "mxfp4_g32", "ValueError: not divisible by 48"),
+                        ((quant["scheme"] == "affine_q4_g32") & (quant["expert_id"] == 3), "ValueError: too odd"),
+                        (quant["expert_id"] == 5, "ValueError: 1 non-finite weights")):
+        quant.loc[rows, numbers] = np.nan
+        quant.loc[rows, "error"] = error
+    stats.loc[stats["expert_id"] == 5, [c for c in stats.columns if stats[c].dtype == float and "storage" not in c]] = np.nan
+    stats.loc[stats["expert_id"] == 5, "nonfinite_count"] = 1
+    return stats, quant
+
+
+def foreign(stats, quant):
+    """The columns of mlx-quant-toolkit, and no more."""
+    return stats.loc[:, :"g64_max_outlier"], quant.loc[:, :"error"]
+
+
+def unknown_metric(stats, quant):
+    """Columns that the page was not told about, one of them without a value."""
+    stats["<b>glow</b>"] = stats["rms"] * 3
+    stats["void"] = np.nan
+    quant["w_rel_spectral"] = quant["w_rel_fro"] / 2
+    return stats, quant
+
+
+VARIANTS = (shared, stack, unknown_layers, single, no_schemes, no_matrices, failures, foreign, unknown_metric)
+
+
+def as_table(frame, schema):
+    known = pa.schema([schema.field(c) if c in schema.names else pa.field(c, pa.float64()) for c in frame.columns])
+    return pa.Table.from_pandas(frame, schema=known, preserve_index=False)
+
+
+def varied(change):
+    def make(folder):
+        run_dir = folder / change.__name__
+        rng = np.random.default_rng(7)
+        count, base = identity(3, 8, lambda l, e, p: f"model.layers.{l}.mlp.experts.{e}.{p}.weight")
+        stats = stats_table(count, base, rng)
+        quant = pa.concat_tables([quant_table(count, base, stats, scheme, rng) for scheme in SCHEMES
+                                  if scheme[0] in ("affine_q4_g32", "mxfp4_g32", "affine_q8_g32")])
+        (run_dir / "data").mkdir(parents=True)
+        changed = change(stats.to_pandas(), quant.to_pandas())
+        for name, frame, table in zip(("matrix_stats", "quant_sim"), changed, (stats, quant)):
+            pq.write_table(as_table(frame, table.schema), run_dir / "data" / f"{name}.parquet")
+        return run_dir
+    return make
+
+
+KINDS = {"small": small, "large": large, "hostile": hostile, **{v.__name__: varied(v) for v in VARIANTS}}
+
+
 def numbers(run_dir):
     """Both tables by columns; NaN and null as null."""
     tables = {}
@@ -159,7 +255,7 @@ def numbers(run_dir):
 
 def main():
     kind, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    run_dir = {"small": small, "large": large, "hostile": hostile}[kind](folder)
+    run_dir = KINDS[kind](folder)
     subprocess.run([PROGRAM, "report", "--run-dir", run_dir], check=True, stdout=subprocess.DEVNULL)
     tables = {} if kind == "large" else numbers(run_dir)
     print(json.dumps({"page": str(run_dir / "report.html"), "runDir": str(run_dir), **tables,

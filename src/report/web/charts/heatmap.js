@@ -1,19 +1,36 @@
 import {axis, frame, valueAxis} from "./frame.js";
 
 // Cell i spans i - 0.5 to i + 0.5.
-const cellAxis = (name, labels, [first, last], look, more) => axis(name, look, {
-  type: "value", min: first - 0.5, max: last + 0.5, minInterval: 1, ...more,
-  splitLine: {show: false}, axisTick: {show: false}, axisLine: {show: false},
-  axisLabel: {color: look.muted, hideOverlap: true, showMinLabel: false, showMaxLabel: false,
-    formatter: (value) => (value === Math.floor(value) ? labels[value] : "")},
-});
+const cellAxis = (name, labels, [first, last], look, more) =>
+  axis(name, look, {
+    type: "value",
+    min: first - 0.5,
+    max: last + 0.5,
+    minInterval: 1,
+    ...more,
+    splitLine: {show: false},
+    axisTick: {show: false},
+    axisLine: {show: false},
+    axisLabel: {
+      color: look.muted,
+      hideOverlap: true,
+      showMinLabel: false,
+      showMaxLabel: false,
+      formatter: (value) => (value === Math.floor(value) ? labels[value] : ""),
+    },
+  });
 
 /** An image that fills its grid, in which `at` is a point. */
-const imageSeries = (at, image, more) => ({type: "custom", silent: true, data: [at], ...more,
+const imageSeries = (at, image, more) => ({
+  type: "custom",
+  silent: true,
+  data: [at],
+  ...more,
   renderItem: (params) => {
     const {x, y, width, height} = params.coordSys;
     return {type: "image", style: {image: image(width, height), x, y, width, height}};
-  }});
+  },
+});
 
 const painting = (data, look, {view, image}) => ({
   grid: {left: 52, right: 8, top: 8, bottom: 40, outerBoundsMode: "none"},
@@ -24,11 +41,15 @@ const painting = (data, look, {view, image}) => ({
 
 /** The cells under a title, and right of them what their colours mean. */
 const withScale = (cells, {range: [min, max], image}, look) => ({
-  grid: [{...cells.grid, left: 60, right: 99, top: 45, bottom: 39},
-    {width: 15, right: 69, top: 45, bottom: 39, outerBoundsMode: "none"}],
+  grid: [
+    {...cells.grid, left: 60, right: 99, top: 45, bottom: 39},
+    {width: 15, right: 69, top: 45, bottom: 39, outerBoundsMode: "none"},
+  ],
   xAxis: [cells.xAxis, {type: "value", gridIndex: 1, show: false, min: 0, max: 1}],
-  yAxis: [cells.yAxis, valueAxis("", look, {gridIndex: 1, position: "right", min, max,
-    splitLine: {show: false}})],
+  yAxis: [
+    cells.yAxis,
+    valueAxis("", look, {gridIndex: 1, position: "right", min, max, splitLine: {show: false}}),
+  ],
   series: [...cells.series, imageSeries([0, min], image, {xAxisIndex: 1, yAxisIndex: 1})],
 });
 

@@ -13,17 +13,23 @@ const every = () => true;
 const differenceOf = (a, b) => Float64Array.from(a, (value, i) => value - b[i]);
 
 const sentence = ({a, b}, difference) => {
-  const {count, at: [middle]} = overall(difference, every, [0.5]);
+  const {
+    count,
+    at: [middle],
+  } = overall(difference, every, [0.5]);
   const below = difference.filter((d) => d < 0).length;
-  return `${a} has less error than ${b} in ${percent(below / count)} of ` +
-    `${plural(count, "matrix", "matrices")}; the median difference is ${significant(middle, 3)}.`;
+  return (
+    `${a} has less error than ${b} in ${percent(below / count)} of the ` +
+    `${plural(count, "matrix", "matrices")}; the median difference is ${significant(middle, 3)}.`
+  );
 };
 
 const threeDigits = (value) => Number(value.toPrecision(3));
 
 const scatterData = ({place, run}, names, a, b) => {
   const series = run.facts.projs.map((name) => ({name: clipped(name, 28), points: []}));
-  let low = Infinity, high = 0;
+  let low = Infinity,
+    high = 0;
   for (let i = 0; i < a.length; ++i) {
     if (a[i] !== a[i] || b[i] !== b[i]) continue;
     series[place.proj[i]].points.push([b[i], a[i]]);
@@ -31,16 +37,19 @@ const scatterData = ({place, run}, names, a, b) => {
     high = Math.max(high, a[i], b[i]);
   }
   const room = (high - low) * 0.04 || high * 0.05 || 1;
-  return {series: series.filter(({points}) => points.length),
+  return {
+    series: series.filter(({points}) => points.length),
     range: [threeDigits(Math.max(0, low - room)), threeDigits(high + room)],
-    xName: `relative error under ${names.b}`, yName: `under ${names.a}`};
+    xName: `relative error under ${names.b}`,
+    yName: `under ${names.a}`,
+  };
 };
 
 // Of many matrices the last thousandth is cut, so that one odd expert does not squeeze all others.
 const MANY = 2000;
 const CUT = 0.0005;
 
-const histogramData = (names, difference) => {
+const histogramData = (difference) => {
   const cut = difference.length > MANY ? CUT : 0;
   let [low, high] = overall(difference, every, [cut, 1 - cut]).at;
   if (low === high) {
@@ -48,14 +57,15 @@ const histogramData = (names, difference) => {
     [low, high] = [low - room, high + room];
   }
   const counts = histogram(difference, every, low, high, BINS);
-  return {low, high, counts, yName: "matrices",
-    xName: `error under ${names.a} minus error under ${names.b}`};
+  return {low, high, counts, yName: "matrices", xName: "difference of the errors"};
 };
 
 const beyondText = ({low, high}, difference) => {
   const beyond = difference.filter((d) => d < low || d > high).length;
-  return beyond ? ` ${plural(beyond, "matrix lies", "matrices lie")} beyond the ends of the ` +
-    `histogram, ${shortNumber(threeDigits(low))} and ${shortNumber(threeDigits(high))}.` : "";
+  return beyond
+    ? ` ${plural(beyond, "matrix lies", "matrices lie")} beyond the ends of the ` +
+        `histogram, ${shortNumber(threeDigits(low))} and ${shortNumber(threeDigits(high))}.`
+    : "";
 };
 
 /** {element, fillIn()} of one pair. */
@@ -65,11 +75,20 @@ const pairPart = (page, {name, a, b}) => {
   const scatter = studio.chart(`Errors under ${names.a} against ${names.b}`, "medium");
   const bars = studio.chart(`Histogram of the difference of ${names.a} and ${names.b}`, "medium");
   const summary = h("p", {role: "status"});
-  const charts = h("div", {class: "columns"},
-    figure(scatter.element, `A point is a matrix. Below the dashed line ${names.a} has less error than ` +
-      `${names.b}, above it more; a point far from the others is an expert that one of them suits badly.`),
-    figure(bars.element, `Left of zero (blue) ${names.a} is better, right of it (red) ${names.b}. A ` +
-      "narrow hill means that all experts agree."));
+  const charts = h(
+    "div",
+    {class: "columns"},
+    figure(
+      scatter.element,
+      `A point is a matrix. Below the dashed line ${names.a} has less error than ` +
+        `${names.b}, above it more; a point far from the others is an expert that one of them suits badly.`,
+    ),
+    figure(
+      bars.element,
+      `The error under ${names.a} minus the one under ${names.b}: left of zero (blue) ` +
+        `${names.a} is better, right of it (orange) ${names.b}. A narrow hill means that all experts agree.`,
+    ),
+  );
   return {
     element: h("div", {class: "pair"}, h("h3", null, named(clipped(name, 60))), summary, charts),
     fillIn: async () => {
@@ -80,7 +99,7 @@ const pairPart = (page, {name, a, b}) => {
         charts.remove();
         return;
       }
-      const bins = histogramData(names, difference);
+      const bins = histogramData(difference);
       summary.textContent = sentence(names, difference) + beyondText(bins, difference);
       const points = scatterData(page, names, errorsA, errorsB);
       scatter.update((look) => pairs(points, look));
@@ -96,8 +115,19 @@ const NEAR = "800px";
 export const pairsSection = (page) => {
   const {deltas} = page.run.facts;
   if (!deltas.length) {
-    return {all: () => {}, element: section("pairs", TITLE, h("p", {class: "lead"}, "The configuration " +
-      "names no pair of schemes (delta_pairs) that were both simulated, so there is nothing to compare."))};
+    return {
+      all: () => {},
+      element: section(
+        "pairs",
+        TITLE,
+        h(
+          "p",
+          {class: "lead"},
+          "The configuration names no pair of schemes (delta_pairs) that were both simulated, so " +
+            "there is nothing to compare.",
+        ),
+      ),
+    };
   }
   const parts = deltas.map((delta) => pairPart(page, delta));
   const waiting = new Map(parts.map((part) => [part.element, part]));
@@ -106,12 +136,25 @@ export const pairsSection = (page) => {
     waiting.delete(element);
     return part?.fillIn();
   };
-  const nearness = new IntersectionObserver((entries) => {
-    for (const {target, isIntersecting} of entries) if (isIntersecting) start(target);
-  }, {rootMargin: `${NEAR} 0px`});
+  const nearness = new IntersectionObserver(
+    (entries) => {
+      for (const {target, isIntersecting} of entries) if (isIntersecting) start(target);
+    },
+    {rootMargin: `${NEAR} 0px`},
+  );
   for (const {element} of parts) nearness.observe(element);
-  return {all: () => Promise.all([...waiting.keys()].map(start)),
-    element: section("pairs", TITLE, h("p", {class: "lead"}, "The pairs of the configuration, matrix by " +
-      "matrix: how much one scheme gains over the other, and for which experts."),
-    parts.map(({element}) => element))};
+  return {
+    all: () => Promise.all([...waiting.keys()].map(start)),
+    element: section(
+      "pairs",
+      TITLE,
+      h(
+        "p",
+        {class: "lead"},
+        "The pairs of the configuration, matrix by matrix: how much one scheme gains over the other, " +
+          "and for which experts.",
+      ),
+      parts.map(({element}) => element),
+    ),
+  };
 };

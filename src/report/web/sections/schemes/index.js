@@ -13,10 +13,14 @@ const TITLE = "Which scheme should I take?";
 
 const lead = (text) => h("p", {class: "lead"}, text);
 
-const gpuCaveat = ({facts}) => (facts.schemes.some(({profile}) => `${profile}`.startsWith("mlx-gpu"))
-  ? note("note", "The profile mlx-gpu follows the source of MLX's GPU kernels and has not been " +
-    "compared with a Mac's GPU: at 6 bits and more its affine errors may be up to a fifth smaller " +
-    "than shown.") : null);
+const gpuCaveat = ({facts}) =>
+  facts.schemes.some(({profile}) => `${profile}`.startsWith("mlx-gpu"))
+    ? note(
+        "note",
+        "The profile mlx-gpu follows the source of MLX's GPU kernels and has not been compared with a " +
+          "Mac's GPU: at 6 bits and more its affine errors may be up to a fifth smaller than shown.",
+      )
+    : null;
 
 /** The choice under a limit: everything that moves with the slider, the scatter above too. */
 const choicePart = (page, numbers, scatter) => {
@@ -34,7 +38,10 @@ const choicePart = (page, numbers, scatter) => {
     controls.show(view);
     scatter.show(view);
     fill(sentence, verdict(numbers, chosen, view));
-    fill(list, remarks(page, numbers, chosen).map((text) => h("li", null, text)));
+    fill(
+      list,
+      remarks(page, numbers, chosen).map((text) => h("li", null, text)),
+    );
     map.show(chosen, view);
     tables.show(chosen);
     const errors = await errorsOfChoice(page.run, numbers, chosen);
@@ -44,32 +51,63 @@ const choicePart = (page, numbers, scatter) => {
     if (changed.has("limit") || changed.has("judge")) show();
   });
   show();
-  return [h("h3", null, "The fewest bits under a limit"),
-    h("p", null, "Say how large the error may become: 0.1 means a tenth of the weights' size. Each " +
-      "layer and projection then takes the scheme with the fewest bits that stays below."),
-    controls.element, sentence, sizes.element, list, map.element, tables.element];
+  return [
+    h("h3", null, "The fewest bits under a limit"),
+    h(
+      "p",
+      null,
+      "Say how large the error may become: 0.1 means a tenth of the weights' size. Each layer and " +
+        "projection then takes the scheme with the fewest bits that stays below.",
+    ),
+    controls.element,
+    sentence,
+    sizes.element,
+    list,
+    map.element,
+    tables.element,
+  ];
 };
 
 /** {element, ready: when it is filled} */
 export const schemesSection = (page) => {
   const {run} = page;
   if (!run.facts.schemes.length) {
-    return {ready: Promise.resolve(), element: section("schemes", TITLE, lead(
-      "No quantization scheme was simulated in this run, so there is nothing to choose from. Name " +
-      "some under quant_schemes in the configuration and run analyze again."))};
+    return {
+      ready: Promise.resolve(),
+      element: section(
+        "schemes",
+        TITLE,
+        lead(
+          "No quantization scheme was simulated in this run, so there is nothing to choose from. Name " +
+            "some under quant_schemes in the configuration and run analyze again.",
+        ),
+      ),
+    };
   }
   const body = h("div", null);
   const fillIn = async () => {
     const numbers = await gather(run, page.place);
     if (!limitRange(numbers)) {
-      fill(body, lead("No matrix has an error above zero under any scheme (w_rel_fro), so schemes " +
-        "can't be compared here."));
+      fill(
+        body,
+        lead(
+          "No matrix has an error above zero under any scheme (w_rel_fro), so schemes can't be " +
+            "compared here.",
+        ),
+      );
       return;
     }
     const scatter = tradeoffFigure(page, numbers, await gatherPoints(page, numbers));
-    fill(body, lead("Every scheme trades bits for error. The picture shows all that were tried; " +
-      "below it you set a limit and see what it takes."), gpuCaveat(run), scatter.element,
-    choicePart(page, numbers, scatter));
+    fill(
+      body,
+      lead(
+        "Every scheme trades bits for error. The picture shows all that were tried; below it you set " +
+          "a limit and see what it takes.",
+      ),
+      gpuCaveat(run),
+      scatter.element,
+      choicePart(page, numbers, scatter),
+    );
   };
   return {element: section("schemes", TITLE, body), ready: fillIn()};
 };

@@ -2,20 +2,25 @@
 import {clipped, significant} from "../../format.js";
 import {deviationIn, medianOf} from "../../stats.js";
 
-export const placeWords = ({run, place}, i) => `layer ${place.layers[place.layer[i]]} · ` +
+const placeWords = ({run, place}, i) =>
+  `layer ${place.layers[place.layer[i]]} · ` +
   `${place.expert(place.slot[i])} · ${clipped(run.facts.projs[place.proj[i]], 40)}`;
 
 /** {title, value, median: of its layer, away: in robust deviations, isShared: with other matrices} */
 export const cellFacts = (page, {values, scale}, i) => {
   const {place} = page;
   const [begin, end] = place.neighbours(i);
-  return {title: placeWords(page, i), value: values[i], median: medianOf(values, begin, end),
-    away: deviationIn(values, begin, end, scale)(values[i]), isShared: place.goesOn(i)};
+  return {
+    title: placeWords(page, i),
+    value: values[i],
+    median: medianOf(values, begin, end),
+    away: deviationIn(values, begin, end, scale)(values[i]),
+    isShared: place.goesOn(i),
+  };
 };
 
-/** +12.3, −0.4 */
-export const signed = (value, digits) => (value === value
-  ? `${value < 0 ? "−" : "+"}${significant(Math.abs(value), digits)}` : significant(value));
+/** +12.3, -0.4 */
+export const signed = (value, digits) => `${value > 0 ? "+" : ""}${significant(value, digits)}`;
 
 export const tipLines = ({metric}, {value, median, away, isShared}) => [
   [metric.label, significant(value, 5)],
@@ -24,5 +29,5 @@ export const tipLines = ({metric}, {value, median, away, isShared}) => [
   ...(isShared ? [["note", "more matrices share this cell"]] : []),
 ];
 
-export const spoken = ({metric}, {title, value, median}) => `${title}: ${metric.label} ` +
-  `${significant(value, 4)}, median of its layer ${significant(median, 4)}`;
+export const spoken = ({metric}, {title, value, median}) =>
+  `${title}: ${metric.label} ` + `${significant(value, 4)}, median of its layer ${significant(median, 4)}`;

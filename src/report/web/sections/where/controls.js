@@ -8,21 +8,33 @@ const labelled = (text, control) => {
 };
 
 const optionText = ({label, name}) =>
-  (label === name ? clipped(name, 60) : `${label} (${clipped(name, 40)})`);
+  label === name ? clipped(name, 60) : `${label} (${clipped(name, 40)})`;
 
 const metricSelect = (metrics, onchange) => {
   const group = (of, label) => {
     const mine = metrics.filter((metric) => metric.of === of);
-    return mine.length ? h("optgroup", {label}, mine.map((metric) =>
-      h("option", {value: metric.name}, optionText(metric)))) : null;
+    return mine.length
+      ? h(
+          "optgroup",
+          {label},
+          mine.map((metric) => h("option", {value: metric.name}, optionText(metric))),
+        )
+      : null;
   };
-  return h("select", {onchange: ({target}) => onchange(target.value)},
-    group("quant", "Of the quantization"), group("weights", "Of the weights"));
+  return h(
+    "select",
+    {onchange: ({target}) => onchange(target.value)},
+    group("quant", "Of the quantization"),
+    group("weights", "Of the weights"),
+  );
 };
 
 const schemeSelect = (schemes, onchange) =>
-  h("select", {onchange: ({target}) => onchange(Number(target.value))}, schemes.map(({name}, s) =>
-    h("option", {value: String(s)}, clipped(name, 60))));
+  h(
+    "select",
+    {onchange: ({target}) => onchange(Number(target.value))},
+    schemes.map(({name}, s) => h("option", {value: String(s)}, clipped(name, 60))),
+  );
 
 /** {element, show(projections)}; onchange(projections, null for all) */
 const projectionChoice = (projs, onchange) => {
@@ -33,19 +45,35 @@ const projectionChoice = (projs, onchange) => {
     else inputs[p].checked = true;
   };
   const inputs = projs.map((_, p) =>
-    h("input", {type: "checkbox", value: String(p), onchange: () => pick(p)}));
+    h("input", {type: "checkbox", value: String(p), onchange: () => pick(p)}),
+  );
   return {
-    element: h("fieldset", {class: "choice"}, h("legend", null, "Projections"),
-      h("div", {class: "segments"}, inputs.map((input, p) =>
-        h("label", null, input, h("span", null, clipped(projs[p], 24)))))),
-    show: (picked) => inputs.forEach((input, p) => {
-      input.checked = picked.includes(p);
-    }),
+    element: h(
+      "fieldset",
+      {class: "choice projections"},
+      h("legend", null, "Projections"),
+      h(
+        "div",
+        {class: "segments"},
+        inputs.map((input, p) => h("label", null, input, h("span", null, clipped(projs[p], 24)))),
+      ),
+    ),
+    show: (picked) =>
+      inputs.forEach((input, p) => {
+        input.checked = picked.includes(p);
+      }),
   };
 };
 
-const KINDS = [["all", "all"], ["routed", "routed"], ["shared", "shared"]];
-const SCALES = [["linear", "linear"], ["log", "logarithmic"]];
+const KINDS = [
+  ["all", "all"],
+  ["routed", "routed"],
+  ["shared", "shared"],
+];
+const SCALES = [
+  ["linear", "linear"],
+  ["log", "logarithmic"],
+];
 
 /** {element, show(view, colours)}; onchange(patch of the state). */
 export const whereControls = ({run, place, metrics}, onchange) => {
@@ -56,9 +84,15 @@ export const whereControls = ({run, place, metrics}, onchange) => {
   const kinds = choice("Experts", KINDS, "all", (kind) => onchange({kind}));
   const scale = choice("Colours", SCALES, "linear", (value) => onchange({scale: value}));
   return {
-    element: h("div", {class: "controls"}, labelled("Metric", metric),
-      schemes.length ? labelled("Scheme", scheme) : null, projs.length > 1 ? shown.element : null,
-      place.hasShared && place.hasRouted ? kinds : null, scale),
+    element: h(
+      "div",
+      {class: "controls where-controls"},
+      labelled("Metric", metric),
+      schemes.length ? labelled("Scheme", scheme) : null,
+      projs.length > 1 ? shown.element : null,
+      place.hasShared && place.hasRouted ? kinds : null,
+      scale,
+    ),
     show: (view, colours) => {
       metric.value = view.metric.name;
       scheme.value = String(view.scheme);

@@ -14,23 +14,41 @@ import {worstTable} from "./worst.js";
 
 const TITLE = "Where does it hurt?";
 
-const meaning = (metric) => [h("b", null, metric.label), " ", h("code", null, clipped(metric.name, 60)),
-  ". ", metric.plain, " ", metric.advice, " ", term("How it is computed", definition(metric))];
+const meaning = (metric) => [
+  h("b", null, metric.label),
+  " ",
+  h("code", null, clipped(metric.name, 60)),
+  ". ",
+  metric.plain,
+  " ",
+  metric.advice,
+  " ",
+  term("How it is computed", definition(metric)),
+];
 
-const BAD = {high: "Bright cells are bad", low: "Dark cells are bad",
-  far: "Cells that stand out from their column are worth a look"};
+const BAD = {
+  high: "Bright cells are bad",
+  low: "Dark cells are bad",
+  far: "Cells that stand out from their column are worth a look",
+};
 
-const READING = "; grey is no value, or one outside the coloured range. A damaged expert is a cell " +
-  "unlike its column, a bad layer is a column unlike the others. The lines count over the experts of " +
-  "each layer: the wider they part, the more a few experts differ from the rest. Drag over cells to " +
-  "enlarge them in all projections; click one for everything about it.";
+const READING =
+  "; grey is no value. A damaged expert is a cell unlike its column, a bad layer is a column unlike " +
+  "the others. The lines count over the experts of each layer: the wider they part, the more a few " +
+  "experts differ from the rest. Drag over cells to enlarge them in all projections; click one for " +
+  "everything about it.";
 
-const zoomButtons = (maps) => h("div", {class: "zoom", role: "group", "aria-label": "Zoom"},
-  h("button", {type: "button", "aria-label": "Zoom in", onclick: maps.zoomIn}, "+"),
-  h("button", {type: "button", "aria-label": "Zoom out", onclick: maps.zoomOut}, "−"),
-  h("button", {type: "button", onclick: maps.reset}, "Show all"));
+const zoomButtons = (maps) =>
+  h(
+    "div",
+    {class: "zoom", role: "group", "aria-label": "Zoom"},
+    h("button", {type: "button", "aria-label": "Zoom in", onclick: maps.zoomIn}, "+"),
+    h("button", {type: "button", "aria-label": "Zoom out", onclick: maps.zoomOut}, "−"),
+    h("button", {type: "button", onclick: maps.reset}, "Show all"),
+  );
 
-const nothingText = ({metric}) => `${metric.label} has no value for any of these matrices` +
+const nothingText = ({metric}) =>
+  `${metric.label} has no value for any of these matrices` +
   `${metric.of === "quant" ? " under this scheme" : ""}, so there is nothing to colour.`;
 
 /** What the view's matrices look like: {elements, show(shown), mark(place)}. */
@@ -41,17 +59,22 @@ const picturesOf = (page, onopen) => {
   const maps = mapsOf(page, live, onopen);
   const scale = colourScale(page, maps.range);
   return {
-    elements: [explanation, missing, h("div", {class: "scale-row"}, scale.element, zoomButtons(maps)),
-      legend, figure([maps.element, live], bad, READING)],
+    elements: [
+      explanation,
+      missing,
+      h("div", {class: "scale-row"}, scale.element, zoomButtons(maps)),
+      legend,
+      figure([maps.element, live], bad, READING),
+    ],
     mark: maps.mark,
-    scrollTo: () => maps.element.scrollIntoView({block: "center"}),
+    scrollTo: maps.scrollTo,
     show: (shown) => {
       fill(explanation, meaning(shown.metric));
       fill(legend, curveLegend(shown.metric));
       bad.textContent = BAD[shown.metric.worse];
-      missing.textContent = shown.colours ? missingText(shown) ?? "" : nothingText(shown);
+      missing.textContent = shown.colours ? (missingText(shown) ?? "") : nothingText(shown);
       scale.element.hidden = !shown.colours;
-      if (shown.colours) scale.show(shown.colours, shown.values, shown.isWanted);
+      if (shown.colours) scale.show(shown);
       maps.show(shown);
     },
   };
@@ -74,12 +97,18 @@ const openerOf = (page, panel) => {
   };
 };
 
-/** {element, ready: when it is filled, show(): scrolls to the pictures} */
+/** {element, show(behavior): scrolls to the picture that is marked} */
 export const whereSection = async (page) => {
   const {run, place, state} = page;
   if (!run.matrices || !run.metrics.length) {
-    return {element: section("where", TITLE, h("p", {class: "lead"}, "There are no matrices with " +
-      "numbers to show.")), show: () => {}};
+    return {
+      element: section(
+        "where",
+        TITLE,
+        h("p", {class: "lead"}, "There are no matrices with numbers to show."),
+      ),
+      show: () => {},
+    };
   }
   const defaults = await defaultsOf(run);
   const open = (i) =>
@@ -107,7 +136,20 @@ export const whereSection = async (page) => {
   });
   await refresh();
   openOrClose();
-  return {show: pictures.scrollTo, element: section("where", TITLE, h("p", {class: "lead"}, "Every " +
-    "matrix is a cell. Choose what to look at; the pictures and the table below follow."),
-  controls.element, pictures.elements, worst.element, panel.element)};
+  return {
+    show: pictures.scrollTo,
+    element: section(
+      "where",
+      TITLE,
+      h(
+        "p",
+        {class: "lead"},
+        "Every matrix is a cell. Choose what to look at; the pictures and the table below follow.",
+      ),
+      controls.element,
+      pictures.elements,
+      worst.element,
+      panel.element,
+    ),
+  };
 };

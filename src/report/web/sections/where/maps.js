@@ -8,7 +8,8 @@ const STEPS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDo
 const ZOOM = 2;
 
 /**
- * All panels: {element, show(shown), range(part), mark(place or null), zoomIn(), zoomOut(), reset()}.
+ * All panels: {element, show(shown), range(part), mark(place or null), scrollTo(behavior), zoomIn(),
+ * zoomOut(), reset()}.
  * `live` is spoken when the cursor moves by keys; onopen(matrix).
  */
 export const mapsOf = (page, live, onopen) => {
@@ -24,7 +25,12 @@ export const mapsOf = (page, live, onopen) => {
   // What the panels share. view, full: cells shown, and all; cell: [layer, slot] of the cursor;
   // mark: {proj, layer, slot} of a finding; range: the part of the colour scale that is coloured.
   const grid = {
-    shown: null, range: [0, 1], view: null, full: null, cell: null, mark: null,
+    shown: null,
+    range: [0, 1],
+    view: null,
+    full: null,
+    cell: null,
+    mark: null,
     moveTo: (cell) => {
       grid.cell = cell;
       each((panel) => panel.showCursor());
@@ -41,7 +47,8 @@ export const mapsOf = (page, live, onopen) => {
     },
     focus: (proj) => {
       const {x, y} = grid.view;
-      if (!grid.cell) grid.moveTo([clamp(grid.mark?.layer ?? x[0], ...x), clamp(grid.mark?.slot ?? y[0], ...y)]);
+      if (!grid.cell)
+        grid.moveTo([clamp(grid.mark?.layer ?? x[0], ...x), clamp(grid.mark?.slot ?? y[0], ...y)]);
       say(proj);
     },
     key: (event, proj) => {
@@ -55,8 +62,10 @@ export const mapsOf = (page, live, onopen) => {
   const say = (proj) => {
     const [layer, slot] = grid.cell;
     const matrix = place.at(proj, layer, slot);
-    live.textContent = matrix >= 0 ? spoken(grid.shown, cellFacts(page, grid.shown, matrix))
-      : `layer ${place.layers[layer]}, ${place.expert(slot)}: no matrix`;
+    live.textContent =
+      matrix >= 0
+        ? spoken(grid.shown, cellFacts(page, grid.shown, matrix))
+        : `layer ${place.layers[layer]}, ${place.expert(slot)}: no matrix`;
   };
   const step = ([right, down], proj) => {
     const [layer, slot] = grid.cell;
@@ -68,8 +77,13 @@ export const mapsOf = (page, live, onopen) => {
   const reset = () => grid.zoomTo(grid.full);
   const actionOf = (key, proj) => {
     if (STEPS[key]) return () => step(STEPS[key], proj);
-    return {"Enter": () => grid.open(proj, grid.cell), "+": () => zoomBy(1 / ZOOM),
-      "=": () => zoomBy(1 / ZOOM), "-": () => zoomBy(ZOOM), "0": reset}[key];
+    return {
+      Enter: () => grid.open(proj, grid.cell),
+      "+": () => zoomBy(1 / ZOOM),
+      "=": () => zoomBy(1 / ZOOM),
+      "-": () => zoomBy(ZOOM),
+      0: reset,
+    }[key];
   };
 
   const addPanels = (projs) => {
@@ -80,11 +94,11 @@ export const mapsOf = (page, live, onopen) => {
   };
   return {
     element,
-    /** shown: {metric, values, scale, colours, curves, span, isLog, projs, rows: [first, last]}. */
+    /** shown: what gatherShown() of view.js gives. */
     show: (shown) => {
       const full = {x: [0, place.layers.length - 1], y: shown.rows};
       const view = isSameView(full, grid.full) ? grid.view : full;
-      Object.assign(grid, {shown, range: [0, 1], full, view});
+      Object.assign(grid, {shown, range: shown.range, full, view});
       addPanels(shown.projs);
       drawMaps();
       drawCurves();
@@ -97,6 +111,12 @@ export const mapsOf = (page, live, onopen) => {
       grid.mark = mark;
       if (mark && grid.view && !isInside(grid.view, mark)) reset();
       each((panel) => panel.showMark());
+    },
+    /** Scrolls to the marked heatmap, or the first one. */
+    scrollTo: (behavior) => {
+      const shown = [...panels.values()].filter((panel) => !panel.element.hidden);
+      const marked = shown.find(({proj}) => proj === grid.mark?.proj) ?? shown[0];
+      marked?.element.scrollIntoView({block: "center", behavior});
     },
     zoomIn: () => zoomBy(1 / ZOOM),
     zoomOut: () => zoomBy(ZOOM),

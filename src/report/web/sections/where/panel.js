@@ -14,7 +14,9 @@ import {boxOf, clamp, sizeOf} from "./zoom.js";
 const KEYS = "Arrow keys move, Enter opens the matrix, + and − zoom, 0 shows all.";
 
 // A row of cells gets so many pixels, within these bounds, but never less than one.
-const ROW_PIXELS = 14, LEAST_HEIGHT = 190, MOST_HEIGHT = 400;
+const ROW_PIXELS = 14,
+  LEAST_HEIGHT = 190,
+  MOST_HEIGHT = 400;
 const FRAME_PIXELS = 48;
 
 const heightFor = (rows) =>
@@ -23,11 +25,20 @@ const heightFor = (rows) =>
 const mapOption = ({place}, {shown, range, view}, proj, look) => {
   const ramp = shown.colours ? rampOf(shown.colours, look) : look.ramp;
   const shareOf = shown.colours ? shareIn(shown.colours, range) : () => NaN;
-  const cells = cellImage(place.layers.length, place.slots.length,
-    (layer, slot) => place.at(proj, layer, slot), shown.values, shareOf, ramp, look.missing);
+  const cells = cellImage(
+    place.layers.length,
+    place.slots.length,
+    (layer, slot) => place.at(proj, layer, slot),
+    shown.values,
+    shareOf,
+    ramp,
+    look.missing,
+  );
   const ratio = window.devicePixelRatio || 1;
-  return heatmap({xName: "layer", yName: "expert", xLabels: place.layers, yLabels: place.slots}, look,
-    {view, image: (width, height) => enlarged(cells, view, width, height, ratio)});
+  return heatmap({xName: "layer", yName: "expert", xLabels: place.layers, yLabels: place.slots}, look, {
+    view,
+    image: (width, height) => enlarged(cells, view, width, height, ratio),
+  });
 };
 
 // A pointer that moves less than this with its button down has clicked.
@@ -46,8 +57,8 @@ const hookPointer = (page, grid, proj, map, lasso) => {
     const facts = cellFacts(page, grid.shown, matrix);
     return showTip(event, facts.title, tipLines(grid.shown, facts));
   };
-  const isDrag = (event) => pressed?.from &&
-    Math.hypot(event.offsetX - pressed.x, event.offsetY - pressed.y) > DRAG_FROM;
+  const isDrag = (event) =>
+    pressed?.from && Math.hypot(event.offsetX - pressed.x, event.offsetY - pressed.y) > DRAG_FROM;
   const on = (name, listener) => map.element.addEventListener(name, listener);
   on("pointerdown", (event) => {
     if (event.pointerType !== "mouse" || event.button !== 0) return;
@@ -84,9 +95,13 @@ const hookCurves = ({place}, grid, proj, name, curves) => {
     const at = curves.under(event);
     if (!at) return hideTip();
     const layer = grid.view.x[0] + at[0];
-    return showTip(event, `layer ${place.layers[layer]} · ${name}`,
-      [...grid.shown.curves].reverse().map(({label, byProj}) =>
-        [label, significant(byProj[proj][layer] ?? NaN, 5)]));
+    return showTip(
+      event,
+      `layer ${place.layers[layer]} · ${name}`,
+      [...grid.shown.curves]
+        .reverse()
+        .map(({label, byProj}) => [label, significant(byProj[proj][layer] ?? NaN, 5)]),
+    );
   };
   curves.element.addEventListener("pointermove", tell);
   curves.element.addEventListener("pointerleave", hideTip);
@@ -96,7 +111,8 @@ const hookCurves = ({place}, grid, proj, name, curves) => {
 export const panelOf = (page, grid, proj) => {
   const {place, studio} = page;
   const name = clipped(page.run.facts.projs[proj], 60);
-  const map = studio.chart("", "heatmap"), curves = studio.chart("", "lines");
+  const map = studio.chart("", "heatmap"),
+    curves = studio.chart("", "lines");
   const cursor = overlay(map, "cell-cursor", {least: 4, rim: 1});
   const mark = overlay(map, "cell-mark", {least: 14, rim: 3});
   const lasso = overlay(map, "cell-lasso");
@@ -104,8 +120,8 @@ export const panelOf = (page, grid, proj) => {
   map.element.setAttribute("aria-roledescription", "heatmap");
   map.element.tabIndex = 0;
 
-  const showCursor = () => cursor.cover(grid.view, grid.cell
-    ? {layer: grid.cell[0], slot: grid.cell[1]} : null);
+  const showCursor = () =>
+    cursor.cover(grid.view, grid.cell ? {layer: grid.cell[0], slot: grid.cell[1]} : null);
   const isMarked = () => grid.mark && (grid.mark.proj ?? proj) === proj;
   const showMark = () => mark.cover(grid.view, isMarked() ? grid.mark : null);
   map.ondraw(() => {
@@ -117,9 +133,16 @@ export const panelOf = (page, grid, proj) => {
   map.element.addEventListener("keydown", (event) => grid.key(event, proj));
   map.element.addEventListener("focus", () => grid.focus(proj));
   return {
-    proj, showCursor, showMark,
-    element: h("div", {class: "panel", data: {proj}}, h("h4", null, named(name)),
-      h("div", {class: "chart-box"}, map.element, mark.node, cursor.node, lasso.node), curves.element),
+    proj,
+    showCursor,
+    showMark,
+    element: h(
+      "div",
+      {class: "panel", data: {proj}},
+      h("h4", null, named(name)),
+      h("div", {class: "chart-box"}, map.element, mark.node, cursor.node, lasso.node),
+      curves.element,
+    ),
     drawMap: () => {
       map.element.style.height = `${heightFor(sizeOf(grid.full.y))}px`;
       map.label(`Heatmap of ${name}: ${grid.shown.metric.label} of every expert and layer. ${KEYS}`);

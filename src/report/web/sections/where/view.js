@@ -1,5 +1,5 @@
 // From what the reader has chosen to what is shown.
-import {coloursOf} from "../../colours.js";
+import {coloursOf, firstRange} from "../../colours.js";
 import {count, plural} from "../../format.js";
 import {ERROR} from "../../mix.js";
 import {filterOf} from "../../place.js";
@@ -21,9 +21,13 @@ export const defaultsOf = async (run) => {
 /** The state with what it leaves open. */
 export const viewOf = ({state, place, metric}, defaults) => {
   const chosen = state.get();
-  return {metric: metric(chosen.metric) ?? metric(defaults.metric),
-    scheme: chosen.scheme ?? defaults.scheme, kind: chosen.kind ?? "all",
-    projs: chosen.show ?? [...place.projs.keys()], scale: chosen.scale};
+  return {
+    metric: metric(chosen.metric) ?? metric(defaults.metric),
+    scheme: chosen.scheme ?? defaults.scheme,
+    kind: chosen.kind ?? "all",
+    projs: chosen.show ?? [...place.projs.keys()],
+    scale: chosen.scale,
+  };
 };
 
 /** Rows of the heatmap, shared experts stand last. */
@@ -40,22 +44,37 @@ export const gatherShown = async ({run, place}, view) => {
   const values = await run.values(metric.name, scheme);
   const isWanted = filterOf(place, kind, projs);
   const colours = coloursOf(values, isWanted, view.scale);
+  const range = colours ? firstRange(colours, values, isWanted, metric.worse) : [0, 1];
   const isLog = Boolean(colours?.isLog);
   const curves = curvesOf(place, metric, values, kind);
-  return {metric, scheme, projs, values, isWanted, colours, curves, isLog,
-    scale: distanceScale(values, metric.unit), span: spanOf(curves, projs, isLog),
-    rows: rowsOf(run, kind)};
+  return {
+    metric,
+    scheme,
+    projs,
+    values,
+    isWanted,
+    colours,
+    range,
+    curves,
+    isLog,
+    scale: distanceScale(values, metric.unit),
+    span: spanOf(curves, projs, isLog),
+    rows: rowsOf(run, kind),
+  };
 };
 
 /** "12 of 70,455 matrices have no value.", or null if all have one. */
 export const missingText = ({values, isWanted}) => {
-  let all = 0, missing = 0;
+  let all = 0,
+    missing = 0;
   for (let i = 0; i < values.length; ++i) {
     if (!isWanted(i)) continue;
     ++all;
     if (values[i] !== values[i]) ++missing;
   }
   if (!missing) return null;
-  return `${count(missing)} of ${plural(all, "matrix", "matrices")} ` +
-    `${missing === 1 ? "has" : "have"} no value.`;
+  return (
+    `${count(missing)} of ${plural(all, "matrix", "matrices")} ` +
+    `${missing === 1 ? "has" : "have"} no value.`
+  );
 };

@@ -15,27 +15,38 @@ const BESIDE = {
 };
 
 /** What robust deviations are, in paragraphs. */
-export const AWAY = ["Robust deviations", "How far the value lies from the median of its layer and " +
-  "projection, in robust standard deviations: 1.4826 times the median distance from that median, " +
-  "measured on logarithms where values have no sign. Above 6 is unusual."];
+export const AWAY = [
+  "Robust deviations",
+  "How far the value lies from the median of its layer and projection, in robust standard deviations: " +
+    "1.4826 times the median distance from that median, measured on logarithms where values have no " +
+    "sign. Above 6 is unusual.",
+];
 
 // ---- the filter ----
 
 /** Conditions of a filter: "layer=3", others are parts of the tensor's name. */
-const parseFilter = (text) => text.toLowerCase().trim().split(/\s+/).filter(Boolean).map((word) => {
-  const match = /^(layer|expert|proj)=(.*)$/.exec(word);
-  return match ? {key: match[1], value: match[2]} : {key: "name", value: word};
-});
+const parseFilter = (text) =>
+  text
+    .toLowerCase()
+    .trim()
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => {
+      const match = /^(layer|expert|proj)=(.*)$/.exec(word);
+      return match ? {key: match[1], value: match[2]} : {key: "name", value: word};
+    });
 
-const fits = ({facts}, place, names, i) => ({key, value}) => {
-  const has = {
-    layer: () => facts.layers[place.layer[i]].label.toLowerCase() === value,
-    expert: () => facts.slots[place.slot[i]].label.toLowerCase() === value,
-    proj: () => facts.projs[place.proj[i]].toLowerCase().includes(value),
-    name: () => names[i].toLowerCase().includes(value),
+const fits =
+  ({facts}, place, names, i) =>
+  ({key, value}) => {
+    const has = {
+      layer: () => facts.layers[place.layer[i]].label.toLowerCase() === value,
+      expert: () => facts.slots[place.slot[i]].label.toLowerCase() === value,
+      proj: () => facts.projs[place.proj[i]].toLowerCase().includes(value),
+      name: () => names[i].toLowerCase().includes(value),
+    };
+    return has[key]();
   };
-  return has[key]();
-};
 
 // ---- the table ----
 
@@ -44,22 +55,52 @@ const scoreOf = ({worse}, values, away) => {
   return worse === "far" ? (i) => Math.abs(away[i]) : (i) => values[i];
 };
 
-const metricColumn = ([metric, values]) => ({key: metric.name, label: metric.label, number: true,
-  meaning: definition(metric), value: (i) => values[i], cell: (i) => significant(values[i], 4)});
+const metricColumn = ([metric, values]) => ({
+  key: metric.name,
+  label: metric.label,
+  number: true,
+  meaning: definition(metric),
+  value: (i) => values[i],
+  cell: (i) => significant(values[i], 4),
+});
 
 const columnsOf = ({run, place}, metrics, names, away, onopen) => [
   {key: "layer", label: "Layer", number: true, value: (i) => run.facts.layers[place.layer[i]].label},
   {key: "expert", label: "Expert", number: true, value: (i) => run.facts.slots[place.slot[i]].label},
-  {key: "proj", label: "Projection", value: (i) => run.facts.projs[place.proj[i]],
-    cell: (i) => named(clipped(run.facts.projs[place.proj[i]], 32))},
+  {
+    key: "proj",
+    label: "Projection",
+    value: (i) => run.facts.projs[place.proj[i]],
+    cell: (i) => named(clipped(run.facts.projs[place.proj[i]], 32)),
+  },
   ...metrics.map(metricColumn),
-  {key: "robust_deviations", label: "Robust deviations", number: true, meaning: AWAY,
-    value: (i) => away[i], cell: (i) => signed(away[i], 3)},
-  {key: "tensor", label: "Tensor", isLong: true, value: (i) => names[i],
-    cell: (i) => h("button", {type: "button", class: "link", onclick: (event) => {
-      event.stopPropagation();
-      onopen(i);
-    }}, named(clipped(names[i], 120)))},
+  {
+    key: "robust_deviations",
+    label: "Robust deviations",
+    number: true,
+    meaning: AWAY,
+    value: (i) => away[i],
+    cell: (i) => signed(away[i], 3),
+  },
+  {
+    key: "tensor",
+    label: "Tensor",
+    isLong: true,
+    value: (i) => names[i],
+    cell: (i) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "link",
+          onclick: (event) => {
+            event.stopPropagation();
+            onopen(i);
+          },
+        },
+        named(clipped(names[i], 120)),
+      ),
+  },
 ];
 
 /** [metric, column] of those beside the shown one that have values. */
@@ -71,7 +112,7 @@ const besideOf = async ({run, metric}, shown) => {
 
 const titleOf = ({facts}, {metric, scheme}, n) => {
   const under = metric.of === "quant" ? ` under ${clipped(facts.schemes[scheme].name)}` : "";
-  return `${plural(n, "matrix", "matrices")} with the ${metric.worst} ${metric.label}${under}`;
+  return `${plural(n, "matrix", "matrices")} ${metric.worst}${under}`;
 };
 
 /** {element, show(shown)}; onopen(matrix). */
@@ -79,9 +120,14 @@ export const worstTable = (page, onopen) => {
   const {run, place} = page;
   const table = dataTable("The worst matrices", [], {isSortable: true, onrow: onopen});
   const status = h("p", {class: "offscreen", role: "status"});
-  const filter = h("input", {type: "search", id: "worst-filter", placeholder: "layer=3 proj=down experts.7.",
-    oninput: () => refresh()});
-  let shown = null, extremes = null;
+  const filter = h("input", {
+    type: "search",
+    id: "worst-filter",
+    placeholder: "layer=3 proj=down experts.7.",
+    oninput: () => refresh(),
+  });
+  let shown = null,
+    extremes = null;
 
   const refresh = latest(async (isCurrent) => {
     const now = shown;
@@ -100,13 +146,35 @@ export const worstTable = (page, onopen) => {
   });
   const fileName = () => `moescope-worst-${shown.metric.name.replace(/\W+/g, "_")}.csv`;
   return {
-    element: h("div", {class: "worst"}, h("h3", null, `The worst ${MOST} matrices`),
-      h("p", null, "Sort by a column's head; a click on a row opens the matrix. The filter looks at " +
-        "all matrices, and the worst of those that pass are shown."),
-      h("div", {class: "controls"}, h("div", {class: "control grow"},
-        h("label", {for: "worst-filter"}, "Filter: layer=, expert=, proj=, or a part of the name"), filter),
-      h("button", {type: "button", onclick: () => save(fileName(), "text/csv", table.csv())}, "Download CSV"),
-      copyButton("Copy", table.text)), status, table.element),
+    element: h(
+      "div",
+      {class: "worst"},
+      h("h3", null, `The worst ${MOST} matrices`),
+      h(
+        "p",
+        null,
+        "Sort by a column's head; a click on a row opens the matrix. The filter looks at all " +
+          "matrices, and the worst of those that pass are shown.",
+      ),
+      h(
+        "div",
+        {class: "controls"},
+        h(
+          "div",
+          {class: "control grow"},
+          h("label", {for: "worst-filter"}, "Filter: layer=, expert=, proj=, or a part of the name"),
+          filter,
+        ),
+        h(
+          "button",
+          {type: "button", onclick: () => save(fileName(), "text/csv", table.csv())},
+          "Download CSV",
+        ),
+        copyButton("Copy", table.text),
+      ),
+      status,
+      table.element,
+    ),
     show: (next) => {
       [shown, extremes] = [next, null];
       return refresh();

@@ -8,12 +8,13 @@ export const isSameView = (a, b) => String([a?.x, a?.y]) === String([b?.x, b?.y]
 
 /** Whether a layer and slot lie in the view; null lies in every one. */
 export const isInside = ({x, y}, {layer, slot}) =>
-  (layer === null || (layer >= x[0] && layer <= x[1])) &&
-  (slot === null || (slot >= y[0] && slot <= y[1]));
+  (layer === null || (layer >= x[0] && layer <= x[1])) && (slot === null || (slot >= y[0] && slot <= y[1]));
 
 /** The cells between two corners. */
-export const boxOf = (a, b) => ({x: [Math.min(a[0], b[0]), Math.max(a[0], b[0])],
-  y: [Math.min(a[1], b[1]), Math.max(a[1], b[1])]});
+export const boxOf = (a, b) => ({
+  x: [Math.min(a[0], b[0]), Math.max(a[0], b[0])],
+  y: [Math.min(a[1], b[1]), Math.max(a[1], b[1])],
+});
 
 /** `size` cells around `middle`, within `full`. */
 const around = (middle, size, full) => {
