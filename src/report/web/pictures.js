@@ -15,8 +15,8 @@ echarts.use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, T
 
 // Letters of DejaVu Sans are so wide, and those of East Asia fill a square: rather too much than too
 // little, so that nothing is cut.
-const LETTER = 0.58,
-  SQUARE_FROM = 0x2e80;
+const LETTER = 0.58;
+const SQUARE_FROM = 0x2e80;
 
 echarts.setPlatformAPI({
   measureText: (text, font) => {
@@ -43,25 +43,22 @@ const RESOLUTION = 5 / 3;
 const paintOf = ({xLabels, yLabels, values, range}) => {
   const span = spread(range);
   const colours = coloursOf(span, () => true, "linear");
-  const ramp = rampOf(colours, LOOK),
-    shareOf = shareIn(colours, [0, 1]);
-  const image = (columns, rows, cells) => (width, height) =>
+  const ramp = rampOf(colours, LOOK);
+  const shareOf = shareIn(colours, [0, 1]);
+  const image = (columns, rows, numbers) => (width, height) =>
     pngUrl(
-      cellPixels(columns, rows, (x, y) => y * columns + x, cells, shareOf, ramp, LOOK.missing),
+      cellPixels(columns, rows, (x, y) => y * columns + x, numbers, shareOf, ramp, LOOK.missing),
       columns,
       rows,
       Math.round(width * RESOLUTION),
       Math.round(height * RESOLUTION),
     );
+  const cells = values.map((value) => (value === null ? NaN : value));
   const steps = [];
   for (let i = STEPS - 1; i >= 0; --i) steps.push(colours.at(i / (STEPS - 1)));
   return {
     view: {x: [0, xLabels.length - 1], y: [0, yLabels.length - 1]},
-    image: image(
-      xLabels.length,
-      yLabels.length,
-      values.map((v) => (v === null ? NaN : v)),
-    ),
+    image: image(xLabels.length, yLabels.length, cells),
     scale: {range: [colours.at(0), colours.at(1)], image: image(1, STEPS, steps)},
   };
 };

@@ -45,13 +45,13 @@ const lying = ({yName, labels}, look) => ({
 
 /**
  * One bar for each label, upright or, if there are many, lying below each other.
- * data: {title, yName, labels: string[], values: (number|null)[], colours: number[]}; colours are
+ * data: {title, yName, labels: string[], values: number[], colours: number[]}; colours are
  * indices of the look's series.
  */
 export const bars = (data, look) => {
   const isFew = data.labels.length <= FEW;
   const bar = (value, i) => ({
-    value: value === null ? "-" : value,
+    value,
     itemStyle: {color: look.series[data.colours[i] % look.series.length]},
   });
   return {
