@@ -39,11 +39,12 @@ const licences = () => {
   const parts = [
     ["Apache ECharts", ["echarts", "LICENSE"]],
     ["Apache ECharts", ["echarts", "NOTICE"]],
+    ["Apache ECharts", ["echarts", "licenses", "LICENSE-d3"]],
     ["ZRender", ["zrender", "LICENSE"]],
     ["tslib", ["tslib", "LICENSE.txt"]],
   ];
   return parts
-    .map(([name, path]) => `${name}: ${path[1]}\n\n${read("node_modules", ...path).trim()}\n`)
+    .map(([name, path]) => `${name}: ${path.at(-1)}\n\n${read("node_modules", ...path).trim()}\n`)
     .join("\n\n");
 };
 
