@@ -9,8 +9,9 @@ ifneq ($(shell command -v ccache 2>/dev/null),)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
 endif
 
-# $(call configure,PRESET): only when there is no build folder yet; ninja keeps it up to date then.
-configure = test -f build/$(1)/build.ninja || cmake --preset $(1)
+# $(call configure,PRESET): only when there is no build folder yet, or set-up installed something that
+# CMake did not find; ninja keeps it up to date otherwise.
+configure = test build/$(1)/build.ninja -nt .venv/.moescope-found || cmake --preset $(1)
 build = cmake --build build/$(1) $(if $(JOBS),-j $(JOBS))
 ctest = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS)
 
@@ -24,7 +25,9 @@ export TSAN_OPTIONS ?= ignore_noninstrumented_modules=1 halt_on_error=1 second_d
         clean format tidy help
 
 setup: ## Install what the build needs and the machine lacks
-	@setup/setup.sh
+	@setup/setup.sh $(setup_flags)
+
+test verbose-test test-asan test-tsan: setup_flags = --test
 
 release debug asan tsan: setup ## Build with that CMake preset, to build/PRESET
 	@$(call configure,$@)

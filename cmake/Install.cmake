@@ -20,6 +20,15 @@ endfunction()
 install(TARGETS moescope RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION ${MOE_PRIVATE_LIBDIR}/licenses)
 
+if(MOE_HAS_WEB)  # its libraries stand inside the program
+  set(web_packages ${PROJECT_SOURCE_DIR}/src/report/web/node_modules)
+  install(FILES ${web_packages}/echarts/LICENSE ${web_packages}/echarts/NOTICE
+                ${web_packages}/echarts/licenses/LICENSE-d3
+          DESTINATION ${MOE_PRIVATE_LIBDIR}/licenses/echarts)
+  install(FILES ${web_packages}/zrender/LICENSE DESTINATION ${MOE_PRIVATE_LIBDIR}/licenses/zrender)
+  install(FILES ${web_packages}/tslib/LICENSE.txt DESTINATION ${MOE_PRIVATE_LIBDIR}/licenses/tslib)
+endif()
+
 if(MOE_ARROW_FROM_WHEEL)
   set_target_properties(moescope PROPERTIES
     INSTALL_RPATH ${moe_origin}/../${MOE_PRIVATE_LIBDIR})

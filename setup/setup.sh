@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Prepares this machine to build moescope: system packages (Debian, Ubuntu, macOS) and the project's
-# own Python environment .venv. Installs only what is missing, says what it installs, and can be run
-# again at any time. Usage: setup/setup.sh [--dev]   (--dev: also the tools for contributors)
+# Prepares this machine to build moescope: system packages (Debian, Ubuntu, macOS), the project's own
+# Python environment .venv, and the npm packages of the report's page. Installs only what is missing,
+# says what it installs, and can be run again at any time.
+# Usage: setup/setup.sh [--test | --dev]   (--test: also what tests need; --dev: and contributors)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 venv=$root/.venv
 python=${PYTHON:-python3}
+with_test=no
 with_dev=no
+changed=no
 case "${1:-}" in
   "") ;;
-  --dev) with_dev=yes ;;
-  *) echo "usage: setup/setup.sh [--dev]" >&2; exit 2 ;;
+  --test) with_test=yes ;;
+  --dev) with_test=yes with_dev=yes ;;
+  *) echo "usage: setup/setup.sh [--test | --dev]" >&2; exit 2 ;;
 esac
 
 say() { echo "setup: $*"; }
@@ -41,11 +45,13 @@ apt_install() {
   as_root apt-get update -qq </dev/null
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
     </dev/null >/dev/null
+  changed=yes
 }
 
 install_system_packages() {
   if has apt-get; then
     local lists=("$here/apt-packages.txt") missing
+    [ "$with_test" = no ] || lists+=("$here/apt-packages-test.txt")
     [ "$with_dev" = no ] || lists+=("$here/apt-packages-dev.txt")
     missing=$(missing_apt_packages "${lists[@]}")
     # shellcheck disable=SC2086  # one word for each package
@@ -56,8 +62,23 @@ install_system_packages() {
     brew bundle check --file="$here/Brewfile" >/dev/null 2>&1 && return
     say "installing what setup/Brewfile lists"
     brew bundle install --no-upgrade --file="$here/Brewfile" </dev/null
+    changed=yes
   else
     say "neither apt nor Homebrew here: install what setup/apt-packages.txt lists in your own way"
+  fi
+}
+
+# Any Chrome will do.
+install_browser() {
+  local command
+  for command in chromium chromium-browser google-chrome google-chrome-stable; do
+    if has "$command"; then return 0; fi
+  done
+  [ ! -d "/Applications/Google Chrome.app" ] || return 0
+  if has apt-get && apt-cache show chromium >/dev/null 2>&1; then
+    apt_install chromium
+  else
+    say "no Chrome or Chromium here: the report is not tested in a browser"
   fi
 }
 
@@ -106,6 +127,29 @@ install_python_packages() {
         "to try again, remove .venv/.moescope-setup"
   fi
   echo "$wanted" >"$stamp"
+  changed=yes
+}
+
+# What the page is made of; for tests also what drives the browser.
+install_web_packages() {
+  local web=$root/src/report/web log=$venv/npm-install.log wanted omit=--omit=dev
+  local stamp=$web/node_modules/.moescope-setup
+  wanted=$(cksum <"$web/package-lock.json")
+  if [ "$with_test" = yes ]; then wanted="$wanted test" omit=--include=dev; fi
+  case "$(cat "$stamp" 2>/dev/null)" in "$wanted" | "$wanted test") return 0 ;; esac
+
+  if ! has npm || ! node -e 'process.exit(Number(parseInt(process.versions.node) < 18))'; then
+    say "no npm with Node.js 18 or newer here: building without the report's page and pictures"
+    return 0
+  fi
+  say "installing the npm packages of src/report/web"
+  if ! (cd "$web" && npm ci "$omit" --ignore-scripts </dev/null >"$log" 2>&1); then
+    say "they can't be installed here (.venv/npm-install.log says why): building without the" \
+        "report's page and pictures"
+    return 0
+  fi
+  echo "$wanted" >"$stamp"
+  changed=yes
 }
 
 # pip and Python obey these before they look at .venv; they are the user's and stay out of it.
@@ -114,7 +158,13 @@ unset PIP_TARGET PIP_PREFIX PIP_USER PYTHONHOME PYTHONPATH VIRTUAL_ENV
 install_system_packages
 make_venv
 install_python_packages
+install_web_packages
+[ "$with_test" = no ] || install_browser
 if [ "$with_dev" = yes ] && ! "$venv/bin/python" -c 'import matplotlib' 2>/dev/null; then
   say "installing the Python packages of setup/requirements-dev.txt to .venv"
   pip_install "$here/requirements-dev.txt"
 fi
+
+# CMake looks again for what it did not find before (Makefile).
+found=$venv/.moescope-found
+if [ "$changed" = yes ] || [ ! -e "$found" ]; then touch "$found"; fi

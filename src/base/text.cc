@@ -51,6 +51,13 @@ std::string LowerAscii(std::string_view text) {
   return lower;
 }
 
+std::string_view Trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\n\v\f\r";
+  const size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
 std::filesystem::path ResolvePath(std::string_view path) {
   std::filesystem::path expanded(path);
   const char* home = std::getenv("HOME");

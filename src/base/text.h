@@ -17,6 +17,9 @@ std::optional<std::string> ClosestName(std::string_view word,
 /// ASCII lower case, as Python's str.lower() for the names that occur.
 std::string LowerAscii(std::string_view text);
 
+/// Without ASCII white space at both ends, as Python's str.strip().
+std::string_view Trimmed(std::string_view text);
+
 /// `~` and `~/x` expanded from $HOME, made absolute against the working directory, links resolved
 /// as far as the path exists.
 std::filesystem::path ResolvePath(std::string_view path);

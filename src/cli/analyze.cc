@@ -12,6 +12,7 @@ namespace {
 struct AnalyzeOptions {
   std::string model, out = "moescope-runs", model_id, run_name = "analysis";
   CollectFlags flags;
+  bool no_report = false;
 };
 
 /// The id of the model at `path`: the name of its folder (of a file, its stem); in a hub cache
@@ -56,8 +57,13 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   const ExitCode collected = RunCollect(*run_dir, flags, true, report);
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) return collected;
   const ExitCode built = RunBuildTables(*run_dir, report);
+  if (built != ExitCode::kOk) return built;
+  if (!options.no_report) {
+    const ExitCode reported = RunReport(*run_dir, true, report);
+    if (reported != ExitCode::kOk) return reported;
+  }
   report.Result("results: " + run_dir->string());
-  return built == ExitCode::kOk ? collected : built;
+  return collected;
 }
 
 }  // namespace
@@ -65,11 +71,13 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
 void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<AnalyzeOptions>();
   CLI::App* cmd = app.add_subcommand(
-      "analyze", "Everything in one call: make a run directory, collect data, build tables");
+      "analyze",
+      "Everything in one call: make a run directory, collect data, build tables, write the report");
   cmd->add_option("MODEL", opt->model, "Checkpoint folder or file")->required();
   cmd->add_option("--out", opt->out, "Root directory of the runs")->capture_default_str();
   cmd->add_option("--model-id", opt->model_id, "Model identifier [from the path]");
   cmd->add_option("--run-name", opt->run_name, "Run name")->capture_default_str();
+  cmd->add_flag("--no-report", opt->no_report, "Do not write report.html");
   AddWorkFlags(*cmd, opt->flags);
   cmd->footer("Example:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs");
   cmd->callback([opt, &exit, &report] { exit = RunAnalyze(*opt, report); });

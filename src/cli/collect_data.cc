@@ -98,9 +98,13 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   return done->incomplete ? ExitCode::kIncomplete : ExitCode::kOk;
 }
 
-void AddWorkFlags(CLI::App& cmd, CollectFlags& flags) {
-  cmd.add_option("--threads", flags.threads, "Worker threads; 0 is one for each core")
+CLI::Option* AddThreadsFlag(CLI::App& cmd, unsigned& threads) {
+  return cmd.add_option("--threads", threads, "Worker threads; 0 is one for each core")
       ->check(CLI::Range(kMaxThreads));
+}
+
+void AddWorkFlags(CLI::App& cmd, CollectFlags& flags) {
+  AddThreadsFlag(cmd, flags.threads);
   cmd.add_option(
          "--io", flags.io,
          "How files are read ahead: mmap (by the kernel), read (by us, in large pieces), or "

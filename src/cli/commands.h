@@ -12,8 +12,10 @@ namespace moe::cli {
 void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddBuildPlots(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddReport(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddShow(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report);
 
@@ -23,7 +25,9 @@ std::string VersionText();
 /// Error -> exit code 1, or 130 when the user interrupted; prints it.
 ExitCode FailWith(const Error& error, Reporter& report);
 
-/// The same for a config that could not be loaded: 1 if it is missing or unreadable, else 2 (D18).
+/// Of a config that could not be loaded: 1 if it is missing or unreadable, else 2 (D18).
+ExitCode ExitCodeOfConfig(const Error& error);
+/// Prints that error.
 ExitCode FailWithConfig(const Error& error, Reporter& report);
 
 }  // namespace moe::cli

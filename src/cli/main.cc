@@ -22,6 +22,7 @@ constexpr const char* kFooter = R"(Examples:
   moescope init-run --root runs --model-id qwen/qwen3-30b-a3b --run-name first --model-path ~/models/Qwen3-30B-A3B
   moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first
   moescope build-tables --run-dir runs/qwen/qwen3-30b-a3b/first
+  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first --static
   moescope show --run-dir runs/qwen/qwen3-30b-a3b/first --sort w_rel_fro --where 'proj=down_proj'
 
 Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or skipped
@@ -78,6 +79,8 @@ int Run(int argc, char** argv) {
   AddInitRun(app, exit, report);
   AddCollectData(app, exit, report);
   AddBuildTables(app, exit, report);
+  AddBuildPlots(app, exit, report);
+  AddReport(app, exit, report);
   AddShow(app, exit, report);
   AddConfig(app, exit, report);
 
@@ -109,10 +112,14 @@ ExitCode FailWith(const Error& error, Reporter& report) {
   return error.code == ErrorCode::kInterrupted ? ExitCode::kInterrupted : ExitCode::kFailed;
 }
 
-ExitCode FailWithConfig(const Error& error, Reporter& report) {
-  report.Error(error);
+ExitCode ExitCodeOfConfig(const Error& error) {
   const bool unread = error.code == ErrorCode::kNotFound || error.code == ErrorCode::kIo;
   return unread ? ExitCode::kFailed : ExitCode::kUsage;
+}
+
+ExitCode FailWithConfig(const Error& error, Reporter& report) {
+  report.Error(error);
+  return ExitCodeOfConfig(error);
 }
 
 }  // namespace moe::cli

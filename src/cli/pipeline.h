@@ -9,7 +9,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace moe::cli {
 
@@ -24,6 +25,9 @@ struct CollectFlags {
   std::string io = "auto";
 };
 
+/// --threads.
+CLI::Option* AddThreadsFlag(CLI::App& cmd, unsigned& threads);
+
 /// The flags that say how the work is done.
 void AddWorkFlags(CLI::App& cmd, CollectFlags& flags);
 
@@ -31,7 +35,14 @@ void AddWorkFlags(CLI::App& cmd, CollectFlags& flags);
 ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
                     bool show_worst, Reporter& report);
 
+/// `report` of a run directory that has data. `if_possible`: a program that was built without the
+/// page says so and goes on.
+ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Reporter& report);
+
 /// `build-tables` of a run directory that has data.
 ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report);
+
+/// `build-plots` of a run directory that has tables or data.
+ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, Reporter& report);
 
 }  // namespace moe::cli

@@ -61,7 +61,9 @@ int Reporter::OutputError() {
   return output_error_ == EPIPE ? 0 : output_error_;
 }
 
-void Reporter::Error(const moe::Error& error) { Line(kRed, "moescope: error: " + error.Text()); }
+void Reporter::Error(const moe::Error& error, std::string_view speaker) {
+  Line(kRed, fmt::format("{} error: {}", speaker, error.Text()));
+}
 
 void Reporter::Warning(std::string_view text) { Line(kYellow, fmt::format("warning: {}", text)); }
 

@@ -24,8 +24,9 @@ class Reporter : public CollectObserver {
   /// Flushes stdout; errno of the first write to it that failed, 0 if none did or the reader has
   /// closed the pipe.
   int OutputError();
-  /// "moescope: error: ..." on stderr.
-  void Error(const moe::Error& error);
+  /// "moescope: error: ..." on stderr; "SPEAKER error: ..." for a command that has another name
+  /// there.
+  void Error(const moe::Error& error, std::string_view speaker = "moescope:");
   /// "warning: ..." on stderr.
   void Warning(std::string_view text);
   /// A line about the results on stderr.

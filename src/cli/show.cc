@@ -9,6 +9,8 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/table_view.h"
+#include "report/findings.h"
+#include "report/run_matrices.h"
 #include "run/logs.h"
 #include "tables/table_query.h"
 
@@ -226,6 +228,7 @@ class Overview {
     auto shown = ShowParts(kQuantParts);
     if (shown && !*shown) shown = ShowParts(kWeightParts);
     if (!shown) return tl::make_unexpected(shown.error());
+    if (auto odd = ShowFindings(run_dir); !odd) return odd;
     if (format_ == ShowFormat::kJson) {
       report_.Result("}");
     } else {
@@ -273,19 +276,45 @@ class Overview {
     const auto matched = RunQuery(*open->reader, open->query, list);
     if (!matched) return tl::make_unexpected(matched.error());
     if (list.rows.empty()) return false;
-    ShowTitle(part);
+    ShowTitle(part.title, part.table);
     const auto view = MakeTableView({format_, open->query.columns, part.bars, false}, report_);
     for (Row& row : list.rows) (void)view->Append(std::move(row));
     view->Finish();
     return true;
   }
 
-  void ShowTitle(const Part& part) {
+  Result<void> ShowFindings(const fs::path& run_dir) {
+    const auto matrices = ReadRunMatrices(run_dir, {});
+    if (!matrices && matrices.error().code == ErrorCode::kNotFound) return {};  // told above
+    if (!matrices) return tl::make_unexpected(matrices.error());
+    const Findings odd = FindOddities(*matrices, top_ > 0 ? top_ : matrices->size());
     if (format_ == ShowFormat::kJson) {
-      report_.Result(fmt::format(",\"{}\":", part.table));
+      ShowTitle("", "findings");
+      report_.Result(FindingsJson(odd));
+    } else if (!odd.list.empty()) {
+      ShowTitle("What is odd", "from matrix_stats and quant_sim");
+      for (const Finding& one : odd.list) report_.Result("- " + Printable(one.text));
+    }
+    uint64_t left_out = 0;
+    for (const auto& [kind, count] : odd.left_out) left_out += count;
+    if (left_out > 0) report_.Note(fmt::format("{} more odd things; --top 0 shows all", left_out));
+    return {};
+  }
+
+  static std::string FindingsJson(const Findings& odd) {
+    Json list = Json::array();
+    for (const Finding& one : odd.list) {
+      list.push_back({{"kind", FindingKindName(one.kind)}, {"text", one.text}});
+    }
+    return list.dump(-1, ' ', true, Json::error_handler_t::replace);
+  }
+
+  void ShowTitle(std::string_view title, std::string_view source) {
+    if (format_ == ShowFormat::kJson) {
+      report_.Result(fmt::format(",\"{}\":", source));
     } else {
       const char* mark = format_ == ShowFormat::kMarkdown ? "## " : "";
-      report_.Result(fmt::format("\n{}{} ({})\n", mark, part.title, part.table));
+      report_.Result(fmt::format("\n{}{} ({})\n", mark, title, source));
     }
   }
 
@@ -333,7 +362,7 @@ void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--columns", opt->columns, "Only these columns, separated by commas");
   cmd->add_option("--top", opt->top,
                   "Only the first N rows, 0 for all; default 20 for table and markdown, all for "
-                  "csv and json; in the overview for each scheme, default 3")
+                  "csv and json; in the overview for each scheme and kind of oddity, default 3")
       ->check(CLI::NonNegativeNumber);
   cmd->add_option("--format", opt->format, "table, csv, json or markdown")
       ->check(CLI::IsMember(kFormats))

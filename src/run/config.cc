@@ -60,13 +60,6 @@ constexpr std::pair<std::string_view, std::optional<ComputeDType>> kComputeDType
     {"float32", ComputeDType::kF32},
 };
 
-std::string Trimmed(std::string text) {
-  const auto space = [](unsigned char c) { return std::isspace(c) != 0; };
-  text.erase(text.begin(), std::find_if_not(text.begin(), text.end(), space));
-  text.erase(std::find_if_not(text.rbegin(), text.rend(), space).base(), text.end());
-  return text;
-}
-
 /// An axis of a rule's layout: an integer or null; else the layout can't be used (section 6).
 Result<std::optional<int64_t>> AxisOf(const Json& layout, const char* key) {
   const auto found = layout.find(key);
@@ -152,8 +145,9 @@ class Reader {
     if (auto done = CheckConfigKeys(config_.raw, where_, config_.warnings); !done) {
       return tl::make_unexpected(done.error());
     }
-    for (auto step : {&Reader::ReadScan, &Reader::ReadParsing, &Reader::ReadMlx, &Reader::ReadStats,
-                      &Reader::ReadPercentiles, &Reader::ReadSchemes, &Reader::ReadRest}) {
+    for (auto step :
+         {&Reader::ReadScan, &Reader::ReadParsing, &Reader::ReadMlx, &Reader::ReadStats,
+          &Reader::ReadPercentiles, &Reader::ReadSchemes, &Reader::ReadRest, &Reader::ReadPlots}) {
       if (auto done = (this->*step)(); !done) return tl::make_unexpected(done.error());
     }
     return std::move(config_);
@@ -249,7 +243,7 @@ class Reader {
 
   Result<void> ReadQuantNumbers(const Section& stats) {
     if (const Json* text = stats.Find("quant_compute_dtype")) {
-      const std::string name = LowerAscii(Trimmed(text->get<std::string>()));
+      const std::string name = LowerAscii(Trimmed(text->get_ref<const std::string&>()));
       const auto* known = std::find_if(std::begin(kComputeDTypes), std::end(kComputeDTypes),
                                        [&](const auto& entry) { return entry.first == name; });
       if (known == std::end(kComputeDTypes)) {
@@ -359,6 +353,13 @@ class Reader {
     return {};
   }
 
+  Result<void> ReadPlots() {
+    auto plots = PlotsConfigOf(config_.raw, where_);
+    if (!plots) return tl::make_unexpected(plots.error());
+    config_.plots = std::move(*plots);
+    return {};
+  }
+
   std::string where_;
   Config config_;
   bool warned_spectral_ = false;
@@ -392,14 +393,18 @@ std::optional<QuantBackend> ParseBackend(std::string_view name) {
   return std::nullopt;
 }
 
-Result<Config> LoadConfig(const std::filesystem::path& path) {
-  const auto text = ReadTextFile(path);
+Result<std::string> ReadConfigText(const std::filesystem::path& path) {
+  auto text = ReadTextFile(path);
   if (!text && text.error().code == ErrorCode::kNotFound) {
     return Fail(ErrorCode::kNotFound, "", "Missing config: " + path.string(),
                 "make a run directory with 'moescope init-run'", "SystemExit");
   }
-  if (!text) return tl::make_unexpected(text.error());
-  return ParseConfig(*text, path.string());
+  return text;
+}
+
+Result<Config> LoadConfig(const std::filesystem::path& path) {
+  return ReadConfigText(path).and_then(
+      [&](const std::string& text) { return ParseConfig(text, path.string()); });
 }
 
 }  // namespace moe

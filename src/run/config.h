@@ -11,6 +11,7 @@
 #include "moescope/experts.h"
 #include "moescope/quantize.h"
 #include "run/json_text.h"
+#include "run/plots_config.h"
 
 namespace moe {
 
@@ -88,6 +89,7 @@ struct Config {
   std::vector<DeltaPair> delta_pairs;
   OutputConfig output;
   DebugConfig debug;
+  PlotsConfig plots;
 
   /// The text as parsed, key order kept: `config_used` of the logs.
   Json raw;
@@ -99,6 +101,9 @@ struct Config {
 /// kMalformed for a text that is no JSON (line and column), kBadArgument for a wrong type or value
 /// (JSON pointer and what was expected).
 Result<Config> LoadConfig(const std::filesystem::path& path);
+
+/// The text of `path`; kNotFound "Missing config: PATH", or kIo.
+Result<std::string> ReadConfigText(const std::filesystem::path& path);
 
 /// The same for a text; `where` names it in errors.
 Result<Config> ParseConfig(std::string_view text, std::string_view where);

@@ -82,7 +82,16 @@ constexpr ConfigKey kKeys[] = {
     {"/debug", kObject, true, false, "", "{}", "For people who look closer."},
     {"/debug/dump_unmatched_tensors", kBool, false, false, "", "true", "Write data/unmatched_tensors."},
     {"/debug/print_progress_every_files", kInteger, false, false, "", "1", "One line every so many files when no terminal shows progress; 0: none."},
-    {"/plots", kAny, true, false, "", "null", "The plots of build-plots; not used by collect-data and build-tables."},
+    {"/plots", kObject, true, false, "", "{}", "What build-plots and report --static draw."},
+    {"/plots/artifact_keys", kStringList, true, false, "A_weight_global_summary|A_weight_layer_summary|B_quant_global_summary|B_quant_layer_summary", "all but B_quant_layer_summary, as far as they are there", "The tables that are drawn. With this list a missing table is an error, and nothing else is drawn that is not asked for."},
+    {"/plots/expert_layer_heatmaps", kSwitch, true, false, "", "true without `artifact_keys`, else false", "Heatmaps of layer and expert, one for each projection (and scheme)."},
+    {"/plots/expert_layer_heatmaps/enabled", kBool, true, false, "", "true", "false or null: none."},
+    {"/plots/expert_layer_heatmaps/source_artifact", kString, false, false, "matrix_stats|quant_sim", "\"matrix_stats\"", "The table of data/."},
+    {"/plots/expert_layer_heatmaps/metric", kString, false, false, "", "\"outlier_p999_over_median\"", "The column."},
+    {"/plots/quant_error_layer_lines", kSwitch, true, false, "", "false", "A line over layers for each projection and scheme, from quant_sim."},
+    {"/plots/quant_error_layer_lines/enabled", kBool, true, false, "", "true", "false or null: none."},
+    {"/plots/quant_error_layer_lines/source_artifact", kString, false, false, "quant_sim", "\"quant_sim\"", "The table of data/."},
+    {"/plots/quant_error_layer_lines/metric", kString, false, false, "", "\"w_rel_fro\"", "The column."},
 };
 // clang-format on
 
@@ -92,6 +101,7 @@ struct TypeText {
 };
 constexpr TypeText kTypeTexts[] = {
     {kObject, "an object"},
+    {kSwitch, "true, false, an object"},
     {kObjectList, "a list of objects"},
     {kString, "a string"},
     {kBool, "true or false"},
@@ -139,6 +149,8 @@ bool HasType(const Json& value, const ConfigKey& key) {
   switch (key.type) {
     case kObject:
       return value.is_object();
+    case kSwitch:
+      return value.is_boolean() || value.is_object();
     case kObjectList:
       return IsListOf(value, [](const Json& v) { return v.is_object(); });
     case kString:
@@ -245,25 +257,14 @@ class Checker {
     return {};
   }
 
- private:
   Result<void> CheckValue(const Json& value, const ConfigKey& key, const std::string& pattern,
                           const std::string& pointer) {
     if (!HasType(value, key)) {
       return BadConfigValue(where_, pointer,
                             fmt::format("must be {}, but is {}", Expected(key), Shown(value)));
     }
-    if (value.is_string() && !key.values.empty()) {
-      const std::vector<std::string> allowed = SplitValues(key.values);
-      const auto& text = value.get_ref<const std::string&>();
-      if (std::find(allowed.begin(), allowed.end(), text) == allowed.end()) {
-        const auto closest = ClosestName(text, allowed);
-        return BadConfigValue(
-            where_, pointer,
-            fmt::format("must be one of {}, but is {}{}", fmt::join(allowed, ", "), Shown(value),
-                        closest ? "; did you mean \"" + *closest + "\"?" : ""));
-      }
-    }
-    if (key.type == kObject && value.is_object()) return CheckObject(value, pattern, pointer);
+    if (auto done = CheckAllowed(value, key, pointer); !done) return done;
+    if (value.is_object() && key.type != kAny) return CheckObject(value, pattern, pointer);
     if (key.type != kObjectList || value.is_null()) return {};
     for (size_t i = 0; i < value.size(); ++i) {
       if (auto done = CheckObject(value[i], pattern + "/*", fmt::format("{}/{}", pointer, i));
@@ -272,6 +273,28 @@ class Checker {
       }
     }
     return {};
+  }
+
+ private:
+  Result<void> CheckAllowed(const Json& value, const ConfigKey& key, const std::string& pointer) {
+    if (key.values.empty()) return {};
+    if (value.is_string()) return CheckText(value.get_ref<const std::string&>(), key, pointer);
+    for (size_t i = 0; value.is_array() && i < value.size(); ++i) {
+      const std::string_view text = Trimmed(value[i].get_ref<const std::string&>());
+      auto done = CheckText(text, key, fmt::format("{}/{}", pointer, i));
+      if (!done) return done;
+    }
+    return {};
+  }
+
+  Result<void> CheckText(std::string_view text, const ConfigKey& key, const std::string& pointer) {
+    const std::vector<std::string> allowed = SplitValues(key.values);
+    if (std::find(allowed.begin(), allowed.end(), text) != allowed.end()) return {};
+    const auto closest = ClosestName(text, allowed);
+    return BadConfigValue(
+        where_, pointer,
+        fmt::format("must be one of {}, but is {}{}", fmt::join(allowed, ", "), Shown(text),
+                    closest ? "; did you mean \"" + *closest + "\"?" : ""));
   }
 
   void WarnUnknown(const std::vector<const ConfigKey*>& children, const std::string& pointer,
@@ -327,6 +350,10 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
     case kObject:
       schema = SchemaOfObject(pattern);
       break;
+    case kSwitch:
+      schema = SchemaOfObject(pattern);
+      schema["type"] = {"boolean", "object"};
+      break;
     case kObjectList:
       schema = {{"type", "array"}, {"items", SchemaOfObject(pattern + "/*")}};
       break;
@@ -357,9 +384,12 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
     case kAny:
       break;
   }
-  if (!key.values.empty()) schema["enum"] = SplitValues(key.values);
+  if (!key.values.empty()) {
+    (key.type == kStringList ? schema["items"] : schema)["enum"] = SplitValues(key.values);
+  }
   if (key.nullable && schema.contains("type")) {
-    schema["type"] = Json::array({schema["type"], "null"});
+    if (schema["type"].is_string()) schema["type"] = Json::array({schema["type"]});
+    schema["type"].push_back("null");
     if (schema.contains("enum")) schema["enum"].push_back(nullptr);
   }
   schema["description"] = std::string(key.doc);
@@ -380,6 +410,14 @@ Result<void> CheckConfigKeys(const Json& config, const std::string& where,
                              std::vector<std::string>& warnings) {
   if (!config.is_object()) return BadConfigValue(where, "/", "must be an object");
   return Checker(where, warnings).CheckObject(config, "", "");
+}
+
+Result<void> CheckPlotsKeys(const Json& config, const std::string& where,
+                            std::vector<std::string>& warnings) {
+  if (!config.is_object()) return BadConfigValue(where, "/", "must be an object");
+  const auto plots = config.find("plots");
+  if (plots == config.end()) return {};
+  return Checker(where, warnings).CheckValue(*plots, *FindKey("/plots"), "/plots", "/plots");
 }
 
 std::string ConfigSchemaText() {

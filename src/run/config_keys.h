@@ -14,6 +14,7 @@ namespace moe {
 /// of kUnsigned uint64; a float with an integer value counts as one.
 enum class KeyType {
   kObject,
+  kSwitch,  ///< true, false, or an object
   kObjectList,
   kString,
   kBool,
@@ -33,7 +34,7 @@ struct ConfigKey {
   KeyType type;
   bool nullable;
   bool required;            ///< of the object that holds it
-  std::string_view values;  ///< allowed strings, "a|b|c"; "" any
+  std::string_view values;  ///< allowed strings, "a|b|c"; "" any. Of a list's elements, trimmed
   std::string_view absent;  ///< what a missing key means, as JSON text or in words
   std::string_view doc;
 };
@@ -45,6 +46,10 @@ std::span<const ConfigKey> ConfigKeys();
 /// known.
 Result<void> CheckConfigKeys(const Json& config, const std::string& where,
                              std::vector<std::string>& warnings);
+
+/// The same for `plots` alone, whatever else is in `config` or missing.
+Result<void> CheckPlotsKeys(const Json& config, const std::string& where,
+                            std::vector<std::string>& warnings);
 
 /// The error of a value that has the right type and can't be used.
 [[nodiscard]] tl::unexpected<Error> BadConfigValue(const std::string& where,

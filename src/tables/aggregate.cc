@@ -127,18 +127,6 @@ double NthSmallest(std::span<double> values, size_t k) {
   return *nth;
 }
 
-double Quantile(std::span<double> values, double q) {
-  const double position = static_cast<double>(values.size() - 1) * q;
-  const auto below = static_cast<size_t>(position);
-  const double a = NthSmallest(values, below);
-  const double fraction = position - static_cast<double>(below);
-  if (fraction == 0) return a;
-  // nth_element left everything larger behind it.
-  const double b =
-      *std::min_element(values.begin() + static_cast<std::ptrdiff_t>(below) + 1, values.end());
-  return a == b ? a : a + (b - a) * fraction;
-}
-
 double Compute(Aggregate aggregate, std::span<double> values) {
   switch (aggregate) {
     case Aggregate::kMin:
@@ -162,6 +150,18 @@ double Compute(Aggregate aggregate, std::span<double> values) {
 }
 
 }  // namespace
+
+double Quantile(std::span<double> values, double q) {
+  const double position = static_cast<double>(values.size() - 1) * q;
+  const auto below = static_cast<size_t>(position);
+  const double a = NthSmallest(values, below);
+  const double fraction = position - static_cast<double>(below);
+  if (fraction == 0) return a;
+  // nth_element left everything larger behind it.
+  const double b =
+      *std::min_element(values.begin() + static_cast<std::ptrdiff_t>(below) + 1, values.end());
+  return a == b ? a : a + (b - a) * fraction;
+}
 
 Groups GroupBy(const Frame& frame, std::span<const std::string_view> keys) {
   assert(frame.rows < std::numeric_limits<uint32_t>::max());

@@ -28,6 +28,9 @@ Groups GroupBy(const Frame& frame, std::span<const std::string_view> keys);
 /// The cell as a row's value.
 Value CellValue(const FrameColumn& column, uint32_t row);
 
+/// Linear interpolation between the neighbours of (n - 1) q; at least one value, no NaN; reordered.
+double Quantile(std::span<double> values, double q);
+
 enum class Aggregate { kMin, kP01, kMedian, kMean, kStd, kP90, kP99, kMax };
 std::string_view AggregateName(Aggregate aggregate);  ///< "min", "p01", "median", ...
 

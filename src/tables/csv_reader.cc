@@ -21,7 +21,7 @@ class RecordScanner {
     if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) at_ = kByteOrderMark.size();
   }
 
-  /// The next record's cells, or false at the end. An open quote ends with the text.
+  /// The next record's cells, or false at the end.
   bool Next(std::vector<std::string>& cells) {
     while (at_ < text_.size() && IsLineEnd(text_[at_])) SkipLineEnd();
     if (at_ >= text_.size()) return false;
@@ -39,6 +39,8 @@ class RecordScanner {
   }
 
   uint64_t record() const { return record_; }  ///< 1 is the header
+  /// The record just read ends with the text because a quote in it is not closed.
+  bool has_open_quote() const { return open_quote_; }
 
  private:
   static bool IsLineEnd(char c) { return c == '\n' || c == '\r'; }
@@ -59,11 +61,14 @@ class RecordScanner {
 
   void ReadQuoted(std::string& cell) {
     ++at_;
+    open_quote_ = true;
     while (at_ < text_.size()) {
       const size_t quote = std::min(text_.find('"', at_), text_.size());
       cell.append(text_.substr(at_, quote - at_));
       at_ = quote + 1;
+      open_quote_ = quote == text_.size();
       if (at_ >= text_.size() || text_[at_] != '"') break;
+      open_quote_ = true;
       cell += '"';
       ++at_;
     }
@@ -73,6 +78,7 @@ class RecordScanner {
   std::string_view text_;
   size_t at_ = 0;
   uint64_t record_ = 0;
+  bool open_quote_ = false;
 };
 
 bool IsNanText(const std::string& text) { return text == "NaN" || text == "nan"; }
@@ -216,6 +222,7 @@ class CsvReader : public TableReader {
     if (scanner.record() == 0) scanner.Next(cells);
     while (frame.rows < limit && scanner.Next(cells)) {
       ++frame.rows;
+      if (scanner.has_open_quote()) return Bad(scanner, "has a quote that is not closed");
       if (cells.size() != names_.size()) {
         return Bad(scanner,
                    fmt::format("has {} cells, the header has {}", cells.size(), names_.size()));

@@ -15,12 +15,6 @@ namespace {
 
 constexpr std::string_view kBlank = " \t";
 
-std::string_view Trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kBlank);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
-
 tl::unexpected<Error> BadOption(std::string_view option, std::string message, std::string hint) {
   return Fail(ErrorCode::kBadArgument, std::string(option), std::move(message), std::move(hint));
 }

@@ -23,9 +23,18 @@ bool HasTableSuffix(const fs::path& path) {
   return suffix == ".parquet" || suffix == ".csv";
 }
 
-// `path` of the manifest's entry for `key`, or "". A manifest that can't be used is no manifest.
-std::string ManifestPath(const fs::path& run_dir, const std::string& key) {
-  std::ifstream file(run_dir / "logs" / "write_manifest.json");
+// Tables that one command writes.
+struct TableFolder {
+  const char* name;
+  const char* manifest;  // in logs/
+  const char* command;
+};
+constexpr TableFolder kData = {"data", "write_manifest.json", "collect-data"};
+constexpr TableFolder kSummaries = {"tables", "tables_write_manifest.json", "build-tables"};
+
+// `path` of the entry for `key`, or "". A manifest that can't be used is no manifest.
+std::string ManifestPath(const fs::path& manifest_path, const std::string& key) {
+  std::ifstream file(manifest_path);
   const auto manifest = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
   const auto pointer = nlohmann::json::json_pointer("/artifacts") / key / "path";
   if (manifest.is_discarded() || !manifest.contains(pointer)) return {};
@@ -33,15 +42,15 @@ std::string ManifestPath(const fs::path& run_dir, const std::string& key) {
   return path.is_string() ? path.get<std::string>() : std::string();
 }
 
-// True if `path` is a file under run_dir/data once all links are resolved.
-bool LiesInData(const fs::path& path, const fs::path& run_dir) {
+// True if `path` is a file under run_dir/folder once all links are resolved.
+bool LiesIn(const fs::path& path, const fs::path& run_dir, std::string_view folder) {
   std::error_code failed;
   const fs::path real_path = fs::canonical(path, failed);
   if (failed || !fs::is_regular_file(real_path, failed)) return false;
   const fs::path real_run_dir = fs::canonical(run_dir, failed);
   if (failed) return false;
   const fs::path relative = real_path.lexically_relative(real_run_dir);
-  return !relative.empty() && *relative.begin() == "data";
+  return !relative.empty() && *relative.begin() == folder;
 }
 
 // FOLDER/NAME.parquet, else FOLDER/NAME.csv, else "".
@@ -55,6 +64,21 @@ fs::path TableIn(const fs::path& folder, const std::string& name) {
       fs::is_regular_file(parquet, failed) && (fs::file_size(parquet, failed) > 0 || !has_csv);
   if (has_parquet) return parquet;
   return has_csv ? csv : fs::path();
+}
+
+Result<fs::path> Locate(const fs::path& run_dir, const TableFolder& folder,
+                        const std::string& key) {
+  std::string listed = ManifestPath(run_dir / "logs" / folder.manifest, key);
+  std::replace(listed.begin(), listed.end(), '\\', '/');  // written on Windows
+  if (!listed.empty()) {
+    const fs::path path = run_dir / listed;  // an absolute path stays as it is
+    if (HasTableSuffix(path) && LiesIn(path, run_dir, folder.name)) return path;
+  }
+  const fs::path found = TableIn(run_dir / folder.name, key);
+  if (!found.empty()) return found;
+  return Fail(ErrorCode::kNotFound, (run_dir / folder.name / (key + ".parquet")).string(),
+              "neither this file nor its .csv form exists",
+              std::string("run ") + folder.command + " first");
 }
 
 // Stems of the table files in `folder`; hidden ones are half-written.
@@ -149,16 +173,11 @@ Result<std::unique_ptr<TableReader>> TableReader::Open(const fs::path& path) {
 }
 
 Result<fs::path> LocateDataTable(const fs::path& run_dir, const std::string& key) {
-  std::string listed = ManifestPath(run_dir, key);
-  std::replace(listed.begin(), listed.end(), '\\', '/');  // written on Windows
-  if (!listed.empty()) {
-    const fs::path path = run_dir / listed;  // an absolute path stays as it is
-    if (HasTableSuffix(path) && LiesInData(path, run_dir)) return path;
-  }
-  const fs::path found = TableIn(run_dir / "data", key);
-  if (!found.empty()) return found;
-  return Fail(ErrorCode::kNotFound, (run_dir / "data" / (key + ".parquet")).string(),
-              "neither this file nor its .csv form exists", "run collect-data first");
+  return Locate(run_dir, kData, key);
+}
+
+Result<fs::path> LocateSummaryTable(const fs::path& run_dir, const std::string& key) {
+  return Locate(run_dir, kSummaries, key);
 }
 
 std::vector<RunTable> ListRunTables(const fs::path& run_dir) {

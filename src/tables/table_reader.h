@@ -88,4 +88,8 @@ std::vector<RunTable> ListRunTables(const std::filesystem::path& run_dir);
 Result<std::filesystem::path> LocateDataTable(const std::filesystem::path& run_dir,
                                               const std::string& key);
 
+/// The same for tables/ and logs/tables_write_manifest.json.
+Result<std::filesystem::path> LocateSummaryTable(const std::filesystem::path& run_dir,
+                                                 const std::string& key);
+
 }  // namespace moe

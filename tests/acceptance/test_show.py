@@ -203,12 +203,25 @@ class Overview(OneRun):
             path = copy / (table + ".parquet")
             pq.write_table(pq.read_table(path).slice(0, 0), path)
         parts = json.loads(show(copy, "--format", "json").stdout)
-        self.assertEqual(list(parts), ["run", "A_weight_global_summary", "matrix_stats"])
+        self.assertEqual(list(parts),
+                         ["run", "A_weight_global_summary", "matrix_stats", "findings"])
         stats = pq.read_table(copy / "data/matrix_stats.parquet").to_pylist()
         worst = max(stats, key=lambda row: row["outlier_max_over_mean"])
         self.assertIn({name: worst[name] for name in parts["matrix_stats"][0]},
                       parts["matrix_stats"])
         self.assertEqual(len(parts["matrix_stats"]), 9)
+
+
+class Oddities(AcceptanceTest):
+    def test_the_overview_tells_what_is_odd(self):
+        tensors = experts(count=3, layers=2)
+        tensors["model.layers.1.mlp.experts.2.up_proj.weight"][:] = 0
+        run_dir = self.collected(tensors)
+        self.assertEqual(run("build-tables", "--run-dir", run_dir).returncode, 0)
+        odd = json.loads(show(run_dir, "--format", "json").stdout)["findings"]
+        self.assertEqual(odd, [{"kind": "dead",
+                                "text": "Layer 1, expert 2: all weights of up_proj are zero."}])
+        self.assertIn("- " + odd[0]["text"], show(run_dir).stdout.splitlines())
 
 
 class Bars(OneRun):

@@ -36,6 +36,13 @@ TEST(ClosestName, IsTheNearestOneThatMayBeMeant) {
   }
 }
 
+TEST(Trimmed, HasNoWhiteSpaceAtItsEnds) {
+  EXPECT_EQ(Trimmed(" \t\r\n\v\fa b \n"), "a b");
+  EXPECT_EQ(Trimmed("a"), "a");
+  EXPECT_EQ(Trimmed(" \n"), "");
+  EXPECT_EQ(Trimmed(""), "");
+}
+
 TEST(ResolvePath, ExpandsTheHomeFolder) {
   const TempFolder home;
   const fs::path real = fs::canonical(home.path());

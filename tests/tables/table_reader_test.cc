@@ -92,7 +92,9 @@ INSTANTIATE_TEST_SUITE_P(
                     BadCsv{"Fraction", "n\n1.5\n", "can't hold '1.5'"},
                     BadCsv{"Hexadecimal", "n\n0x10\n", "can't hold '0x10'"},
                     BadCsv{"TooLarge", "n\n1e300\n", "can't hold '1e300'"},
-                    BadCsv{"OpenQuote", "n,m\n\"1,2\n", "has 1 cells"}),
+                    BadCsv{"OpenQuote", "n,m\n1,\"2\n", "row 1: has a quote that is not closed"},
+                    BadCsv{"OpenQuoteAtTheEnd", "n,m\n1,\"", "row 1: has a quote"},
+                    BadCsv{"OpenQuoteBehindAQuote", "n,m\n1,\"2\"\"", "row 1: has a quote"}),
     [](const auto& param_info) { return param_info.param.name; });
 
 TEST(ParquetReader, RefusesWhatIsNoParquetFile) {
@@ -189,6 +191,20 @@ TEST_F(LocateDataTableTest, AManifestPathThatMayNotBeUsedIsIgnored) {
     Add("logs/write_manifest.json", text);
     EXPECT_EQ(Located(), "data/quant_sim.csv") << text;
   }
+}
+
+TEST_F(LocateDataTableTest, SummariesHaveTheirOwnFolderAndManifest) {
+  const auto located = [&] { return LocateSummaryTable(run_.path(), "quant_sim"); };
+  Add("data/quant_sim.csv");
+  List("data/quant_sim.csv");
+  ASSERT_FALSE(located());
+  EXPECT_THAT(located().error().Text(), HasSubstr("build-tables"));
+  Add("tables/quant_sim.csv");
+  EXPECT_EQ(located(), run_.path() / "tables/quant_sim.csv");
+  Add("tables/other.csv");
+  Add("logs/tables_write_manifest.json",
+      R"({"artifacts":{"quant_sim":{"path":"tables/other.csv"}}})");
+  EXPECT_EQ(located(), run_.path() / "tables/other.csv");
 }
 
 // ---- Types and batches ----

@@ -1,0 +1,81 @@
+#include "report/build_plots.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/pipeline.h"
+
+namespace moe::cli {
+namespace {
+
+constexpr std::string_view kSpeaker = "[build_plots]";
+
+ExitCode FailedWith(const Error& error, ExitCode code, Reporter& report) {
+  report.Error(error, kSpeaker);
+  return error.code == ErrorCode::kInterrupted ? ExitCode::kInterrupted : code;
+}
+
+/// What became of each picture; how many were written, and whether any failed.
+ExitCode Tell(const std::vector<PlotEntry>& entries, Reporter& report) {
+  const auto count = [&](PlotStatus status) {
+    return std::count_if(entries.begin(), entries.end(),
+                         [status](const PlotEntry& entry) { return entry.status == status; });
+  };
+  for (const PlotEntry& entry : entries) {
+    if (entry.status == PlotStatus::kWritten) {
+      report.Result(fmt::format("{} {}", kSpeaker, entry.path));
+    } else if (entry.status == PlotStatus::kSkipped) {
+      report.Note(fmt::format("{} {} has no values: not drawn", kSpeaker, entry.key));
+    }
+  }
+  const auto written = count(PlotStatus::kWritten);
+  report.Result(written > 0 ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
+                            : fmt::format("{} no compatible tables found for plotting", kSpeaker));
+  for (const PlotEntry& entry : entries) {
+    if (entry.status != PlotStatus::kError) continue;
+    report.Error({ErrorCode::kMalformed, entry.key, entry.error, "", ""}, kSpeaker);
+  }
+  return count(PlotStatus::kError) > 0 ? ExitCode::kFailed : ExitCode::kOk;
+}
+
+}  // namespace
+
+ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, Reporter& report) {
+  std::vector<std::string> warnings;
+  const auto config = LoadPlotsConfig(run_dir / "analysis_config.json", warnings);
+  if (!config) {
+    return FailedWith(config.error(), ExitCodeOfConfig(config.error()), report);
+  }
+  for (const std::string& warning : warnings) report.Warning(warning);
+  const auto entries = BuildPlots(run_dir, *config, {threads, &Interrupted()});
+  if (!entries) return FailedWith(entries.error(), ExitCode::kFailed, report);
+  return Tell(*entries, report);
+}
+
+void AddBuildPlots(CLI::App& app, ExitCode& exit, Reporter& report) {
+  struct Options {
+    std::string run_dir;
+    unsigned threads = 0;
+  };
+  auto opt = std::make_shared<Options>();
+  CLI::App* cmd = app.add_subcommand("build-plots", "Build plots from table artifacts");
+  cmd->alias("build_plots");
+  cmd->add_option("--run-dir", opt->run_dir, "Run directory containing tables/ and logs/")
+      ->required();
+  AddThreadsFlag(*cmd, opt->threads);
+  cmd->footer(
+      R"(Writes PNG and SVG under plots/; `plots` in analysis_config.json selects what is drawn.
+
+Example:
+  moescope build-plots --run-dir runs/qwen/qwen3-30b-a3b/first)");
+  cmd->callback([opt, &exit, &report] {
+    exit = RunBuildPlots(ResolvePath(opt->run_dir), opt->threads, report);
+  });
+}
+
+}  // namespace moe::cli

@@ -1,0 +1,52 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/pipeline.h"
+#include "report/write_report.h"
+
+namespace moe::cli {
+
+ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Reporter& report) {
+  const auto written = WriteReport(run_dir);
+  if (!written && if_possible && written.error().code == ErrorCode::kUnsupported) {
+    report.Note("no report.html: " + written.error().Text());
+    return ExitCode::kOk;
+  }
+  if (!written) return FailWith(written.error(), report);
+  report.Result(
+      fmt::format("[report] wrote {} ({})", written->path.string(), HumanBytes(written->bytes)));
+  return ExitCode::kOk;
+}
+
+void AddReport(CLI::App& app, ExitCode& exit, Reporter& report) {
+  struct Options {
+    std::string run_dir;
+    bool with_pictures = false;
+    unsigned threads = 0;
+  };
+  auto opt = std::make_shared<Options>();
+  CLI::App* cmd = app.add_subcommand("report", "Write the run as one page for the browser");
+  cmd->add_option("--run-dir", opt->run_dir, "Run directory that collect-data has filled")
+      ->required();
+  CLI::Option* with_pictures =
+      cmd->add_flag("--static", opt->with_pictures, "Draw pictures too, as build-plots does");
+  AddThreadsFlag(*cmd, opt->threads)->needs(with_pictures);
+  cmd->footer(
+      R"(report.html in the run directory needs nothing else and no network: open it, send it, print it.
+
+Examples:
+  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first
+  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first --static)");
+  cmd->callback([opt, &exit, &report] {
+    const std::filesystem::path run_dir = ResolvePath(opt->run_dir);
+    exit = RunReport(run_dir, false, report);
+    if (exit == ExitCode::kOk && opt->with_pictures) {
+      exit = RunBuildPlots(run_dir, opt->threads, report);
+    }
+  });
+}
+
+}  // namespace moe::cli

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "moescope/error.h"
+#include "run/plots_config.h"
+
+namespace moe {
+
+enum class PlotStatus { kWritten, kSkipped, kError };
+
+/// An entry of logs/plots_write_manifest.json.
+struct PlotEntry {
+  std::string key, source;
+  PlotStatus status = PlotStatus::kSkipped;  ///< skipped: its table has no value to draw
+  std::string path, svg_path;                ///< below the run directory; "" unless written
+  std::string error;                         ///< "" if none
+};
+
+struct PlotsOptions {
+  unsigned threads = 0;                     ///< 0: one for each core
+  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: no manifest is written then
+};
+
+/// Draws the tables of a run, those of data/ too, as `config` selects them, to plots/: each picture
+/// as PNG and SVG, whole or not at all (contract section 12). What was asked for by name and can't
+/// be drawn is an entry with an error, and the others are drawn.
+///
+/// Writes the manifest, unless there is nothing to draw and nothing was asked for. Other files
+/// under plots/ stay. The pictures do not depend on the number of threads. kUnsupported tells what
+/// this program was built without. kNotFound, kIo and kMalformed are about a table of the default
+/// selection; nothing was written then.
+Result<std::vector<PlotEntry>> BuildPlots(const std::filesystem::path& run_dir,
+                                          const PlotsConfig& config, const PlotsOptions& options);
+
+}  // namespace moe

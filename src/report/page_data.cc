@@ -1,0 +1,365 @@
+#include "report/page_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+#include "base/version.h"
+#include "report/block.h"
+#include "report/findings.h"
+#include "report/run_matrices.h"
+#include "rows/collect_rows.h"
+#include "run/config.h"
+#include "run/logs.h"
+#include "tables/table_reader.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMostFindings = 12;    // of each kind
+constexpr size_t kMostUnmatched = 200;  // tensors named; all are counted
+
+/// A log of the run, or null where there is none that can be read.
+Json LogOf(const fs::path& run_dir, const char* name) {
+  const auto text = ReadTextFile(run_dir / "logs" / name);
+  if (!text) return {};
+  return ParseLenientJson(*text, name).value_or(Json());
+}
+
+Json At(const Json& object, std::string_view key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return found == object.end() ? Json() : *found;
+}
+
+// ---- columns ----
+
+/// All blocks of a page. Columns with the same content share one.
+class Blocks {
+ public:
+  size_t Add(Block block) {
+    const auto found = std::find(blocks_.begin(), blocks_.end(), block);
+    if (found != blocks_.end()) return static_cast<size_t>(found - blocks_.begin());
+    blocks_.push_back(std::move(block));
+    return blocks_.size() - 1;
+  }
+
+  Json Described() const {
+    Json list = Json::array();
+    for (const Block& block : blocks_) {
+      list.push_back({{"kind", block.kind}, {"base", block.base}, {"planes", block.planes}});
+    }
+    return list;
+  }
+
+  std::string Elements() const {
+    std::string html;
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      html += fmt::format("<script type=\"text/plain\" id=\"block{}\">{}</script>\n", i,
+                          blocks_[i].base64);
+    }
+    return html;
+  }
+
+ private:
+  std::vector<Block> blocks_;
+};
+
+/// A metric that the page can compute from two others.
+struct Derivation {
+  std::string_view metric;
+  std::array<std::string_view, 2> from;
+  double (*by)(double a, double b);
+};
+constexpr auto kQuotient = [](double a, double b) { return a / (b + 1e-12); };
+constexpr Derivation kDerivations[] = {
+    {"sqnr_db", {"w_rel_fro", "w_rel_fro"}, [](double a, double) { return -20 * std::log10(a); }},
+    {"max_abs_err", {"w_rel_max", "max_abs"}, [](double a, double b) { return a * b; }},
+    {"outlier_max_over_mean", {"max_abs", "mean_abs"}, kQuotient},
+    {"outlier_p99_over_median", {"p99_abs", "p50_abs"}, kQuotient},
+    {"outlier_p999_over_median", {"p999_abs", "p50_abs"}, kQuotient},
+};
+
+/// Whether the table's value is what the page would compute; where that is no number, null.
+bool IsDerived(double value, double derived) {
+  constexpr double kTolerance = 5e-5;
+  if (std::isnan(value)) return !std::isfinite(derived);
+  return std::fabs(derived - value) <= kTolerance * std::fabs(value);
+}
+
+/// True if some derivation gives all values of `metric`.
+bool CanBeDerived(const RunMatrices& matrices, const MatrixMetric& metric) {
+  const auto rule = std::ranges::find(kDerivations, metric.column.name, &Derivation::metric);
+  if (rule == std::end(kDerivations)) return false;
+  const MatrixMetric *a = matrices.Find(rule->from[0]), *b = matrices.Find(rule->from[1]);
+  if (a == nullptr || b == nullptr) return false;
+  for (size_t scheme = 0; scheme < metric.values.size(); ++scheme) {
+    const auto& of_a = a->values[a->of_quant ? scheme : 0];
+    const auto& of_b = b->values[b->of_quant ? scheme : 0];
+    for (size_t i = 0; i < matrices.size(); ++i) {
+      if (!IsDerived(metric.values[scheme][i], rule->by(of_a[i], of_b[i]))) return false;
+    }
+  }
+  return true;
+}
+
+Json BlockOf(const std::vector<double>& values, Blocks& blocks) {
+  const bool any = std::ranges::any_of(values, [](double value) { return std::isfinite(value); });
+  return any ? Json(blocks.Add(PackNumbers(values))) : Json();
+}
+
+Json MetricsJson(const RunMatrices& matrices, Blocks& blocks) {
+  Json list = Json::array();
+  for (const MatrixMetric& metric : matrices.metrics) {
+    Json json = {{"name", metric.column.name},
+                 {"of", metric.of_quant ? "quant" : "weights"},
+                 {"unit", metric.column.unit},
+                 {"doc", metric.column.doc}};
+    if (CanBeDerived(matrices, metric)) {
+      json["derived"] = true;
+    } else if (metric.of_quant) {
+      json["blocks"] = Json::array();
+      for (const auto& values : metric.values) json["blocks"].push_back(BlockOf(values, blocks));
+    } else {
+      json["block"] = BlockOf(metric.values.front(), blocks);
+    }
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+Json ColumnsJson(const RunMatrices& matrices, Blocks& blocks) {
+  const auto index = [&](uint32_t RunMatrices::Place::* of) {
+    std::vector<uint32_t> values;
+    for (const RunMatrices::Place& place : matrices.places) values.push_back(place.*of);
+    return blocks.Add(PackInts(values));
+  };
+  using Place = RunMatrices::Place;
+  const std::string names =
+      Json(matrices.names).dump(-1, ' ', true, Json::error_handler_t::replace);
+  return {{"layer", index(&Place::layer)},      {"slot", index(&Place::slot)},
+          {"proj", index(&Place::proj)},        {"shape", index(&Place::shape)},
+          {"storage", index(&Place::storage)},  {"file", index(&Place::file)},
+          {"name", blocks.Add(PackText(names))}};
+}
+
+// ---- the rest ----
+
+Json LayersJson(const RunMatrices& matrices) {
+  Json list = Json::array();
+  for (const StackLayer& layer : matrices.layers) {
+    list.push_back({{"label", layer.Label()},
+                    {"layer", layer.layer},
+                    {"stack", layer.stack.empty() ? Json() : Json(layer.stack)}});
+  }
+  return list;
+}
+
+Json SlotsJson(const RunMatrices& matrices) {
+  Json list = Json::array();
+  for (const Slot& slot : matrices.slots) {
+    list.push_back({{"label", slot.Label()},
+                    {"expert", slot.shared ? Json() : Json(slot.expert)},
+                    {"shared", slot.shared}});
+  }
+  return list;
+}
+
+Json StoragesJson(const RunMatrices& matrices) {
+  Json list = Json::array();
+  for (const auto& [name, bits] : matrices.storages) {
+    list.push_back({{"name", name}, {"bits", bits ? Json(*bits) : Json()}});
+  }
+  return list;
+}
+
+Json SchemesJson(const RunMatrices& matrices) {
+  Json list = Json::array();
+  for (const SimulatedScheme& scheme : matrices.schemes) {
+    list.push_back({{"name", scheme.name},
+                    {"mode", scheme.mode},
+                    {"bits", scheme.bits},
+                    {"group_size", scheme.group_size},
+                    {"compute_dtype", scheme.compute_dtype},
+                    {"backend", scheme.backend},
+                    {"profile", scheme.profile},
+                    {"requantized", scheme.requantized}});
+  }
+  return list;
+}
+
+Json FailuresJson(const RunMatrices& matrices) {
+  Json list = Json::array();
+  for (const auto& [scheme, error, count] : matrices.failures) {
+    list.push_back({{"scheme", scheme}, {"error", error}, {"count", count}});
+  }
+  return list;
+}
+
+/// The pairs of schemes that both were simulated.
+Json DeltasJson(const std::vector<DeltaPair>& pairs, const RunMatrices& matrices) {
+  const auto number = [&](const std::string& name) {
+    return std::ranges::find(matrices.schemes, name, &SimulatedScheme::name) -
+           matrices.schemes.begin();
+  };
+  Json list = Json::array();
+  for (const DeltaPair& pair : pairs) {
+    const auto a = number(pair.a), b = number(pair.b), none = std::ssize(matrices.schemes);
+    if (a < none && b < none) list.push_back({{"name", pair.name}, {"a", a}, {"b", b}});
+  }
+  return list;
+}
+
+void AddFindings(const RunMatrices& matrices, Json& page) {
+  const auto index = [](const std::optional<uint32_t>& value) {
+    return value ? Json(*value) : Json();
+  };
+  const Findings findings = FindOddities(matrices, kMostFindings);
+  page["findings"] = Json::array();
+  for (const Finding& one : findings.list) {
+    page["findings"].push_back({{"kind", FindingKindName(one.kind)},
+                                {"text", one.text},
+                                {"proj", index(one.proj)},
+                                {"layer", index(one.layer)},
+                                {"slot", index(one.slot)},
+                                {"metric", one.metric.empty() ? Json() : Json(one.metric)},
+                                {"scheme", index(one.scheme)}});
+  }
+  page["findings_left_out"] = Json::object();
+  for (const auto& [kind, count] : findings.left_out) {
+    page["findings_left_out"][std::string(FindingKindName(kind))] = count;
+  }
+}
+
+/// A table that not every run has; no rows where it is not there.
+Result<Frame> OptionalTable(const fs::path& run_dir, const std::string& name,
+                            std::vector<WantedColumn> wanted) {
+  for (const RunTable& table : ListRunTables(run_dir)) {
+    if (table.name != name) continue;
+    const auto reader = TableReader::Open(table.path);
+    if (!reader) return tl::make_unexpected(reader.error());
+    return (*reader)->Read(wanted);
+  }
+  Frame empty;
+  for (const WantedColumn& column : wanted) {
+    empty.columns.emplace_back();
+    empty.columns.back().name = column.name;
+  }
+  return empty;
+}
+
+Json TextCell(const Frame& frame, std::string_view column, size_t row) {
+  const FrameColumn& texts = frame.at(column);
+  const uint32_t code = texts.codes[row];
+  return code == FrameColumn::kNullCode ? Json() : Json(texts.dictionary[code]);
+}
+
+Result<void> AddTexts(const fs::path& run_dir, Json& page) {
+  const auto warnings = OptionalTable(run_dir, "warnings", {{"warning", ColumnType::kString}});
+  if (!warnings) return tl::make_unexpected(warnings.error());
+  const auto unmatched =
+      OptionalTable(run_dir, "unmatched_tensors",
+                    {{"tensor_name", ColumnType::kString}, {"reason", ColumnType::kString}});
+  if (!unmatched) return tl::make_unexpected(unmatched.error());
+  page["warnings"] = Json::array();
+  for (size_t i = 0; i < warnings->rows; ++i) {
+    page["warnings"].push_back(TextCell(*warnings, "warning", i));
+  }
+  Json tensors = Json::array();
+  for (size_t i = 0; i < std::min<size_t>(unmatched->rows, kMostUnmatched); ++i) {
+    tensors.push_back({{"tensor_name", TextCell(*unmatched, "tensor_name", i)},
+                       {"reason", TextCell(*unmatched, "reason", i)}});
+  }
+  page["unmatched"] = {{"count", unmatched->rows}, {"tensors", tensors}};
+  return {};
+}
+
+/// What the logs tell of the run and the model.
+void AddLogs(const fs::path& run_dir, const Json& health, Json& page) {
+  Json run = RunJson(run_dir);
+  run["collected_at"] = At(health, "generated_at");
+  run["duration_seconds"] = At(health, "duration_seconds");
+  run["incomplete"] = At(health, "incomplete");
+  page["run"] = run;
+  page["model"] = {{"path", At(At(health, "run"), "model_path")},
+                   {"family", At(health, "family")},
+                   {"sizes", At(LogOf(run_dir, "model_shape_budget.json"), "shape_budget")},
+                   {"experts", At(health, "experts")},
+                   {"roles", At(health, "roles")},
+                   {"coverage", At(health, "expert_coverage")}};
+  page["config"] = At(health, "config_used");
+}
+
+/// The config that the data was made with: the log's, else the file's; nullopt if neither is
+/// usable.
+std::optional<Config> ConfigOf(const fs::path& run_dir, const Json& used) {
+  auto config = used.is_object() ? ParseConfig(used.dump(), "config_used")
+                                 : LoadConfig(run_dir / "analysis_config.json");
+  if (!config) return std::nullopt;
+  return std::move(*config);
+}
+
+std::vector<TableSchema> DeclaredTables(const std::optional<Config>& config) {
+  MeasureOptions options;
+  options.group_sizes = StatsConfig().group_sizes_lastdim;
+  if (config) {
+    options.percentiles_abs = config->stats.percentiles_abs;
+    options.group_outlier_percentile = config->stats.group_outlier_percentile;
+    options.group_sizes = config->stats.group_sizes_lastdim;
+  }
+  return {MatrixStatsSchema(options), QuantSimSchema()};
+}
+
+/// JSON that can stand in a <script>: ASCII, and nothing that looks like markup.
+std::string ScriptJson(const Json& json) {
+  std::string text;
+  for (const char c : json.dump(-1, ' ', true, Json::error_handler_t::replace)) {
+    if (c == '<') {
+      text += "\\u003c";
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::string> PageData(const fs::path& run_dir) {
+  const Json health = LogOf(run_dir, "run_health.json");
+  const std::optional<Config> config = ConfigOf(run_dir, At(health, "config_used"));
+  const auto matrices = ReadRunMatrices(run_dir, DeclaredTables(config));
+  if (!matrices) return tl::make_unexpected(matrices.error());
+
+  Json page = {{"version", kVersion}, {"generated_at", UtcNow(TimePrecision::kSeconds) + "Z"}};
+  AddLogs(run_dir, health, page);
+  if (auto added = AddTexts(run_dir, page); !added) return tl::make_unexpected(added.error());
+  page["failures"] = FailuresJson(*matrices);
+  page["orphans"] = matrices->orphans;
+  page["layers"] = LayersJson(*matrices);
+  page["slots"] = SlotsJson(*matrices);
+  page["projs"] = matrices->projs;
+  page["shapes"] = matrices->shapes;
+  page["files"] = matrices->files;
+  page["storages"] = StoragesJson(*matrices);
+  page["schemes"] = SchemesJson(*matrices);
+  page["deltas"] = DeltasJson(config ? config->delta_pairs : std::vector<DeltaPair>(), *matrices);
+  AddFindings(*matrices, page);
+  Blocks blocks;
+  page["matrices"] = matrices->size();
+  page["columns"] = ColumnsJson(*matrices, blocks);
+  page["metrics"] = MetricsJson(*matrices, blocks);
+  page["blocks"] = blocks.Described();
+  return "<script type=\"application/json\" id=\"run\">" + ScriptJson(page) + "</script>\n" +
+         blocks.Elements();
+}
+
+}  // namespace moe

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "moescope/error.h"
+
+namespace moe {
+
+// What the page of a run gets to know, as text that stands in it:
+//
+//   <script type="application/json" id="run">{...}</script>
+//   <script type="text/plain" id="block0">BASE64</script> ...
+//
+// The JSON (ASCII, every `<` escaped) tells of the run; a block is one column over all matrices,
+// which the browser decodes when it is looked at. All text from the checkpoint is data.
+//
+// Matrices are sorted by projection, layer, slot; column i of the page is matrix i. A `layer` here
+// is a layer of one stack, a `slot` is a row of the heatmaps: an expert's number, or one of the
+// shared experts, which come last.
+//
+// {
+//   "version": "0.1.0", "generated_at": "2026-11-25T18:00:00Z",
+//   "run": {"run_dir", "model_id", "run_name", "created_at", "collected_at", "duration_seconds",
+//           "incomplete"},                                  each null where no log tells it
+//   "model": {"path", "family", "sizes", "experts", "roles", "coverage"},  as the logs have them,
+//   or null "config": {...},                                         analysis_config.json as it was
+//   used, or null "warnings": ["..."],                                     all of logs/warnings
+//   "unmatched": {"count": 2, "tensors": [{"tensor_name", "reason"}]},      the first 200
+//   "failures": [{"scheme": 0, "error": "ValueError: ...", "count": 12}],   schemes that failed
+//   "orphans": 0,             rows of quant_sim whose matrix is not in matrix_stats
+//   "layers": [{"label": "3", "layer": 3, "stack": null}],   "layer" is -1 if unknown
+//   "slots": [{"label": "5", "expert": 5, "shared": false}],
+//   "projs": ["gate_proj"], "shapes": [[768, 2048]], "files": ["/a/b.safetensors"],
+//   "storages": [{"name": "bfloat16", "bits": 16}],          bits: stored bits per weight, or null
+//   "schemes": [{"name", "mode", "bits", "group_size", "compute_dtype", "backend", "profile",
+//                "requantized"}],
+//   "deltas": [{"name", "a": 1, "b": 0}],                    delta_pairs, scheme a minus scheme b
+//   "findings": [{"kind", "text", "proj", "layer", "slot", "metric", "scheme"}],  findings.h;
+//   indices,
+//                                                            null where it is not about one
+//   "findings_left_out": {"outlier_expert": 12},             kind: how many more
+//   "matrices": 768,
+//   "columns": {"layer": 0, "slot": 1, "proj": 2, "shape": 3, "storage": 4, "file": 5, "name": 6},
+//   "metrics": [{"name": "rms", "of": "weights", "unit", "doc", "block": 7},
+//               {"name": "w_rel_fro", "of": "quant", "unit", "doc", "blocks": [8, null, 9]},
+//               {"name": "sqnr_db", "of": "quant", "unit", "doc", "derived": true}],
+//   "blocks": [{"kind": "int", "base": 0, "planes": 1}, ...]
+// }
+//
+// "columns" and "metrics" name blocks by their number. A quant metric has one for each scheme, null
+// where the scheme gave no value. Several may share one block. A derived metric has none:
+//   sqnr_db = -20 log10(w_rel_fro), null where that is no number; max_abs_err = w_rel_max * max_abs
+//   outlier_max_over_mean = max_abs / (mean_abs + 1e-12)
+//   outlier_pX_over_median = pX_abs / (p50_abs + 1e-12)
+// and only stands where those formulas give the table's values to 5e-5 of them.
+//
+// A block is zlib-deflated. Of kind "text": a JSON list of strings. Else `planes` bytes planes, low
+// byte first: byte p of matrix i is at p * matrices + i, and these make the unsigned u. u = 0 is
+// null, else k = u - 1 + base. Of kind "int" k is the value. Of kind "number" k is a value of five
+// significant digits: 0 for 0, else |k| - 1 = (e + 400) * 90000 + (m - 10000) for m * 10^e with
+// 10000 <= m <= 99999, and k has the value's sign.
+
+/// The text that goes into the page where `<!-- DATA -->` stands, for a run that has data.
+/// kNotFound, kIo, kMalformed name the table that can't be read.
+Result<std::string> PageData(const std::filesystem::path& run_dir);
+
+}  // namespace moe

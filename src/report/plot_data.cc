@@ -1,0 +1,372 @@
+#include "report/plot_data.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "base/text.h"
+#include "run/json_text.h"
+#include "tables/aggregate.h"
+#include "tables/column_builder.h"
+#include "tables/parse_cell.h"
+
+namespace moe {
+namespace {
+
+using enum ColumnType;
+
+/// More than a picture can show, or the engine can draw in some seconds.
+constexpr size_t kMostBars = 400, kMostPoints = 20'000, kMostCells = 500'000;
+
+/// The column of the values, whatever the table calls it.
+constexpr const char* kValue = "value";
+
+// ---- rows ----
+
+bool AppendAxisCell(const FrameColumn& column, size_t row, ColumnBuilder& axis) {
+  if (column.type == kDouble) return axis.AppendNumber(column.doubles[row]);
+  if (column.type == kInt64 && column.valid[row] != 0) return axis.AppendInt(column.ints[row]);
+  if (column.type == kString && column.codes[row] != FrameColumn::kNullCode) {
+    const std::string text(Trimmed(column.dictionary[column.codes[row]]));
+    if (const auto integer = ParseInt(text)) return axis.AppendInt(*integer);
+    if (const auto number = ParseDouble(text)) return axis.AppendNumber(*number);
+    if (!text.empty()) return false;
+  }
+  axis.AppendNull();
+  return column.type != kBool;
+}
+
+/// A cell as Python shows it.
+std::string CellText(const FrameColumn& column, size_t row) {
+  if (column.type == kString) {
+    return fmt::format("'{:.40}'", column.dictionary[column.codes[row]]);
+  }
+  if (column.type == kBool) return column.ints[row] != 0 ? "True" : "False";
+  return fmt::format("{}", column.doubles[row]);
+}
+
+Result<FrameColumn> Integers(const FrameColumn& column, size_t rows) {
+  ColumnBuilder axis({column.name, kInt64});
+  for (size_t row = 0; row < rows; ++row) {
+    if (AppendAxisCell(column, row, axis)) continue;
+    return Malformed("", fmt::format("Invalid integer token in axis column '{}' at row {}: {}",
+                                     column.name, row, CellText(column, row)));
+  }
+  return axis.Take();
+}
+
+FrameColumn Labels(const FrameColumn& column, size_t rows) {
+  if (column.type == kString) return column;
+  ColumnBuilder labels({column.name, kString});
+  for (size_t row = 0; row < rows; ++row) {
+    const Value value = CellValue(column, static_cast<uint32_t>(row));
+    if (const auto* integer = std::get_if<int64_t>(&value)) {
+      labels.AppendText(fmt::to_string(*integer));
+    } else if (const auto* number = std::get_if<double>(&value)) {
+      labels.AppendText(fmt::to_string(*number));
+    } else {
+      labels.AppendNull();
+    }
+  }
+  return labels.Take();
+}
+
+/// NaN where there is no number.
+double NumberAt(const FrameColumn& column, size_t row) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  if (column.type == kDouble) return column.doubles[row];
+  if (column.type != kString) {
+    return column.valid[row] != 0 ? static_cast<double>(column.ints[row]) : kNone;
+  }
+  const uint32_t code = column.codes[row];
+  if (code == FrameColumn::kNullCode) return kNone;
+  return ParseDouble(std::string(Trimmed(column.dictionary[code]))).value_or(kNone);
+}
+
+/// The columns that `spec` names, as the table has them.
+Result<Frame> ReadRaw(const TableReader& table, const PlotSpec& spec) {
+  std::set<std::string> missing = {spec.column};
+  for (const std::string& axis : spec.Axes()) missing.insert(axis);
+  std::vector<WantedColumn> wanted;
+  for (const WantedColumn& column : table.Columns()) {
+    if (missing.erase(column.name) > 0) wanted.push_back(column);
+  }
+  if (missing.empty()) return table.Read(wanted);
+  return Fail(ErrorCode::kBadArgument, "",
+              fmt::format("{} is missing required columns for plotting: {}", spec.source,
+                          fmt::join(missing, ", ")));
+}
+
+/// Axes as texts and integers, and kValue.
+Result<Frame> ReadRows(const TableReader& table, const PlotSpec& spec) {
+  const auto raw = ReadRaw(table, spec);
+  if (!raw) return raw;
+  Frame frame{raw->rows, {}};
+  for (const std::string& axis : spec.Axes()) {
+    const bool is_label = axis == "proj" || axis == "scheme";
+    auto column = is_label ? Labels(raw->at(axis), raw->rows) : Integers(raw->at(axis), raw->rows);
+    if (!column) return tl::make_unexpected(column.error());
+    frame.columns.push_back(std::move(*column));
+  }
+  ColumnBuilder values({kValue, kDouble});
+  for (size_t row = 0; row < raw->rows; ++row) {
+    values.AppendNumber(NumberAt(raw->at(spec.column), row));
+  }
+  frame.columns.push_back(values.Take());
+  return frame;
+}
+
+// ---- values and their places ----
+
+/// A value; projection and scheme by their numbers.
+struct Cell {
+  size_t proj = 0, scheme = 0;
+  int64_t layer = 0, expert = 0;
+  double value = 0;
+};
+
+struct Cells {
+  std::vector<std::string> projs, schemes;  ///< sorted; no schemes: {""}
+  std::vector<Cell> list;                   ///< by projection, scheme, layer, expert
+};
+
+/// Labels, sorted, and the number there of each code.
+struct SortedLabels {
+  explicit SortedLabels(const FrameColumn& column) : names(column.dictionary) {
+    std::sort(names.begin(), names.end());
+    for (const std::string& label : column.dictionary) {
+      const auto place = std::lower_bound(names.begin(), names.end(), label);
+      number_of_code.push_back(static_cast<size_t>(place - names.begin()));
+    }
+  }
+  std::vector<std::string> names;
+  std::vector<size_t> number_of_code;
+};
+
+bool IsNull(const FrameColumn& column, uint32_t row) {
+  return std::holds_alternative<std::monostate>(CellValue(column, row));
+}
+
+/// Null if none of the rows has a value.
+double MedianOf(const std::vector<double>& values, std::span<const uint32_t> rows) {
+  std::vector<double> some;
+  for (const uint32_t row : rows) {
+    if (!std::isnan(values[row])) some.push_back(values[row]);
+  }
+  return some.empty() ? std::numeric_limits<double>::quiet_NaN() : Quantile(some, 0.5);
+}
+
+Cells CellsOf(const Frame& frame, const PlotSpec& spec) {
+  const std::vector<std::string> axes = spec.Axes();
+  const SortedLabels projs(frame.at("proj"));
+  const SortedLabels schemes(spec.by_scheme ? frame.at("scheme") : FrameColumn{});
+  Cells cells{projs.names, spec.by_scheme ? schemes.names : std::vector<std::string>{""}, {}};
+  const Groups groups = GroupBy(frame, std::vector<std::string_view>(axes.begin(), axes.end()));
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const uint32_t row = groups.rows(g).front();
+    const auto lacks = [&](const std::string& axis) { return IsNull(frame.at(axis), row); };
+    const double value = MedianOf(frame.at(kValue).doubles, groups.rows(g));
+    if (std::any_of(axes.begin(), axes.end(), lacks) || !std::isfinite(value)) continue;
+    Cell cell;
+    cell.value = value;
+    cell.proj = projs.number_of_code[frame.at("proj").codes[row]];
+    if (spec.by_scheme) cell.scheme = schemes.number_of_code[frame.at("scheme").codes[row]];
+    if (spec.kind != PlotKind::kBars) cell.layer = frame.at("layer").ints[row];
+    if (spec.kind == PlotKind::kHeatmap) cell.expert = frame.at("expert_id").ints[row];
+    cells.list.push_back(cell);
+  }
+  return cells;
+}
+
+/// The runs of cells of one projection and scheme.
+std::vector<std::span<const Cell>> RunsOf(const Cells& cells) {
+  std::vector<std::span<const Cell>> runs;
+  const std::span<const Cell> all = cells.list;
+  for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+    const auto is_same = [&](const Cell& cell) {
+      return cell.proj == all[begin].proj && cell.scheme == all[begin].scheme;
+    };
+    while (end < all.size() && is_same(all[end])) ++end;
+    runs.push_back(all.subspan(begin, end - begin));
+  }
+  return runs;
+}
+
+// ---- what the charts get to know ----
+
+/// U+FFFE and U+FFFF, which XML does not have, and U+2028 and U+2029, which end lines.
+constexpr std::pair<std::string_view, std::string_view> kReplaced[] = {
+    {"\xEF\xBF\xBE", "\xEF\xBF\xBD"},
+    {"\xEF\xBF\xBF", "\xEF\xBF\xBD"},
+    {"\xE2\x80\xA8", " "},
+    {"\xE2\x80\xA9", " "},
+};
+
+/// `text` as a picture shows it: one line, of characters that XML has, and not too long.
+std::string Shown(std::string_view text) {
+  constexpr size_t kMostLetters = 40;
+  std::string shown;
+  size_t letters = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool begins_letter = (byte & 0xC0u) != 0x80u;
+    if (begins_letter && ++letters > kMostLetters) return shown + "…";
+    shown += byte < ' ' || byte == 0x7f ? ' ' : c;
+  }
+  for (const auto& [wrong, right] : kReplaced) {
+    for (size_t at = 0; (at = shown.find(wrong)) != std::string::npos;) {
+      shown.replace(at, wrong.size(), right);
+    }
+  }
+  return shown.empty() ? "unknown" : shown;
+}
+
+std::string LabelOf(const Cells& cells, const Cell& cell, bool by_scheme) {
+  const std::string proj = Shown(cells.projs[cell.proj]);
+  return by_scheme ? proj + " / " + Shown(cells.schemes[cell.scheme]) : proj;
+}
+
+std::string MetricOf(const PlotSpec& spec) {
+  constexpr std::string_view kMedian = "__median";
+  std::string metric = spec.column;
+  if (metric.ends_with(kMedian)) metric.resize(metric.size() - kMedian.size());
+  return Shown(metric);
+}
+
+Drawing DrawingOf(std::string_view chart, const Json& data) {
+  return {"", "", chart, data.dump(-1, ' ', false, Json::error_handler_t::replace)};
+}
+
+tl::unexpected<Error> TooMany(const PlotSpec& spec, size_t values, size_t most) {
+  return Fail(ErrorCode::kBadArgument, "",
+              fmt::format("{} has {} values of '{}' for one picture, which shows at most {}",
+                          spec.source, values, spec.column, most));
+}
+
+Result<Drawing> BarsOf(const Cells& cells, const PlotSpec& spec) {
+  if (cells.list.size() > kMostBars) return TooMany(spec, cells.list.size(), kMostBars);
+  Json labels = Json::array(), values = Json::array(), colours = Json::array();
+  for (const Cell& cell : cells.list) {
+    labels.push_back(LabelOf(cells, cell, spec.by_scheme));
+    values.push_back(cell.value);
+    colours.push_back(spec.by_scheme ? cell.scheme : cell.proj);
+  }
+  const std::string metric = MetricOf(spec);
+  return DrawingOf("bars", {{"title", fmt::format("Median of {} by projection{}", metric,
+                                                  spec.by_scheme ? " and scheme" : "")},
+                            {"yName", metric},
+                            {"labels", labels},
+                            {"values", values},
+                            {"colours", colours}});
+}
+
+/// Distinct numbers, ascending, and the place of each.
+std::map<int64_t, size_t> PlacesOf(std::span<const Cell> cells, int64_t Cell::* number) {
+  std::map<int64_t, size_t> places;
+  for (const Cell& cell : cells) places[cell.*number] = 0;
+  size_t next = 0;
+  for (auto& [key, place] : places) place = next++;
+  return places;
+}
+
+Result<Drawing> LinesOf(const Cells& cells, const PlotSpec& spec) {
+  const auto layers = PlacesOf(cells.list, &Cell::layer);
+  const auto runs = RunsOf(cells);
+  const size_t count = runs.size() * layers.size();
+  if (count > kMostPoints) return TooMany(spec, count, kMostPoints);
+  Json x = Json::array(), series = Json::array();
+  for (const auto& [layer, place] : layers) x.push_back(layer);
+  for (const auto run : runs) {
+    Json y = Json::array();
+    for (size_t i = 0; i < layers.size(); ++i) y.push_back(nullptr);
+    for (const Cell& cell : run) y[layers.at(cell.layer)] = cell.value;
+    const Cell& first = run.front();
+    series.push_back({{"name", LabelOf(cells, first, spec.by_scheme)},
+                      {"y", y},
+                      {"colour", spec.by_scheme ? first.scheme : first.proj},
+                      {"dash", spec.by_scheme ? first.proj : 0}});
+  }
+  const std::string metric = MetricOf(spec);
+  return DrawingOf("lines", {{"title", fmt::format("Median of {} by {}", metric,
+                                                   spec.by_scheme ? "layer, projection and scheme"
+                                                                  : "layer and projection")},
+                             {"xName", "layer"},
+                             {"yName", metric},
+                             {"x", x},
+                             {"series", series}});
+}
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  void Add(double value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+};
+
+Json TextsOf(const std::map<int64_t, size_t>& places) {
+  Json texts = Json::array();
+  for (const auto& [number, place] : places) texts.push_back(fmt::to_string(number));
+  return texts;
+}
+
+Result<Drawing> HeatmapOf(const Cells& cells, std::span<const Cell> run, const Range& range,
+                          const PlotSpec& spec) {
+  const auto layers = PlacesOf(run, &Cell::layer), experts = PlacesOf(run, &Cell::expert);
+  const size_t count = layers.size() * experts.size();
+  if (count > kMostCells) return TooMany(spec, count, kMostCells);
+  std::vector<double> values(count, std::numeric_limits<double>::quiet_NaN());
+  for (const Cell& cell : run) {
+    values[experts.at(cell.expert) * layers.size() + layers.at(cell.layer)] = cell.value;
+  }
+  const std::string& proj = cells.projs[run.front().proj];
+  const std::string& scheme = cells.schemes[run.front().scheme];
+  std::string title = fmt::format("{} of {}", MetricOf(spec), Shown(proj));
+  if (spec.by_scheme) title += ", " + Shown(scheme);
+  Drawing drawing = DrawingOf("heatmap", {{"title", title},
+                                          {"xName", "layer"},
+                                          {"yName", "expert_id"},
+                                          {"xLabels", TextsOf(layers)},
+                                          {"yLabels", TextsOf(experts)},
+                                          {"values", values},  // NaN becomes null
+                                          {"range", {range.low, range.high}}});
+  drawing.proj = proj;
+  drawing.scheme = scheme;
+  return drawing;
+}
+
+Result<std::vector<Drawing>> HeatmapsOf(const Cells& cells, const PlotSpec& spec) {
+  std::vector<Range> by_scheme(cells.schemes.size());
+  for (const Cell& cell : cells.list) by_scheme[cell.scheme].Add(cell.value);
+  std::vector<Drawing> drawings;
+  for (const auto run : RunsOf(cells)) {
+    Range own;
+    for (const Cell& cell : run) own.Add(cell.value);
+    const Range& range = spec.by_scheme ? by_scheme[run.front().scheme] : own;
+    auto drawing = HeatmapOf(cells, run, range, spec);
+    if (!drawing) return tl::make_unexpected(drawing.error());
+    drawings.push_back(std::move(*drawing));
+  }
+  return drawings;
+}
+
+}  // namespace
+
+Result<std::vector<Drawing>> DrawingsOf(const TableReader& table, const PlotSpec& spec) {
+  const bool is_bare = table.column_names().empty();  // as pandas writes a frame without rows
+  if (is_bare) return std::vector<Drawing>();
+  const auto rows = ReadRows(table, spec);
+  if (!rows) return tl::make_unexpected(rows.error());
+  const Cells cells = CellsOf(*rows, spec);
+  if (cells.list.empty()) return std::vector<Drawing>();
+  if (spec.kind == PlotKind::kHeatmap) return HeatmapsOf(cells, spec);
+  return (spec.kind == PlotKind::kBars ? BarsOf(cells, spec) : LinesOf(cells, spec))
+      .map([](Drawing drawing) { return std::vector{std::move(drawing)}; });
+}
+
+}  // namespace moe

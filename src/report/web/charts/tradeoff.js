@@ -1,0 +1,189 @@
+import {axis, frame, shortNumber} from "./frame.js";
+import {FONT_SIZE, nameOffsets} from "./names.js";
+
+// Errors that read well on a logarithmic axis.
+const TICKS = [];
+for (let power = -9; power <= 2; ++power) for (const digit of [1, 2, 5]) TICKS.push(digit * 10 ** power);
+
+/** Ends of the error axis, which has room for an error of zero at its floor. */
+const spanOf = (errors, limit) => {
+  const positive = [...errors, limit].filter((error) => error > 0);
+  const low = Math.min(...positive),
+    high = Math.max(...positive);
+  const hasZero = errors.some((error) => error === 0);
+  return {low: hasZero ? low / 4 : low / 1.25, high: high * 1.25, floor: hasZero ? low / 4 : low};
+};
+
+// Projections nearly always have the same error, so they stand side by side.
+const DODGE = 9;
+
+const symbolOf = (isShared) => (isShared ? "diamond" : "circle");
+
+/** A stroke from the median to the worst error. */
+const strokes = (group, offset, colour, y) => ({
+  type: "custom",
+  silent: true,
+  z: 1,
+  data: group.points.map((p) => [p.bits, y(p.median), y(p.worst)]),
+  renderItem: (params, api) => {
+    const [x, y1] = api.coord([api.value(0), api.value(2)]);
+    const y2 = api.coord([api.value(0), api.value(1)])[1];
+    return {
+      type: "line",
+      shape: {x1: x + offset, x2: x + offset, y1, y2},
+      style: {stroke: colour, lineWidth: 1.5, opacity: 0.55},
+    };
+  },
+});
+
+const dots = (group, offset, colour, y, look) => ({
+  type: "scatter",
+  name: group.name,
+  symbol: symbolOf(group.shared),
+  symbolSize: group.shared ? 11 : 9,
+  symbolOffset: [offset, 0],
+  z: 3,
+  cursor: "default",
+  itemStyle: {color: colour, borderColor: look.background, borderWidth: 1},
+  data: group.points.map((of) => ({value: [of.bits, y(of.error)], of})),
+});
+
+const groupSeries = (data, look, y) =>
+  data.groups.flatMap((group, i) => {
+    const offset = (i - (data.groups.length - 1) / 2) * DODGE;
+    const colour = look.series[group.colour % look.series.length];
+    return [strokes(group, offset, colour, y), dots(group, offset, colour, y, look)];
+  });
+
+const frontSeries = (data, look, y) => ({
+  type: "line",
+  name: "best trade-off",
+  silent: true,
+  symbol: "none",
+  z: 0,
+  lineStyle: {color: look.muted, width: 1.5, type: "dashed"},
+  itemStyle: {color: look.muted},
+  data: data.front.map((p) => [p.bits, y(p.error)]),
+  markLine: {
+    silent: true,
+    symbol: "none",
+    z: 1,
+    data: [{yAxis: Math.log10(data.limit)}],
+    lineStyle: {color: look.series[1], width: 1.5, type: "solid"},
+    label: {position: "insideEndTop", color: look.text, formatter: data.limitLabel},
+  },
+});
+
+const nameSeries = (data, look, y, offsets) => ({
+  type: "scatter",
+  silent: true,
+  symbolSize: 1,
+  itemStyle: {color: "transparent"},
+  z: 2,
+  data: data.schemes.map((p, i) => ({
+    value: [p.bits, y(p.error)],
+    name: p.label,
+    label: {...offsets[i], color: p.onFront ? look.text : look.muted, fontWeight: p.onFront ? 600 : 400},
+  })),
+  label: {
+    show: true,
+    position: "inside",
+    verticalAlign: "middle",
+    formatter: "{b}",
+    fontSize: FONT_SIZE,
+    backgroundColor: look.background,
+    padding: [1, 3],
+  },
+});
+
+const errorAxes = (data, look, {low, high}, isNarrow) => {
+  const ticks = TICKS.filter((tick) => tick >= low && tick <= high).map(Math.log10);
+  const both = {
+    type: "value",
+    min: Math.log10(low),
+    max: Math.log10(high),
+    nameGap: 44,
+    axisTick: {customValues: ticks, lineStyle: {color: look.line}},
+  };
+  const labels = (formatter) => ({color: look.muted, customValues: ticks, formatter});
+  return [
+    axis(data.yName, look, {
+      ...both,
+      splitLine: {show: false},
+      axisLabel: labels((y) => shortNumber(Number((10 ** y).toPrecision(2)))),
+    }),
+    axis("signal to noise", look, {
+      ...both,
+      position: "right",
+      show: !isNarrow,
+      splitLine: {show: false},
+      axisLabel: labels((y) => `${Math.round(-20 * y)} dB`),
+    }),
+  ];
+};
+
+/** Functions from data to pixels of the chart, as its grid and axes lay it out. */
+const pixelsOf =
+  ({left, right, top, bottom}, {width, height}, x, span, y) =>
+  (p) => {
+    const down = (error) =>
+      top + ((Math.log10(span.high) - y(error)) / Math.log10(span.high / span.low)) * (height - top - bottom);
+    return {
+      x: left + ((p.bits - x.min) / (x.max - x.min)) * (width - left - right),
+      y: down(p.error),
+      top: down(p.worst),
+    };
+  };
+
+/**
+ * Error against bits per weight.
+ * data: {groups: [{name, colour, shared, points: [{bits, error, median, worst}]}],
+ *        schemes: [{label, bits, error, worst, onFront}], front: [{bits, error}], limit, limitLabel,
+ *        xName, yName}. A mouse event's data.of is the point.
+ */
+export const tradeoff = (data, look, size) => {
+  const errors = data.groups.flatMap(({points}) => points.flatMap((p) => [p.error, p.median, p.worst]));
+  const span = spanOf(errors, data.limit);
+  const y = (error) => Math.log10(Math.max(error, span.floor));
+  const bits = data.schemes.map((p) => p.bits);
+  const isNarrow = size.width < 560;
+  const grid = {
+    left: 68,
+    right: isNarrow ? 14 : 64,
+    top: isNarrow ? 84 : 52,
+    bottom: 52,
+    outerBoundsMode: "none",
+  };
+  const x = {min: Math.floor(Math.min(...bits) - 0.3), max: Math.ceil(Math.max(...bits) + 0.5)};
+  const dodge = (DODGE * data.groups.length) / 2 + 3;
+  return {
+    ...frame({}, look),
+    grid,
+    legend: {
+      top: 0,
+      left: 0,
+      itemGap: 16,
+      textStyle: {color: look.text},
+      selectedMode: false,
+      data: [...data.groups.map(({name, shared}) => ({name, icon: symbolOf(shared)})), "best trade-off"],
+    },
+    xAxis: axis(data.xName, look, {
+      type: "value",
+      nameGap: 30,
+      minInterval: 1,
+      ...x,
+      splitLine: {lineStyle: {color: look.line, opacity: 0.4}},
+    }),
+    yAxis: errorAxes(data, look, span, isNarrow),
+    series: [
+      ...groupSeries(data, look, y),
+      frontSeries(data, look, y),
+      nameSeries(
+        data,
+        look,
+        y,
+        nameOffsets(data.schemes, pixelsOf(grid, size, x, span, y), dodge, grid.left),
+      ),
+    ],
+  };
+};

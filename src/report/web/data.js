@@ -1,0 +1,142 @@
+// The run's data as the page carries it, decoded when it is wanted.
+import {decodeBlock, inflate, valueInBlock} from "./block.js";
+
+// Decoded columns that are kept, the least recently used go first.
+const CACHE_BYTES = 96e6;
+
+// As page_data.h has them.
+const quotient = (a, b) => a / (b + 1e-12);
+const DERIVATIONS = [
+  [/^sqnr_db$/, () => ["w_rel_fro"], (error) => -20 * Math.log10(error)],
+  [/^max_abs_err$/, () => ["w_rel_max", "max_abs"], (relative, largest) => relative * largest],
+  [/^outlier_max_over_mean$/, () => ["max_abs", "mean_abs"], quotient],
+  [/^outlier_(p\d+)_over_median$/, ([, share]) => [`${share}_abs`, "p50_abs"], quotient],
+];
+
+const derivationOf = (name) => {
+  for (const [pattern, sources, formula] of DERIVATIONS) {
+    const match = pattern.exec(name);
+    if (!match) continue;
+    const by = (a, b) => {
+      const value = formula(a, b);
+      return Number.isFinite(value) ? value : NaN;
+    };
+    return {sources: sources(match), by};
+  }
+  return null;
+};
+
+/** A bounded map from keys to promises of columns. */
+class Cache {
+  #entries = new Map();
+  #bytes = 0;
+
+  get(key, make) {
+    const kept = this.#entries.get(key) ?? make();
+    this.#entries.delete(key);
+    this.#entries.set(key, kept);
+    return kept;
+  }
+
+  added(key, size) {
+    this.#bytes += size;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#bytes <= CACHE_BYTES || oldest === key) break;
+      this.#entries.delete(oldest);
+      this.#bytes -= size;
+    }
+  }
+}
+
+const isAbsent = (number) => number === null || number === undefined;
+
+const blockOf = (metric, scheme) => (metric.of === "quant" ? metric.blocks?.[scheme] : metric.block);
+
+/** What the page knows of a run. Columns are promises; everything else is in `facts`. */
+class Run {
+  #cache = new Cache();
+  #names = null;
+  #textOf;
+
+  /** facts: the JSON; textOf(number): the text of that block. */
+  constructor(facts, textOf) {
+    this.facts = facts;
+    this.#textOf = textOf;
+    this.matrices = facts.matrices;
+    this.metrics = facts.metrics.filter((metric) => this.#isKnown(metric));
+  }
+
+  #isKnown(metric) {
+    if (!metric.derived) return true;
+    const rule = derivationOf(metric.name);
+    return rule?.sources.every((name) => this.facts.metrics.some((one) => one.name === name));
+  }
+
+  metric(name) {
+    return this.metrics.find((metric) => metric.name === name);
+  }
+
+  async #decoded(number) {
+    const bytes = await inflate(this.#textOf(number));
+    return decodeBlock(this.facts.blocks[number], bytes, this.matrices);
+  }
+
+  #nulls() {
+    return new Float64Array(this.matrices).fill(NaN);
+  }
+
+  async #make(metric, scheme) {
+    if (!metric.derived) {
+      const number = blockOf(metric, scheme);
+      return isAbsent(number) ? this.#nulls() : this.#decoded(number);
+    }
+    const {sources, by} = derivationOf(metric.name);
+    const [a, b] = await Promise.all(sources.map((name) => this.values(name, scheme)));
+    return Float64Array.from(a, (value, i) => by(value, b?.[i]));
+  }
+
+  /** One value for each matrix, NaN for null; `scheme` is an index, of no effect on the weights. */
+  values(name, scheme = 0) {
+    const metric = this.metric(name);
+    if (!metric) return Promise.resolve(this.#nulls());
+    const key = metric.of === "quant" ? `${name}/${scheme}` : name;
+    return this.#cache.get(key, () => {
+      const made = this.#make(metric, scheme);
+      made.then(() => this.#cache.added(key, 8 * this.matrices));
+      return made;
+    });
+  }
+
+  /** The value of matrix i alone, which costs less than a column. */
+  async valueAt(name, scheme, i) {
+    const metric = this.metric(name);
+    if (metric?.derived) {
+      const {sources, by} = derivationOf(name);
+      return by(...(await Promise.all(sources.map((source) => this.valueAt(source, scheme, i)))));
+    }
+    const number = metric ? blockOf(metric, scheme) : null;
+    if (isAbsent(number)) return NaN;
+    const bytes = await inflate(this.#textOf(number));
+    return valueInBlock(this.facts.blocks[number], bytes, this.matrices, i);
+  }
+
+  /** A column of indices: layer, slot, proj, shape, storage or file. */
+  async indices(name) {
+    return Int32Array.from(await this.#decoded(this.facts.columns[name]));
+  }
+
+  /** The name of each matrix's tensor. */
+  names() {
+    this.#names ??= inflate(this.#textOf(this.facts.columns.name)).then((bytes) =>
+      JSON.parse(new TextDecoder().decode(bytes)),
+    );
+    return this.#names;
+  }
+}
+
+/** The run that stands in this document. */
+export const runOf = (document) =>
+  new Run(
+    JSON.parse(document.getElementById("run").textContent),
+    (number) => document.getElementById(`block${number}`).textContent,
+  );

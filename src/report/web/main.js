@@ -1,0 +1,92 @@
+// The page of `moescope report`: reads the run that stands in it, and builds one section after the
+// other.
+import {studioOf} from "./chart.js";
+import {runOf} from "./data.js";
+import {h} from "./dom.js";
+import {clipped, moment, printable} from "./format.js";
+import {explained} from "./metrics.js";
+import {navigationOf} from "./navigation.js";
+import {placeOf} from "./place.js";
+import {hookPrinting} from "./print.js";
+import {limitsSection} from "./sections/limits.js";
+import {modelSection} from "./sections/model/index.js";
+import {oddSection} from "./sections/odd.js";
+import {pairsSection} from "./sections/pairs.js";
+import {schemesSection} from "./sections/schemes/index.js";
+import {whereSection} from "./sections/where/index.js";
+import {stateOf} from "./state.js";
+import {themeOf} from "./theme.js";
+
+const lastPart = (path) => path?.split("/").filter(Boolean).at(-1);
+
+const titleOf = ({run, model}) =>
+  printable(run.model_id || lastPart(model.path) || lastPart(run.run_dir) || "A run");
+
+const header = ({facts}) => {
+  const {run_name: name, collected_at: collected, created_at: created} = facts.run;
+  const title = titleOf(facts);
+  document.title = `${clipped(title, 60)} · moescope`;
+  const parts = [
+    name ? `run ${clipped(name, 60)}` : null,
+    collected || created ? moment(collected ?? created) : null,
+  ].filter((part) => part);
+  return h(
+    "header",
+    {class: "title"},
+    h("p", {class: "eyebrow"}, "moescope report"),
+    h("h1", null, h("bdi", null, clipped(title, 200))),
+    h("p", {class: "quiet"}, parts.join(" · ")),
+  );
+};
+
+/** What all sections work with. */
+const pageOf = async (run, theme) => {
+  const metrics = run.metrics.map(explained);
+  return {
+    run,
+    theme,
+    metrics,
+    studio: studioOf(theme),
+    state: stateOf(run.facts),
+    place: await placeOf(run),
+    metric: (name) => metrics.find((metric) => metric.name === name),
+  };
+};
+
+const start = async () => {
+  const run = runOf(document);
+  const theme = themeOf();
+  const navigation = navigationOf(theme);
+  const main = document.querySelector("main");
+  document.querySelector("footer .made").textContent =
+    `Made by moescope ${printable(run.facts.version)}, ${moment(run.facts.generated_at)}.`;
+  document.body.prepend(navigation.element);
+
+  const page = await pageOf(run, theme);
+  const schemes = schemesSection(page);
+  main.replaceChildren(header(run), modelSection(page), schemes.element);
+  await schemes.ready;
+  const where = await whereSection(page);
+  page.showWhere = where.show;
+  const pairs = pairsSection(page);
+  main.append(where.element, oddSection(page), pairs.element, limitsSection());
+  navigation.begin();
+  hookPrinting(theme, pairs.all);
+  const {metric, layer, slot} = page.state.get();
+  if (metric !== null || layer !== null || slot !== null) where.show("instant");
+  page.studio.drawFirst();
+  document.documentElement.dataset.ready = "1";
+};
+
+start().catch((error) => {
+  document
+    .querySelector("main")
+    .prepend(
+      h(
+        "p",
+        {class: "note warning", role: "alert"},
+        `This page could not be drawn: ${error?.message ?? error}. It needs a browser of 2023 or later.`,
+      ),
+    );
+  throw error;
+});

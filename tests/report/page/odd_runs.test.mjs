@@ -1,0 +1,222 @@
+// The report of runs that lack something, or have what most do not.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import {
+  assertClose,
+  drawAll,
+  hover,
+  inkOf,
+  launch,
+  makeRun,
+  panelOf,
+  quantileOf,
+  rowsOf,
+  withPage,
+} from "./browser.mjs";
+
+describe("the report of an odd run", () => {
+  let browser;
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser?.close());
+
+  /** Opens the page of a kind of run, draws all of it, and sees that it is a whole page. */
+  const inspect = (kind, use) => async () => {
+    const run = makeRun(kind);
+    try {
+      await withPage(browser, run.page, {}, async (page) => {
+        await drawAll(page);
+        assert.equal(await page.locator("main > section > h2").count(), 6);
+        await use(page, rowsOf(run.matrix_stats), rowsOf(run.quant_sim));
+      });
+    } finally {
+      run.remove();
+    }
+  };
+  const section = (page, id) => page.locator(`#${id}`).textContent();
+  const charts = (page, id) => page.locator(`#${id} .chart`).count();
+
+  test(
+    "shared experts have rows, points and choices of their own",
+    inspect("shared", async (page, stats, quant) => {
+      const row = quant.find(
+        (one) =>
+          one.scheme === "affine_q4_g32" &&
+          one.layer === 1 &&
+          one.proj === "up_proj" &&
+          one.derived_tensor.endsWith("[1]"),
+      );
+      const { title, numbers } = await hover(page, {
+        proj: "up_proj",
+        layer: 1,
+        expert: "shared 2",
+      });
+      assert.equal(title, "layer 1 · shared 2 · up_proj");
+      assertClose(Object.values(numbers)[0], row.w_rel_fro, title);
+      assert.match(await page.locator("#schemes .choice-tables").textContent(), /up_proj, shared/);
+      await page.getByRole("group", { name: "Experts" }).getByLabel("routed").check();
+      await page.waitForFunction(
+        () =>
+          ![...document.querySelectorAll(".worst tbody td")].some((cell) =>
+            cell.textContent.startsWith("shared"),
+          ),
+      );
+      await page.getByRole("group", { name: "Experts" }).getByLabel("shared").check();
+      await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 18);
+    }),
+  );
+
+  test(
+    "layers of a second stack have a name of their own",
+    inspect("stack", async (page, stats) => {
+      const row = stats.find(
+        (one) => one.stack === "mtp" && one.proj === "gate_proj" && one.expert_id === 3,
+      );
+      await page.getByLabel("Metric", { exact: true }).selectOption("rms");
+      const { title, numbers } = await hover(page, {
+        proj: "gate_proj",
+        layer: "mtp 0",
+        expert: 3,
+      });
+      assert.equal(title, "layer mtp 0 · expert 3 · gate_proj");
+      assertClose(Object.values(numbers)[0], row.rms, title);
+    }),
+  );
+
+  test(
+    "matrices of unknown layers are all there",
+    inspect("unknown_layers", async (page, stats, quant) => {
+      const rows = await page
+        .locator(".worst tbody tr")
+        .evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent)));
+      assert.ok(rows.every(([layer]) => layer === "?"));
+      const worst = quant
+        .filter((row) => row.scheme === "affine_q4_g32")
+        .sort((a, b) => b.w_rel_fro - a.w_rel_fro);
+      rows.forEach((row, i) => assertClose(row[3], worst[i].w_rel_fro, `row ${i}`));
+    }),
+  );
+
+  test(
+    "one scheme and one projection are enough",
+    inspect("single", async (page, stats, quant) => {
+      assert.equal(await page.locator(".panel").count(), 1);
+      assert.equal(await page.getByRole("group", { name: "Projections" }).count(), 0);
+      const { numbers } = await hover(page, { proj: "up_proj", layer: 2, expert: 7 });
+      const row = quant.find((one) => one.layer === 2 && one.expert_id === 7);
+      assertClose(Object.values(numbers)[0], row.w_rel_fro, "up_proj");
+      assert.match(await page.locator(".verdict").textContent(), /4\.25 bits per weight/);
+    }),
+  );
+
+  test(
+    "without a simulation the weights are shown",
+    inspect("no_schemes", async (page, stats) => {
+      assert.match(await section(page, "schemes"), /No quantization scheme was simulated/);
+      assert.equal(await charts(page, "schemes"), 0);
+      assert.equal(await page.getByLabel("Scheme", { exact: true }).count(), 0);
+      const { numbers } = await hover(page, { proj: "gate_proj", layer: 0, expert: 4 });
+      const row = stats.find(
+        (one) => one.proj === "gate_proj" && one.layer === 0 && one.expert_id === 4,
+      );
+      assertClose(numbers.RMS, row.rms, "rms");
+    }),
+  );
+
+  test(
+    "without matrices each part says so",
+    inspect("no_matrices", async (page) => {
+      assert.equal(await page.locator(".chart").count(), 0);
+      assert.match(await section(page, "model"), /no expert matrices/);
+      assert.match(await section(page, "where"), /no matrices/);
+      assert.match(await section(page, "odd"), /no matrices/);
+    }),
+  );
+
+  test(
+    "failed schemes and matrices without errors are told, and not chosen",
+    inspect("failures", async (page, stats, quant) => {
+      assert.match(
+        await section(page, "model"),
+        /mxfp4_g32 failed for 63 matrices: ValueError: not divisible by 48/,
+      );
+      const schemes = await section(page, "schemes");
+      assert.match(
+        schemes,
+        /mxfp4_g32 has no error for 63 matrices that another scheme could quantize/,
+      );
+      assert.match(schemes, /affine_q4_g32 has no error for 9 matrices/);
+      assert.match(schemes, /9 matrices have no error under any scheme/);
+      // affine_q4_g32 is cheaper and under this limit, but it failed on an expert of each layer.
+      await page.locator(".limit-number").fill("0.5");
+      await page.locator(".limit-number").press("Enter");
+      assert.match(
+        await page.locator(".choice-tables").textContent(),
+        /^(?!.*affine_q4).*affine_q8_g32 in layers 0–2/,
+      );
+      await page.getByLabel("Scheme", { exact: true }).selectOption({ label: "mxfp4_g32" });
+      assert.match(
+        await section(page, "where"),
+        /no value for any of these matrices under this scheme/,
+      );
+      await page.getByLabel("Scheme", { exact: true }).selectOption({ label: "affine_q4_g32" });
+      assert.match(await section(page, "where"), /18 of 72 matrices have no value/);
+      const { numbers } = await hover(page, { proj: "up_proj", layer: 0, expert: 3 });
+      assert.equal(Object.values(numbers)[0], "–");
+      const ink = await inkOf(panelOf(page, "up_proj").locator(".heatmap"));
+      assert.ok(ink.colours > 8, JSON.stringify(ink));
+    }),
+  );
+
+  test(
+    "a run of mlx-quant-toolkit is enough",
+    inspect("foreign", async (page, stats, quant) => {
+      const { numbers } = await hover(page, { proj: "down_proj", layer: 1, expert: 6 });
+      const row = quant.find(
+        (one) =>
+          one.proj === "down_proj" &&
+          one.layer === 1 &&
+          one.expert_id === 6 &&
+          one.scheme === "affine_q4_g32",
+      );
+      assertClose(Object.values(numbers)[0], row.w_rel_fro, "w_rel_fro");
+      // Bits by the schemes' definitions: 4 + 32 / 32.
+      const sizes = await page.locator("#schemes table", { hasText: "Mixture" }).textContent();
+      const weights = stats.reduce((sum, one) => sum + one.rows * one.cols, 0);
+      assert.ok(sizes.includes(`${Number(((weights * 5) / 8e6).toPrecision(3))} MB`), sizes);
+      assert.match(sizes, /stored now–/);
+    }),
+  );
+
+  test(
+    "metrics that the page was not told about work too",
+    inspect("unknown_metric", async (page, stats, quant) => {
+      const metric = page.getByLabel("Metric", { exact: true });
+      await metric.selectOption("<b>glow</b>");
+      const { numbers } = await hover(page, { proj: "up_proj", layer: 1, expert: 1 });
+      const glow = stats.find(
+        (one) => one.proj === "up_proj" && one.layer === 1 && one.expert_id === 1,
+      )["<b>glow</b>"];
+      assertClose(numbers["<b>glow</b>"], glow, "glow");
+      assert.equal(await page.locator("main b", { hasText: /^glow$/ }).count(), 0);
+      await metric.selectOption("w_rel_spectral");
+      const layer = quant.filter(
+        (one) => one.proj === "up_proj" && one.layer === 1 && one.scheme === "affine_q4_g32",
+      );
+      const told = await hover(page, { proj: "up_proj", layer: 1, expert: 1 });
+      assertClose(
+        Object.values(told.numbers)[1],
+        quantileOf(
+          layer.map((one) => one.w_rel_spectral),
+          0.5,
+        ),
+        "median",
+      );
+      await metric.selectOption("void");
+      assert.match(await section(page, "where"), /void has no value for any of these matrices/);
+      await metric.selectOption("rms");
+      await drawAll(page);
+    }),
+  );
+});
