@@ -487,7 +487,13 @@ describe("the report of a small run", () => {
       await page.mouse.down();
       await page.mouse.move(to.x, to.y, {steps: 4});
       await page.mouse.up();
-      for (const proj of PROJS) assert.equal(await corner(proj), `layer 1 · expert 4 · ${proj}`);
+      for (const proj of PROJS) {
+        assert.equal(await corner(proj), `layer 1 · expert 4 · ${proj}`);
+        // Experts 4 to 8 share the height now, so the fourth of them is seven tenths down.
+        const {x, y, width, height} = await mapOf(page, proj).boundingBox();
+        await page.mouse.move(x + 0.8 * width, y + 8 + 0.7 * (height - 48));
+        assert.equal((await tipOf(page)).title, `layer 2 · expert 7 · ${proj}`);
+      }
       await page.getByRole("button", {name: "Show all"}).click();
       assert.equal(await corner("up_proj"), "layer 0 · expert 0 · up_proj");
       await page.getByRole("button", {name: "Zoom in"}).click();
@@ -544,11 +550,14 @@ describe("the report of a small run", () => {
           more.open = true;
         }),
       );
-      const links = await page.locator(".findings a").all();
-      assert.ok(links.length >= 4, String(links.length)); // one for each odd expert at least
-      for (const link of links) {
-        await link.click();
+      const findings = await page.locator(".findings li").all();
+      assert.ok(findings.length >= 4, String(findings.length)); // one for each odd expert at least
+      for (const finding of findings) {
+        const text = await finding.textContent();
+        await finding.getByRole("link", {name: "Show"}).click();
         const view = new URLSearchParams(new URL(page.url()).hash.slice(1));
+        const told = `Layer ${view.get("layer")}${view.has("slot") ? `, expert ${view.get("slot")}` : ""}:`;
+        assert.ok(text.startsWith(told) && text.includes(view.get("proj")), `${told} of ${text}`);
         if (view.has("metric")) assert.equal(await metric.inputValue(), view.get("metric"));
         const mark = panelOf(page, view.get("proj")).locator(".cell-mark");
         await mark.waitFor({state: "visible"});
@@ -559,7 +568,7 @@ describe("the report of a small run", () => {
           assert.equal((await tipOf(page)).title, place);
         }
       }
-      for (let i = links.length; i > 0; --i) await page.goBack();
+      for (let i = findings.length; i > 0; --i) await page.goBack();
       await page.waitForFunction(() => location.hash === "");
       assert.equal(await metric.inputValue(), "w_rel_fro");
       assert.ok(await page.locator(".cell-mark").first().isHidden());
