@@ -34,15 +34,17 @@ export const makeRun = (kind) => {
   return {...JSON.parse(made), remove: () => rmSync(folder, {recursive: true, force: true})};
 };
 
-/** Runs a query of one number on a run's tables in Python, where the tables are too large to bring here. */
-export const askTable = (runDir, table, where, column) => {
-  const script =
-    "import json, sys, pandas\nfolder, table, where, column = sys.argv[1:]\n" +
-    "rows = pandas.read_parquet(f'{folder}/data/{table}.parquet', columns=None).query(where)\n" +
-    "print(json.dumps([float(x) for x in rows[column]]))";
-  return JSON.parse(
-    execFileSync(process.env.PYTHON ?? "python3", ["-c", script, runDir, table, where, column]),
-  );
+/** The column's value in the row of a run's table that has all of `row`; for tables too large to bring here. */
+export const askTable = (runDir, table, row, column) => {
+  const script = [
+    "import json, sys, pyarrow.parquet",
+    "path, row, column = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]",
+    "filters = [(name, '=', value) for name, value in row.items()]",
+    "[value] = pyarrow.parquet.read_table(path, columns=[column], filters=filters)[column].to_pylist()",
+    "print(json.dumps(value))",
+  ].join("\n");
+  const args = ["-c", script, `${runDir}/data/${table}.parquet`, JSON.stringify(row), column];
+  return JSON.parse(execFileSync(process.env.PYTHON ?? "python3", args));
 };
 
 /** Rows of a table of makeRun() as objects. */

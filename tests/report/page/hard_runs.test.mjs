@@ -25,10 +25,8 @@ describe("the report of 384 experts x 61 layers x 3 projections x 10 schemes", (
         if (scheme) await page.getByLabel("Scheme", {exact: true}).selectOption({label: scheme});
         const {title, numbers} = await hover(page, {proj, layer, expert});
         assert.equal(title, `layer ${layer} · expert ${expert} · ${proj}`);
-        const where =
-          `proj == '${proj}' and layer == ${layer} and expert_id == ${expert}` +
-          (scheme ? ` and scheme == '${scheme}'` : "");
-        const [expected] = askTable(run.runDir, scheme ? "quant_sim" : "matrix_stats", where, metric);
+        const row = {proj, layer, expert_id: expert, ...(scheme ? {scheme} : {})};
+        const expected = askTable(run.runDir, scheme ? "quant_sim" : "matrix_stats", row, metric);
         assertClose(Object.values(numbers)[0], expected, `${metric} ${scheme} ${title}`);
         const ink = await inkOf(panelOf(page, proj).locator(".heatmap"));
         assert.ok(ink.colours > 30 && ink.share > 0.5, JSON.stringify(ink));
