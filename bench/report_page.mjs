@@ -4,8 +4,8 @@
 //
 // Ready: from the navigation until all parts are there and the first chart is drawn. A switch: from the choice to the frame after the
 // last chart in view was drawn, each the median and the worst of several.
-import { statSync } from "node:fs";
-import { launch, makeRun, panelOf, withPage } from "../tests/report/page/browser.mjs";
+import {statSync} from "node:fs";
+import {launch, makeRun, panelOf, withPage} from "../tests/report/page/browser.mjs";
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 const row = (what, times) =>
@@ -40,7 +40,7 @@ const browser = await launch();
 try {
   const first = [];
   for (let i = 0; i < 3; ++i) {
-    await withPage(browser, run.page, { bypassCSP: true }, async (page) => {
+    await withPage(browser, run.page, {bypassCSP: true}, async (page) => {
       first.push(await page.evaluate(() => performance.now()));
     });
   }
@@ -48,16 +48,9 @@ try {
     `${(statSync(run.page).size / 1e6).toFixed(1)} MB\n\n| | median ms | worst ms |\n| --- | --- | --- |`,
   );
   row("ready", first);
-  await withPage(browser, run.page, { bypassCSP: true }, async (page) => {
+  await withPage(browser, run.page, {bypassCSP: true}, async (page) => {
     await panelOf(page, "gate_proj").locator(".heatmap").scrollIntoViewIfNeeded();
-    const metrics = [
-      "rms",
-      "w_rel_max",
-      "sqnr_db",
-      "outlier_max_over_mean",
-      "zero_share",
-      "w_rel_fro",
-    ];
+    const metrics = ["rms", "w_rel_max", "sqnr_db", "outlier_max_over_mean", "zero_share", "w_rel_fro"];
     const switched = [];
     for (const metric of metrics) switched.push(await timed(page, SELECT("Metric"), metric));
     row("another metric", switched);
@@ -77,7 +70,7 @@ try {
     }
     row("projections", boxes);
   });
-  await withPage(browser, run.page, { bypassCSP: true }, async (page) => {
+  await withPage(browser, run.page, {bypassCSP: true}, async (page) => {
     await page.locator(".limit").scrollIntoViewIfNeeded();
     const limits = [];
     for (const limit of [0.3, 0.2, 0.1, 0.05, 0.02]) {
@@ -88,9 +81,8 @@ try {
           const before = map.dataset.drawn,
             started = performance.now();
           number.value = String(value);
-          number.dispatchEvent(new Event("change", { bubbles: true }));
-          while (map.dataset.drawn === before || map.dataset.stale)
-            await new Promise(requestAnimationFrame);
+          number.dispatchEvent(new Event("change", {bubbles: true}));
+          while (map.dataset.drawn === before || map.dataset.stale) await new Promise(requestAnimationFrame);
           await new Promise(requestAnimationFrame);
           return performance.now() - started;
         }, limit),

@@ -1,15 +1,15 @@
 // What the browser tests share: a run, Chromium, a page that is watched, numbers and pixels.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import {execFileSync} from "node:child_process";
+import {mkdtempSync, rmSync} from "node:fs";
+import {createRequire} from "node:module";
+import {tmpdir} from "node:os";
+import {dirname, join, resolve} from "node:path";
+import {fileURLToPath} from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const web = resolve(here, "../../../src/report/web/package.json");
-const { chromium } = createRequire(web)("playwright-core");
+const {chromium} = createRequire(web)("playwright-core");
 
 const FLAGS = [
   "--no-sandbox",
@@ -21,7 +21,7 @@ const FLAGS = [
 ];
 
 export const launch = () =>
-  chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  chromium.launch({executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS});
 
 /** {page, runDir, matrix_stats, quant_sim, hostile, remove()} of make_run.py. */
 export const makeRun = (kind) => {
@@ -29,33 +29,35 @@ export const makeRun = (kind) => {
   const made = execFileSync(
     process.env.PYTHON ?? "python3",
     ["-B", join(here, "make_run.py"), kind, folder],
-    { maxBuffer: 1 << 28 },
+    {maxBuffer: 1 << 28},
   );
-  return { ...JSON.parse(made), remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return {...JSON.parse(made), remove: () => rmSync(folder, {recursive: true, force: true})};
 };
 
-/** Runs a query of one number on a run's tables in Python, where the tables are too large to bring here. */
-export const askTable = (runDir, table, where, column) => {
-  const script =
-    "import json, sys, pandas\nfolder, table, where, column = sys.argv[1:]\n" +
-    "rows = pandas.read_parquet(f'{folder}/data/{table}.parquet', columns=None).query(where)\n" +
-    "print(json.dumps([float(x) for x in rows[column]]))";
-  return JSON.parse(
-    execFileSync(process.env.PYTHON ?? "python3", ["-c", script, runDir, table, where, column]),
-  );
+/** The column's value in the row of a run's table that has all of `row`; for tables too large to bring here. */
+export const askTable = (runDir, table, row, column) => {
+  const script = [
+    "import json, sys, pyarrow.parquet",
+    "path, row, column = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]",
+    "filters = [(name, '=', value) for name, value in row.items()]",
+    "[value] = pyarrow.parquet.read_table(path, columns=[column], filters=filters)[column].to_pylist()",
+    "print(json.dumps(value))",
+  ].join("\n");
+  const args = ["-c", script, `${runDir}/data/${table}.parquet`, JSON.stringify(row), column];
+  return JSON.parse(execFileSync(process.env.PYTHON ?? "python3", args));
 };
 
 /** Rows of a table of makeRun() as objects. */
-export const rowsOf = ({ columns, data }) =>
+export const rowsOf = ({columns, data}) =>
   data.map((cells) => Object.fromEntries(columns.map((name, i) => [name, cells[i]])));
 
 /**
  * Opens the report and hands it to `use`. Whatever it did wrong meanwhile fails the test: an error on
  * the console, a request to anything but the file itself, a broken Content-Security-Policy.
  */
-export const withPage = async (browser, file, { hash = "", ...options }, use) => {
+export const withPage = async (browser, file, {hash = "", ...options}, use) => {
   const context = await browser.newContext({
-    viewport: { width: 1280, height: 1000 },
+    viewport: {width: 1280, height: 1000},
     acceptDownloads: true,
     reducedMotion: "reduce",
     ...options,
@@ -87,16 +89,14 @@ export const withPage = async (browser, file, { hash = "", ...options }, use) =>
 export const drawn = async (chart) => {
   await chart.scrollIntoViewIfNeeded();
   const element = await chart.elementHandle();
-  await chart
-    .page()
-    .waitForFunction((node) => node.dataset.drawn > 0 && !node.dataset.stale, element);
+  await chart.page().waitForFunction((node) => node.dataset.drawn > 0 && !node.dataset.stale, element);
 };
 
 /** How many colours a chart's canvas has, and the share of its pixels that differ from the corner. */
 export const inkOf = (chart) =>
   chart.evaluate((node) => {
     const canvas = node.querySelector("canvas");
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     const pixels = new Uint32Array(data.buffer);
     const colours = new Set(pixels);
     return {
@@ -106,27 +106,26 @@ export const inkOf = (chart) =>
   });
 
 /** "r,g,b" of a chart at a point of the window. */
-export const pixelAt = (chart, { x, y }) =>
+export const pixelAt = (chart, {x, y}) =>
   chart.evaluate(
     (node, at) => {
       const canvas = node.querySelector("canvas");
-      const { left, top, width } = canvas.getBoundingClientRect();
+      const {left, top, width} = canvas.getBoundingClientRect();
       const ratio = canvas.width / width;
       return [
         ...canvas
           .getContext("2d")
-          .getImageData(Math.round((at.x - left) * ratio), Math.round((at.y - top) * ratio), 1, 1)
-          .data,
+          .getImageData(Math.round((at.x - left) * ratio), Math.round((at.y - top) * ratio), 1, 1).data,
       ]
         .slice(0, 3)
         .join();
     },
-    { x, y },
+    {x, y},
   );
 
 /** The panel of a projection. */
 export const panelOf = (page, proj) =>
-  page.locator(".panel", { has: page.getByRole("heading", { name: proj, exact: true }) });
+  page.locator(".panel", {has: page.getByRole("heading", {name: proj, exact: true})});
 
 /** Draws every chart of the page. */
 export const drawAll = async (page) => {
@@ -134,24 +133,22 @@ export const drawAll = async (page) => {
 };
 
 /** The middle of a cell in the window, which the page's own link to that cell marks. */
-export const cellMiddle = async (page, { proj, layer, expert }) => {
+export const cellMiddle = async (page, {proj, layer, expert}) => {
   const panel = panelOf(page, proj);
   await drawn(panel.locator(".heatmap"));
   await page.evaluate(
     (cell) => {
       const state = new URLSearchParams(location.hash.slice(1));
       for (const [key, value] of Object.entries(cell)) state.set(key, value);
-      location.hash = [...state]
-        .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
-        .join("&");
+      location.hash = [...state].map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
     },
-    { proj, layer: String(layer), slot: String(expert) },
+    {proj, layer: String(layer), slot: String(expert)},
   );
   const mark = panel.locator(".cell-mark");
-  await mark.waitFor({ state: "visible" });
+  await mark.waitFor({state: "visible"});
   await mark.scrollIntoViewIfNeeded();
-  const { x, y, width, height } = await mark.boundingBox();
-  return { x: x + width / 2, y: y + height / 2 };
+  const {x, y, width, height} = await mark.boundingBox();
+  return {x: x + width / 2, y: y + height / 2};
 };
 
 /** {title, numbers: by label} of the box by the pointer, null if there is none. */
@@ -166,6 +163,23 @@ export const tipOf = (page) =>
       title: tip.querySelector("strong").textContent,
       numbers: Object.fromEntries(labels.map((label, i) => [label, values[i]])),
     };
+  });
+
+/** Points of the window where a chart has something to tell, one for each thing. */
+export const placesWithTips = (chart) =>
+  chart.evaluate((node) => {
+    const step = 4;
+    const canvas = node.querySelector("canvas");
+    const {left, top, right, bottom} = canvas.getBoundingClientRect();
+    const places = new Map();
+    for (let y = Math.ceil(top); y < bottom; y += step) {
+      for (let x = Math.ceil(left); x < right; x += step) {
+        canvas.dispatchEvent(new MouseEvent("mousemove", {clientX: x, clientY: y, bubbles: true}));
+        const tip = document.getElementById("tip");
+        if (tip && !tip.hidden) places.set(tip.querySelector("strong").textContent, {x, y});
+      }
+    }
+    return [...places.values()];
   });
 
 /** Hovers a cell with the mouse: tipOf() then. */

@@ -1,17 +1,7 @@
 // The report of runs that are hard to show: as large as they come, and with hostile names.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
-import {
-  askTable,
-  assertClose,
-  drawn,
-  hover,
-  inkOf,
-  launch,
-  makeRun,
-  panelOf,
-  withPage,
-} from "./browser.mjs";
+import {after, before, describe, test} from "node:test";
+import {askTable, assertClose, drawn, hover, inkOf, launch, makeRun, panelOf, withPage} from "./browser.mjs";
 
 describe("the report of 384 experts x 61 layers x 3 projections x 10 schemes", () => {
   let browser, run;
@@ -31,20 +21,12 @@ describe("the report of 384 experts x 61 layers x 3 projections x 10 schemes", (
         ["zero_share", "mxfp8_g32", "up_proj", 31, 200],
         ["rms", null, "gate_proj", 12, 77],
       ]) {
-        await page.getByLabel("Metric", { exact: true }).selectOption(metric);
-        if (scheme)
-          await page.getByLabel("Scheme", { exact: true }).selectOption({ label: scheme });
-        const { title, numbers } = await hover(page, { proj, layer, expert });
+        await page.getByLabel("Metric", {exact: true}).selectOption(metric);
+        if (scheme) await page.getByLabel("Scheme", {exact: true}).selectOption({label: scheme});
+        const {title, numbers} = await hover(page, {proj, layer, expert});
         assert.equal(title, `layer ${layer} · expert ${expert} · ${proj}`);
-        const where =
-          `proj == '${proj}' and layer == ${layer} and expert_id == ${expert}` +
-          (scheme ? ` and scheme == '${scheme}'` : "");
-        const [expected] = askTable(
-          run.runDir,
-          scheme ? "quant_sim" : "matrix_stats",
-          where,
-          metric,
-        );
+        const row = {proj, layer, expert_id: expert, ...(scheme ? {scheme} : {})};
+        const expected = askTable(run.runDir, scheme ? "quant_sim" : "matrix_stats", row, metric);
         assertClose(Object.values(numbers)[0], expected, `${metric} ${scheme} ${title}`);
         const ink = await inkOf(panelOf(page, proj).locator(".heatmap"));
         assert.ok(ink.colours > 30 && ink.share > 0.5, JSON.stringify(ink));

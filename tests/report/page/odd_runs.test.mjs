@@ -1,6 +1,6 @@
 // The report of runs that lack something, or have what most do not.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import {after, before, describe, test} from "node:test";
 import {
   assertClose,
   drawAll,
@@ -47,7 +47,7 @@ describe("the report of an odd run", () => {
           one.proj === "up_proj" &&
           one.derived_tensor.endsWith("[1]"),
       );
-      const { title, numbers } = await hover(page, {
+      const {title, numbers} = await hover(page, {
         proj: "up_proj",
         layer: 1,
         expert: "shared 2",
@@ -55,14 +55,14 @@ describe("the report of an odd run", () => {
       assert.equal(title, "layer 1 · shared 2 · up_proj");
       assertClose(Object.values(numbers)[0], row.w_rel_fro, title);
       assert.match(await page.locator("#schemes .choice-tables").textContent(), /up_proj, shared/);
-      await page.getByRole("group", { name: "Experts" }).getByLabel("routed").check();
+      await page.getByRole("group", {name: "Experts"}).getByLabel("routed").check();
       await page.waitForFunction(
         () =>
           ![...document.querySelectorAll(".worst tbody td")].some((cell) =>
             cell.textContent.startsWith("shared"),
           ),
       );
-      await page.getByRole("group", { name: "Experts" }).getByLabel("shared").check();
+      await page.getByRole("group", {name: "Experts"}).getByLabel("shared").check();
       await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 18);
     }),
   );
@@ -70,11 +70,9 @@ describe("the report of an odd run", () => {
   test(
     "layers of a second stack have a name of their own",
     inspect("stack", async (page, stats) => {
-      const row = stats.find(
-        (one) => one.stack === "mtp" && one.proj === "gate_proj" && one.expert_id === 3,
-      );
-      await page.getByLabel("Metric", { exact: true }).selectOption("rms");
-      const { title, numbers } = await hover(page, {
+      const row = stats.find((one) => one.stack === "mtp" && one.proj === "gate_proj" && one.expert_id === 3);
+      await page.getByLabel("Metric", {exact: true}).selectOption("rms");
+      const {title, numbers} = await hover(page, {
         proj: "gate_proj",
         layer: "mtp 0",
         expert: 3,
@@ -102,8 +100,8 @@ describe("the report of an odd run", () => {
     "one scheme and one projection are enough",
     inspect("single", async (page, stats, quant) => {
       assert.equal(await page.locator(".panel").count(), 1);
-      assert.equal(await page.getByRole("group", { name: "Projections" }).count(), 0);
-      const { numbers } = await hover(page, { proj: "up_proj", layer: 2, expert: 7 });
+      assert.equal(await page.getByRole("group", {name: "Projections"}).count(), 0);
+      const {numbers} = await hover(page, {proj: "up_proj", layer: 2, expert: 7});
       const row = quant.find((one) => one.layer === 2 && one.expert_id === 7);
       assertClose(Object.values(numbers)[0], row.w_rel_fro, "up_proj");
       assert.match(await page.locator(".verdict").textContent(), /4\.25 bits per weight/);
@@ -115,11 +113,9 @@ describe("the report of an odd run", () => {
     inspect("no_schemes", async (page, stats) => {
       assert.match(await section(page, "schemes"), /No quantization scheme was simulated/);
       assert.equal(await charts(page, "schemes"), 0);
-      assert.equal(await page.getByLabel("Scheme", { exact: true }).count(), 0);
-      const { numbers } = await hover(page, { proj: "gate_proj", layer: 0, expert: 4 });
-      const row = stats.find(
-        (one) => one.proj === "gate_proj" && one.layer === 0 && one.expert_id === 4,
-      );
+      assert.equal(await page.getByLabel("Scheme", {exact: true}).count(), 0);
+      const {numbers} = await hover(page, {proj: "gate_proj", layer: 0, expert: 4});
+      const row = stats.find((one) => one.proj === "gate_proj" && one.layer === 0 && one.expert_id === 4);
       assertClose(numbers.RMS, row.rms, "rms");
     }),
   );
@@ -142,10 +138,7 @@ describe("the report of an odd run", () => {
         /mxfp4_g32 failed for 63 matrices: ValueError: not divisible by 48/,
       );
       const schemes = await section(page, "schemes");
-      assert.match(
-        schemes,
-        /mxfp4_g32 has no error for 63 matrices that another scheme could quantize/,
-      );
+      assert.match(schemes, /mxfp4_g32 has no error for 63 matrices that another scheme could quantize/);
       assert.match(schemes, /affine_q4_g32 has no error for 9 matrices/);
       assert.match(schemes, /9 matrices have no error under any scheme/);
       // affine_q4_g32 is cheaper and under this limit, but it failed on an expert of each layer.
@@ -155,14 +148,11 @@ describe("the report of an odd run", () => {
         await page.locator(".choice-tables").textContent(),
         /^(?!.*affine_q4).*affine_q8_g32 in layers 0–2/,
       );
-      await page.getByLabel("Scheme", { exact: true }).selectOption({ label: "mxfp4_g32" });
-      assert.match(
-        await section(page, "where"),
-        /no value for any of these matrices under this scheme/,
-      );
-      await page.getByLabel("Scheme", { exact: true }).selectOption({ label: "affine_q4_g32" });
+      await page.getByLabel("Scheme", {exact: true}).selectOption({label: "mxfp4_g32"});
+      assert.match(await section(page, "where"), /no value for any of these matrices under this scheme/);
+      await page.getByLabel("Scheme", {exact: true}).selectOption({label: "affine_q4_g32"});
       assert.match(await section(page, "where"), /18 of 72 matrices have no value/);
-      const { numbers } = await hover(page, { proj: "up_proj", layer: 0, expert: 3 });
+      const {numbers} = await hover(page, {proj: "up_proj", layer: 0, expert: 3});
       assert.equal(Object.values(numbers)[0], "–");
       const ink = await inkOf(panelOf(page, "up_proj").locator(".heatmap"));
       assert.ok(ink.colours > 8, JSON.stringify(ink));
@@ -172,7 +162,7 @@ describe("the report of an odd run", () => {
   test(
     "a run of mlx-quant-toolkit is enough",
     inspect("foreign", async (page, stats, quant) => {
-      const { numbers } = await hover(page, { proj: "down_proj", layer: 1, expert: 6 });
+      const {numbers} = await hover(page, {proj: "down_proj", layer: 1, expert: 6});
       const row = quant.find(
         (one) =>
           one.proj === "down_proj" &&
@@ -182,7 +172,7 @@ describe("the report of an odd run", () => {
       );
       assertClose(Object.values(numbers)[0], row.w_rel_fro, "w_rel_fro");
       // Bits by the schemes' definitions: 4 + 32 / 32.
-      const sizes = await page.locator("#schemes table", { hasText: "Mixture" }).textContent();
+      const sizes = await page.locator("#schemes table", {hasText: "Mixture"}).textContent();
       const weights = stats.reduce((sum, one) => sum + one.rows * one.cols, 0);
       assert.ok(sizes.includes(`${Number(((weights * 5) / 8e6).toPrecision(3))} MB`), sizes);
       assert.match(sizes, /stored now–/);
@@ -192,19 +182,19 @@ describe("the report of an odd run", () => {
   test(
     "metrics that the page was not told about work too",
     inspect("unknown_metric", async (page, stats, quant) => {
-      const metric = page.getByLabel("Metric", { exact: true });
+      const metric = page.getByLabel("Metric", {exact: true});
       await metric.selectOption("<b>glow</b>");
-      const { numbers } = await hover(page, { proj: "up_proj", layer: 1, expert: 1 });
-      const glow = stats.find(
-        (one) => one.proj === "up_proj" && one.layer === 1 && one.expert_id === 1,
-      )["<b>glow</b>"];
+      const {numbers} = await hover(page, {proj: "up_proj", layer: 1, expert: 1});
+      const glow = stats.find((one) => one.proj === "up_proj" && one.layer === 1 && one.expert_id === 1)[
+        "<b>glow</b>"
+      ];
       assertClose(numbers["<b>glow</b>"], glow, "glow");
-      assert.equal(await page.locator("main b", { hasText: /^glow$/ }).count(), 0);
+      assert.equal(await page.locator("main b", {hasText: /^glow$/}).count(), 0);
       await metric.selectOption("w_rel_spectral");
       const layer = quant.filter(
         (one) => one.proj === "up_proj" && one.layer === 1 && one.scheme === "affine_q4_g32",
       );
-      const told = await hover(page, { proj: "up_proj", layer: 1, expert: 1 });
+      const told = await hover(page, {proj: "up_proj", layer: 1, expert: 1});
       assertClose(
         Object.values(told.numbers)[1],
         quantileOf(

@@ -1,7 +1,7 @@
 // The report in a real browser, on a small run whose numbers are all compared with its tables.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { after, before, describe, test } from "node:test";
+import {readFileSync} from "node:fs";
+import {after, before, describe, test} from "node:test";
 import {
   assertClose,
   cellMiddle,
@@ -14,6 +14,7 @@ import {
   panelOf,
   parseCsv,
   pixelAt,
+  placesWithTips,
   quantileOf,
   rowsOf,
   tipOf,
@@ -24,14 +25,14 @@ const PROJS = ["down_proj", "gate_proj", "up_proj"];
 const SCHEMES = ["affine_q4_g32", "mxfp4_g32", "affine_q8_g32"];
 const LAYERS = 4;
 // What scripts/make_demo_model.py says.
-const DEAD = { layer: 1, expert: 7 };
-const LARGE = { layer: 2, expert: 11 };
-const USUAL = { layer: 0, expert: 0 };
+const DEAD = {layer: 1, expert: 7};
+const LARGE = {layer: 2, expert: 11};
+const USUAL = {layer: 0, expert: 0};
 
 describe("the report of a small run", () => {
   let browser, run, stats, quant;
   const open = (options, use) => withPage(browser, run.page, options, use);
-  const rows = ({ proj, layer, expert, scheme }) =>
+  const rows = ({proj, layer, expert, scheme}) =>
     (scheme ? quant : stats).filter(
       (row) =>
         (proj === undefined || row.proj === proj) &&
@@ -41,8 +42,8 @@ describe("the report of a small run", () => {
     );
   const numberOf = (metric, place) => rows(place)[0][metric];
   const show = async (page, metric, scheme) => {
-    await page.getByLabel("Metric", { exact: true }).selectOption(metric);
-    if (scheme) await page.getByLabel("Scheme", { exact: true }).selectOption({ label: scheme });
+    await page.getByLabel("Metric", {exact: true}).selectOption(metric);
+    if (scheme) await page.getByLabel("Scheme", {exact: true}).selectOption({label: scheme});
   };
   const mapOf = (page, proj) => panelOf(page, proj).locator(".heatmap");
 
@@ -98,24 +99,19 @@ describe("the report of a small run", () => {
     open({}, async (page) => {
       const chart = page.locator(".chart.tall");
       await drawn(chart);
-      const { x, y, width, height } = await chart.boundingBox();
-      // Pixel by pixel: where a point lies is the chart's business, what it tells is not.
+      // Where a point lies is the chart's business, what it tells is not: so look everywhere.
       const told = new Map();
-      for (let at = y + 60; at < y + height - 60; at += 5) {
-        for (let across = x + 70; across < x + width - 70; across += 5) {
-          await page.mouse.move(across, at);
-          const tip = await tipOf(page);
-          if (tip) told.set(tip.title, tip.numbers);
-        }
+      for (const at of await placesWithTips(chart)) {
+        await page.mouse.move(at.x, at.y);
+        const {title, numbers} = await tipOf(page);
+        told.set(title, numbers);
       }
       assert.equal(told.size, SCHEMES.length * PROJS.length);
       for (const scheme of SCHEMES)
         for (const proj of PROJS) {
-          const errors = rows({ proj, scheme }).map((row) => row.w_rel_fro);
-          const [bits, median, most, worst] = Object.values(told.get(`${scheme} · ${proj}`)).map(
-            parseFloat,
-          );
-          assertClose(bits, numberOf("bits_per_weight", { proj, scheme }), `bits of ${scheme}`);
+          const errors = rows({proj, scheme}).map((row) => row.w_rel_fro);
+          const [bits, median, most, worst] = Object.values(told.get(`${scheme} · ${proj}`)).map(parseFloat);
+          assertClose(bits, numberOf("bits_per_weight", {proj, scheme}), `bits of ${scheme}`);
           for (const [shown, share] of [
             [median, 0.5],
             [most, 0.9],
@@ -133,15 +129,13 @@ describe("the report of a small run", () => {
         const candidates = SCHEMES.map((scheme) => ({
           scheme,
           error: quantileOf(
-            rows({ proj, layer, scheme }).map((row) => row.w_rel_fro),
+            rows({proj, layer, scheme}).map((row) => row.w_rel_fro),
             share,
           ),
-          bits: numberOf("bits_per_weight", { proj, layer, scheme }),
+          bits: numberOf("bits_per_weight", {proj, layer, scheme}),
         }));
-        const met = candidates
-          .filter(({ error }) => error <= limit)
-          .sort((a, b) => a.bits - b.bits)[0];
-        const weights = rows({ proj, layer }).reduce((sum, row) => sum + row.rows * row.cols, 0);
+        const met = candidates.filter(({error}) => error <= limit).sort((a, b) => a.bits - b.bits)[0];
+        const weights = rows({proj, layer}).reduce((sum, row) => sum + row.rows * row.cols, 0);
         return {
           proj,
           layer,
@@ -154,7 +148,7 @@ describe("the report of a small run", () => {
     return {
       choices,
       bytes: bits / 8,
-      perWeight: bits / choices.reduce((sum, { weights }) => sum + weights, 0),
+      perWeight: bits / choices.reduce((sum, {weights}) => sum + weights, 0),
     };
   };
   const judge = (page, key, limit) =>
@@ -175,7 +169,7 @@ describe("the report of a small run", () => {
         ["median", 0.5, 0.1],
         ["p90", 0.9, 0.08],
       ]) {
-        const { choices, bytes, perWeight } = choiceUnder(limit, share);
+        const {choices, bytes, perWeight} = choiceUnder(limit, share);
         await judge(page, key, limit);
         const verdict = await page.locator(".verdict").textContent();
         const [, megabytes, shown] = /^([\d.]+) MB, ([\d.]+) bits per weight/.exec(verdict);
@@ -183,38 +177,36 @@ describe("the report of a small run", () => {
         assert.equal(Number(shown), Number(perWeight.toPrecision(3)), verdict);
         const [download] = await Promise.all([
           page.waitForEvent("download"),
-          page.getByRole("button", { name: "Download the choice (CSV)" }).click(),
+          page.getByRole("button", {name: "Download the choice (CSV)"}).click(),
         ]);
         const saved = parseCsv(readFileSync(await download.path(), "utf8"));
         assert.deepEqual(
           saved.map((row) => [row.proj, row.layer, row.scheme]),
-          choices.map(({ proj, layer, scheme }) => [proj, String(layer), scheme]),
+          choices.map(({proj, layer, scheme}) => [proj, String(layer), scheme]),
         );
       }
       // One of them is a mixture indeed.
-      assert.ok(new Set(choiceUnder(0.09, 1).choices.map(({ scheme }) => scheme)).size > 1);
+      assert.ok(new Set(choiceUnder(0.09, 1).choices.map(({scheme}) => scheme)).size > 1);
     }));
 
   test("sizes of all schemes stand beside the mixture's", () =>
     open({}, async (page) => {
-      const table = page.locator("#schemes table", { hasText: "Mixture" });
+      const table = page.locator("#schemes table", {hasText: "Mixture"});
       await table.waitFor();
       const text = await table.textContent();
       const weights = stats.reduce((sum, row) => sum + row.rows * row.cols, 0);
       for (const scheme of SCHEMES) {
-        const megabytes = ((weights * numberOf("bits_per_weight", { scheme })) / 8e6).toPrecision(
-          3,
-        );
+        const megabytes = ((weights * numberOf("bits_per_weight", {scheme})) / 8e6).toPrecision(3);
         assert.ok(text.includes(`${Number(megabytes)} MB`), `${scheme}: ${megabytes} in ${text}`);
       }
       assert.ok(text.includes(`${Number(((weights * 2) / 1e6).toPrecision(3))} MB`)); // stored as bfloat16
     }));
 
   test("the map of the choice tells each cell's scheme", () =>
-    open({ hash: "#limit=0.09&judge=max" }, async (page) => {
+    open({hash: "#limit=0.09&judge=max"}, async (page) => {
       const chart = page.locator(".chart.map");
       await drawn(chart);
-      const { x, y, width, height } = await chart.boundingBox();
+      const {x, y, width, height} = await chart.boundingBox();
       const told = new Map();
       for (let at = y + 8; at < y + height - 45; at += 12) {
         for (let across = x + 130; across < x + width - 10; across += 60) {
@@ -223,19 +215,15 @@ describe("the report of a small run", () => {
           if (tip) told.set(tip.title, tip.numbers.scheme);
         }
       }
-      const { choices } = choiceUnder(0.09, 1);
+      const {choices} = choiceUnder(0.09, 1);
       assert.equal(told.size, choices.length);
-      for (const { proj, layer, scheme } of choices)
-        assert.equal(told.get(`layer ${layer} · ${proj}`), scheme);
+      for (const {proj, layer, scheme} of choices) assert.equal(told.get(`layer ${layer} · ${proj}`), scheme);
     }));
 
   test("where no scheme meets the limit the page says so", () =>
-    open({ hash: "#limit=0.001&judge=max" }, async (page) => {
+    open({hash: "#limit=0.001&judge=max"}, async (page) => {
       // Only the dead expert has no error, so no layer and projection is under it.
-      assert.match(
-        await page.locator(".remarks").textContent(),
-        /No scheme meets the limit in 12 of 12/,
-      );
+      assert.match(await page.locator(".remarks").textContent(), /No scheme meets the limit in 12 of 12/);
     }));
 
   // ---- where ----
@@ -254,32 +242,28 @@ describe("the report of a small run", () => {
       ]) {
         await show(page, metric, scheme);
         for (const place of [
-          { proj: "down_proj", layer: 0, expert: 3 },
-          { proj: "gate_proj", layer: 3, expert: 15 },
-          { proj: "up_proj", layer: 2, expert: 0 },
+          {proj: "down_proj", layer: 0, expert: 3},
+          {proj: "gate_proj", layer: 3, expert: 15},
+          {proj: "up_proj", layer: 2, expert: 0},
         ]) {
-          const { title, numbers } = await hover(page, place);
+          const {title, numbers} = await hover(page, place);
           assert.equal(title, `layer ${place.layer} · expert ${place.expert} · ${place.proj}`);
           const [value, median] = Object.values(numbers);
-          assertClose(
-            value,
-            numberOf(metric, { ...place, scheme }),
-            `${metric} ${scheme} ${title}`,
-          );
-          const layer = rows({ ...place, expert: undefined, scheme }).map((row) => row[metric]);
+          assertClose(value, numberOf(metric, {...place, scheme}), `${metric} ${scheme} ${title}`);
+          const layer = rows({...place, expert: undefined, scheme}).map((row) => row[metric]);
           assertClose(median, quantileOf(layer, 0.5), `median of ${metric} ${scheme} ${title}`);
         }
       }
     }));
 
   test("colours follow the values", () =>
-    open({ hash: "#metric=rms" }, async (page) => {
+    open({hash: "#metric=rms"}, async (page) => {
       const top = stats.reduce((a, b) => (b.rms > a.rms ? b : a));
       const colourOf = async (layer, expert) =>
-        pixelAt(mapOf(page, top.proj), await cellMiddle(page, { proj: top.proj, layer, expert }));
+        pixelAt(mapOf(page, top.proj), await cellMiddle(page, {proj: top.proj, layer, expert}));
       const dead = await colourOf(DEAD.layer, DEAD.expert),
         usual = await colourOf(USUAL.layer, USUAL.expert);
-      assert.equal(numberOf("rms", { proj: top.proj, ...DEAD }), 0);
+      assert.equal(numberOf("rms", {proj: top.proj, ...DEAD}), 0);
       assert.equal(dead, "68,1,84"); // the ends of viridis
       assert.equal(await colourOf(top.layer, top.expert_id), "253,231,37");
       assert.notEqual(usual, dead);
@@ -288,42 +272,39 @@ describe("the report of a small run", () => {
       await drawn(mapOf(page, top.proj));
       assert.match(await page.locator(".range-text").textContent(), /^coloured from 0\.0[78]/);
       assert.equal(await colourOf(DEAD.layer, DEAD.expert), "68,1,84");
-      await page.getByRole("button", { name: "Whole range" }).click();
+      await page.getByRole("button", {name: "Whole range"}).click();
       await drawn(mapOf(page, top.proj));
       const green = await colourOf(USUAL.layer, USUAL.expert);
       assert.ok(Number(green.split(",")[1]) > 150, green); // 0.08 of 0.1 is near the upper end
-      await page.getByLabel("logarithmic", { exact: true }).check();
+      await page.getByLabel("logarithmic", {exact: true}).check();
       assert.match(page.url(), /scale=log/);
     }));
 
   test("the handles of the colour scale stretch the colours", () =>
-    open({ hash: "#metric=rms" }, async (page) => {
+    open({hash: "#metric=rms"}, async (page) => {
       const gate = mapOf(page, "gate_proj");
-      const at = await cellMiddle(page, { proj: "gate_proj", ...USUAL });
+      const at = await cellMiddle(page, {proj: "gate_proj", ...USUAL});
       const handle = page.getByLabel("Highest value that is coloured");
       const before = await pixelAt(gate, at);
       // As many of 500 steps from 0 to the largest value reach the cell's own.
-      const share =
-        numberOf("rms", { proj: "gate_proj", ...USUAL }) / Math.max(...stats.map((row) => row.rms));
+      const share = numberOf("rms", {proj: "gate_proj", ...USUAL}) / Math.max(...stats.map((row) => row.rms));
       await handle.fill(String(Math.floor(500 * share)));
       await drawn(gate);
       assert.equal(await pixelAt(gate, at), "253,231,37");
-      await page.getByRole("button", { name: "Whole range" }).click();
+      await page.getByRole("button", {name: "Whole range"}).click();
       await drawn(gate);
       assert.equal(await pixelAt(gate, at), before);
     }));
 
   test("lines over layers are the quantiles of the table", () =>
-    open({ hash: "#metric=w_rel_fro&scheme=mxfp4_g32" }, async (page) => {
-      const errors = rows({ proj: "gate_proj", layer: 2, scheme: "mxfp4_g32" }).map(
-        (row) => row.w_rel_fro,
-      );
-      const at = await cellMiddle(page, { proj: "gate_proj", layer: 2, expert: 0 });
+    open({hash: "#metric=w_rel_fro&scheme=mxfp4_g32"}, async (page) => {
+      const errors = rows({proj: "gate_proj", layer: 2, scheme: "mxfp4_g32"}).map((row) => row.w_rel_fro);
+      const at = await cellMiddle(page, {proj: "gate_proj", layer: 2, expert: 0});
       const lines = panelOf(page, "gate_proj").locator(".lines");
       await drawn(lines);
       const box = await lines.boundingBox();
       await page.mouse.move(at.x, box.y + 40);
-      const { title, numbers } = await tipOf(page);
+      const {title, numbers} = await tipOf(page);
       assert.equal(title, "layer 2 · gate_proj");
       for (const [label, share] of [
         ["max", 1],
@@ -339,17 +320,15 @@ describe("the report of a small run", () => {
     open({}, async (page, context) => {
       await context.grantPermissions(["clipboard-read", "clipboard-write"]);
       await show(page, "w_rel_fro", "mxfp4_g32");
-      const worst = rows({ scheme: "mxfp4_g32" })
+      const worst = rows({scheme: "mxfp4_g32"})
         .sort((a, b) => b.w_rel_fro - a.w_rel_fro)
         .slice(0, 50);
       const table = page.locator(".worst table");
       const cells = () =>
         table
           .locator("tbody tr")
-          .evaluateAll((all) =>
-            all.map((row) => [...row.children].map((cell) => cell.textContent)),
-          );
-      await table.locator("caption", { hasText: "mxfp4_g32" }).waitFor();
+          .evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent)));
+      await table.locator("caption", {hasText: "mxfp4_g32"}).waitFor();
       const shown = await cells();
       assert.equal(shown.length, 50);
       shown.forEach((row, i) => assertClose(row[3], worst[i].w_rel_fro, `row ${i}`));
@@ -358,7 +337,7 @@ describe("the report of a small run", () => {
         worst.slice(0, 3).map((row) => [String(row.layer), String(row.expert_id), row.proj]),
       );
 
-      const error = table.getByRole("button", { name: "Relative error" });
+      const error = table.getByRole("button", {name: "Relative error"});
       await error.click();
       const falling = (await cells()).map((row) => Number(row[3]));
       await error.click();
@@ -379,11 +358,11 @@ describe("the report of a small run", () => {
 
       const [download] = await Promise.all([
         page.waitForEvent("download"),
-        page.getByRole("button", { name: "Download CSV" }).click(),
+        page.getByRole("button", {name: "Download CSV"}).click(),
       ]);
       const saved = parseCsv(readFileSync(await download.path(), "utf8"));
       assert.equal(saved.length, 7);
-      for (const { proj, layer, expert, tensor, w_rel_fro: value } of saved) {
+      for (const {proj, layer, expert, tensor, w_rel_fro: value} of saved) {
         const [row] = rows({
           proj,
           layer: Number(layer),
@@ -393,8 +372,8 @@ describe("the report of a small run", () => {
         assertClose(value, row.w_rel_fro, tensor);
         assert.equal(tensor, row.derived_tensor);
       }
-      await page.locator(".worst").getByRole("button", { name: "Copy" }).click();
-      await page.locator(".worst").getByRole("button", { name: "Copied" }).waitFor();
+      await page.locator(".worst").getByRole("button", {name: "Copy"}).click();
+      await page.locator(".worst").getByRole("button", {name: "Copied"}).waitFor();
       const copied = (await page.evaluate(() => navigator.clipboard.readText())).split("\n");
       assert.equal(copied.length, 8);
       assert.match(copied[0], /^layer\texpert\tproj\tw_rel_fro/);
@@ -404,19 +383,17 @@ describe("the report of a small run", () => {
     }));
 
   test("a click opens the matrix's row with every scheme's numbers", () =>
-    open({ hash: "#metric=rms" }, async (page) => {
-      const place = { proj: "gate_proj", ...LARGE };
+    open({hash: "#metric=rms"}, async (page) => {
+      const place = {proj: "gate_proj", ...LARGE};
       const at = await cellMiddle(page, place);
       await page.mouse.click(at.x, at.y);
       const panel = page.getByRole("dialog");
       await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
       assert.ok((await panel.textContent()).includes(rows(place)[0].derived_tensor));
       const tableOf = (title) =>
-        panel.getByRole("table", { name: title }).evaluate((table) => ({
+        panel.getByRole("table", {name: title}).evaluate((table) => ({
           heads: [...table.tHead.rows[0].cells].map((cell) => cell.textContent),
-          rows: [...table.tBodies[0].rows].map((row) =>
-            [...row.cells].map((cell) => cell.textContent),
-          ),
+          rows: [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent)),
         }));
       const schemes = await tableOf(/every scheme/);
       assert.deepEqual(
@@ -432,7 +409,7 @@ describe("the report of a small run", () => {
         ]) {
           assertClose(
             values[schemes.heads.indexOf(label) - 1],
-            numberOf(metric, { ...place, scheme: name }),
+            numberOf(metric, {...place, scheme: name}),
             `${label} of ${name}`,
           );
         }
@@ -445,7 +422,7 @@ describe("the report of a small run", () => {
       ]) {
         const row = weights.rows.find(([statistic]) => statistic === label);
         assertClose(row[1], numberOf(metric, place), label);
-        const layer = rows({ ...place, expert: undefined }).map((one) => one[metric]);
+        const layer = rows({...place, expert: undefined}).map((one) => one[metric]);
         assertClose(row[2], quantileOf(layer, 0.5), `median of ${label}`);
       }
       await page.keyboard.press("Escape");
@@ -453,7 +430,7 @@ describe("the report of a small run", () => {
     }));
 
   test("the keyboard walks the heatmap, opens a matrix and comes back", () =>
-    open({ hash: "#metric=rms" }, async (page) => {
+    open({hash: "#metric=rms"}, async (page) => {
       const heatmap = mapOf(page, "down_proj");
       await drawn(heatmap);
       await heatmap.focus();
@@ -463,7 +440,7 @@ describe("the report of a small run", () => {
       assert.match(spoken, /^layer 1 · expert 2 · down_proj: RMS/);
       assertClose(
         /RMS ([\d.e-]+)/.exec(spoken)[1],
-        numberOf("rms", { proj: "down_proj", layer: 1, expert: 2 }),
+        numberOf("rms", {proj: "down_proj", layer: 1, expert: 2}),
         spoken,
       );
       await page.keyboard.press("Enter");
@@ -478,12 +455,11 @@ describe("the report of a small run", () => {
       const seen = new Set();
       for (let i = 0; i < 160; ++i) {
         await page.keyboard.press("Tab");
-        const { kind, isOutlined } = await page.evaluate(() => {
+        const {kind, isOutlined} = await page.evaluate(() => {
           const at = document.activeElement;
           // A segment's ring is around its label.
           const ring = at.matches(".segments input") ? at.nextElementSibling : at;
-          const what =
-            at.type === "radio" ? `radio ${at.value}` : at.type || at.tagName.toLowerCase();
+          const what = at.type === "radio" ? `radio ${at.value}` : at.type || at.tagName.toLowerCase();
           return {
             kind: at.classList.contains("heatmap") ? "heatmap" : what,
             isOutlined: at === document.body || getComputedStyle(ring).outlineStyle !== "none",
@@ -492,16 +468,7 @@ describe("the report of a small run", () => {
         assert.ok(isOutlined, kind);
         seen.add(kind);
       }
-      for (const kind of [
-        "heatmap",
-        "range",
-        "number",
-        "select-one",
-        "checkbox",
-        "search",
-        "a",
-        "button",
-      ]) {
+      for (const kind of ["heatmap", "range", "number", "select-one", "checkbox", "search", "a", "button"]) {
         assert.ok(seen.has(kind), `${kind}: ${[...seen]}`);
       }
     }));
@@ -510,20 +477,26 @@ describe("the report of a small run", () => {
     open({}, async (page) => {
       const corner = async (proj) => {
         await drawn(mapOf(page, proj));
-        const { x, y } = await mapOf(page, proj).boundingBox();
+        const {x, y} = await mapOf(page, proj).boundingBox();
         await page.mouse.move(x + 60, y + 16);
         return (await tipOf(page)).title;
       };
-      const from = await cellMiddle(page, { proj: "down_proj", layer: 1, expert: 4 });
-      const to = await cellMiddle(page, { proj: "down_proj", layer: 2, expert: 8 });
+      const from = await cellMiddle(page, {proj: "down_proj", layer: 1, expert: 4});
+      const to = await cellMiddle(page, {proj: "down_proj", layer: 2, expert: 8});
       await page.mouse.move(from.x, from.y);
       await page.mouse.down();
-      await page.mouse.move(to.x, to.y, { steps: 4 });
+      await page.mouse.move(to.x, to.y, {steps: 4});
       await page.mouse.up();
-      for (const proj of PROJS) assert.equal(await corner(proj), `layer 1 · expert 4 · ${proj}`);
-      await page.getByRole("button", { name: "Show all" }).click();
+      for (const proj of PROJS) {
+        assert.equal(await corner(proj), `layer 1 · expert 4 · ${proj}`);
+        // Experts 4 to 8 share the height now, so the fourth of them is seven tenths down.
+        const {x, y, width, height} = await mapOf(page, proj).boundingBox();
+        await page.mouse.move(x + 0.8 * width, y + 8 + 0.7 * (height - 48));
+        assert.equal((await tipOf(page)).title, `layer 2 · expert 7 · ${proj}`);
+      }
+      await page.getByRole("button", {name: "Show all"}).click();
       assert.equal(await corner("up_proj"), "layer 0 · expert 0 · up_proj");
-      await page.getByRole("button", { name: "Zoom in" }).click();
+      await page.getByRole("button", {name: "Zoom in"}).click();
       assert.notEqual(await corner("up_proj"), "layer 0 · expert 0 · up_proj");
       await mapOf(page, "up_proj").focus();
       await page.keyboard.press("0");
@@ -533,16 +506,14 @@ describe("the report of a small run", () => {
   test("projections can be left out, but for one", () =>
     open({}, async (page) => {
       await drawn(mapOf(page, "up_proj"));
-      const box = (proj) => page.getByRole("group", { name: "Projections" }).getByLabel(proj);
+      const box = (proj) => page.getByRole("group", {name: "Projections"}).getByLabel(proj);
       await box("gate_proj").uncheck();
-      await panelOf(page, "gate_proj").waitFor({ state: "hidden" });
+      await panelOf(page, "gate_proj").waitFor({state: "hidden"});
       assert.ok(await panelOf(page, "up_proj").isVisible());
       assert.match(page.url(), /show=down_proj%2Cup_proj/);
       await page.waitForFunction(
         () =>
-          ![...document.querySelectorAll(".worst tbody td")].some(
-            (cell) => cell.textContent === "gate_proj",
-          ),
+          ![...document.querySelectorAll(".worst tbody td")].some((cell) => cell.textContent === "gate_proj"),
       );
       await box("up_proj").uncheck();
       await box("down_proj").click(); // the last one
@@ -551,12 +522,13 @@ describe("the report of a small run", () => {
 
   test("each metric tells what it means", () =>
     open({}, async (page) => {
-      const word = page.getByRole("button", { name: "How it is computed" });
+      const word = page.getByRole("button", {name: "How it is computed"});
       for (const [metric, part] of [
         ["w_rel_fro", "sqrt(sum d^2)"],
         ["rms", "sqrt(sum w^2 / N)"],
       ]) {
         await show(page, metric, null);
+        await page.locator(".definition code", {hasText: new RegExp(`^${metric}$`)}).waitFor();
         await word.scrollIntoViewIfNeeded();
         await word.hover();
         assert.ok((await page.locator("#tip").textContent()).includes(part), part);
@@ -572,28 +544,31 @@ describe("the report of a small run", () => {
 
   test("each finding leads to its place, and the back button back", () =>
     open({}, async (page) => {
-      const metric = page.getByLabel("Metric", { exact: true });
+      const metric = page.getByLabel("Metric", {exact: true});
       await page.evaluate(() =>
         document.querySelectorAll("#odd details").forEach((more) => {
           more.open = true;
         }),
       );
-      const links = await page.locator(".findings a").all();
-      assert.ok(links.length >= 4, String(links.length)); // one for each odd expert at least
-      for (const link of links) {
-        await link.click();
+      const findings = await page.locator(".findings li").all();
+      assert.ok(findings.length >= 4, String(findings.length)); // one for each odd expert at least
+      for (const finding of findings) {
+        const text = await finding.textContent();
+        await finding.getByRole("link", {name: "Show"}).click();
         const view = new URLSearchParams(new URL(page.url()).hash.slice(1));
+        const told = `Layer ${view.get("layer")}${view.has("slot") ? `, expert ${view.get("slot")}` : ""}:`;
+        assert.ok(text.startsWith(told) && text.includes(view.get("proj")), `${told} of ${text}`);
         if (view.has("metric")) assert.equal(await metric.inputValue(), view.get("metric"));
         const mark = panelOf(page, view.get("proj")).locator(".cell-mark");
-        await mark.waitFor({ state: "visible" });
+        await mark.waitFor({state: "visible"});
         if (view.has("slot")) {
-          const { x, y, width, height } = await mark.boundingBox();
+          const {x, y, width, height} = await mark.boundingBox();
           await page.mouse.move(x + width / 2, y + height / 2);
           const place = `layer ${view.get("layer")} · expert ${view.get("slot")} · ${view.get("proj")}`;
           assert.equal((await tipOf(page)).title, place);
         }
       }
-      for (let i = links.length; i > 0; --i) await page.goBack();
+      for (let i = findings.length; i > 0; --i) await page.goBack();
       await page.waitForFunction(() => location.hash === "");
       assert.equal(await metric.inputValue(), "w_rel_fro");
       assert.ok(await page.locator(".cell-mark").first().isHidden());
@@ -605,7 +580,7 @@ describe("the report of a small run", () => {
         hash: "#metric=zero_share&scheme=affine_q8_g32&show=up_proj&proj=up_proj&layer=3&slot=9&open=1",
       },
       async (page) => {
-        assert.equal(await page.getByLabel("Metric", { exact: true }).inputValue(), "zero_share");
+        assert.equal(await page.getByLabel("Metric", {exact: true}).inputValue(), "zero_share");
         await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
         assert.equal(await page.locator(".matrix h3").textContent(), "Layer 3, expert 9, up_proj");
         assert.equal(await page.locator(".panel:visible").count(), 1);
@@ -618,7 +593,7 @@ describe("the report of a small run", () => {
         hash: "#metric=nothing&scheme=none&show=x&proj=y&layer=77&slot=-1&open=1&limit=-3&judge=no&%=%",
       },
       async (page) => {
-        assert.equal(await page.getByLabel("Metric", { exact: true }).inputValue(), "w_rel_fro");
+        assert.equal(await page.getByLabel("Metric", {exact: true}).inputValue(), "w_rel_fro");
         assert.equal(await page.locator(".panel:visible").count(), PROJS.length);
         assert.ok(await page.locator(".matrix").isHidden());
       },
@@ -633,9 +608,7 @@ describe("the report of a small run", () => {
         [parts[1], "affine_q8_g32", "mxfp4_g32"],
       ]) {
         await part.scrollIntoViewIfNeeded();
-        const difference = rows({ scheme: a }).map(
-          (row, i) => row.w_rel_fro - rows({ scheme: b })[i].w_rel_fro,
-        );
+        const difference = rows({scheme: a}).map((row, i) => row.w_rel_fro - rows({scheme: b})[i].w_rel_fro);
         await part.getByText("median difference").waitFor();
         const text = await part.textContent();
         const [, share, median] =
@@ -651,38 +624,36 @@ describe("the report of a small run", () => {
   test("dark is dark, light is light, and the button changes it", async () => {
     const brightness = (page) =>
       page.evaluate(() => {
-        const parts = getComputedStyle(document.documentElement)
-          .backgroundColor.match(/\d+/g)
-          .slice(0, 3);
+        const parts = getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).slice(0, 3);
         return parts.reduce((sum, part) => sum + Number(part), 0) / 3;
       });
     for (const [colorScheme, isDark] of [
       ["dark", true],
       ["light", false],
     ]) {
-      await open({ colorScheme }, async (page) => {
+      await open({colorScheme}, async (page) => {
         const chart = page.locator(".chart.tall");
         const corner = async () => {
           await drawn(chart);
-          const { x, y } = await chart.boundingBox();
-          return Number((await pixelAt(chart, { x: x + 2, y: y + 2 })).split(",")[0]);
+          const {x, y} = await chart.boundingBox();
+          return Number((await pixelAt(chart, {x: x + 2, y: y + 2})).split(",")[0]);
         };
         assert.equal((await brightness(page)) < 60, isDark);
         assert.equal((await corner()) < 60, isDark);
-        await page.getByRole("button", { name: "Theme: auto" }).click();
+        await page.getByRole("button", {name: "Theme: auto"}).click();
         assert.ok((await brightness(page)) > 200 && (await corner()) > 200);
-        await page.getByRole("button", { name: "Theme: light" }).click();
+        await page.getByRole("button", {name: "Theme: light"}).click();
         assert.ok((await brightness(page)) < 60 && (await corner()) < 60);
       });
     }
   });
 
   test("paper is light and has every chart", () =>
-    open({ colorScheme: "dark" }, async (page) => {
+    open({colorScheme: "dark"}, async (page) => {
       await page.waitForFunction(() =>
         [...document.querySelectorAll(".pair > p")].every((summary) => summary.textContent),
       ); // computed when the page had time, though no one came near
-      await page.emulateMedia({ media: "print" });
+      await page.emulateMedia({media: "print"});
       await page.waitForFunction(() =>
         [...document.querySelectorAll(".chart")].every(
           (chart) => chart.dataset.drawn > 0 && !chart.dataset.stale,
@@ -701,24 +672,21 @@ describe("the report of a small run", () => {
           ),
         ),
       ); // 180 mm
-      const pdf = await page.pdf({ format: "A4" });
+      const pdf = await page.pdf({format: "A4"});
       assert.ok(pdf.subarray(0, 5).toString() === "%PDF-" && pdf.length > 50_000);
-      await page.emulateMedia({ media: "screen" });
+      await page.emulateMedia({media: "screen"});
       await page.waitForFunction(() => document.documentElement.dataset.theme === "dark");
     }));
 
   test("a phone needs no sideways scrolling", () =>
-    open(
-      { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true },
-      async (page) => {
-        await drawAll(page);
-        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
-        const { width } = await mapOf(page, "up_proj").boundingBox();
-        assert.ok(width > 280 && width <= 360, String(width));
-        const at = await cellMiddle(page, { proj: "up_proj", layer: 1, expert: 2 });
-        await page.touchscreen.tap(at.x, at.y);
-        await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
-        assert.equal(await page.locator(".matrix h3").textContent(), "Layer 1, expert 2, up_proj");
-      },
-    ));
+    open({viewport: {width: 360, height: 740}, hasTouch: true, isMobile: true}, async (page) => {
+      await drawAll(page);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+      const {width} = await mapOf(page, "up_proj").boundingBox();
+      assert.ok(width > 280 && width <= 360, String(width));
+      const at = await cellMiddle(page, {proj: "up_proj", layer: 1, expert: 2});
+      await page.touchscreen.tap(at.x, at.y);
+      await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+      assert.equal(await page.locator(".matrix h3").textContent(), "Layer 1, expert 2, up_proj");
+    }));
 });
