@@ -22,7 +22,7 @@ constexpr const char* kFooter = R"(Examples:
   moescope init-run --root runs --model-id qwen/qwen3-30b-a3b --run-name first --model-path ~/models/Qwen3-30B-A3B
   moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first
   moescope build-tables --run-dir runs/qwen/qwen3-30b-a3b/first
-  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first --static
+  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first
   moescope show --run-dir runs/qwen/qwen3-30b-a3b/first --sort w_rel_fro --where 'proj=down_proj'
 
 Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or skipped
