@@ -42,5 +42,6 @@ function(moe_add_test name)
   target_compile_definitions(${name} PRIVATE MOE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock_main GTest::gtest
     moe::warnings moe::exact_fp)
+  target_compile_options(${name} PRIVATE -O0)  # compiling them takes longer than running them
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
