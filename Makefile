@@ -15,8 +15,9 @@ configure = test build/$(1)/build.ninja -nt .venv/.moescope-found || cmake --pre
 build = cmake --build build/$(1) $(if $(JOBS),-j $(JOBS))
 ctest = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS)
 
-# Leaks and races inside prebuilt libraries (libarrow, libmlx) are not ours to judge.
+# Leaks and races inside prebuilt libraries (libarrow, libmlx, libfontconfig) are not ours to judge.
 export ASAN_OPTIONS ?= strict_string_checks=1:detect_stack_use_after_return=1
+export LSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS ?= print_stacktrace=1
 export TSAN_OPTIONS ?= ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1
 

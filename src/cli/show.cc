@@ -363,7 +363,7 @@ void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--top", opt->top,
                   "Only the first N rows, 0 for all; default 20 for table and markdown, all for "
                   "csv and json; in the overview for each scheme and kind of oddity, default 3")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(uint64_t{1'000'000'000'000}));
   cmd->add_option("--format", opt->format, "table, csv, json or markdown")
       ->check(CLI::IsMember(kFormats))
       ->capture_default_str();

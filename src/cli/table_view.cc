@@ -79,6 +79,9 @@ struct ShortText {
 constexpr size_t kGap = 2;
 constexpr size_t kBarWidth = 20, kLeastBarWidth = 8;
 constexpr size_t kWideText = 28;  // what is left of longer text where the terminal is narrow
+/// What a row is about: goes before all others where there is no room for all.
+constexpr std::string_view kKeyColumns[] = {"stack",  "layer",     "block4",    "proj",
+                                            "scheme", "expert_id", "delta_name"};
 
 /// A bar of value / largest of `width` characters; negative values are drawn lighter.
 std::string Bar(double value, double largest, size_t width, bool utf8) {
@@ -148,13 +151,14 @@ class AlignedView : public TableView {
     return kGap + columns_[i].width + (HasBars(i) ? kGap + bar_width : 0);
   }
 
-  /// 0: must be shown; 2: the less telling columns of this table, of one value or of long text.
+  /// 0: must be shown; 3: the less telling columns of this table, of one value or of long text.
   int Rank(size_t i) const {
     if (HasBars(i)) return 0;
+    if (std::ranges::count(kKeyColumns, options_.columns[i].name) > 0) return 1;
     const auto& cells = columns_[i].cells;
     const bool varies =
         std::adjacent_find(cells.begin(), cells.end(), std::not_equal_to<>()) != cells.end();
-    return varies && columns_[i].width <= kWideText ? 1 : 2;
+    return varies && columns_[i].width <= kWideText ? 2 : 3;
   }
 
   /// Cuts long text and leaves out columns of high rank until a line fits.

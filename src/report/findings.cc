@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -23,7 +25,8 @@ constexpr double kDeadRatio = 1e-3;
 // 99.9 % of the weights over the median: 4.88 for normal weights, 9.97 for Laplace's.
 constexpr double kHeavyTail = 10;
 constexpr double kVanished = 0.5;
-constexpr uint32_t kNeighbours = 2;  // layers on each side
+constexpr size_t kMostCopies = 4;  // named in one sentence
+constexpr size_t kNeighbours = 4;  // layers nearest to one: their median bears one that is odd
 constexpr size_t kLeastLayers = 6;
 
 /// A finding with how striking it is.
@@ -85,6 +88,13 @@ std::string Listed(const std::vector<std::string>& words) {
   return fmt::format("{} and {}", fmt::join(head, ", "), words.back());
 }
 
+/// What a metric is called in a sentence.
+std::string_view Named(std::string_view metric) {
+  if (metric == "w_rel_fro") return "relative error";
+  if (metric == "outlier_max_over_mean") return "ratio of largest to mean weight";
+  return metric;
+}
+
 class Finder {
  public:
   explicit Finder(const RunMatrices& matrices) : m_(matrices), groups_(GroupsOf(matrices)) {}
@@ -117,6 +127,11 @@ class Finder {
     return fmt::format("{}, {}{}", LayerText(at.layer), slot.shared ? "" : "expert ", slot.Label());
   }
   const std::string& ProjOf(size_t matrix) const { return m_.projs[m_.places[matrix].proj]; }
+  /// What else `projs` has than the projection of `matrix`: "; gate and up too".
+  std::string Also(std::vector<std::string> projs, size_t matrix) const {
+    std::erase(projs, ProjOf(matrix));
+    return projs.empty() ? "" : fmt::format("; {} too", Listed(projs));
+  }
   std::string Under(std::optional<uint32_t> scheme) const {
     return scheme ? " under " + m_.schemes[*scheme].name : "";
   }
@@ -164,8 +179,8 @@ class Finder {
       const double count = (*counts)[i];
       if (!(count > 0)) continue;
       Add(FindingKind::kNonFinite, count, m_.places[i], "nonfinite_count",
-          fmt::format("{}: {} holds {} NaN or infinite weights, so nothing else is known of it.",
-                      ExpertOf(i), ProjOf(i), count));
+          fmt::format("{}: {} holds {} NaN or infinite weight{}, so nothing else is known of it.",
+                      ExpertOf(i), ProjOf(i), count, count == 1 ? "" : "s"));
     }
   }
 
@@ -186,13 +201,14 @@ class Finder {
         if (value > 0 && value < kDeadRatio * median) small.push_back({i, median / value, median});
       }
     }
+    for (const OddMatrix& odd : small) tiny_.insert(odd.matrix);
     AddByExpert(FindingKind::kDead, "rms", zero, [&](const OddMatrix& odd, const auto& projs) {
       return fmt::format("{}: all weights of {} are zero.", ExpertOf(odd.matrix), Listed(projs));
     });
     AddByExpert(FindingKind::kDead, "rms", small, [&](const OddMatrix& odd, const auto& projs) {
-      return fmt::format("{}: the weights of {} are tiny: rms {}, its layer's median {}.",
-                         ExpertOf(odd.matrix), Listed(projs), Short((*rms)[odd.matrix]),
-                         Short(odd.typical));
+      return fmt::format("{}: the weights of {} are tiny: rms {}, its layer's median {}{}.",
+                         ExpertOf(odd.matrix), ProjOf(odd.matrix), Short((*rms)[odd.matrix]),
+                         Short(odd.typical), Also(projs, odd.matrix));
     });
   }
 
@@ -211,28 +227,47 @@ class Finder {
     for (size_t i = 0; i < m_.size(); ++i) {
       if ((*stats.front())[i] > 0) same[key(i)].push_back(i);  // zeroes are dead, not copies
     }
-    for (const auto& [values, copies] : same) {
-      if (copies.size() < 2) continue;
-      std::vector<std::string> experts;
-      for (size_t i = 0; i < std::min<size_t>(copies.size(), 4); ++i) {
-        const Place& at = m_.places[copies[i]];
-        experts.push_back(fmt::format("layer {} {}{} {}", m_.layers[at.layer].Label(),
-                                      m_.slots[at.slot].shared ? "" : "expert ",
-                                      m_.slots[at.slot].Label(), m_.projs[at.proj]));
-      }
-      if (copies.size() > 4) experts.push_back(fmt::format("{} more", copies.size() - 4));
-      Add(FindingKind::kDuplicate, static_cast<double>(copies.size()), m_.places[copies.front()],
-          "rms",
-          fmt::format("Equal in mean, deviation, size and largest weight, as copies are: {}.",
-                      Listed(experts)));
+    std::map<std::vector<Expert>, Copies> by_experts;
+    for (const auto& [values, matrices] : same) {
+      if (matrices.size() < 2) continue;
+      std::vector<Expert> experts;
+      for (const size_t i : matrices) experts.emplace_back(m_.places[i].layer, m_.places[i].slot);
+      Copies& copies = by_experts[experts];
+      copies.first = std::min(copies.first, matrices.front());
+      for (const size_t i : matrices) copies.projs.insert(ProjOf(i));
     }
+    for (const auto& [experts, copies] : by_experts) AddCopies(experts, copies);
   }
 
-  /// Routed experts of `group` with a positive value.
+  using Expert = std::pair<uint32_t, uint32_t>;  ///< layer, slot
+
+  /// The matrices that some experts have in common.
+  struct Copies {
+    size_t first = std::numeric_limits<size_t>::max();
+    std::set<std::string> projs;
+  };
+
+  void AddCopies(const std::vector<Expert>& experts, const Copies& copies) {
+    std::vector<std::string> names;
+    for (const auto& [layer, slot] : experts | std::views::take(kMostCopies)) {
+      names.push_back(fmt::format("layer {} {}{}", m_.layers[layer].Label(),
+                                  m_.slots[slot].shared ? "" : "expert ", m_.slots[slot].Label()));
+    }
+    if (experts.size() > kMostCopies) {
+      names.push_back(fmt::format("{} more", experts.size() - kMostCopies));
+    }
+    Add(FindingKind::kDuplicate, static_cast<double>(experts.size()), m_.places[copies.first],
+        "rms",
+        fmt::format("Equal in mean, deviation, size and largest weight, as copies are: {} of {}.",
+                    Listed({copies.projs.begin(), copies.projs.end()}), Listed(names)));
+  }
+
+  /// Routed experts of `group` with a positive value, but for the tiny ones, of which is told.
   std::vector<size_t> Comparable(const Group& group, const std::vector<double>& values) const {
     std::vector<size_t> matrices;
     for (size_t i = group.begin; i < group.end; ++i) {
-      if (!m_.slots[m_.places[i].slot].shared && values[i] > 0) matrices.push_back(i);
+      const bool told = tiny_.contains(i);
+      if (!told && !m_.slots[m_.places[i].slot].shared && values[i] > 0) matrices.push_back(i);
     }
     return matrices;
   }
@@ -271,16 +306,16 @@ class Finder {
 
   void AddOutliers(const std::string& metric, const std::vector<OddMatrix>& odd) {
     const MatrixMetric& of = *m_.Find(metric);
-    AddByExpert(FindingKind::kOutlierExpert, metric, odd, [&](const OddMatrix& worst, auto projs) {
+    const auto text = [&](const OddMatrix& worst, const auto& projs) {
       const double value = of.values[worst.scheme.value_or(0)][worst.matrix];
-      std::erase(projs, ProjOf(worst.matrix));
       return fmt::format(
-          "{}: {} of {}{} is {}, {} times the median of its layer's experts ({}){}{}.",
-          ExpertOf(worst.matrix), metric, ProjOf(worst.matrix), Under(worst.scheme), Short(value),
-          Short(value / worst.typical), Short(worst.typical),
+          "{}: the {} of {}{} is {}, {} times the median of its layer's experts ({}){}{}.",
+          ExpertOf(worst.matrix), Named(metric), ProjOf(worst.matrix), Under(worst.scheme),
+          Short(value), Short(value / worst.typical), Short(worst.typical),
           worst.z < kEndlessZ ? fmt::format(", {:.0f} robust deviations off", worst.z) : "",
-          projs.empty() ? "" : "; " + Listed(projs) + " too");
-    });
+          Also(projs, worst.matrix));
+    };
+    AddByExpert(FindingKind::kOutlierExpert, metric, odd, text);
   }
 
   void FindHeavyTails() {
@@ -295,9 +330,9 @@ class Finder {
                 [&](const OddMatrix& worst, const auto& projs) {
                   return fmt::format(
                       "{}: one weight in a thousand of {} is over {} times the median weight "
-                      "(normal weights: 4.9), the largest {} times.",
-                      ExpertOf(worst.matrix), Listed(projs), Short(worst.score),
-                      Short((*largest)[worst.matrix] / worst.typical));
+                      "(normal weights: 4.9), the largest {} times{}.",
+                      ExpertOf(worst.matrix), ProjOf(worst.matrix), Short(worst.score),
+                      Short((*largest)[worst.matrix] / worst.typical), Also(projs, worst.matrix));
                 });
   }
 
@@ -347,10 +382,11 @@ class Finder {
   void FindBreaksOf(const std::string& metric, std::optional<uint32_t> scheme, uint32_t proj,
                     const Trend& trend, Breaks& breaks) const {
     std::vector<double> around, off;
+    const size_t last = trend.logs.size() - kNeighbours - 1;  // where the last window begins
     for (size_t i = 0; i < trend.logs.size(); ++i) {
+      const size_t begin = std::min(i - std::min(i, kNeighbours / 2), last);
       std::vector<double> neighbours;
-      for (size_t j = i - std::min<size_t>(i, kNeighbours);
-           j <= std::min(i + kNeighbours, trend.logs.size() - 1); ++j) {
+      for (size_t j = begin; j <= begin + kNeighbours; ++j) {
         if (j != i) neighbours.push_back(trend.logs[j]);
       }
       around.push_back(MedianOf(neighbours));
@@ -366,7 +402,7 @@ class Finder {
       most.finding = {FindingKind::kLayerTrend, "", proj, trend.layers[i], {}, scheme, metric};
       most.finding.text = fmt::format(
           "{}: the median {} of {}{} is {}, {} times that of the layers around it ({}).",
-          LayerText(trend.layers[i]), metric, m_.projs[proj], Under(scheme), Short(value),
+          LayerText(trend.layers[i]), Named(metric), m_.projs[proj], Under(scheme), Short(value),
           Short(value / typical), Short(typical));
     }
   }
@@ -384,9 +420,10 @@ class Finder {
         const double share = zeroed->values[scheme][worst];
         Add(FindingKind::kVanishing, share * static_cast<double>(matrices.size()), m_.places[worst],
             "zero_share",
-            fmt::format("{} turns more than half of the weights to zero in {} matrices of {}; in "
-                        "the worst, {}, {:.3g} %.",
-                        m_.schemes[scheme].name, matrices.size(), m_.projs[proj],
+            fmt::format("{} turns more than half of the weights to zero in {} {} of {}; in the "
+                        "worst, {}, {:.3g} %.",
+                        m_.schemes[scheme].name, matrices.size(),
+                        matrices.size() == 1 ? "matrix" : "matrices", m_.projs[proj],
                         LowerFirst(ExpertOf(worst)), 100 * share));
         found_.back().finding.scheme = scheme;
       }
@@ -400,6 +437,7 @@ class Finder {
 
   const RunMatrices& m_;
   std::vector<Group> groups_;
+  std::set<size_t> tiny_;  ///< matrices found to be nearly dead
   std::vector<Scored> found_;
 };
 

@@ -268,8 +268,14 @@ class Terminal(OneRun):
                 self.assertIn(f"{worst:.5g}", lines[1].split())
                 self.assertIn("█", lines[1])
                 self.assertIn(f"{33 - len(lines[0].split())} columns more", errors)
-        self.assertIn("expert_id", in_terminal(80, "--run-dir", self.parquet, "--sort",
-                                               "w_rel_fro")[0][0])
+
+    def test_what_a_row_is_about_stays_though_it_does_not_vary(self):
+        keys = ("layer", "proj", "expert_id", "scheme")
+        where = ",".join(f"{key}={self.quant[0][key]}" for key in keys)
+        lines, _ = in_terminal(90, "--run-dir", self.parquet, "--sort", "w_rel_fro", "--where",
+                               where)
+        self.assertEqual(len(lines), 2)
+        self.assertLessEqual({*keys, "w_rel_fro"}, set(lines[0].split()))
 
     def test_a_wide_terminal_shows_all(self):
         lines, errors = in_terminal(1000, "--run-dir", self.parquet, "--table", "quant_sim")

@@ -16,37 +16,39 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// 8 layers of 8 experts with one projection each, whose numbers differ by some percent in no simple
-// pattern; a test changes what it wants to be odd.
+// 8 layers of 8 experts whose numbers differ by some percent in no simple pattern; a test changes
+// what it wants to be odd.
 struct Cell {
+  std::string proj;
   int layer, expert;
   double rms, max_abs, p50, p999, nonfinite = 0, error = 0.08, zero_share = 0.01;
 };
 
 double Wobble(int layer, int expert) { return 1 + 0.01 * ((layer * 5 + expert * 3) % 7); }
 
-Findings FindIn(const std::function<void(Cell&)>& change, size_t most = 12) {
+Findings FindIn(const std::function<void(Cell&)>& change, size_t most = 12,
+                const std::vector<std::string>& projs = {"up"}) {
   std::string stats =
       "file,derived_tensor,layer,proj,expert_id,is_shared_expert,rows,cols,dtype,mean,std,mean_abs,"
       "rms,max_abs,p50_abs,p999_abs,outlier_max_over_mean,nonfinite_count\n";
   std::string quant =
       "file,derived_tensor,layer,expert_id,scheme,mode,bits,group_size,w_rel_fro,error,zero_"
       "share\n";
-  for (int layer = 0; layer < 8; ++layer) {
-    for (int expert = 0; expert < 8; ++expert) {
-      const double rms = 0.02 * Wobble(layer, expert);
-      // Some last digits that make every matrix different from all others.
-      Cell cell{layer,   expert,     rms * (1 + 1e-6 * (layer * 8 + expert)),
-                5 * rms, 0.67 * rms, 3.29 * rms};
-      cell.error *= Wobble(layer, expert);
-      change(cell);
-      stats += fmt::format(
-          "f,L{0}E{1},{0},up,{1},False,8,32,bfloat16,0,{2},{3},{2},{4},{5},{6},{7},{8}\n", layer,
-          expert, cell.rms, 0.8 * cell.rms, cell.max_abs, cell.p50, cell.p999,
-          cell.rms > 0 ? cell.max_abs / (0.8 * cell.rms) : 0, cell.nonfinite);
-      quant += fmt::format("f,L{0}E{1},{0},{1},q4,affine,4,32,{2},,{3}\n", layer, expert,
-                           cell.error, cell.zero_share);
-    }
+  for (size_t i = 0; i < 64 * projs.size(); ++i) {
+    const std::string& proj = projs[i / 64];
+    const int layer = static_cast<int>(i / 8 % 8), expert = static_cast<int>(i % 8);
+    const double rms = 0.02 * Wobble(layer, expert);
+    // Some last digits that make every matrix different from all others.
+    Cell cell{proj,    layer,      expert,    rms * (1 + 1e-6 * static_cast<double>(i)),
+              5 * rms, 0.67 * rms, 3.29 * rms};
+    cell.error *= Wobble(layer, expert);
+    change(cell);
+    stats += fmt::format(
+        "f,L{0}E{1}{9},{0},{9},{1},False,8,32,bfloat16,0,{2},{3},{2},{4},{5},{6},{7},{8}\n", layer,
+        expert, cell.rms, 0.8 * cell.rms, cell.max_abs, cell.p50, cell.p999,
+        cell.rms > 0 ? cell.max_abs / (0.8 * cell.rms) : 0, cell.nonfinite, proj);
+    quant += fmt::format("f,L{0}E{1}{4},{0},{1},q4,affine,4,32,{2},,{3}\n", layer, expert,
+                         cell.error, cell.zero_share, proj);
   }
   const auto run = ReadRun(stats, quant);
   EXPECT_TRUE(run) << run.error().Text();
@@ -87,9 +89,9 @@ TEST(Findings, AnExpertAThousandTimesSmallerIsTiny) {
     if (!Is(cell, 4, 0)) return;
     for (double* value : {&cell.rms, &cell.max_abs, &cell.p50, &cell.p999}) *value /= 5000;
   });
-  const auto dead = OfKind(findings, FindingKind::kDead);
-  ASSERT_EQ(dead.size(), 1u);
-  EXPECT_THAT(dead[0].text, HasSubstr("Layer 4, expert 0: the weights of up are tiny"));
+  ASSERT_EQ(findings.list.size(), 1u);  // and not told as an outlier again
+  EXPECT_EQ(findings.list[0].kind, FindingKind::kDead);
+  EXPECT_THAT(findings.list[0].text, HasSubstr("Layer 4, expert 0: the weights of up are tiny"));
 }
 
 // Median of the layer's rms 0.0206 +- 2 %: the deviation is far below ln(3) / 6.
@@ -103,7 +105,7 @@ TEST(Findings, AnExpertOfThreeTimesTheSizeIsAnOutlier) {
   EXPECT_EQ(findings.list[0].metric, "rms");
   EXPECT_EQ(findings.list[0].layer, 6u);
   EXPECT_EQ(findings.list[0].slot, 7u);
-  EXPECT_THAT(findings.list[0].text, HasSubstr("Layer 6, expert 7: rms of up is 0.06"));
+  EXPECT_THAT(findings.list[0].text, HasSubstr("Layer 6, expert 7: the rms of up is 0.06"));
 }
 
 TEST(Findings, AnErrorFarAboveTheLayersNamesTheScheme) {
@@ -113,7 +115,7 @@ TEST(Findings, AnErrorFarAboveTheLayersNamesTheScheme) {
   ASSERT_EQ(findings.list.size(), 1u);
   EXPECT_EQ(findings.list[0].metric, "w_rel_fro");
   EXPECT_EQ(findings.list[0].scheme, 0u);
-  EXPECT_THAT(findings.list[0].text, HasSubstr("w_rel_fro of up under q4 is 0.1"));
+  EXPECT_THAT(findings.list[0].text, HasSubstr("relative error of up under q4 is 0.1"));
 }
 
 // 20 % above all others is far in deviations (they wobble by 6 % at most), but too little to
@@ -130,7 +132,18 @@ TEST(Findings, CopiesAreFoundAcrossLayers) {
   });
   const auto copies = OfKind(findings, FindingKind::kDuplicate);
   ASSERT_EQ(copies.size(), 1u);
-  EXPECT_THAT(copies[0].text, HasSubstr("layer 1 expert 2 up and layer 5 expert 4 up"));
+  EXPECT_THAT(copies[0].text, HasSubstr("up of layer 1 expert 2 and layer 5 expert 4"));
+}
+
+TEST(Findings, CopiesOfAWholeExpertAreToldOnce) {
+  const auto copy = [](Cell& cell) {
+    if (!Is(cell, 1, 2) && !Is(cell, 5, 4)) return;
+    cell.rms = cell.proj == "up" ? 0.0201 : 0.0199;
+    cell.max_abs = 0.1;
+  };
+  const auto copies = OfKind(FindIn(copy, 12, {"up", "down"}), FindingKind::kDuplicate);
+  ASSERT_EQ(copies.size(), 1u);
+  EXPECT_THAT(copies[0].text, HasSubstr("down and up of layer 1 expert 2 and layer 5 expert 4"));
 }
 
 TEST(Findings, ATailHeavierThanLaplacesIsTold) {
@@ -142,6 +155,33 @@ TEST(Findings, ATailHeavierThanLaplacesIsTold) {
   ASSERT_EQ(tails.size(), 1u);
   EXPECT_THAT(tails[0].text,
               HasSubstr("Layer 0, expert 0: one weight in a thousand of up is over 12 times"));
+}
+
+TEST(Findings, TailsOfAnExpertAreToldByTheNumbersOfTheWorst) {
+  const auto change = [](Cell& cell) {
+    if (!Is(cell, 0, 0)) return;
+    cell.p50 = 0.001;
+    cell.p999 = cell.proj == "up" ? 0.02 : 0.015;
+    cell.max_abs = cell.proj == "up" ? 0.05 : 0.09;
+  };
+  const auto tails = OfKind(FindIn(change, 12, {"up", "down"}), FindingKind::kHeavyTail);
+  ASSERT_EQ(tails.size(), 1u);
+  EXPECT_EQ(tails[0].text,
+            "Layer 0, expert 0: one weight in a thousand of up is over 20 times the median weight "
+            "(normal weights: 4.9), the largest 50 times; down too.");
+}
+
+// The first and last layers have neighbours on one side only: four there, not two, of which one may
+// be odd.
+TEST(Findings, AnOddLayerMakesNoOtherOdd) {
+  for (const int odd : {1, 5, 6}) {
+    const Findings findings = FindIn([odd](Cell& cell) {
+      if (cell.layer != odd) return;
+      for (double* value : {&cell.rms, &cell.max_abs, &cell.p50, &cell.p999}) *value *= 4;
+    });
+    ASSERT_EQ(findings.list.size(), 1u) << odd;
+    EXPECT_EQ(findings.list[0].layer, static_cast<uint32_t>(odd));
+  }
 }
 
 TEST(Findings, ALayerUnlikeItsNeighboursIsTold) {
