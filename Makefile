@@ -64,8 +64,9 @@ install: release ## Install to PREFIX (default /usr/local)
 clean: ## Remove the builds and the demo (.venv stays)
 	@rm -rf build/release build/debug build/asan build/tsan build/bench demo
 
-format: ## Format the C++ sources in place
+format: ## Format the C++ and JavaScript sources in place
 	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+	@npm --prefix src/report/web run --silent format
 
 tidy: release ## Run clang-tidy on the C++ sources
 	@run-clang-tidy-19 -quiet -p build/release '/(src|examples|bench)/.*\.cc$$'
