@@ -139,13 +139,18 @@ Result<Pictures*> EngineOfThread() {
   return engine.map([](const auto& pictures) { return pictures.get(); });
 }
 
+Result<std::string> SvgOf(const Drawing& drawing) {
+  return drawing.data.and_then([&](const std::string& data) {
+    return EngineOfThread().and_then(
+        [&](Pictures* engine) { return engine->Svg(drawing.chart, data); });
+  });
+}
+
 PlotEntry Draw(const fs::path& run_dir, const Plot& plot) {
   if (!plot.drawing) return plot.entry;
-  const auto done = EngineOfThread().and_then([&](Pictures* engine) {
-    return engine->Svg(plot.drawing->chart, plot.drawing->data).and_then([&](std::string svg) {
-      return PngOfSvg(svg, kPngWidth, kPngHeight).and_then([&](const std::string& png) {
-        return WritePictures(run_dir, plot.entry, svg, png);
-      });
+  const auto done = SvgOf(*plot.drawing).and_then([&](const std::string& svg) {
+    return PngOfSvg(svg, kPngWidth, kPngHeight).and_then([&](const std::string& png) {
+      return WritePictures(run_dir, plot.entry, svg, png);
     });
   });
   if (done) return plot.entry;

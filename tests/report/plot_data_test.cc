@@ -1,5 +1,6 @@
 #include "report/plot_data.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "base/temp_folder.h"
@@ -22,7 +23,7 @@ Json DataOf(const std::string& text, const PlotSpec& spec) {
   const auto drawings = DrawCsv(text, spec);
   if (!drawings) return drawings.error().Text();
   EXPECT_EQ(drawings->size(), 1u);
-  return drawings->empty() ? Json() : Json::parse(drawings->front().data);
+  return drawings->empty() ? Json() : Json::parse(drawings->front().data.value());
 }
 
 const PlotSpec kRmsBars = {"A", "rms__median", kBars, false, "global", false};
@@ -98,8 +99,8 @@ TEST(Heatmaps, OfOneSchemeShareTheirRangeAndOthersHaveEachTheirOwn) {
       DrawCsv("layer,expert_id,proj,rms\n0,0,a,1\n0,1,a,2\n0,0,b,5\n0,1,b,9\n", kRmsHeatmap);
   ASSERT_TRUE(stats);
   ASSERT_EQ(stats->size(), 2u);
-  EXPECT_EQ(Json::parse((*stats)[0].data).at("range"), Json({1.0, 2.0}));
-  EXPECT_EQ(Json::parse((*stats)[1].data).at("range"), Json({5.0, 9.0}));
+  EXPECT_EQ(Json::parse((*stats)[0].data.value()).at("range"), Json({1.0, 2.0}));
+  EXPECT_EQ(Json::parse((*stats)[1].data.value()).at("range"), Json({5.0, 9.0}));
 
   const auto quant = DrawCsv(
       "layer,expert_id,proj,scheme,w_rel_fro\n"
@@ -111,7 +112,7 @@ TEST(Heatmaps, OfOneSchemeShareTheirRangeAndOthersHaveEachTheirOwn) {
   const Json ranges[] = {{1.0, 5.0}, {0.25, 0.5}, {1.0, 5.0}};
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ((*quant)[i].proj + " " + (*quant)[i].scheme, names[i]);
-    EXPECT_EQ(Json::parse((*quant)[i].data).at("range"), ranges[i]);
+    EXPECT_EQ(Json::parse((*quant)[i].data.value()).at("range"), ranges[i]);
   }
 }
 
@@ -186,19 +187,66 @@ TEST(Labels, MayBeNumbers) {
   EXPECT_EQ(DataOf("proj,rms__median\n10,1\n10,3\n", kRmsBars).at("labels"), Json({"10"}));
 }
 
+/// `count` matrices, none of which has layer or expert of another one.
+std::string Diagonal(const std::string& proj, int count) {
+  std::string rows;
+  for (int i = 0; i < count; ++i) rows += fmt::format("{0},{0},{1},1\n", i, proj);
+  return rows;
+}
+
 TEST(Drawings, OfMoreThanAPictureShowsAreRefused) {
   std::string bars = "proj,rms__median\n";
   for (int i = 0; i <= 400; ++i) bars += "p" + std::to_string(i) + ",1\n";
-  std::string cells = "layer,expert_id,proj,rms\n";
-  for (int i = 0; i < 1000; ++i) {
-    cells += std::to_string(i) + "," + std::to_string(i) + ",up,1\n";
-  }
+  const std::string cells = "layer,expert_id,proj,rms\n" + Diagonal("up", 1000);
   for (const auto& [text, spec] : {std::pair{bars, kRmsBars}, std::pair{cells, kRmsHeatmap}}) {
     const auto drawings = DrawCsv(text, spec);
-    ASSERT_FALSE(drawings);
-    EXPECT_EQ(drawings.error().code, ErrorCode::kBadArgument);
-    EXPECT_THAT(drawings.error().Text(), HasSubstr("shows at most"));
+    ASSERT_TRUE(drawings);
+    const auto& data = drawings->front().data;
+    ASSERT_FALSE(data);
+    EXPECT_EQ(data.error().code, ErrorCode::kBadArgument);
+    EXPECT_THAT(data.error().Text(), HasSubstr("shows at most"));
   }
+}
+
+TEST(Heatmaps, OneOfTooManyCellsDoesNotKeepTheOthersFromBeingDrawn) {
+  const auto drawings =
+      DrawCsv("layer,expert_id,proj,rms\n0,0,gate,1\n0,1,gate,\n" + Diagonal("up", 1000), kRmsHeatmap);
+  ASSERT_TRUE(drawings);
+  ASSERT_EQ(drawings->size(), 2u);
+  EXPECT_EQ(Json::parse((*drawings)[0].data.value()).at("values"), Json({1.0, nullptr}));
+  EXPECT_FALSE((*drawings)[1].data);
+}
+
+TEST(Heatmaps, OfOneTableHaveTheSameAxesAndShowWhatHasNoValue) {
+  const auto drawings = DrawCsv(
+      "layer,expert_id,proj,scheme,w_rel_fro\n"
+      "0,0,a,q4,1\n0,1,a,q4,2\n1,0,a,q4,\n2,0,b,q8,3\n,7,b,q8,1\n3,7,,q8,1\n9,9,c,q8,\n",
+      kErrorHeatmap);
+  ASSERT_TRUE(drawings);
+  ASSERT_EQ(drawings->size(), 2u);  // c has no value
+  for (const Drawing& drawing : *drawings) {
+    const Json data = Json::parse(drawing.data.value());
+    EXPECT_EQ(data.at("xLabels"), Json({"0", "1", "2", "9"}));
+    EXPECT_EQ(data.at("yLabels"), Json({"0", "1", "9"}));
+  }
+  const Json first = Json::parse((*drawings)[0].data.value());
+  const Json none;
+  EXPECT_EQ(first.at("values"),
+            Json({1.0, none, none, none, 2.0, none, none, none, none, none, none, none}));
+}
+
+TEST(Lines, HaveAGapAtALayerWithoutAValue) {
+  const Json data = DataOf("layer,proj,rms__median\n0,up,1\n1,up,\n2,up,3\n3,gate,\n", kRmsLines);
+  EXPECT_EQ(data.at("x"), Json({0, 1, 2, 3}));
+  ASSERT_EQ(data.at("series").size(), 1u);  // gate has no value
+  EXPECT_EQ(data.at("series")[0].at("y"), Json({1.0, nullptr, 3.0, nullptr}));
+}
+
+TEST(Bars, DoNotCountInfinities) {
+  const Json data =
+      DataOf("proj,rms__median\nup,1\nup,3\nup,inf\nup,inf\nup,-inf\ngate,inf\n", kRmsBars);
+  EXPECT_EQ(data.at("labels"), Json({"up"}));
+  EXPECT_EQ(data.at("values"), Json({2.0}));
 }
 
 }  // namespace
