@@ -21,7 +21,7 @@ namespace {
 using enum ColumnType;
 
 /// More than a picture can show, or the engine can draw in some seconds.
-constexpr size_t kMostBars = 400, kMostPoints = 20'000, kMostCells = 500'000;
+constexpr size_t kMostBars = 120, kMostPoints = 20'000, kMostCells = 500'000;
 
 /// The column of the values, whatever the table calls it.
 constexpr const char* kValue = "value";
@@ -306,13 +306,31 @@ Result<std::string> LinesOf(const Cells& cells, const PlotSpec& spec) {
                  {"series", series}});
 }
 
-struct Range {
-  double low = std::numeric_limits<double>::infinity(), high = -low;
-  void Add(const Cell& cell) {
-    low = std::fmin(low, cell.value);
-    high = std::fmax(high, cell.value);
+/// The values of cells that are to have comparable colours, sorted: if there are many, so many of
+/// them, evenly spread, the first and the last too.
+std::vector<double> ScaleOf(std::span<const Cell> cells) {
+  constexpr size_t kMostValues = 10'000;
+  std::vector<double> values;
+  for (const Cell& cell : cells) {
+    if (HasValue(cell)) values.push_back(cell.value);
   }
-};
+  std::sort(values.begin(), values.end());
+  if (values.size() <= kMostValues) return values;
+  for (size_t i = 0; i < kMostValues; ++i) {
+    values[i] = values[i * (values.size() - 1) / (kMostValues - 1)];
+  }
+  values.resize(kMostValues);
+  return values;
+}
+
+/// The scale of each scheme.
+std::vector<std::vector<double>> ScalesOf(const Cells& cells) {
+  std::vector<std::vector<Cell>> by_scheme(cells.schemes.size());
+  for (const Cell& cell : cells.list) by_scheme[cell.scheme].push_back(cell);
+  std::vector<std::vector<double>> scales;
+  for (const auto& of_scheme : by_scheme) scales.push_back(ScaleOf(of_scheme));
+  return scales;
+}
 
 /// The rows and columns of a heatmap.
 struct Grid {
@@ -329,36 +347,35 @@ Json TextsOf(const Places& places) {
 }
 
 Result<std::string> HeatmapOf(const Drawing& drawing, std::span<const Cell> run, const Grid& grid,
-                              const Range& range, const PlotSpec& spec) {
+                              const std::vector<double>& scale, const PlotSpec& spec) {
   if (grid.size() > kMostCells) return TooMany(spec, grid.size(), kMostCells);
   std::vector<double> values(grid.size(), kNone);
   for (const Cell& cell : run) {
     const size_t row = grid.experts.at(cell.expert);
     values[row * grid.layers.size() + grid.layers.at(cell.layer)] = cell.value;
   }
-  std::string title = fmt::format("{} of {}", MetricOf(spec), Shown(drawing.proj));
+  std::string title = Shown(drawing.proj);
   if (spec.by_scheme) title += ", " + Shown(drawing.scheme);
-  return TextOf({{"title", title},
+  return TextOf({{"title", title + ": " + MetricOf(spec)},
                  {"xName", "layer"},
                  {"yName", "expert_id"},
                  {"xLabels", TextsOf(grid.layers)},
                  {"yLabels", TextsOf(grid.experts)},
                  {"values", values},  // NaN becomes null
-                 {"range", {range.low, range.high}}});
+                 {"scale", scale},
+                 {"metric", spec.column}});
 }
 
 std::vector<Drawing> HeatmapsOf(const Cells& cells, const PlotSpec& spec) {
-  std::vector<Range> by_scheme(cells.schemes.size());
-  for (const Cell& cell : cells.list) by_scheme[cell.scheme].Add(cell);
+  const auto scales = ScalesOf(cells);
   const Grid all(cells.list);
   std::vector<Drawing> drawings;
   for (const auto run : RunsOf(cells)) {
-    Range own;
-    for (const Cell& cell : run) own.Add(cell);
-    const Range& range = spec.by_scheme ? by_scheme[run.front().scheme] : own;
+    const auto [proj, scheme] = std::pair(run.front().proj, run.front().scheme);
     const Grid grid = all.size() > kMostCells ? Grid(run) : all;
-    Drawing drawing{cells.projs[run.front().proj], cells.schemes[run.front().scheme], "heatmap", {}};
-    drawing.data = HeatmapOf(drawing, run, grid, range, spec);
+    Drawing drawing{cells.projs[proj], cells.schemes[scheme], "heatmap", {}};
+    drawing.data =
+        HeatmapOf(drawing, run, grid, spec.by_scheme ? scales[scheme] : ScaleOf(run), spec);
     drawings.push_back(std::move(drawing));
   }
   return drawings;
@@ -374,7 +391,8 @@ Result<std::vector<Drawing>> DrawingsOf(const TableReader& table, const PlotSpec
   const Cells cells = CellsOf(*rows, spec);
   if (std::none_of(cells.list.begin(), cells.list.end(), HasValue)) return std::vector<Drawing>();
   if (spec.kind == PlotKind::kHeatmap) return HeatmapsOf(cells, spec);
-  if (spec.kind == PlotKind::kBars) return std::vector{Drawing{"", "", "bars", BarsOf(cells, spec)}};
+  if (spec.kind == PlotKind::kBars)
+    return std::vector{Drawing{"", "", "bars", BarsOf(cells, spec)}};
   return std::vector{Drawing{"", "", "lines", LinesOf(cells, spec)}};
 }
 

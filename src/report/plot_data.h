@@ -23,7 +23,7 @@ struct Drawing {
 /// values that are no finite number, are left out. Projections and schemes are sorted as text,
 /// layers and experts by number. The axes have all layers and experts of the table, so that what has
 /// no value is seen; heatmaps fall back to their own if that is more than a picture shows. Heatmaps
-/// of one scheme share their range of colours, those without schemes have each their own.
+/// of one scheme share their scale of colours, those without schemes have each their own.
 ///
 /// kBadArgument: the table lacks columns. Else what TableReader::Read() fails with, or kMalformed
 /// "Invalid integer token in axis column 'layer' at row 3: ...", rows counted from 0.

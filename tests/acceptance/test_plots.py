@@ -168,7 +168,7 @@ class DefaultSelection(PlotsTest):
             # The ends of the ramp, Viridis.
             self.assertEqual(tuple(cells[order[0]]), (0x44, 0x01, 0x54))
             self.assertEqual(tuple(cells[order[-1]]), (0xFD, 0xE7, 0x25))
-            for text in ("layer", "expert_id", "0", "3", f"outlier_p999_over_median of {proj}"):
+            for text in ("layer", "expert_id", "0", "3", f"{proj}: outlier_p999_over_median"):
                 self.assertIn(text, picture.texts())
 
     def test_pictures_do_not_depend_on_the_number_of_threads(self):
@@ -324,6 +324,109 @@ class Selection(PlotsTest):
         self.assertEqual(list(heatmap.ticks("middle")), [-1])
 
 
+class Readable(PlotsTest):
+    def assert_nothing_is_cut(self, run_dir, stem):
+        for text, (left, top, right, bottom) in self.picture(run_dir, stem).boxes():
+            self.assertGreaterEqual(min(left, top), 0, text)
+            self.assertLessEqual(right, 768, text)
+            self.assertLessEqual(bottom, 384, text)
+        pixels = pixels_of((run_dir / (stem + ".png")).read_bytes())
+        for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]):
+            self.assertTrue((edge == 255).all())
+
+    def heatmap(self, frame, metric="outlier_p999_over_median", name="hand"):
+        """The run directory, and the stem of the heatmap of the only projection."""
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"metric": metric}}, name=name, matrix_stats=frame)
+        self.plot(run_dir)
+        return run_dir, HEATMAPS + f"{frame['proj'][0]}__{metric}"
+
+    def test_the_ends_of_the_colours_have_room_for_their_numbers(self):
+        for number, (scale, ends) in enumerate(((0.0046927, ["0.00469", "0.00939"]),
+                                                (-1.23456e-10, ["-2.47e-10", "-1.23e-10"]))):
+            frame = matrices(layers=6, count=8)
+            frame["outlier_p999_over_median"] = np.linspace(1, 2, len(frame)) * scale
+            run_dir, stem = self.heatmap(frame, name=f"run{number}")
+            self.assert_nothing_is_cut(run_dir, stem)
+            self.assertLessEqual(set(ends), set(self.picture(run_dir, stem).texts()))
+
+    def test_long_titles_keep_their_ends(self):
+        projs = ["p" * 60, "q" * 60]
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"source_artifact": "quant_sim", "metric": "w_rel_fro"}},
+                                 quant_sim=matrices(projs=projs, schemes=["s" * 60]))
+        self.plot(run_dir)
+        for path in sorted((run_dir / HEATMAPS).glob("*.svg")):
+            stem = HEATMAPS + path.stem
+            self.assert_nothing_is_cut(run_dir, stem)
+            title = next(text for text in self.picture(run_dir, stem).texts() if text.endswith(": w_rel_fro"))
+            self.assertRegex(title, "^(pppp|qqqq).*…")
+
+    def test_axes_of_heatmaps_have_round_labels_although_row_0_is_a_shared_expert(self):
+        frame = matrices(layers=48, count=65)
+        frame["expert_id"] -= 1
+        picture = self.picture(*self.heatmap(frame))
+        self.assertEqual(list(picture.ticks("end")), list(range(0, 64, 5)))
+        self.assertEqual(list(picture.ticks("middle")), list(range(0, 48, 5)))
+
+    def test_one_expert_without_an_error_does_not_take_the_colours_of_the_others(self):
+        quant = matrices(projs=("gate_proj", "up_proj"), schemes=["q4"], layers=8, count=8)
+        quant["w_rel_fro"] = np.tile(np.linspace(0.08, 0.09, 64), 2)
+        quant.loc[0, "w_rel_fro"] = 0.0  # of gate_proj
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"source_artifact": "quant_sim",
+                                                            "metric": "w_rel_fro"}}, quant_sim=quant)
+        self.plot(run_dir)
+        for proj in ("gate_proj", "up_proj"):
+            picture = self.picture(run_dir, HEATMAPS + f"{proj}__q4__w_rel_fro")
+            luma = picture.cells(8, 8) @ [0.299, 0.587, 0.114]
+            self.assertGreater(np.ptp(luma[1:]), 50)
+            self.assertTrue([text for text in picture.texts() if text.startswith("≤ 0.0")])
+
+    def test_colours_are_logarithmic_where_values_are_far_apart(self):
+        frame = matrices(layers=4, count=4)
+        frame["outlier_p999_over_median"] = np.geomspace(1, 1000, 16)
+        picture = self.picture(*self.heatmap(frame))
+        self.assertLessEqual({"1", "10", "100", "1000"}, set(picture.texts()))
+
+    def test_what_failed_is_grey(self):
+        frame = matrices(projs=("gate_proj", "up_proj"), layers=4, count=2)
+        frame.loc[(frame["proj"] == "up_proj") & (frame["layer"] == 2), "outlier_p999_over_median"] = None
+        run_dir, _ = self.heatmap(frame)
+        cells = self.picture(run_dir, HEATMAPS + "up_proj__outlier_p999_over_median").cells(4, 2)
+        grey = [0xEC, 0xEF, 0xF2]
+        self.assertEqual((cells == grey).all(axis=2).tolist(), 2 * [[False, False, True, False]])
+
+    def lines_of(self, frame):
+        run_dir = self.hand_made({"artifact_keys": ["A_weight_layer_summary"]}, A_weight_layer_summary=frame)
+        self.plot(run_dir)
+        self.assert_nothing_is_cut(run_dir, LAYERS)
+        return self.picture(run_dir, LAYERS)
+
+    def test_a_legend_of_long_names_leaves_half_of_the_picture_to_the_lines(self):
+        projs = [f"projection_{i:02}_{'x' * 20}_end{i:02}" for i in range(50)]
+        picture = self.lines_of(layer_rows(range(4), projs=projs, mean_abs__median=1.0))
+        names = [(text, box) for text, box in picture.boxes() if "…" in text]
+        self.assertEqual(len({text for text, _ in names}), 50)
+        ends = [x for points, _ in picture.lines() for x, _ in points if len(points) == 4]
+        self.assertGreater(max(ends), 300)
+        self.assertLess(max(ends), min(box[0] for _, box in names) - 22)
+
+    def test_ticks_of_close_values_differ(self):
+        picture = self.lines_of(layer_rows(range(3), mean_abs__median=[1.0000001, 1.0000002, 1.0000003]))
+        ticks = [text for text in picture.texts() if text.startswith("1.000000")]
+        self.assertGreater(len(ticks), 2)
+        self.assertEqual(len(set(ticks)), len(ticks))
+
+    def test_layers_stand_as_far_apart_as_their_numbers(self):
+        picture = self.lines_of(layer_rows([-1, 0, 1, 5], mean_abs__median=[1, 2, 3, 4]))
+        places = {layer: place[0] for layer, place in picture.ticks("middle").items()}
+        self.assertEqual(list(places), [-1, 0, 1, 5])
+        self.assertAlmostEqual(places[5] - places[1], 4 * (places[1] - places[0]), delta=0.1)
+        self.assertEqual(picture.strokes(), [1, 3])  # the unknown layer is not joined to the others
+
+    def test_many_layers_have_ticks_at_even_steps(self):
+        picture = self.lines_of(layer_rows(range(94), projs=[f"p{i}" for i in range(12)], mean_abs__median=1.0))
+        self.assertEqual(list(picture.ticks("middle")), list(range(0, 94, 5)))
+
+
 class Names(PlotsTest):
     HOSTILE = ['<script>alert("1")</script>&amp;\'', "a\nb\x01\u202e\ufffe", "x" * 10_000, "a b", "a_b",
                "../../x", "日本"]
@@ -344,7 +447,7 @@ class Names(PlotsTest):
             self.assertRegex(entry["path"], r"^plots/\w+/[A-Za-z0-9._-]+\.png$")
             Picture(run_dir / entry["svg_path"])  # well-formed
         title = self.picture(run_dir, HEATMAPS + "script_alert_1_script_amp__outlier_p999_over_median")
-        self.assertIn(f"outlier_p999_over_median of {self.HOSTILE[0]}", title.texts())
+        self.assertIn(f"{self.HOSTILE[0]}: outlier_p999_over_median", title.texts())
         self.assertFalse([e for e in title.root.iter() if e.tag.endswith("script")])
         self.assertEqual([path.name for path in self.tmp.iterdir()], ["hand"])
 

@@ -17,7 +17,7 @@ constexpr char kLines[] =
                    {"name": "b", "y": [null, 2], "colour": 1, "dash": 1}]})";
 constexpr char kHeatmap[] =
     R"({"title": "t", "xName": "x", "yName": "y", "xLabels": ["0", "1"], "yLabels": ["0"],
-        "values": [1, null], "range": [1, 2]})";
+        "values": [1, null], "scale": [1, 2], "metric": "rms"})";
 
 TEST(Pictures, DependOnNothingButTheirData) {
   const auto fresh = *Pictures::Open(), used = *Pictures::Open();
@@ -64,7 +64,7 @@ TEST(Pictures, RunningOutOfMemoryIsAnErrorToo) {
   for (int i = 1; i < 1'000'000; ++i) values += ",1";
   const std::string data = std::string(R"({"title": "", "xName": "", "yName": "", "yLabels": ["0"],
       "xLabels": [)") + values +
-                           R"(], "values": [)" + values + R"(], "range": [0, 1]})";
+                           R"(], "values": [)" + values + R"(], "scale": [0, 1], "metric": "rms"})";
   EXPECT_FALSE((*pictures)->Svg("heatmap", data));
   EXPECT_TRUE((*pictures)->Svg("bars", kBars));
 }

@@ -91,16 +91,16 @@ TEST(Heatmap, HasARowForEachExpertAndNullWhereThereIsNone) {
   EXPECT_EQ(data.at("xLabels"), Json({"3", "4"}));
   EXPECT_EQ(data.at("yLabels"), Json({"-1", "2", "10"}));  // shared experts: -1
   EXPECT_EQ(data.at("values"), Json({nullptr, 7.0, 2.0, 4.0, 1.0, nullptr}));
-  EXPECT_EQ(data.at("range"), Json({1.0, 7.0}));
+  EXPECT_EQ(data.at("scale"), Json({1.0, 2.0, 4.0, 7.0}));
 }
 
-TEST(Heatmaps, OfOneSchemeShareTheirRangeAndOthersHaveEachTheirOwn) {
+TEST(Heatmaps, OfOneSchemeShareTheirScaleAndOthersHaveEachTheirOwn) {
   const auto stats =
       DrawCsv("layer,expert_id,proj,rms\n0,0,a,1\n0,1,a,2\n0,0,b,5\n0,1,b,9\n", kRmsHeatmap);
   ASSERT_TRUE(stats);
   ASSERT_EQ(stats->size(), 2u);
-  EXPECT_EQ(Json::parse((*stats)[0].data.value()).at("range"), Json({1.0, 2.0}));
-  EXPECT_EQ(Json::parse((*stats)[1].data.value()).at("range"), Json({5.0, 9.0}));
+  EXPECT_EQ(Json::parse((*stats)[0].data.value()).at("scale"), Json({1.0, 2.0}));
+  EXPECT_EQ(Json::parse((*stats)[1].data.value()).at("scale"), Json({5.0, 9.0}));
 
   const auto quant = DrawCsv(
       "layer,expert_id,proj,scheme,w_rel_fro\n"
@@ -109,10 +109,10 @@ TEST(Heatmaps, OfOneSchemeShareTheirRangeAndOthersHaveEachTheirOwn) {
   ASSERT_TRUE(quant);
   ASSERT_EQ(quant->size(), 3u);
   const std::string names[] = {"a q4", "a q8", "b q4"};
-  const Json ranges[] = {{1.0, 5.0}, {0.25, 0.5}, {1.0, 5.0}};
+  const Json scales[] = {{1.0, 2.0, 5.0}, {0.25, 0.5}, {1.0, 2.0, 5.0}};
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ((*quant)[i].proj + " " + (*quant)[i].scheme, names[i]);
-    EXPECT_EQ(Json::parse((*quant)[i].data.value()).at("range"), ranges[i]);
+    EXPECT_EQ(Json::parse((*quant)[i].data.value()).at("scale"), scales[i]);
   }
 }
 
@@ -196,7 +196,7 @@ std::string Diagonal(const std::string& proj, int count) {
 
 TEST(Drawings, OfMoreThanAPictureShowsAreRefused) {
   std::string bars = "proj,rms__median\n";
-  for (int i = 0; i <= 400; ++i) bars += "p" + std::to_string(i) + ",1\n";
+  for (int i = 0; i <= 120; ++i) bars += "p" + std::to_string(i) + ",1\n";
   const std::string cells = "layer,expert_id,proj,rms\n" + Diagonal("up", 1000);
   for (const auto& [text, spec] : {std::pair{bars, kRmsBars}, std::pair{cells, kRmsHeatmap}}) {
     const auto drawings = DrawCsv(text, spec);
@@ -209,8 +209,8 @@ TEST(Drawings, OfMoreThanAPictureShowsAreRefused) {
 }
 
 TEST(Heatmaps, OneOfTooManyCellsDoesNotKeepTheOthersFromBeingDrawn) {
-  const auto drawings =
-      DrawCsv("layer,expert_id,proj,rms\n0,0,gate,1\n0,1,gate,\n" + Diagonal("up", 1000), kRmsHeatmap);
+  const auto drawings = DrawCsv(
+      "layer,expert_id,proj,rms\n0,0,gate,1\n0,1,gate,\n" + Diagonal("up", 1000), kRmsHeatmap);
   ASSERT_TRUE(drawings);
   ASSERT_EQ(drawings->size(), 2u);
   EXPECT_EQ(Json::parse((*drawings)[0].data.value()).at("values"), Json({1.0, nullptr}));
@@ -233,6 +233,16 @@ TEST(Heatmaps, OfOneTableHaveTheSameAxesAndShowWhatHasNoValue) {
   const Json none;
   EXPECT_EQ(first.at("values"),
             Json({1.0, none, none, none, 2.0, none, none, none, none, none, none, none}));
+}
+
+TEST(Heatmaps, OfManyValuesHaveAFairSampleOfThemAsTheirScale) {
+  std::string rows = "layer,expert_id,proj,rms\n";
+  for (int i = 0; i <= 20'000; ++i) rows += fmt::format("{},{},up,{}\n", i % 2, i / 2, i);
+  const Json scale = DataOf(rows, kRmsHeatmap).at("scale");
+  ASSERT_EQ(scale.size(), 10'000u);
+  EXPECT_EQ(scale.front(), 0);
+  EXPECT_NEAR(scale[5'000].get<double>(), 10'000, 2);
+  EXPECT_EQ(scale.back(), 20'000);
 }
 
 TEST(Lines, HaveAGapAtALayerWithoutAValue) {
