@@ -394,6 +394,35 @@ class Readable(PlotsTest):
         grey = [0xEC, 0xEF, 0xF2]
         self.assertEqual((cells == grey).all(axis=2).tolist(), 2 * [[False, False, True, False]])
 
+    def bars_of(self, projs, schemes):
+        frame = pd.DataFrame([{"proj": proj, "scheme": scheme} for proj in projs for scheme in schemes])
+        run_dir = self.hand_made({"artifact_keys": ["B_quant_global_summary"]}, name=f"bars{len(frame)}",
+                                 B_quant_global_summary=frame.assign(w_rel_fro__median=np.arange(len(frame)) + 1.0))
+        self.plot(run_dir)
+        self.assert_nothing_is_cut(run_dir, ERRORS)
+        return self.picture(run_dir, ERRORS)
+
+    def test_every_bar_has_its_name_and_one_scale(self):
+        for count in (3, 8, 12):  # one, two and three columns
+            projs = [f"proj{i:02}" for i in range(count)]
+            picture = self.bars_of(projs, [f"affine_q{i}_g64" for i in range(10)])
+            bars, labels = picture.bars(), [box for text, box in picture.boxes() if " / " in text]
+            self.assertEqual(len(bars), 10 * count)
+            self.assertEqual([text for text in picture.texts() if " / " in text],
+                             [f"{proj} / affine_q{i}_g64" for proj in projs for i in range(10)])
+            for number, (bar, (_, top, right, bottom)) in enumerate(zip(bars, labels)):
+                self.assertAlmostEqual(bar.middle[1], (top + bottom) / 2, delta=1)
+                self.assertLess(right, bar.middle[0])
+                self.assertAlmostEqual(bar.width, (number + 1) * bars[-1].width / len(bars), delta=0.1)
+            tops = sorted({box[1] for box in labels})
+            self.assertGreaterEqual(min(np.diff(tops)), 7)  # the size of the letters
+
+    def test_bars_of_long_names_lie_and_no_two_have_the_same(self):
+        names = [f"{i}_{'x' * 30}_{i}" for i in range(5)]
+        picture = self.bars_of(names, ["affine_q4_g64"])
+        self.assertEqual(len({text for text in picture.texts() if "affine_q4_g64" in text}), 5)
+        self.assertGreater(np.ptp([bar.width for bar in picture.bars()]), 100)
+
     def lines_of(self, frame):
         run_dir = self.hand_made({"artifact_keys": ["A_weight_layer_summary"]}, A_weight_layer_summary=frame)
         self.plot(run_dir)
