@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <glib.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "base/text.h"
@@ -202,29 +204,33 @@ std::vector<std::span<const Cell>> RunsOf(const Cells& cells) {
 
 // ---- what the charts get to know ----
 
-/// U+FFFE and U+FFFF, which XML does not have, and U+2028 and U+2029, which end lines.
-constexpr std::pair<std::string_view, std::string_view> kReplaced[] = {
-    {"\xEF\xBF\xBE", "\xEF\xBF\xBD"},
-    {"\xEF\xBF\xBF", "\xEF\xBF\xBD"},
-    {"\xE2\x80\xA8", " "},
-    {"\xE2\x80\xA9", " "},
+/// Control characters, marks that reorder or hide text (as printable() of web/format.js), and what
+/// XML does not have.
+constexpr std::pair<gunichar, gunichar> kUnprintable[] = {
+    {0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x200b, 0x200f},
+    {0x2028, 0x202e}, {0x2060, 0x2069}, {0xfeff, 0xfeff}, {0xfffe, 0xffff},
 };
 
-/// `text` as a picture shows it: one line, of characters that XML has, and not too long.
+bool IsPrintable(gunichar letter) {
+  return std::none_of(std::begin(kUnprintable), std::end(kUnprintable), [&](const auto& range) {
+    return letter >= range.first && letter <= range.second;
+  });
+}
+
+/// `text` as a picture shows it: one line, not too long, with the page's escapes.
 std::string Shown(std::string_view text) {
-  constexpr size_t kMostLetters = 40;
+  constexpr size_t kMostLetters = 40, kEscapeLetters = 6;
+  const std::unique_ptr<gchar, decltype(&g_free)> valid(
+      g_utf8_make_valid(text.data(), std::ssize(text)), g_free);
   std::string shown;
   size_t letters = 0;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool begins_letter = (byte & 0xC0u) != 0x80u;
-    if (begins_letter && ++letters > kMostLetters) return shown + "…";
-    shown += byte < ' ' || byte == 0x7f ? ' ' : c;
-  }
-  for (const auto& [wrong, right] : kReplaced) {
-    for (size_t at = 0; (at = shown.find(wrong)) != std::string::npos;) {
-      shown.replace(at, wrong.size(), right);
-    }
+  for (const gchar *at = valid.get(), *next = nullptr; *at != '\0'; at = next) {
+    next = g_utf8_next_char(at);
+    const gunichar letter = g_utf8_get_char(at);
+    const bool is_printable = IsPrintable(letter);
+    letters += is_printable ? 1 : kEscapeLetters;
+    if (letters > kMostLetters) return shown + "…";
+    shown += is_printable ? std::string(at, next) : fmt::format("\\u{:04x}", letter);
   }
   return shown.empty() ? "unknown" : shown;
 }

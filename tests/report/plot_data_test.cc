@@ -170,10 +170,12 @@ TEST(Axes, AreCheckedInRowsWithoutAValueToo) {
 TEST(Labels, AreOneLineOfCharactersThatXmlHasAndNotTooLong) {
   const std::pair<std::string, std::string> cases[] = {
       {"<script>&'", "<script>&'"},  // escaped where it is drawn
-      {"a\tb\x01\x7f", "a b  "},
-      {"\xEF\xBF\xBE", "\xEF\xBF\xBD"},
-      {"a\xE2\x80\xA8z", "a z"},
+      {"a\tb\x01\x7f", R"(a\u0009b\u0001\u007f)"},
+      {"\u0085\u00ad\u061c", R"(\u0085\u00ad\u061c)"},
+      {"a\u200b\u202e\u2066z\ufeff", R"(a\u200b\u202e\u2066z\ufeff)"},
+      {"a\u2028z\uffff", R"(a\u2028z\uffff)"},
       {std::string(41, 'x'), std::string(40, 'x') + "…"},
+      {std::string(39, 'x') + "\u202e", std::string(39, 'x') + "…"},  // never half an escape
       {"プロジェクション", "プロジェクション"},
       {"a\xff", "a\xEF\xBF\xBD"},
   };
