@@ -30,17 +30,19 @@ ExitCode Tell(const std::vector<PlotEntry>& entries, Reporter& report) {
     if (entry.status == PlotStatus::kWritten) {
       report.Result(fmt::format("{} {}", kSpeaker, entry.path));
     } else if (entry.status == PlotStatus::kSkipped) {
-      report.Note(fmt::format("{} {} has no values: not drawn", kSpeaker, entry.key));
+      const std::string why = entry.error.empty() ? "it has no values" : entry.error;
+      report.Note(fmt::format("{} {} is not drawn: {}", kSpeaker, entry.key, why));
     }
   }
-  const auto written = count(PlotStatus::kWritten);
-  report.Result(written > 0 ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
-                            : fmt::format("{} no compatible tables found for plotting", kSpeaker));
+  const auto written = count(PlotStatus::kWritten), failed = count(PlotStatus::kError);
+  report.Result(written + failed > 0
+                    ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
+                    : fmt::format("{} no compatible tables found for plotting", kSpeaker));
   for (const PlotEntry& entry : entries) {
     if (entry.status != PlotStatus::kError) continue;
     report.Error({ErrorCode::kMalformed, entry.key, entry.error, "", ""}, kSpeaker);
   }
-  return count(PlotStatus::kError) > 0 ? ExitCode::kFailed : ExitCode::kOk;
+  return failed > 0 ? ExitCode::kFailed : ExitCode::kOk;
 }
 
 }  // namespace

@@ -31,6 +31,22 @@ bool HasColumn(const TableReader& table, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+/// DrawingsOf(), whose errors name the file.
+Result<std::vector<Drawing>> DrawingsOfFile(const TableReader& table, const fs::path& path,
+                                            const PlotSpec& spec) {
+  return DrawingsOf(table, spec).map_error([&](Error error) {
+    if (error.where.empty()) error.where = path.string();
+    return error;
+  });
+}
+
+/// Whether the table itself is at fault, not what is asked of it.
+bool IsBroken(const Result<std::vector<Drawing>>& drawings) {
+  if (drawings) return false;
+  const ErrorCode code = drawings.error().code;
+  return code != ErrorCode::kBadArgument && code != ErrorCode::kUnsupported;
+}
+
 /// Decides what is drawn, and reads it.
 class Planner {
  public:
@@ -64,9 +80,8 @@ class Planner {
       if (spec.source != name) continue;
       if (spec.is_optional && !(table && HasColumn(**table, spec.column))) continue;
       const auto drawings =
-          table.and_then([&](const auto& reader) { return DrawingsOf(*reader, spec); });
-      const bool is_broken = !drawings && drawings.error().code != ErrorCode::kBadArgument;
-      if (is_broken && !is_listed) return tl::make_unexpected(drawings.error());
+          table.and_then([&](const auto& reader) { return DrawingsOfFile(*reader, *path, spec); });
+      if (IsBroken(drawings) && !is_listed) return tl::make_unexpected(drawings.error());
       Add(spec, drawings);
     }
     return {};
@@ -81,7 +96,7 @@ class Planner {
                     fmt::format("{0} input not found (expected data/{0}.{{parquet|csv}})",
                                 spec.source));
     const auto drawings =
-        table.and_then([&](const auto& reader) { return DrawingsOf(*reader, spec); });
+        table.and_then([&](const auto& reader) { return DrawingsOfFile(*reader, *path, spec); });
     if (drawings && drawings->empty() && !is_asked_for) return;
     Add(spec, drawings);
   }
@@ -89,7 +104,7 @@ class Planner {
   void Add(const PlotSpec& spec, const Result<std::vector<Drawing>>& drawings) {
     PlotEntry entry{spec.Key(), spec.source, kSkipped, "", "", ""};
     if (!drawings) {
-      entry.status = kError;
+      if (drawings.error().code != ErrorCode::kUnsupported) entry.status = kError;
       entry.error = drawings.error().Text();
     }
     if (!drawings || drawings->empty()) {

@@ -15,9 +15,9 @@ enum class PlotStatus { kWritten, kSkipped, kError };
 /// An entry of logs/plots_write_manifest.json.
 struct PlotEntry {
   std::string key, source;
-  PlotStatus status = PlotStatus::kSkipped;  ///< skipped: its table has no value to draw
+  PlotStatus status = PlotStatus::kSkipped;  ///< skipped: its table has no number to draw
   std::string path, svg_path;                ///< below the run directory; "" unless written
-  std::string error;                         ///< "" if none
+  std::string error;                         ///< why it is no picture; "" if its cells are empty
 };
 
 struct PlotsOptions {

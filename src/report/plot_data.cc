@@ -105,6 +105,20 @@ Result<Frame> ReadRaw(const TableReader& table, const PlotSpec& spec) {
                           fmt::join(missing, ", ")));
 }
 
+/// `column` as kValue.
+Result<FrameColumn> Numbers(const FrameColumn& column, size_t rows, const PlotSpec& spec) {
+  ColumnBuilder values({kValue, kDouble});
+  size_t numbers = 0;
+  for (size_t row = 0; row < rows; ++row) {
+    const double value = NumberAt(column, row);
+    if (!std::isnan(value)) ++numbers;
+    values.AppendNumber(value);
+  }
+  if (numbers > 0 || column.dictionary.empty()) return values.Take();
+  return Fail(ErrorCode::kUnsupported, "",
+              fmt::format("column '{}' of {} is not numeric", spec.column, spec.source));
+}
+
 /// Axes as texts and integers, and kValue.
 Result<Frame> ReadRows(const TableReader& table, const PlotSpec& spec) {
   const auto raw = ReadRaw(table, spec);
@@ -116,11 +130,9 @@ Result<Frame> ReadRows(const TableReader& table, const PlotSpec& spec) {
     if (!column) return tl::make_unexpected(column.error());
     frame.columns.push_back(std::move(*column));
   }
-  ColumnBuilder values({kValue, kDouble});
-  for (size_t row = 0; row < raw->rows; ++row) {
-    values.AppendNumber(NumberAt(raw->at(spec.column), row));
-  }
-  frame.columns.push_back(values.Take());
+  auto values = Numbers(raw->at(spec.column), raw->rows, spec);
+  if (!values) return tl::make_unexpected(values.error());
+  frame.columns.push_back(std::move(*values));
   return frame;
 }
 

@@ -516,6 +516,25 @@ class Failures(PlotsTest):
         self.assert_error(done, run_dir, "A_weight_layer_summary__mean_abs__median",
                           "Selected table artifact not found for plotting: A_weight_layer_summary")
 
+    def test_a_column_of_text_is_skipped_with_the_reason(self):
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"metric": "dtype"}},
+                                 matrix_stats=matrices(dtype="BF16"))
+        done = self.plot(run_dir)
+        reason = "column 'dtype' of matrix_stats is not numeric"
+        entry = self.entry(run_dir, "matrix_stats__expert_layer_heatmap__dtype")
+        self.assertEqual((entry["status"], entry["path"]), ("skipped", ""))
+        for text in (entry["error"], done.stderr):
+            self.assertIn(reason, text)
+
+    def test_tables_were_found_although_none_of_their_pictures_could_be_drawn(self):
+        many = pd.DataFrame({"proj": [f"p{i:03}" for i in range(121)], "mean_abs__median": 1.0})
+        run_dir = self.hand_made(A_weight_global_summary=many)
+        done = self.plot(run_dir, expect=1)
+        self.assertIn("[build_plots] wrote 0 plot(s)", done.stdout)
+        self.assertNotIn("no compatible tables", done.stdout)
+        self.assert_error(done, run_dir, "A_weight_global_summary__mean_abs__median",
+                          "has 121 values of 'mean_abs__median' for one picture, which shows at most 120")
+
     def test_missing_columns_are_named_and_the_others_are_drawn(self):
         frames = {"A_weight_global_summary": GLOBAL_FRAME,
                   "B_quant_global_summary": pd.DataFrame({"proj": ["a"]})}
@@ -547,7 +566,8 @@ class Failures(PlotsTest):
             before = files_of(run_dir)
             done = self.plot(run_dir, expect=1)
             self.assertIn("[build_plots] error:", done.stderr)
-            self.assertIn("Invalid integer token in axis column 'layer' at row 1: " + repr(bad), done.stderr)
+            self.assertIn("tables/A_weight_layer_summary.parquet: "
+                          "Invalid integer token in axis column 'layer' at row 1: " + repr(bad), done.stderr)
             self.assert_untouched(run_dir, before)
 
     def test_a_bad_layer_of_a_listed_table_or_of_data_is_an_entry(self):

@@ -120,10 +120,20 @@ TEST(Drawings, ThereAreNoneWithoutAValue) {
   for (const char* text :
        {"", "\n", "layer,expert_id,proj,rms\n", "layer,expert_id,proj,rms\n0,0,up,\n",
         "layer,expert_id,proj,rms\n0,0,,1\n", "layer,expert_id,proj,rms\n,0,up,1\n",
-        "layer,expert_id,proj,rms\n0,0,up,oops\n", "layer,expert_id,proj,rms\n0,0,up,inf\n"}) {
+        "layer,expert_id,proj,rms\n0,0,up,inf\n"}) {
     const auto drawings = DrawCsv(text, kRmsHeatmap);
     ASSERT_TRUE(drawings) << text << drawings.error().Text();
     EXPECT_TRUE(drawings->empty()) << text;
+  }
+}
+
+TEST(Drawings, OfTextSayThatItIsNotNumeric) {
+  for (const char* text : {"oops", "a list"}) {
+    const auto drawings =
+        DrawCsv(fmt::format("layer,expert_id,proj,rms\n0,0,up,{}\n0,1,up,\n", text), kRmsHeatmap);
+    ASSERT_FALSE(drawings);
+    EXPECT_EQ(drawings.error().code, ErrorCode::kUnsupported);
+    EXPECT_THAT(drawings.error().Text(), HasSubstr("column 'rms' of matrix_stats is not numeric"));
   }
 }
 
