@@ -138,14 +138,29 @@ class Planner {
   std::vector<Plot> plots_;
 };
 
+/// `bytes`, all written, but not under their name yet.
+Result<std::unique_ptr<PendingFile>> Pending(const fs::path& path, std::string_view bytes) {
+  return PendingFile::Create(path).and_then([&](std::unique_ptr<PendingFile> file) {
+    return file->Write(bytes).and_then([&] { return file->Finish(); }).map([&] {
+      return std::move(file);
+    });
+  });
+}
+
+/// Both or none.
 Result<void> WritePictures(const fs::path& run_dir, const PlotEntry& entry, const std::string& svg,
                            const std::string& png) {
-  const fs::path path = run_dir / entry.path;
+  const fs::path png_path = run_dir / entry.path, svg_path = run_dir / entry.svg_path;
   std::error_code failed;
-  fs::create_directories(path.parent_path(), failed);
-  return WriteFileAtomically(run_dir / entry.svg_path, svg).and_then([&] {
-    return WriteFileAtomically(path, png);
-  });
+  fs::create_directories(png_path.parent_path(), failed);
+  const auto svg_file = Pending(svg_path, svg);
+  if (!svg_file) return tl::make_unexpected(svg_file.error());
+  const auto png_file = Pending(png_path, png);
+  if (!png_file) return tl::make_unexpected(png_file.error());
+  if (const auto done = (*svg_file)->Commit(); !done) return done;
+  const auto done = (*png_file)->Commit();
+  if (!done) fs::remove(svg_path, failed);
+  return done;
 }
 
 /// One engine for each thread, which ends with it.

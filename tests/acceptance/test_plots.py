@@ -614,13 +614,17 @@ class Failures(PlotsTest):
                 config.touch()
 
     def test_a_picture_that_can_not_be_written_fails_and_the_others_are_drawn(self):
-        run_dir = self.hand_made(A_weight_global_summary=GLOBAL_FRAME, B_quant_global_summary=ERROR_FRAME)
-        (run_dir / (GLOBAL + ".png")).mkdir(parents=True)
-        (run_dir / (GLOBAL + ".png") / "mine").touch()
-        done = self.plot(run_dir, expect=1)
-        self.assert_error(done, run_dir, "A_weight_global_summary__mean_abs__median", GLOBAL + ".png")
-        self.assertEqual(self.entry(
-            run_dir, "B_quant_global_summary__w_rel_fro__median_by_proj_and_scheme")["status"], "written")
+        for number, end in enumerate((".png", ".svg")):
+            run_dir = self.hand_made(name=f"run{number}", A_weight_global_summary=GLOBAL_FRAME,
+                                     B_quant_global_summary=ERROR_FRAME)
+            (run_dir / (GLOBAL + end)).mkdir(parents=True)
+            (run_dir / (GLOBAL + end) / "mine").touch()
+            done = self.plot(run_dir, expect=1)
+            self.assert_error(done, run_dir, "A_weight_global_summary__mean_abs__median", GLOBAL + end)
+            # PNG and SVG come together or not at all, and nothing else is left behind.
+            self.assertEqual(sorted(files_of(run_dir / "plots")), [
+                "global/" + path for path in (f"{GLOBAL.split('/')[-1]}{end}/mine", *(
+                    ERRORS.split("/")[-1] + one for one in (".png", ".svg")))])
 
     def test_a_missing_run_directory_is_not_made(self):
         self.plot(self.tmp / "nowhere", expect=1)
