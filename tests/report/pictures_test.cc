@@ -87,6 +87,16 @@ TEST(Png, OfSvgHasTheWantedSize) {
   EXPECT_EQ(SizeOf(*png), std::pair(32u, 16u));
 }
 
+TEST(Png, OfSvgHas160PixelsAnInch) {
+  const auto png =
+      PngOfSvg(R"(<svg xmlns="http://www.w3.org/2000/svg" width="8" height="4"/>)", 32, 16);
+  ASSERT_TRUE(png);
+  // import struct, zlib; b = b"pHYs" + struct.pack(">IIB", 6299, 6299, 1)
+  // struct.pack(">I", 9) + b + struct.pack(">I", zlib.crc32(b))
+  const std::string chunk("\x00\x00\x00\x09pHYs\x00\x00\x18\x9b\x00\x00\x18\x9b\x01\x49\x75\x83\x94", 21);
+  EXPECT_EQ(png->substr(33, 21), chunk);
+}
+
 TEST(Png, OfWhatIsNoSvgIsAnError) {
   for (const char* text : {"", "<svg", "<html/>"}) {
     const auto png = PngOfSvg(text, 32, 16);
