@@ -219,12 +219,16 @@ Result<std::vector<PlotEntry>> BuildPlots(const fs::path& run_dir, const PlotsCo
   const auto plots = Planner(run_dir, config).Plan(tables);
   if (!plots) return tl::make_unexpected(plots.error());
 
+  if (!plots->empty() && !HasFonts() && options.on_warning) {
+    options.on_warning("no fonts are installed: text in PNG pictures is boxes, that in SVG is not");
+  }
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   std::vector<PlotEntry> entries;
   const bool done = RunOrdered(
       plots->size(), options.threads > 0 ? options.threads : cores,
       [&](size_t i) { return Draw(run_dir, (*plots)[i]); },
       [&](size_t, PlotEntry entry) {
+        if (options.on_entry) options.on_entry(entry);
         entries.push_back(std::move(entry));
         return options.stop == nullptr || !*options.stop;
       });

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "moescope/error.h"
@@ -23,6 +25,10 @@ struct PlotEntry {
 struct PlotsOptions {
   unsigned threads = 0;                     ///< 0: one for each core
   const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: no manifest is written then
+  /// Gets each entry of the manifest in its order, as soon as it and those before it are done.
+  std::function<void(const PlotEntry&)> on_entry;
+  /// Gets what keeps the pictures from being as they should, before any is drawn.
+  std::function<void(std::string_view)> on_warning;
 };
 
 /// Draws the tables of a run, those of data/ too, as `config` selects them, to plots/: each picture

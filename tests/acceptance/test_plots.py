@@ -1,12 +1,15 @@
 """build-plots and report --static (contract section 12): which pictures there are, and what is in them."""
 
 import json
+import os
+import pty
+import subprocess
 
 import numpy as np
 import pandas as pd
 
 from picture import Picture, pixels_of
-from support import AcceptanceTest, experts, files_of, run
+from support import PROGRAM, AcceptanceTest, experts, files_of, run
 
 GLOBAL = "plots/global/A_weight_global_summary__mean_abs__median"
 TAILS = "plots/global/A_weight_global_summary__outlier_p999_over_median__median"
@@ -322,6 +325,28 @@ class Selection(PlotsTest):
         self.assertEqual(list(self.picture(run_dir, LAYERS).ticks("middle")), [-1, 0, 10])
         heatmap = self.picture(run_dir, HEATMAPS + "up_proj__outlier_p999_over_median")
         self.assertEqual(list(heatmap.ticks("middle")), [-1])
+
+
+class Progress(PlotsTest):
+    def test_each_picture_is_told_on_a_terminal_as_soon_as_it_is_written(self):
+        run_dir = self.hand_made(matrix_stats=matrices(projs=[f"proj{i}" for i in range(8)]))
+        terminal, side = pty.openpty()
+        command = [PROGRAM, "build-plots", "--run-dir", run_dir, "--threads", "1"]
+        with subprocess.Popen(command, stdout=side, stderr=side) as process:
+            os.close(side)
+            told = os.read(terminal, 1000).decode()  # the rest has room in the terminal's buffer
+            self.assertIn("[build_plots] plots/expert_layer_heatmaps/proj0__", told)
+            self.assertTrue((run_dir / HEATMAPS / "proj0__outlier_p999_over_median.png").exists())
+            self.assertFalse((run_dir / "logs/plots_write_manifest.json").exists())
+        os.close(terminal)
+
+    def test_one_warning_tells_that_there_are_no_fonts(self):
+        run_dir = self.hand_made(A_weight_global_summary=GLOBAL_FRAME, B_quant_global_summary=ERROR_FRAME)
+        empty = self.tmp / "fonts.conf"
+        empty.write_text("<fontconfig/>")
+        done = run("build-plots", "--run-dir", run_dir, env={"FONTCONFIG_FILE": str(empty)})
+        self.assertEqual((done.returncode, done.stderr.count("warning: no fonts are installed")), (0, 1), done.stderr)
+        self.assertEqual(self.plot(run_dir).stderr, "")
 
 
 class Readable(PlotsTest):
