@@ -415,9 +415,12 @@ class Readable(PlotsTest):
         frame = matrices(projs=("gate_proj", "up_proj"), layers=4, count=2)
         frame.loc[(frame["proj"] == "up_proj") & (frame["layer"] == 2), "outlier_p999_over_median"] = None
         run_dir, _ = self.heatmap(frame)
-        cells = self.picture(run_dir, HEATMAPS + "up_proj__outlier_p999_over_median").cells(4, 2)
+        gate, up = (self.picture(run_dir, HEATMAPS + f"{proj}__outlier_p999_over_median")
+                    for proj in ("gate_proj", "up_proj"))
         grey = [0xEC, 0xEF, 0xF2]
-        self.assertEqual((cells == grey).all(axis=2).tolist(), 2 * [[False, False, True, False]])
+        self.assertIn("no value", up.texts())
+        self.assertNotIn("no value", gate.texts())
+        self.assertEqual((up.cells(4, 2) == grey).all(axis=2).tolist(), 2 * [[False, False, True, False]])
 
     def bars_of(self, projs, schemes):
         frame = pd.DataFrame([{"proj": proj, "scheme": scheme} for proj in projs for scheme in schemes])

@@ -1,5 +1,6 @@
 // The charts as SVG text, for an engine without a browser: ECharts' own server-side rendering. The
-// engine is one of ECMAScript 5: syntax is translated, but no newer built-in function is there.
+// engine is one of ECMAScript 5: syntax is translated, but of newer built-in functions there are only
+// those of es5.js.
 import "./es5.js";
 import * as echarts from "echarts/core";
 import {BarChart, CustomChart, LineChart} from "echarts/charts";

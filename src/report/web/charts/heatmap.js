@@ -84,6 +84,15 @@ const withScale = (cells, {ticks, image}, data, look) => {
   };
 };
 
+/** What the colour of some cells means that is none of the scale. */
+const notes = ({values}, look) => {
+  if (values.indexOf(null) < 0) return [];
+  const textStyle = {fontSize: 11, fontWeight: 400, color: look.muted};
+  return [
+    {text: "no value", right: 10, bottom: 8, padding: [3, 6], backgroundColor: look.missing, textStyle},
+  ];
+};
+
 /**
  * One coloured cell for each matrix, all of them one image, since 70,000 rectangles take ECharts most
  * of a second. Row 0 is at the top.
@@ -93,6 +102,8 @@ const withScale = (cells, {ticks, image}, data, look) => {
  *        which stands right of the cells.
  */
 export const heatmap = (data, look, paint) => {
-  const cells = painting(data, look, paint);
-  return {...frame(data, look), ...(paint.scale ? withScale(cells, paint.scale, data, look) : cells)};
+  const base = frame(data, look),
+    cells = painting(data, look, paint);
+  if (!paint.scale) return {...base, ...cells};
+  return {...base, ...withScale(cells, paint.scale, data, look), title: [base.title, ...notes(data, look)]};
 };
