@@ -409,9 +409,9 @@ Result<std::vector<Drawing>> DrawingsOf(const TableReader& table, const PlotSpec
   const Cells cells = CellsOf(*rows, spec);
   if (std::none_of(cells.list.begin(), cells.list.end(), HasValue)) return std::vector<Drawing>();
   if (spec.kind == PlotKind::kHeatmap) return HeatmapsOf(cells, spec);
-  if (spec.kind == PlotKind::kBars)
-    return std::vector{Drawing{"", "", "bars", BarsOf(cells, spec)}};
-  return std::vector{Drawing{"", "", "lines", LinesOf(cells, spec)}};
+  const bool is_bars = spec.kind == PlotKind::kBars;
+  return std::vector{Drawing{"", "", is_bars ? "bars" : "lines",
+                             is_bars ? BarsOf(cells, spec) : LinesOf(cells, spec)}};
 }
 
 }  // namespace moe

@@ -93,7 +93,8 @@ TEST(Png, OfSvgHas160PixelsAnInch) {
   ASSERT_TRUE(png);
   // import struct, zlib; b = b"pHYs" + struct.pack(">IIB", 6299, 6299, 1)
   // struct.pack(">I", 9) + b + struct.pack(">I", zlib.crc32(b))
-  const std::string chunk("\x00\x00\x00\x09pHYs\x00\x00\x18\x9b\x00\x00\x18\x9b\x01\x49\x75\x83\x94", 21);
+  const std::string chunk(
+      "\x00\x00\x00\x09pHYs\x00\x00\x18\x9b\x00\x00\x18\x9b\x01\x49\x75\x83\x94", 21);
   EXPECT_EQ(png->substr(33, 21), chunk);
 }
 

@@ -26,7 +26,7 @@ export const roundOnes = (numbers, most) => {
       if (chosen.length > 1 && chosen.length <= most) return chosen;
     }
   }
-  return [numbers[0], numbers[numbers.length - 1]];
+  return numbers.length > 1 ? [numbers[0], numbers[numbers.length - 1]] : numbers;
 };
 
 const TITLE_SIZE = 14;
