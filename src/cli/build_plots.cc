@@ -20,27 +20,31 @@ ExitCode FailedWith(const Error& error, ExitCode code, Reporter& report) {
   return error.code == ErrorCode::kInterrupted ? ExitCode::kInterrupted : code;
 }
 
-/// What became of each picture; how many were written, and whether any failed.
+/// Failures are told at the end, where they are seen.
+void TellEntry(const PlotEntry& entry, Reporter& report) {
+  if (entry.status == PlotStatus::kWritten) {
+    report.Result(fmt::format("{} {}", kSpeaker, entry.path));
+  } else if (entry.status == PlotStatus::kSkipped) {
+    const std::string why = entry.error.empty() ? "it has no values" : entry.error;
+    report.Note(fmt::format("{} {} is not drawn: {}", kSpeaker, entry.key, why));
+  }
+}
+
+/// How many pictures were written, and what failed.
 ExitCode Tell(const std::vector<PlotEntry>& entries, Reporter& report) {
   const auto count = [&](PlotStatus status) {
     return std::count_if(entries.begin(), entries.end(),
                          [status](const PlotEntry& entry) { return entry.status == status; });
   };
-  for (const PlotEntry& entry : entries) {
-    if (entry.status == PlotStatus::kWritten) {
-      report.Result(fmt::format("{} {}", kSpeaker, entry.path));
-    } else if (entry.status == PlotStatus::kSkipped) {
-      report.Note(fmt::format("{} {} has no values: not drawn", kSpeaker, entry.key));
-    }
-  }
-  const auto written = count(PlotStatus::kWritten);
-  report.Result(written > 0 ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
-                            : fmt::format("{} no compatible tables found for plotting", kSpeaker));
+  const auto written = count(PlotStatus::kWritten), failed = count(PlotStatus::kError);
+  report.Result(written + failed > 0
+                    ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
+                    : fmt::format("{} no compatible tables found for plotting", kSpeaker));
   for (const PlotEntry& entry : entries) {
     if (entry.status != PlotStatus::kError) continue;
     report.Error({ErrorCode::kMalformed, entry.key, entry.error, "", ""}, kSpeaker);
   }
-  return count(PlotStatus::kError) > 0 ? ExitCode::kFailed : ExitCode::kOk;
+  return failed > 0 ? ExitCode::kFailed : ExitCode::kOk;
 }
 
 }  // namespace
@@ -52,7 +56,10 @@ ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, R
     return FailedWith(config.error(), ExitCodeOfConfig(config.error()), report);
   }
   for (const std::string& warning : warnings) report.Warning(warning);
-  const auto entries = BuildPlots(run_dir, *config, {threads, &Interrupted()});
+  PlotsOptions options{threads, &Interrupted(), {}, {}};
+  options.on_entry = [&](const PlotEntry& entry) { TellEntry(entry, report); };
+  options.on_warning = [&](std::string_view text) { report.Warning(text); };
+  const auto entries = BuildPlots(run_dir, *config, options);
   if (!entries) return FailedWith(entries.error(), ExitCode::kFailed, report);
   return Tell(*entries, report);
 }

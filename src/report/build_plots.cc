@@ -31,6 +31,22 @@ bool HasColumn(const TableReader& table, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+/// DrawingsOf(), whose errors name the file.
+Result<std::vector<Drawing>> DrawingsOfFile(const TableReader& table, const fs::path& path,
+                                            const PlotSpec& spec) {
+  return DrawingsOf(table, spec).map_error([&](Error error) {
+    if (error.where.empty()) error.where = path.string();
+    return error;
+  });
+}
+
+/// Whether the table itself is at fault, not what is asked of it.
+bool IsBroken(const Result<std::vector<Drawing>>& drawings) {
+  if (drawings) return false;
+  const ErrorCode code = drawings.error().code;
+  return code != ErrorCode::kBadArgument && code != ErrorCode::kUnsupported;
+}
+
 /// Decides what is drawn, and reads it.
 class Planner {
  public:
@@ -64,9 +80,8 @@ class Planner {
       if (spec.source != name) continue;
       if (spec.is_optional && !(table && HasColumn(**table, spec.column))) continue;
       const auto drawings =
-          table.and_then([&](const auto& reader) { return DrawingsOf(*reader, spec); });
-      const bool is_broken = !drawings && drawings.error().code != ErrorCode::kBadArgument;
-      if (is_broken && !is_listed) return tl::make_unexpected(drawings.error());
+          table.and_then([&](const auto& reader) { return DrawingsOfFile(*reader, *path, spec); });
+      if (IsBroken(drawings) && !is_listed) return tl::make_unexpected(drawings.error());
       Add(spec, drawings);
     }
     return {};
@@ -81,7 +96,7 @@ class Planner {
                     fmt::format("{0} input not found (expected data/{0}.{{parquet|csv}})",
                                 spec.source));
     const auto drawings =
-        table.and_then([&](const auto& reader) { return DrawingsOf(*reader, spec); });
+        table.and_then([&](const auto& reader) { return DrawingsOfFile(*reader, *path, spec); });
     if (drawings && drawings->empty() && !is_asked_for) return;
     Add(spec, drawings);
   }
@@ -89,7 +104,7 @@ class Planner {
   void Add(const PlotSpec& spec, const Result<std::vector<Drawing>>& drawings) {
     PlotEntry entry{spec.Key(), spec.source, kSkipped, "", "", ""};
     if (!drawings) {
-      entry.status = kError;
+      if (drawings.error().code != ErrorCode::kUnsupported) entry.status = kError;
       entry.error = drawings.error().Text();
     }
     if (!drawings || drawings->empty()) {
@@ -123,14 +138,29 @@ class Planner {
   std::vector<Plot> plots_;
 };
 
+/// `bytes`, all written, but not under their name yet.
+Result<std::unique_ptr<PendingFile>> Pending(const fs::path& path, std::string_view bytes) {
+  return PendingFile::Create(path).and_then([&](std::unique_ptr<PendingFile> file) {
+    return file->Write(bytes).and_then([&] { return file->Finish(); }).map([&] {
+      return std::move(file);
+    });
+  });
+}
+
+/// Both or none.
 Result<void> WritePictures(const fs::path& run_dir, const PlotEntry& entry, const std::string& svg,
                            const std::string& png) {
-  const fs::path path = run_dir / entry.path;
+  const fs::path png_path = run_dir / entry.path, svg_path = run_dir / entry.svg_path;
   std::error_code failed;
-  fs::create_directories(path.parent_path(), failed);
-  return WriteFileAtomically(run_dir / entry.svg_path, svg).and_then([&] {
-    return WriteFileAtomically(path, png);
-  });
+  fs::create_directories(png_path.parent_path(), failed);
+  const auto svg_file = Pending(svg_path, svg);
+  if (!svg_file) return tl::make_unexpected(svg_file.error());
+  const auto png_file = Pending(png_path, png);
+  if (!png_file) return tl::make_unexpected(png_file.error());
+  if (const auto done = (*svg_file)->Commit(); !done) return done;
+  const auto done = (*png_file)->Commit();
+  if (!done) fs::remove(svg_path, failed);
+  return done;
 }
 
 /// One engine for each thread, which ends with it.
@@ -139,13 +169,18 @@ Result<Pictures*> EngineOfThread() {
   return engine.map([](const auto& pictures) { return pictures.get(); });
 }
 
+Result<std::string> SvgOf(const Drawing& drawing) {
+  return drawing.data.and_then([&](const std::string& data) {
+    return EngineOfThread().and_then(
+        [&](Pictures* engine) { return engine->Svg(drawing.chart, data); });
+  });
+}
+
 PlotEntry Draw(const fs::path& run_dir, const Plot& plot) {
   if (!plot.drawing) return plot.entry;
-  const auto done = EngineOfThread().and_then([&](Pictures* engine) {
-    return engine->Svg(plot.drawing->chart, plot.drawing->data).and_then([&](std::string svg) {
-      return PngOfSvg(svg, kPngWidth, kPngHeight).and_then([&](const std::string& png) {
-        return WritePictures(run_dir, plot.entry, svg, png);
-      });
+  const auto done = SvgOf(*plot.drawing).and_then([&](const std::string& svg) {
+    return PngOfSvg(svg, kPngWidth, kPngHeight).and_then([&](const std::string& png) {
+      return WritePictures(run_dir, plot.entry, svg, png);
     });
   });
   if (done) return plot.entry;
@@ -184,12 +219,16 @@ Result<std::vector<PlotEntry>> BuildPlots(const fs::path& run_dir, const PlotsCo
   const auto plots = Planner(run_dir, config).Plan(tables);
   if (!plots) return tl::make_unexpected(plots.error());
 
+  if (!plots->empty() && !HasFonts() && options.on_warning) {
+    options.on_warning("no fonts are installed: text in PNG pictures is boxes, that in SVG is not");
+  }
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   std::vector<PlotEntry> entries;
   const bool done = RunOrdered(
       plots->size(), options.threads > 0 ? options.threads : cores,
       [&](size_t i) { return Draw(run_dir, (*plots)[i]); },
       [&](size_t, PlotEntry entry) {
+        if (options.on_entry) options.on_entry(entry);
         entries.push_back(std::move(entry));
         return options.stop == nullptr || !*options.stop;
       });

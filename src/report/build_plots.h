@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "moescope/error.h"
@@ -15,14 +17,18 @@ enum class PlotStatus { kWritten, kSkipped, kError };
 /// An entry of logs/plots_write_manifest.json.
 struct PlotEntry {
   std::string key, source;
-  PlotStatus status = PlotStatus::kSkipped;  ///< skipped: its table has no value to draw
+  PlotStatus status = PlotStatus::kSkipped;  ///< skipped: its table has no number to draw
   std::string path, svg_path;                ///< below the run directory; "" unless written
-  std::string error;                         ///< "" if none
+  std::string error;                         ///< why it is no picture; "" if its cells are empty
 };
 
 struct PlotsOptions {
   unsigned threads = 0;                     ///< 0: one for each core
   const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: no manifest is written then
+  /// Gets each entry of the manifest in its order, as soon as it and those before it are done.
+  std::function<void(const PlotEntry&)> on_entry;
+  /// Gets what keeps the pictures from being as they should, before any is drawn.
+  std::function<void(std::string_view)> on_warning;
 };
 
 /// Draws the tables of a run, those of data/ too, as `config` selects them, to plots/: each picture

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <glib.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "base/text.h"
@@ -21,10 +23,12 @@ namespace {
 using enum ColumnType;
 
 /// More than a picture can show, or the engine can draw in some seconds.
-constexpr size_t kMostBars = 400, kMostPoints = 20'000, kMostCells = 500'000;
+constexpr size_t kMostBars = 120, kMostPoints = 20'000, kMostCells = 500'000;
 
 /// The column of the values, whatever the table calls it.
 constexpr const char* kValue = "value";
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // ---- rows ----
 
@@ -78,7 +82,6 @@ FrameColumn Labels(const FrameColumn& column, size_t rows) {
 
 /// NaN where there is no number.
 double NumberAt(const FrameColumn& column, size_t row) {
-  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   if (column.type == kDouble) return column.doubles[row];
   if (column.type != kString) {
     return column.valid[row] != 0 ? static_cast<double>(column.ints[row]) : kNone;
@@ -102,6 +105,20 @@ Result<Frame> ReadRaw(const TableReader& table, const PlotSpec& spec) {
                           fmt::join(missing, ", ")));
 }
 
+/// `column` as kValue.
+Result<FrameColumn> Numbers(const FrameColumn& column, size_t rows, const PlotSpec& spec) {
+  ColumnBuilder values({kValue, kDouble});
+  size_t numbers = 0;
+  for (size_t row = 0; row < rows; ++row) {
+    const double value = NumberAt(column, row);
+    if (!std::isnan(value)) ++numbers;
+    values.AppendNumber(value);
+  }
+  if (numbers > 0 || column.dictionary.empty()) return values.Take();
+  return Fail(ErrorCode::kUnsupported, "",
+              fmt::format("column '{}' of {} is not numeric", spec.column, spec.source));
+}
+
 /// Axes as texts and integers, and kValue.
 Result<Frame> ReadRows(const TableReader& table, const PlotSpec& spec) {
   const auto raw = ReadRaw(table, spec);
@@ -113,17 +130,15 @@ Result<Frame> ReadRows(const TableReader& table, const PlotSpec& spec) {
     if (!column) return tl::make_unexpected(column.error());
     frame.columns.push_back(std::move(*column));
   }
-  ColumnBuilder values({kValue, kDouble});
-  for (size_t row = 0; row < raw->rows; ++row) {
-    values.AppendNumber(NumberAt(raw->at(spec.column), row));
-  }
-  frame.columns.push_back(values.Take());
+  auto values = Numbers(raw->at(spec.column), raw->rows, spec);
+  if (!values) return tl::make_unexpected(values.error());
+  frame.columns.push_back(std::move(*values));
   return frame;
 }
 
 // ---- values and their places ----
 
-/// A value; projection and scheme by their numbers.
+/// A value, NaN if there is none; projection and scheme by their numbers.
 struct Cell {
   size_t proj = 0, scheme = 0;
   int64_t layer = 0, expert = 0;
@@ -152,13 +167,13 @@ bool IsNull(const FrameColumn& column, uint32_t row) {
   return std::holds_alternative<std::monostate>(CellValue(column, row));
 }
 
-/// Null if none of the rows has a value.
+/// Of the finite values; NaN if there is none.
 double MedianOf(const std::vector<double>& values, std::span<const uint32_t> rows) {
   std::vector<double> some;
   for (const uint32_t row : rows) {
-    if (!std::isnan(values[row])) some.push_back(values[row]);
+    if (std::isfinite(values[row])) some.push_back(values[row]);
   }
-  return some.empty() ? std::numeric_limits<double>::quiet_NaN() : Quantile(some, 0.5);
+  return some.empty() ? kNone : Quantile(some, 0.5);
 }
 
 Cells CellsOf(const Frame& frame, const PlotSpec& spec) {
@@ -170,10 +185,9 @@ Cells CellsOf(const Frame& frame, const PlotSpec& spec) {
   for (size_t g = 0; g < groups.size(); ++g) {
     const uint32_t row = groups.rows(g).front();
     const auto lacks = [&](const std::string& axis) { return IsNull(frame.at(axis), row); };
-    const double value = MedianOf(frame.at(kValue).doubles, groups.rows(g));
-    if (std::any_of(axes.begin(), axes.end(), lacks) || !std::isfinite(value)) continue;
+    if (std::any_of(axes.begin(), axes.end(), lacks)) continue;
     Cell cell;
-    cell.value = value;
+    cell.value = MedianOf(frame.at(kValue).doubles, groups.rows(g));
     cell.proj = projs.number_of_code[frame.at("proj").codes[row]];
     if (spec.by_scheme) cell.scheme = schemes.number_of_code[frame.at("scheme").codes[row]];
     if (spec.kind != PlotKind::kBars) cell.layer = frame.at("layer").ints[row];
@@ -183,7 +197,9 @@ Cells CellsOf(const Frame& frame, const PlotSpec& spec) {
   return cells;
 }
 
-/// The runs of cells of one projection and scheme.
+bool HasValue(const Cell& cell) { return !std::isnan(cell.value); }
+
+/// The runs of cells of one projection and scheme that has a value.
 std::vector<std::span<const Cell>> RunsOf(const Cells& cells) {
   std::vector<std::span<const Cell>> runs;
   const std::span<const Cell> all = cells.list;
@@ -192,36 +208,41 @@ std::vector<std::span<const Cell>> RunsOf(const Cells& cells) {
       return cell.proj == all[begin].proj && cell.scheme == all[begin].scheme;
     };
     while (end < all.size() && is_same(all[end])) ++end;
-    runs.push_back(all.subspan(begin, end - begin));
+    const auto run = all.subspan(begin, end - begin);
+    if (std::any_of(run.begin(), run.end(), HasValue)) runs.push_back(run);
   }
   return runs;
 }
 
 // ---- what the charts get to know ----
 
-/// U+FFFE and U+FFFF, which XML does not have, and U+2028 and U+2029, which end lines.
-constexpr std::pair<std::string_view, std::string_view> kReplaced[] = {
-    {"\xEF\xBF\xBE", "\xEF\xBF\xBD"},
-    {"\xEF\xBF\xBF", "\xEF\xBF\xBD"},
-    {"\xE2\x80\xA8", " "},
-    {"\xE2\x80\xA9", " "},
+/// Control characters, marks that reorder or hide text (as printable() of web/format.js), and what
+/// XML does not have.
+constexpr std::pair<gunichar, gunichar> kUnprintable[] = {
+    {0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x200b, 0x200f},
+    {0x2028, 0x202e}, {0x2060, 0x2069}, {0xfeff, 0xfeff}, {0xfffe, 0xffff},
 };
 
-/// `text` as a picture shows it: one line, of characters that XML has, and not too long.
+bool IsPrintable(gunichar letter) {
+  return std::none_of(std::begin(kUnprintable), std::end(kUnprintable), [&](const auto& range) {
+    return letter >= range.first && letter <= range.second;
+  });
+}
+
+/// `text` as a picture shows it: one line, not too long, with the page's escapes.
 std::string Shown(std::string_view text) {
-  constexpr size_t kMostLetters = 40;
+  constexpr size_t kMostLetters = 40, kEscapeLetters = 6;
+  const std::unique_ptr<gchar, decltype(&g_free)> valid(
+      g_utf8_make_valid(text.data(), std::ssize(text)), g_free);
   std::string shown;
   size_t letters = 0;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool begins_letter = (byte & 0xC0u) != 0x80u;
-    if (begins_letter && ++letters > kMostLetters) return shown + "…";
-    shown += byte < ' ' || byte == 0x7f ? ' ' : c;
-  }
-  for (const auto& [wrong, right] : kReplaced) {
-    for (size_t at = 0; (at = shown.find(wrong)) != std::string::npos;) {
-      shown.replace(at, wrong.size(), right);
-    }
+  for (const gchar *at = valid.get(), *next = nullptr; *at != '\0'; at = next) {
+    next = g_utf8_next_char(at);
+    const gunichar letter = g_utf8_get_char(at);
+    const bool is_printable = IsPrintable(letter);
+    letters += is_printable ? 1 : kEscapeLetters;
+    if (letters > kMostLetters) return shown + "…";
+    shown += is_printable ? std::string(at, next) : fmt::format("\\u{:04x}", letter);
   }
   return shown.empty() ? "unknown" : shown;
 }
@@ -238,8 +259,8 @@ std::string MetricOf(const PlotSpec& spec) {
   return Shown(metric);
 }
 
-Drawing DrawingOf(std::string_view chart, const Json& data) {
-  return {"", "", chart, data.dump(-1, ' ', false, Json::error_handler_t::replace)};
+std::string TextOf(const Json& data) {
+  return data.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 tl::unexpected<Error> TooMany(const PlotSpec& spec, size_t values, size_t most) {
@@ -248,109 +269,132 @@ tl::unexpected<Error> TooMany(const PlotSpec& spec, size_t values, size_t most) 
                           spec.source, values, spec.column, most));
 }
 
-Result<Drawing> BarsOf(const Cells& cells, const PlotSpec& spec) {
-  if (cells.list.size() > kMostBars) return TooMany(spec, cells.list.size(), kMostBars);
+Result<std::string> BarsOf(const Cells& cells, const PlotSpec& spec) {
   Json labels = Json::array(), values = Json::array(), colours = Json::array();
   for (const Cell& cell : cells.list) {
+    if (!HasValue(cell)) continue;
     labels.push_back(LabelOf(cells, cell, spec.by_scheme));
     values.push_back(cell.value);
     colours.push_back(spec.by_scheme ? cell.scheme : cell.proj);
   }
+  if (values.size() > kMostBars) return TooMany(spec, values.size(), kMostBars);
   const std::string metric = MetricOf(spec);
-  return DrawingOf("bars", {{"title", fmt::format("Median of {} by projection{}", metric,
-                                                  spec.by_scheme ? " and scheme" : "")},
-                            {"yName", metric},
-                            {"labels", labels},
-                            {"values", values},
-                            {"colours", colours}});
+  return TextOf({{"title", fmt::format("Median of {} by projection{}", metric,
+                                       spec.by_scheme ? " and scheme" : "")},
+                 {"yName", metric},
+                 {"labels", labels},
+                 {"values", values},
+                 {"colours", colours}});
 }
 
 /// Distinct numbers, ascending, and the place of each.
-std::map<int64_t, size_t> PlacesOf(std::span<const Cell> cells, int64_t Cell::* number) {
-  std::map<int64_t, size_t> places;
+using Places = std::map<int64_t, size_t>;
+
+Places PlacesOf(std::span<const Cell> cells, int64_t Cell::* number) {
+  Places places;
   for (const Cell& cell : cells) places[cell.*number] = 0;
   size_t next = 0;
   for (auto& [key, place] : places) place = next++;
   return places;
 }
 
-Result<Drawing> LinesOf(const Cells& cells, const PlotSpec& spec) {
-  const auto layers = PlacesOf(cells.list, &Cell::layer);
+Result<std::string> LinesOf(const Cells& cells, const PlotSpec& spec) {
+  const Places layers = PlacesOf(cells.list, &Cell::layer);
   const auto runs = RunsOf(cells);
   const size_t count = runs.size() * layers.size();
   if (count > kMostPoints) return TooMany(spec, count, kMostPoints);
   Json x = Json::array(), series = Json::array();
   for (const auto& [layer, place] : layers) x.push_back(layer);
   for (const auto run : runs) {
-    Json y = Json::array();
-    for (size_t i = 0; i < layers.size(); ++i) y.push_back(nullptr);
+    std::vector<double> y(layers.size(), kNone);
     for (const Cell& cell : run) y[layers.at(cell.layer)] = cell.value;
     const Cell& first = run.front();
     series.push_back({{"name", LabelOf(cells, first, spec.by_scheme)},
-                      {"y", y},
+                      {"y", y},  // NaN becomes null
                       {"colour", spec.by_scheme ? first.scheme : first.proj},
                       {"dash", spec.by_scheme ? first.proj : 0}});
   }
   const std::string metric = MetricOf(spec);
-  return DrawingOf("lines", {{"title", fmt::format("Median of {} by {}", metric,
-                                                   spec.by_scheme ? "layer, projection and scheme"
-                                                                  : "layer and projection")},
-                             {"xName", "layer"},
-                             {"yName", metric},
-                             {"x", x},
-                             {"series", series}});
+  return TextOf({{"title", fmt::format("Median of {} by {}", metric,
+                                       spec.by_scheme ? "layer, projection and scheme"
+                                                      : "layer and projection")},
+                 {"xName", "layer"},
+                 {"yName", metric},
+                 {"x", x},
+                 {"series", series}});
 }
 
-struct Range {
-  double low = std::numeric_limits<double>::infinity(), high = -low;
-  void Add(double value) {
-    low = std::min(low, value);
-    high = std::max(high, value);
+/// The values of cells that are to have comparable colours, sorted: if there are many, so many of
+/// them, evenly spread, the first and the last too.
+std::vector<double> ScaleOf(std::span<const Cell> cells) {
+  constexpr size_t kMostValues = 10'000;
+  std::vector<double> values;
+  for (const Cell& cell : cells) {
+    if (HasValue(cell)) values.push_back(cell.value);
   }
+  std::sort(values.begin(), values.end());
+  if (values.size() <= kMostValues) return values;
+  for (size_t i = 0; i < kMostValues; ++i) {
+    values[i] = values[i * (values.size() - 1) / (kMostValues - 1)];
+  }
+  values.resize(kMostValues);
+  return values;
+}
+
+/// The scale of each scheme.
+std::vector<std::vector<double>> ScalesOf(const Cells& cells) {
+  std::vector<std::vector<Cell>> by_scheme(cells.schemes.size());
+  for (const Cell& cell : cells.list) by_scheme[cell.scheme].push_back(cell);
+  std::vector<std::vector<double>> scales;
+  for (const auto& of_scheme : by_scheme) scales.push_back(ScaleOf(of_scheme));
+  return scales;
+}
+
+/// The rows and columns of a heatmap.
+struct Grid {
+  explicit Grid(std::span<const Cell> cells)
+      : layers(PlacesOf(cells, &Cell::layer)), experts(PlacesOf(cells, &Cell::expert)) {}
+  size_t size() const { return layers.size() * experts.size(); }
+  Places layers, experts;
 };
 
-Json TextsOf(const std::map<int64_t, size_t>& places) {
+Json TextsOf(const Places& places) {
   Json texts = Json::array();
   for (const auto& [number, place] : places) texts.push_back(fmt::to_string(number));
   return texts;
 }
 
-Result<Drawing> HeatmapOf(const Cells& cells, std::span<const Cell> run, const Range& range,
-                          const PlotSpec& spec) {
-  const auto layers = PlacesOf(run, &Cell::layer), experts = PlacesOf(run, &Cell::expert);
-  const size_t count = layers.size() * experts.size();
-  if (count > kMostCells) return TooMany(spec, count, kMostCells);
-  std::vector<double> values(count, std::numeric_limits<double>::quiet_NaN());
+Result<std::string> HeatmapOf(const Drawing& drawing, std::span<const Cell> run, const Grid& grid,
+                              const std::vector<double>& scale, const PlotSpec& spec) {
+  if (grid.size() > kMostCells) return TooMany(spec, grid.size(), kMostCells);
+  std::vector<double> values(grid.size(), kNone);
   for (const Cell& cell : run) {
-    values[experts.at(cell.expert) * layers.size() + layers.at(cell.layer)] = cell.value;
+    const size_t row = grid.experts.at(cell.expert);
+    values[row * grid.layers.size() + grid.layers.at(cell.layer)] = cell.value;
   }
-  const std::string& proj = cells.projs[run.front().proj];
-  const std::string& scheme = cells.schemes[run.front().scheme];
-  std::string title = fmt::format("{} of {}", MetricOf(spec), Shown(proj));
-  if (spec.by_scheme) title += ", " + Shown(scheme);
-  Drawing drawing = DrawingOf("heatmap", {{"title", title},
-                                          {"xName", "layer"},
-                                          {"yName", "expert_id"},
-                                          {"xLabels", TextsOf(layers)},
-                                          {"yLabels", TextsOf(experts)},
-                                          {"values", values},  // NaN becomes null
-                                          {"range", {range.low, range.high}}});
-  drawing.proj = proj;
-  drawing.scheme = scheme;
-  return drawing;
+  std::string title = Shown(drawing.proj);
+  if (spec.by_scheme) title += ", " + Shown(drawing.scheme);
+  return TextOf({{"title", title + ": " + MetricOf(spec)},
+                 {"xName", "layer"},
+                 {"yName", "expert_id"},
+                 {"xLabels", TextsOf(grid.layers)},
+                 {"yLabels", TextsOf(grid.experts)},
+                 {"values", values},  // NaN becomes null
+                 {"scale", scale},
+                 {"metric", spec.column}});
 }
 
-Result<std::vector<Drawing>> HeatmapsOf(const Cells& cells, const PlotSpec& spec) {
-  std::vector<Range> by_scheme(cells.schemes.size());
-  for (const Cell& cell : cells.list) by_scheme[cell.scheme].Add(cell.value);
+std::vector<Drawing> HeatmapsOf(const Cells& cells, const PlotSpec& spec) {
+  const auto scales = ScalesOf(cells);
+  const Grid all(cells.list);
   std::vector<Drawing> drawings;
   for (const auto run : RunsOf(cells)) {
-    Range own;
-    for (const Cell& cell : run) own.Add(cell.value);
-    const Range& range = spec.by_scheme ? by_scheme[run.front().scheme] : own;
-    auto drawing = HeatmapOf(cells, run, range, spec);
-    if (!drawing) return tl::make_unexpected(drawing.error());
-    drawings.push_back(std::move(*drawing));
+    const auto [proj, scheme] = std::pair(run.front().proj, run.front().scheme);
+    const Grid grid = all.size() > kMostCells ? Grid(run) : all;
+    Drawing drawing{cells.projs[proj], cells.schemes[scheme], "heatmap", {}};
+    drawing.data =
+        HeatmapOf(drawing, run, grid, spec.by_scheme ? scales[scheme] : ScaleOf(run), spec);
+    drawings.push_back(std::move(drawing));
   }
   return drawings;
 }
@@ -363,10 +407,11 @@ Result<std::vector<Drawing>> DrawingsOf(const TableReader& table, const PlotSpec
   const auto rows = ReadRows(table, spec);
   if (!rows) return tl::make_unexpected(rows.error());
   const Cells cells = CellsOf(*rows, spec);
-  if (cells.list.empty()) return std::vector<Drawing>();
+  if (std::none_of(cells.list.begin(), cells.list.end(), HasValue)) return std::vector<Drawing>();
   if (spec.kind == PlotKind::kHeatmap) return HeatmapsOf(cells, spec);
-  return (spec.kind == PlotKind::kBars ? BarsOf(cells, spec) : LinesOf(cells, spec))
-      .map([](Drawing drawing) { return std::vector{std::move(drawing)}; });
+  const bool is_bars = spec.kind == PlotKind::kBars;
+  return std::vector{Drawing{"", "", is_bars ? "bars" : "lines",
+                             is_bars ? BarsOf(cells, spec) : LinesOf(cells, spec)}};
 }
 
 }  // namespace moe

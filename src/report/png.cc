@@ -2,11 +2,13 @@
 
 #include <cairo.h>
 #include <librsvg/rsvg.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace moe {
 namespace {
@@ -23,6 +25,8 @@ tl::unexpected<Error> CantDraw(const char* why) {
   return Malformed("picture", std::string("can't be drawn: ") + why);
 }
 
+constexpr uint32_t kPixelsPerMetre = 6299;  // 160 an inch
+
 Result<std::string> Encoded(cairo_surface_t* surface) {
   std::string png;
   const auto append = [](void* out, const unsigned char* bytes, unsigned size) {
@@ -34,7 +38,31 @@ Result<std::string> Encoded(cairo_surface_t* surface) {
   return png;
 }
 
+std::string BigEndian(uint32_t number) {
+  std::string bytes;
+  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(number >> shift & 0xff);
+  return bytes;
+}
+
+/// `png` with the chunk pHYs (PNG, section 11.3.5.3) behind its header.
+std::string WithResolution(std::string png, uint32_t pixels_per_metre) {
+  constexpr size_t kHeaderEnd = 33;  // signature and IHDR
+  constexpr char kMetre = 1;
+  const std::string density = BigEndian(pixels_per_metre);
+  const std::string body = "pHYs" + density + density + kMetre;
+  const auto* bytes = reinterpret_cast<const Bytef*>(body.data());
+  const auto check = static_cast<uint32_t>(crc32(0, bytes, static_cast<uInt>(body.size())));
+  return png.insert(kHeaderEnd, BigEndian(9) + body + BigEndian(check));
+}
+
 }  // namespace
+
+bool HasFonts() {
+  const Surface surface(cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1));
+  const Canvas canvas(cairo_create(surface.get()));
+  // Without a font on the system cairo takes one of its own, which is drawn by a program.
+  return cairo_scaled_font_get_type(cairo_get_scaled_font(canvas.get())) != CAIRO_FONT_TYPE_USER;
+}
 
 Result<std::string> PngOfSvg(std::string_view svg, int width, int height) {
   GError* error = nullptr;
@@ -49,7 +77,9 @@ Result<std::string> PngOfSvg(std::string_view svg, int width, int height) {
   const Canvas canvas(cairo_create(surface.get()));
   const RsvgRectangle all{0, 0, static_cast<double>(width), static_cast<double>(height)};
   if (!rsvg_handle_render_document(handle.get(), canvas.get(), &all, &error)) return failed();
-  return Encoded(surface.get());
+  return Encoded(surface.get()).map([](std::string png) {
+    return WithResolution(std::move(png), kPixelsPerMetre);
+  });
 }
 
 Result<std::string> PngOfPixels(std::string_view pixels, int columns, int rows, int width,

@@ -7,7 +7,11 @@
 
 namespace moe {
 
-/// An SVG document drawn on width x height pixels. Nothing but `svg` is read.
+/// Whether the system has a font; without one, text in a PNG is boxes.
+bool HasFonts();
+
+/// An SVG document drawn with the system's fonts on width x height pixels, 160 an inch. Nothing but
+/// `svg` is read.
 /// Threads: any. kMalformed if it can't be drawn.
 Result<std::string> PngOfSvg(std::string_view svg, int width, int height);
 

@@ -53,6 +53,20 @@ def unfiltered(kind, line, above, channels):
     return bytes(line)
 
 
+def box_of(element):
+    """(left, top, right, bottom) of a text that stands level or, as an axis's name, upright."""
+    size = float(re.search(rf"font-size:({NUMBER})px", element.get("style")).group(1))
+    width = 0.6 * size * len(element.text)
+    x, y = float(element.get("x", 0)), float(element.get("y", 0))
+    x -= width * {"start": 0, "middle": 0.5, "end": 1}[element.get("text-anchor")]
+    kind, numbers = re.fullmatch(r"(\w+)\((.*)\)", element.get("transform")).groups()
+    *turn, dx, dy = map(float, re.split("[ ,]", numbers))
+    if kind == "matrix":
+        assert turn == [0, -1, 1, 0]
+        return dx + y - size / 2, dy - x - width, dx + y + size / 2, dy - x
+    return dx + x, dy + y - size / 2, dx + x + width, dy + y + size / 2
+
+
 Bar = collections.namedtuple("Bar", "width height middle colour")
 
 
@@ -66,6 +80,10 @@ class Picture:
     def texts(self):
         return [element.text for element in self.root.iter(SVG + "text")]
 
+    def boxes(self):
+        """(text, (left, top, right, bottom)) of each text, from the mean width of DejaVu Sans's letters."""
+        return [(element.text, box_of(element)) for element in self.root.iter(SVG + "text")]
+
     def bars(self):
         """The bars in the order of the data."""
         found = []
@@ -77,17 +95,18 @@ class Picture:
             found.append(Bar(abs(width), abs(height), (x + width / 2, y + height / 2), path.get("fill")))
         return found
 
+    def line_paths(self):
+        return [path for group in self.root.iter(SVG + "g") for path in group.iter(SVG + "path")
+                if path.get("fill") == "none"]
+
     def lines(self):
         """The points of each line, and how it is drawn."""
-        found = []
-        for group in self.root.iter(SVG + "g"):
-            for path in group.iter(SVG + "path"):
-                if path.get("fill") != "none":
-                    continue
-                points = [tuple(map(float, point)) for point in
-                          re.findall(rf"[ML]({NUMBER}) ({NUMBER})", path.get("d"))]
-                found.append((points, (path.get("stroke"), path.get("stroke-dasharray"))))
-        return found
+        return [([tuple(map(float, point)) for point in re.findall(rf"[ML]({NUMBER}) ({NUMBER})", path.get("d"))],
+                 (path.get("stroke"), path.get("stroke-dasharray"))) for path in self.line_paths()]
+
+    def strokes(self):
+        """How many points each unbroken piece of the lines has."""
+        return [1 + piece.count("L") for path in self.line_paths() for piece in path.get("d").split("M")[1:]]
 
     def ticks(self, anchor):
         """Number -> (x, y) of the labels of an axis: "end" left of the chart, "middle" below it."""

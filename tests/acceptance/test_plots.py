@@ -1,12 +1,15 @@
 """build-plots and report --static (contract section 12): which pictures there are, and what is in them."""
 
 import json
+import os
+import pty
+import subprocess
 
 import numpy as np
 import pandas as pd
 
 from picture import Picture, pixels_of
-from support import AcceptanceTest, experts, files_of, run
+from support import PROGRAM, AcceptanceTest, experts, files_of, run
 
 GLOBAL = "plots/global/A_weight_global_summary__mean_abs__median"
 TAILS = "plots/global/A_weight_global_summary__outlier_p999_over_median__median"
@@ -168,7 +171,7 @@ class DefaultSelection(PlotsTest):
             # The ends of the ramp, Viridis.
             self.assertEqual(tuple(cells[order[0]]), (0x44, 0x01, 0x54))
             self.assertEqual(tuple(cells[order[-1]]), (0xFD, 0xE7, 0x25))
-            for text in ("layer", "expert_id", "0", "3", f"outlier_p999_over_median of {proj}"):
+            for text in ("layer", "expert_id", "0", "3", f"{proj}: outlier_p999_over_median"):
                 self.assertIn(text, picture.texts())
 
     def test_pictures_do_not_depend_on_the_number_of_threads(self):
@@ -324,6 +327,165 @@ class Selection(PlotsTest):
         self.assertEqual(list(heatmap.ticks("middle")), [-1])
 
 
+class Progress(PlotsTest):
+    def test_each_picture_is_told_on_a_terminal_as_soon_as_it_is_written(self):
+        run_dir = self.hand_made(matrix_stats=matrices(projs=[f"proj{i}" for i in range(8)]))
+        terminal, side = pty.openpty()
+        command = [PROGRAM, "build-plots", "--run-dir", run_dir, "--threads", "1"]
+        with subprocess.Popen(command, stdout=side, stderr=side) as process:
+            os.close(side)
+            told = os.read(terminal, 1000).decode()  # the rest has room in the terminal's buffer
+            self.assertIn("[build_plots] plots/expert_layer_heatmaps/proj0__", told)
+            self.assertTrue((run_dir / HEATMAPS / "proj0__outlier_p999_over_median.png").exists())
+            self.assertFalse((run_dir / "logs/plots_write_manifest.json").exists())
+        os.close(terminal)
+
+    def test_one_warning_tells_that_there_are_no_fonts(self):
+        run_dir = self.hand_made(A_weight_global_summary=GLOBAL_FRAME, B_quant_global_summary=ERROR_FRAME)
+        empty = self.tmp / "fonts.conf"
+        empty.write_text("<fontconfig/>")
+        done = run("build-plots", "--run-dir", run_dir, env={"FONTCONFIG_FILE": str(empty)})
+        self.assertEqual((done.returncode, done.stderr.count("warning: no fonts are installed")), (0, 1), done.stderr)
+        self.assertEqual(self.plot(run_dir).stderr, "")
+
+
+class Readable(PlotsTest):
+    def assert_nothing_is_cut(self, run_dir, stem):
+        for text, (left, top, right, bottom) in self.picture(run_dir, stem).boxes():
+            self.assertGreaterEqual(min(left, top), 0, text)
+            self.assertLessEqual(right, 768, text)
+            self.assertLessEqual(bottom, 384, text)
+        pixels = pixels_of((run_dir / (stem + ".png")).read_bytes())
+        for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]):
+            self.assertTrue((edge == 255).all())
+
+    def heatmap(self, frame, metric="outlier_p999_over_median", name="hand"):
+        """The run directory, and the stem of the heatmap of the only projection."""
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"metric": metric}}, name=name, matrix_stats=frame)
+        self.plot(run_dir)
+        return run_dir, HEATMAPS + f"{frame['proj'][0]}__{metric}"
+
+    def test_the_ends_of_the_colours_have_room_for_their_numbers(self):
+        for number, (scale, ends) in enumerate(((0.0046927, ["0.00469", "0.00939"]),
+                                                (-1.23456e-10, ["-2.47e-10", "-1.23e-10"]))):
+            frame = matrices(layers=6, count=8)
+            frame["outlier_p999_over_median"] = np.linspace(1, 2, len(frame)) * scale
+            run_dir, stem = self.heatmap(frame, name=f"run{number}")
+            self.assert_nothing_is_cut(run_dir, stem)
+            self.assertLessEqual(set(ends), set(self.picture(run_dir, stem).texts()))
+
+    def test_long_titles_keep_their_ends(self):
+        projs = ["p" * 60, "q" * 60]
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"source_artifact": "quant_sim", "metric": "w_rel_fro"}},
+                                 quant_sim=matrices(projs=projs, schemes=["s" * 60]))
+        self.plot(run_dir)
+        for path in sorted((run_dir / HEATMAPS).glob("*.svg")):
+            stem = HEATMAPS + path.stem
+            self.assert_nothing_is_cut(run_dir, stem)
+            title = next(text for text in self.picture(run_dir, stem).texts() if text.endswith(": w_rel_fro"))
+            self.assertRegex(title, "^(pppp|qqqq).*…")
+
+    def test_axes_of_heatmaps_have_round_labels_although_row_0_is_a_shared_expert(self):
+        frame = matrices(layers=48, count=65)
+        frame["expert_id"] -= 1
+        picture = self.picture(*self.heatmap(frame))
+        self.assertEqual(list(picture.ticks("end")), list(range(0, 64, 5)))
+        self.assertEqual(list(picture.ticks("middle")), list(range(0, 48, 5)))
+
+    def test_one_expert_without_an_error_does_not_take_the_colours_of_the_others(self):
+        quant = matrices(projs=("gate_proj", "up_proj"), schemes=["q4"], layers=8, count=8)
+        quant["w_rel_fro"] = np.tile(np.linspace(0.08, 0.09, 64), 2)
+        quant.loc[0, "w_rel_fro"] = 0.0  # of gate_proj
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"source_artifact": "quant_sim",
+                                                            "metric": "w_rel_fro"}}, quant_sim=quant)
+        self.plot(run_dir)
+        for proj in ("gate_proj", "up_proj"):
+            picture = self.picture(run_dir, HEATMAPS + f"{proj}__q4__w_rel_fro")
+            luma = picture.cells(8, 8) @ [0.299, 0.587, 0.114]
+            self.assertGreater(np.ptp(luma[1:]), 50)
+            self.assertTrue([text for text in picture.texts() if text.startswith("≤ 0.0")])
+
+    def test_colours_are_logarithmic_where_values_are_far_apart(self):
+        frame = matrices(layers=4, count=4)
+        frame["outlier_p999_over_median"] = np.geomspace(1, 1000, 16)
+        picture = self.picture(*self.heatmap(frame))
+        self.assertLessEqual({"1", "10", "100", "1000"}, set(picture.texts()))
+
+    def test_what_failed_is_grey(self):
+        frame = matrices(projs=("gate_proj", "up_proj"), layers=4, count=2)
+        frame.loc[(frame["proj"] == "up_proj") & (frame["layer"] == 2), "outlier_p999_over_median"] = None
+        run_dir, _ = self.heatmap(frame)
+        gate, up = (self.picture(run_dir, HEATMAPS + f"{proj}__outlier_p999_over_median")
+                    for proj in ("gate_proj", "up_proj"))
+        grey = [0xEC, 0xEF, 0xF2]
+        self.assertIn("no value", up.texts())
+        self.assertNotIn("no value", gate.texts())
+        self.assertEqual((up.cells(4, 2) == grey).all(axis=2).tolist(), 2 * [[False, False, True, False]])
+
+    def bars_of(self, projs, schemes):
+        frame = pd.DataFrame([{"proj": proj, "scheme": scheme} for proj in projs for scheme in schemes])
+        run_dir = self.hand_made({"artifact_keys": ["B_quant_global_summary"]}, name=f"bars{len(frame)}",
+                                 B_quant_global_summary=frame.assign(w_rel_fro__median=np.arange(len(frame)) + 1.0))
+        self.plot(run_dir)
+        self.assert_nothing_is_cut(run_dir, ERRORS)
+        return self.picture(run_dir, ERRORS)
+
+    def test_every_bar_has_its_name_and_one_scale(self):
+        for count in (3, 8, 12):  # one, two and three columns
+            projs = [f"proj{i:02}" for i in range(count)]
+            picture = self.bars_of(projs, [f"affine_q{i}_g64" for i in range(10)])
+            bars, labels = picture.bars(), [box for text, box in picture.boxes() if " / " in text]
+            self.assertEqual(len(bars), 10 * count)
+            self.assertEqual([text for text in picture.texts() if " / " in text],
+                             [f"{proj} / affine_q{i}_g64" for proj in projs for i in range(10)])
+            for number, (bar, (_, top, right, bottom)) in enumerate(zip(bars, labels)):
+                self.assertAlmostEqual(bar.middle[1], (top + bottom) / 2, delta=1)
+                self.assertLess(right, bar.middle[0])
+                self.assertAlmostEqual(bar.width, (number + 1) * bars[-1].width / len(bars), delta=0.1)
+            tops = sorted({box[1] for box in labels})
+            self.assertGreaterEqual(min(np.diff(tops)), 7)  # the size of the letters
+
+    def test_bars_of_long_names_lie_and_no_two_have_the_same(self):
+        names = [f"{i}_{'x' * 30}_{i}" for i in range(5)]
+        picture = self.bars_of(names, ["affine_q4_g64"])
+        self.assertEqual(len({text for text in picture.texts() if "affine_q4_g64" in text}), 5)
+        self.assertGreater(np.ptp([bar.width for bar in picture.bars()]), 100)
+
+    def lines_of(self, frame):
+        run_dir = self.hand_made({"artifact_keys": ["A_weight_layer_summary"]}, A_weight_layer_summary=frame)
+        self.plot(run_dir)
+        self.assert_nothing_is_cut(run_dir, LAYERS)
+        return self.picture(run_dir, LAYERS)
+
+    def test_a_legend_of_long_names_leaves_half_of_the_picture_to_the_lines(self):
+        projs = [f"projection_{i:02}_{'x' * 20}_end{i:02}" for i in range(50)]
+        picture = self.lines_of(layer_rows(range(4), projs=projs, mean_abs__median=1.0))
+        names = [(text, box) for text, box in picture.boxes() if "…" in text]
+        self.assertEqual(len({text for text, _ in names}), 50)
+        ends = [x for points, _ in picture.lines() for x, _ in points if len(points) == 4]
+        self.assertGreater(max(ends), 300)
+        self.assertLess(max(ends), min(box[0] for _, box in names) - 22)
+
+    def test_ticks_of_close_values_differ(self):
+        picture = self.lines_of(layer_rows(range(3), mean_abs__median=[1.0000001, 1.0000002, 1.0000003]))
+        ticks = {text: box for text, box in picture.boxes() if text.startswith("1.000000")}
+        self.assertGreater(len(ticks), 2)
+        self.assertEqual(len(ticks), sum(text.startswith("1.000000") for text in picture.texts()))
+        name = next(box for text, box in picture.boxes() if text == "mean_abs")
+        self.assertLess(name[2], min(left for left, *_ in ticks.values()))
+
+    def test_layers_stand_as_far_apart_as_their_numbers(self):
+        picture = self.lines_of(layer_rows([-1, 0, 1, 5], mean_abs__median=[1, 2, 3, 4]))
+        places = {layer: place[0] for layer, place in picture.ticks("middle").items()}
+        self.assertEqual(list(places), [-1, 0, 1, 5])
+        self.assertAlmostEqual(places[5] - places[1], 4 * (places[1] - places[0]), delta=0.1)
+        self.assertEqual(picture.strokes(), [1, 3])  # the unknown layer is not joined to the others
+
+    def test_many_layers_have_ticks_at_even_steps(self):
+        picture = self.lines_of(layer_rows(range(94), projs=[f"p{i}" for i in range(12)], mean_abs__median=1.0))
+        self.assertEqual(list(picture.ticks("middle")), list(range(0, 94, 5)))
+
+
 class Names(PlotsTest):
     HOSTILE = ['<script>alert("1")</script>&amp;\'', "a\nb\x01\u202e\ufffe", "x" * 10_000, "a b", "a_b",
                "../../x", "日本"]
@@ -344,7 +506,7 @@ class Names(PlotsTest):
             self.assertRegex(entry["path"], r"^plots/\w+/[A-Za-z0-9._-]+\.png$")
             Picture(run_dir / entry["svg_path"])  # well-formed
         title = self.picture(run_dir, HEATMAPS + "script_alert_1_script_amp__outlier_p999_over_median")
-        self.assertIn(f"outlier_p999_over_median of {self.HOSTILE[0]}", title.texts())
+        self.assertIn(f"{self.HOSTILE[0]}: outlier_p999_over_median", title.texts())
         self.assertFalse([e for e in title.root.iter() if e.tag.endswith("script")])
         self.assertEqual([path.name for path in self.tmp.iterdir()], ["hand"])
 
@@ -384,6 +546,25 @@ class Failures(PlotsTest):
         self.assert_error(done, run_dir, "A_weight_layer_summary__mean_abs__median",
                           "Selected table artifact not found for plotting: A_weight_layer_summary")
 
+    def test_a_column_of_text_is_skipped_with_the_reason(self):
+        run_dir = self.hand_made({"expert_layer_heatmaps": {"metric": "dtype"}},
+                                 matrix_stats=matrices(dtype="BF16"))
+        done = self.plot(run_dir)
+        reason = "column 'dtype' of matrix_stats is not numeric"
+        entry = self.entry(run_dir, "matrix_stats__expert_layer_heatmap__dtype")
+        self.assertEqual((entry["status"], entry["path"]), ("skipped", ""))
+        for text in (entry["error"], done.stderr):
+            self.assertIn(reason, text)
+
+    def test_tables_were_found_although_none_of_their_pictures_could_be_drawn(self):
+        many = pd.DataFrame({"proj": [f"p{i:03}" for i in range(121)], "mean_abs__median": 1.0})
+        run_dir = self.hand_made(A_weight_global_summary=many)
+        done = self.plot(run_dir, expect=1)
+        self.assertIn("[build_plots] wrote 0 plot(s)", done.stdout)
+        self.assertNotIn("no compatible tables", done.stdout)
+        self.assert_error(done, run_dir, "A_weight_global_summary__mean_abs__median",
+                          "has 121 values of 'mean_abs__median' for one picture, which shows at most 120")
+
     def test_missing_columns_are_named_and_the_others_are_drawn(self):
         frames = {"A_weight_global_summary": GLOBAL_FRAME,
                   "B_quant_global_summary": pd.DataFrame({"proj": ["a"]})}
@@ -415,7 +596,8 @@ class Failures(PlotsTest):
             before = files_of(run_dir)
             done = self.plot(run_dir, expect=1)
             self.assertIn("[build_plots] error:", done.stderr)
-            self.assertIn("Invalid integer token in axis column 'layer' at row 1: " + repr(bad), done.stderr)
+            self.assertIn("tables/A_weight_layer_summary.parquet: "
+                          "Invalid integer token in axis column 'layer' at row 1: " + repr(bad), done.stderr)
             self.assert_untouched(run_dir, before)
 
     def test_a_bad_layer_of_a_listed_table_or_of_data_is_an_entry(self):
@@ -462,13 +644,17 @@ class Failures(PlotsTest):
                 config.touch()
 
     def test_a_picture_that_can_not_be_written_fails_and_the_others_are_drawn(self):
-        run_dir = self.hand_made(A_weight_global_summary=GLOBAL_FRAME, B_quant_global_summary=ERROR_FRAME)
-        (run_dir / (GLOBAL + ".png")).mkdir(parents=True)
-        (run_dir / (GLOBAL + ".png") / "mine").touch()
-        done = self.plot(run_dir, expect=1)
-        self.assert_error(done, run_dir, "A_weight_global_summary__mean_abs__median", GLOBAL + ".png")
-        self.assertEqual(self.entry(
-            run_dir, "B_quant_global_summary__w_rel_fro__median_by_proj_and_scheme")["status"], "written")
+        for number, end in enumerate((".png", ".svg")):
+            run_dir = self.hand_made(name=f"run{number}", A_weight_global_summary=GLOBAL_FRAME,
+                                     B_quant_global_summary=ERROR_FRAME)
+            (run_dir / (GLOBAL + end)).mkdir(parents=True)
+            (run_dir / (GLOBAL + end) / "mine").touch()
+            done = self.plot(run_dir, expect=1)
+            self.assert_error(done, run_dir, "A_weight_global_summary__mean_abs__median", GLOBAL + end)
+            # PNG and SVG come together or not at all, and nothing else is left behind.
+            self.assertEqual(sorted(files_of(run_dir / "plots")), [
+                "global/" + path for path in (f"{GLOBAL.split('/')[-1]}{end}/mine", *(
+                    ERRORS.split("/")[-1] + one for one in (".png", ".svg")))])
 
     def test_a_missing_run_directory_is_not_made(self):
         self.plot(self.tmp / "nowhere", expect=1)

@@ -17,7 +17,7 @@ constexpr char kLines[] =
                    {"name": "b", "y": [null, 2], "colour": 1, "dash": 1}]})";
 constexpr char kHeatmap[] =
     R"({"title": "t", "xName": "x", "yName": "y", "xLabels": ["0", "1"], "yLabels": ["0"],
-        "values": [1, null], "range": [1, 2]})";
+        "values": [1, null], "scale": [1, 2], "metric": "rms"})";
 
 TEST(Pictures, DependOnNothingButTheirData) {
   const auto fresh = *Pictures::Open(), used = *Pictures::Open();
@@ -64,7 +64,7 @@ TEST(Pictures, RunningOutOfMemoryIsAnErrorToo) {
   for (int i = 1; i < 1'000'000; ++i) values += ",1";
   const std::string data = std::string(R"({"title": "", "xName": "", "yName": "", "yLabels": ["0"],
       "xLabels": [)") + values +
-                           R"(], "values": [)" + values + R"(], "range": [0, 1]})";
+                           R"(], "values": [)" + values + R"(], "scale": [0, 1], "metric": "rms"})";
   EXPECT_FALSE((*pictures)->Svg("heatmap", data));
   EXPECT_TRUE((*pictures)->Svg("bars", kBars));
 }
@@ -85,6 +85,17 @@ TEST(Png, OfSvgHasTheWantedSize) {
       PngOfSvg(R"(<svg xmlns="http://www.w3.org/2000/svg" width="8" height="4"/>)", 32, 16);
   ASSERT_TRUE(png) << png.error().Text();
   EXPECT_EQ(SizeOf(*png), std::pair(32u, 16u));
+}
+
+TEST(Png, OfSvgHas160PixelsAnInch) {
+  const auto png =
+      PngOfSvg(R"(<svg xmlns="http://www.w3.org/2000/svg" width="8" height="4"/>)", 32, 16);
+  ASSERT_TRUE(png);
+  // import struct, zlib; b = b"pHYs" + struct.pack(">IIB", 6299, 6299, 1)
+  // struct.pack(">I", 9) + b + struct.pack(">I", zlib.crc32(b))
+  const std::string chunk(
+      "\x00\x00\x00\x09pHYs\x00\x00\x18\x9b\x00\x00\x18\x9b\x01\x49\x75\x83\x94", 21);
+  EXPECT_EQ(png->substr(33, 21), chunk);
 }
 
 TEST(Png, OfWhatIsNoSvgIsAnError) {

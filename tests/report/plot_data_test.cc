@@ -1,5 +1,6 @@
 #include "report/plot_data.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "base/temp_folder.h"
@@ -22,7 +23,7 @@ Json DataOf(const std::string& text, const PlotSpec& spec) {
   const auto drawings = DrawCsv(text, spec);
   if (!drawings) return drawings.error().Text();
   EXPECT_EQ(drawings->size(), 1u);
-  return drawings->empty() ? Json() : Json::parse(drawings->front().data);
+  return drawings->empty() ? Json() : Json::parse(drawings->front().data.value());
 }
 
 const PlotSpec kRmsBars = {"A", "rms__median", kBars, false, "global", false};
@@ -90,16 +91,16 @@ TEST(Heatmap, HasARowForEachExpertAndNullWhereThereIsNone) {
   EXPECT_EQ(data.at("xLabels"), Json({"3", "4"}));
   EXPECT_EQ(data.at("yLabels"), Json({"-1", "2", "10"}));  // shared experts: -1
   EXPECT_EQ(data.at("values"), Json({nullptr, 7.0, 2.0, 4.0, 1.0, nullptr}));
-  EXPECT_EQ(data.at("range"), Json({1.0, 7.0}));
+  EXPECT_EQ(data.at("scale"), Json({1.0, 2.0, 4.0, 7.0}));
 }
 
-TEST(Heatmaps, OfOneSchemeShareTheirRangeAndOthersHaveEachTheirOwn) {
+TEST(Heatmaps, OfOneSchemeShareTheirScaleAndOthersHaveEachTheirOwn) {
   const auto stats =
       DrawCsv("layer,expert_id,proj,rms\n0,0,a,1\n0,1,a,2\n0,0,b,5\n0,1,b,9\n", kRmsHeatmap);
   ASSERT_TRUE(stats);
   ASSERT_EQ(stats->size(), 2u);
-  EXPECT_EQ(Json::parse((*stats)[0].data).at("range"), Json({1.0, 2.0}));
-  EXPECT_EQ(Json::parse((*stats)[1].data).at("range"), Json({5.0, 9.0}));
+  EXPECT_EQ(Json::parse((*stats)[0].data.value()).at("scale"), Json({1.0, 2.0}));
+  EXPECT_EQ(Json::parse((*stats)[1].data.value()).at("scale"), Json({5.0, 9.0}));
 
   const auto quant = DrawCsv(
       "layer,expert_id,proj,scheme,w_rel_fro\n"
@@ -108,10 +109,10 @@ TEST(Heatmaps, OfOneSchemeShareTheirRangeAndOthersHaveEachTheirOwn) {
   ASSERT_TRUE(quant);
   ASSERT_EQ(quant->size(), 3u);
   const std::string names[] = {"a q4", "a q8", "b q4"};
-  const Json ranges[] = {{1.0, 5.0}, {0.25, 0.5}, {1.0, 5.0}};
+  const Json scales[] = {{1.0, 2.0, 5.0}, {0.25, 0.5}, {1.0, 2.0, 5.0}};
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ((*quant)[i].proj + " " + (*quant)[i].scheme, names[i]);
-    EXPECT_EQ(Json::parse((*quant)[i].data).at("range"), ranges[i]);
+    EXPECT_EQ(Json::parse((*quant)[i].data.value()).at("scale"), scales[i]);
   }
 }
 
@@ -119,10 +120,20 @@ TEST(Drawings, ThereAreNoneWithoutAValue) {
   for (const char* text :
        {"", "\n", "layer,expert_id,proj,rms\n", "layer,expert_id,proj,rms\n0,0,up,\n",
         "layer,expert_id,proj,rms\n0,0,,1\n", "layer,expert_id,proj,rms\n,0,up,1\n",
-        "layer,expert_id,proj,rms\n0,0,up,oops\n", "layer,expert_id,proj,rms\n0,0,up,inf\n"}) {
+        "layer,expert_id,proj,rms\n0,0,up,inf\n"}) {
     const auto drawings = DrawCsv(text, kRmsHeatmap);
     ASSERT_TRUE(drawings) << text << drawings.error().Text();
     EXPECT_TRUE(drawings->empty()) << text;
+  }
+}
+
+TEST(Drawings, OfTextSayThatItIsNotNumeric) {
+  for (const char* text : {"oops", "a list"}) {
+    const auto drawings =
+        DrawCsv(fmt::format("layer,expert_id,proj,rms\n0,0,up,{}\n0,1,up,\n", text), kRmsHeatmap);
+    ASSERT_FALSE(drawings);
+    EXPECT_EQ(drawings.error().code, ErrorCode::kUnsupported);
+    EXPECT_THAT(drawings.error().Text(), HasSubstr("column 'rms' of matrix_stats is not numeric"));
   }
 }
 
@@ -169,10 +180,12 @@ TEST(Axes, AreCheckedInRowsWithoutAValueToo) {
 TEST(Labels, AreOneLineOfCharactersThatXmlHasAndNotTooLong) {
   const std::pair<std::string, std::string> cases[] = {
       {"<script>&'", "<script>&'"},  // escaped where it is drawn
-      {"a\tb\x01\x7f", "a b  "},
-      {"\xEF\xBF\xBE", "\xEF\xBF\xBD"},
-      {"a\xE2\x80\xA8z", "a z"},
+      {"a\tb\x01\x7f", R"(a\u0009b\u0001\u007f)"},
+      {"\u0085\u00ad\u061c", R"(\u0085\u00ad\u061c)"},
+      {"a\u200b\u202e\u2066z\ufeff", R"(a\u200b\u202e\u2066z\ufeff)"},
+      {"a\u2028z\uffff", R"(a\u2028z\uffff)"},
       {std::string(41, 'x'), std::string(40, 'x') + "…"},
+      {std::string(39, 'x') + "\u202e", std::string(39, 'x') + "…"},  // never half an escape
       {"プロジェクション", "プロジェクション"},
       {"a\xff", "a\xEF\xBF\xBD"},
   };
@@ -186,19 +199,76 @@ TEST(Labels, MayBeNumbers) {
   EXPECT_EQ(DataOf("proj,rms__median\n10,1\n10,3\n", kRmsBars).at("labels"), Json({"10"}));
 }
 
+/// `count` matrices, none of which has layer or expert of another one.
+std::string Diagonal(const std::string& proj, int count) {
+  std::string rows;
+  for (int i = 0; i < count; ++i) rows += fmt::format("{0},{0},{1},1\n", i, proj);
+  return rows;
+}
+
 TEST(Drawings, OfMoreThanAPictureShowsAreRefused) {
   std::string bars = "proj,rms__median\n";
-  for (int i = 0; i <= 400; ++i) bars += "p" + std::to_string(i) + ",1\n";
-  std::string cells = "layer,expert_id,proj,rms\n";
-  for (int i = 0; i < 1000; ++i) {
-    cells += std::to_string(i) + "," + std::to_string(i) + ",up,1\n";
-  }
+  for (int i = 0; i <= 120; ++i) bars += "p" + std::to_string(i) + ",1\n";
+  const std::string cells = "layer,expert_id,proj,rms\n" + Diagonal("up", 1000);
   for (const auto& [text, spec] : {std::pair{bars, kRmsBars}, std::pair{cells, kRmsHeatmap}}) {
     const auto drawings = DrawCsv(text, spec);
-    ASSERT_FALSE(drawings);
-    EXPECT_EQ(drawings.error().code, ErrorCode::kBadArgument);
-    EXPECT_THAT(drawings.error().Text(), HasSubstr("shows at most"));
+    ASSERT_TRUE(drawings);
+    const auto& data = drawings->front().data;
+    ASSERT_FALSE(data);
+    EXPECT_EQ(data.error().code, ErrorCode::kBadArgument);
+    EXPECT_THAT(data.error().Text(), HasSubstr("shows at most"));
   }
+}
+
+TEST(Heatmaps, OneOfTooManyCellsDoesNotKeepTheOthersFromBeingDrawn) {
+  const auto drawings = DrawCsv(
+      "layer,expert_id,proj,rms\n0,0,gate,1\n0,1,gate,\n" + Diagonal("up", 1000), kRmsHeatmap);
+  ASSERT_TRUE(drawings);
+  ASSERT_EQ(drawings->size(), 2u);
+  EXPECT_EQ(Json::parse((*drawings)[0].data.value()).at("values"), Json({1.0, nullptr}));
+  EXPECT_FALSE((*drawings)[1].data);
+}
+
+TEST(Heatmaps, OfOneTableHaveTheSameAxesAndShowWhatHasNoValue) {
+  const auto drawings = DrawCsv(
+      "layer,expert_id,proj,scheme,w_rel_fro\n"
+      "0,0,a,q4,1\n0,1,a,q4,2\n1,0,a,q4,\n2,0,b,q8,3\n,7,b,q8,1\n3,7,,q8,1\n9,9,c,q8,\n",
+      kErrorHeatmap);
+  ASSERT_TRUE(drawings);
+  ASSERT_EQ(drawings->size(), 2u);  // c has no value
+  for (const Drawing& drawing : *drawings) {
+    const Json data = Json::parse(drawing.data.value());
+    EXPECT_EQ(data.at("xLabels"), Json({"0", "1", "2", "9"}));
+    EXPECT_EQ(data.at("yLabels"), Json({"0", "1", "9"}));
+  }
+  const Json first = Json::parse((*drawings)[0].data.value());
+  const Json none;
+  EXPECT_EQ(first.at("values"),
+            Json({1.0, none, none, none, 2.0, none, none, none, none, none, none, none}));
+}
+
+TEST(Heatmaps, OfManyValuesHaveAFairSampleOfThemAsTheirScale) {
+  std::string rows = "layer,expert_id,proj,rms\n";
+  for (int i = 0; i <= 20'000; ++i) rows += fmt::format("{},{},up,{}\n", i % 2, i / 2, i);
+  const Json scale = DataOf(rows, kRmsHeatmap).at("scale");
+  ASSERT_EQ(scale.size(), 10'000u);
+  EXPECT_EQ(scale.front(), 0);
+  EXPECT_NEAR(scale[5'000].get<double>(), 10'000, 2);
+  EXPECT_EQ(scale.back(), 20'000);
+}
+
+TEST(Lines, HaveAGapAtALayerWithoutAValue) {
+  const Json data = DataOf("layer,proj,rms__median\n0,up,1\n1,up,\n2,up,3\n3,gate,\n", kRmsLines);
+  EXPECT_EQ(data.at("x"), Json({0, 1, 2, 3}));
+  ASSERT_EQ(data.at("series").size(), 1u);  // gate has no value
+  EXPECT_EQ(data.at("series")[0].at("y"), Json({1.0, nullptr, 3.0, nullptr}));
+}
+
+TEST(Bars, DoNotCountInfinities) {
+  const Json data =
+      DataOf("proj,rms__median\nup,1\nup,3\nup,inf\nup,inf\nup,-inf\ngate,inf\n", kRmsBars);
+  EXPECT_EQ(data.at("labels"), Json({"up"}));
+  EXPECT_EQ(data.at("values"), Json({2.0}));
 }
 
 }  // namespace

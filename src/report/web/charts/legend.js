@@ -1,45 +1,58 @@
 // Names of a picture's lines. Nothing can be scrolled there, so that all of them need room.
+import {fitted, widest} from "./measure.js";
 
-// Names of so many letters stand in one row, others below each other at the right.
-const ROW_LETTERS = 80;
-const LETTERS_OF_SIGN = 6;
+const SIGN = 22;
+const GAP = 10;
+const SIZE = 12;
+
+// Names that do not fit in one row stand below each other at the right, in smaller letters.
+const SMALL = 9;
 const ROWS_OF_COLUMN = 30;
 // Of more lines nobody can tell which is which.
-const MOST_NAMES = 2 * ROWS_OF_COLUMN;
-const LETTER_WIDTH = 5.2;
-const SIGN_WIDTH = 34;
+const MOST_COLUMNS = 2;
 
-const COMMON = {type: "plain", itemWidth: 22, selectedMode: false, itemStyle: {opacity: 0}};
+const COMMON = {type: "plain", itemWidth: SIGN, selectedMode: false, itemStyle: {opacity: 0}};
 
 const inRow = (look) => ({
   top: 30,
   right: 0,
-  legend: {...COMMON, top: 34, left: 70, textStyle: {color: look.text}},
+  legend: {...COMMON, top: 34, left: 70, textStyle: {color: look.text, fontSize: SIZE}},
 });
 
+const column = (names, right, width, look) => ({
+  ...COMMON,
+  data: names,
+  orient: "vertical",
+  align: "left",
+  top: 36,
+  left: look.width - right,
+  itemGap: 2,
+  itemHeight: 9,
+  padding: 0,
+  formatter: (name) => fitted(name, SMALL, width),
+  textStyle: {color: look.text, fontSize: SMALL},
+});
+
+// The lines keep half of the picture.
 const inColumns = (names, look) => {
-  const columns = Math.ceil(names.length / ROWS_OF_COLUMN);
-  const longest = Math.max(...names.map((name) => name.length));
-  return {
-    top: 0,
-    right: columns * (longest * LETTER_WIDTH + SIGN_WIDTH),
-    legend: {
-      ...COMMON,
-      data: names,
-      orient: "vertical",
-      top: 36,
-      bottom: 0,
-      right: 4,
-      itemGap: 2,
-      itemHeight: 9,
-      textStyle: {color: look.text, fontSize: 9},
-    },
-  };
+  const columns = [];
+  for (let i = 0; i < MOST_COLUMNS && i * ROWS_OF_COLUMN < names.length; ++i) {
+    columns.push(names.slice(i * ROWS_OF_COLUMN, (i + 1) * ROWS_OF_COLUMN));
+  }
+  const most = look.width / 2 / columns.length - SIGN - 2 * GAP;
+  const legend = [];
+  let right = 0;
+  for (let i = columns.length - 1; i >= 0; --i) {
+    const width = Math.min(most, widest(columns[i], SMALL));
+    right += SIGN + width + 2 * GAP;
+    legend.unshift(column(columns[i], right, width, look));
+  }
+  return {top: 0, right, legend};
 };
 
 /** The legend of a chart, and the room that it takes of the grid. One line needs none. */
 export const legendOf = (names, look) => {
   if (names.length < 2) return {top: 0, right: 0};
-  const letters = names.reduce((sum, name) => sum + name.length + LETTERS_OF_SIGN, 0);
-  return letters <= ROW_LETTERS ? inRow(look) : inColumns(names.slice(0, MOST_NAMES), look);
+  const row = names.reduce((sum, name) => sum + SIGN + 2 * GAP + widest([name], SIZE), 0);
+  return row <= look.width - 90 ? inRow(look) : inColumns(names, look);
 };
