@@ -689,4 +689,23 @@ describe("the report of a small run", () => {
       await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
       assert.equal(await page.locator(".matrix h3").textContent(), "Layer 1, expert 2, up_proj");
     }));
+
+  test("a tap on a heatmap presses nothing of what opens under the finger", () =>
+    open({viewport: {width: 360, height: 740}, hasTouch: true, isMobile: true}, async (page) => {
+      const panel = page.locator(".matrix");
+      const isOpen = () => page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+      const at = await cellMiddle(page, {proj: "up_proj", layer: 3, expert: 8});
+      await page.touchscreen.tap(at.x, at.y);
+      await isOpen();
+      const cross = await panel.getByRole("button", {name: "Close"}).boundingBox();
+      const [x, y] = [cross.x + cross.width / 2, cross.y + cross.height / 2];
+      await page.keyboard.press("Escape");
+      // The same heatmap, moved to where the cross will be.
+      await page.evaluate((down) => window.scrollBy({top: down, behavior: "instant"}), at.y - y);
+      await page.touchscreen.tap(x, y);
+      await isOpen();
+      await page.waitForTimeout(400);
+      assert.ok(await panel.isVisible());
+      assert.equal(await page.locator(".matrix h3").textContent(), "Layer 3, expert 8, up_proj");
+    }));
 });
