@@ -134,6 +134,14 @@ def small(folder):
     return folder / "small" / "run"
 
 
+def quantized(folder):
+    """A checkpoint of 4-bit weights, with scales of experts and of attention."""
+    subprocess.run([PROGRAM, "analyze", ROOT / "tests/data/zoo/awq_int4_qwen2_moe", "--out", folder, "--model-id",
+                    "quantized", "--run-name", "run", "--no-report"], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return folder / "quantized" / "run"
+
+
 def hostile(folder):
     """Names, texts and warnings that try to be more than text."""
     run_dir = folder / "hostile"
@@ -240,7 +248,8 @@ def varied(change):
     return make
 
 
-KINDS = {"small": small, "large": large, "hostile": hostile, **{v.__name__: varied(v) for v in VARIANTS}}
+KINDS = {"small": small, "large": large, "hostile": hostile, "quantized": quantized,
+         **{v.__name__: varied(v) for v in VARIANTS}}
 
 
 def numbers(run_dir):

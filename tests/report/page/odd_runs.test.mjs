@@ -1,5 +1,6 @@
 // The report of runs that lack something, or have what most do not.
 import assert from "node:assert/strict";
+import {readFileSync} from "node:fs";
 import {after, before, describe, test} from "node:test";
 import {
   assertClose,
@@ -28,7 +29,7 @@ describe("the report of an odd run", () => {
       await withPage(browser, run.page, {}, async (page) => {
         await drawAll(page);
         assert.equal(await page.locator("main > section > h2").count(), 6);
-        await use(page, rowsOf(run.matrix_stats), rowsOf(run.quant_sim));
+        await use(page, rowsOf(run.matrix_stats), rowsOf(run.quant_sim), run);
       });
     } finally {
       run.remove();
@@ -207,6 +208,23 @@ describe("the report of an odd run", () => {
       assert.match(await section(page, "where"), /void has no value for any of these matrices/);
       await metric.selectOption("rms");
       await drawAll(page);
+    }),
+  );
+
+  test(
+    "sizes of a quantized checkpoint are as stored, and add up",
+    inspect("quantized", async (page, stats, quant, {runDir}) => {
+      const {roles} = JSON.parse(readFileSync(`${runDir}/logs/run_health.json`, "utf8"));
+      const all = Object.values(roles).reduce((sum, {bytes}) => sum + bytes, 0);
+      const stored =
+        stats.reduce((sum, one) => sum + one.rows * one.cols * one.storage_bits_per_weight, 0) / 8;
+      const kilobytes = (size) => `${Number((size / 1e3).toPrecision(3))} kB`;
+      assert.ok((await section(page, "model")).includes("sizes as stored"));
+      const schemes = await section(page, "schemes");
+      assert.ok(schemes.includes(`${kilobytes(all - stored)} as stored) comes on top`), schemes);
+      const now = page.locator("#schemes tr.stored");
+      assert.ok((await now.textContent()).includes(kilobytes(stored)));
+      assert.doesNotMatch(await page.locator("main").textContent(), /after decoding/);
     }),
   );
 });

@@ -73,7 +73,7 @@ export const roleTable = (roles) => {
     .sort((a, b) => b.bytes - a.bytes);
   const all = sum(rows.map((row) => row.bytes));
   return filled(
-    "Everything in the checkpoint, by role; sizes after decoding",
+    "Everything in the checkpoint, by role; sizes as stored, scales and zero points by themselves",
     [
       textColumn("role", "Role"),
       countColumn("tensors", "Tensors"),

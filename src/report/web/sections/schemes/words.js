@@ -46,18 +46,15 @@ const sum = (list) => list.reduce((total, value) => total + value, 0);
 /** How many matrices have an error under another scheme, but none under this one. */
 const lackingOf = ({measured}, {counts}) => sum(Array.from(measured, (n, g) => n - counts[g]));
 
-const restOf = ({facts}) =>
-  sum(
-    Object.entries(facts.model?.roles ?? {})
-      .filter(([role]) => !/expert|companion/.test(role))
-      .map(([, {bytes: size}]) => size),
-  );
+/** Bytes of the checkpoint beside the experts that were analysed, their scales among those. */
+const restOf = ({facts}, numbers) =>
+  sum(Object.values(facts.model.roles ?? {}).map((role) => role.bytes)) - storedSize(numbers).bytes;
 
 /** What was left out or estimated. */
 export const remarks = ({run}, numbers, chosen) => {
   const {groups, schemes, measured} = numbers;
   const without = run.matrices - sum(measured);
-  const rest = restOf(run);
+  const rest = restOf(run, numbers);
   return [
     chosen.notMet
       ? [
@@ -81,9 +78,9 @@ export const remarks = ({run}, numbers, chosen) => {
       ? `${matrices(without)} ${without === 1 ? "has" : "have"} no error under any scheme: ` +
         "counted in the sizes, not in the errors."
       : null,
-    rest
-      ? `Sizes are those of the experts. The rest of the model (attention, embeddings and so on, ` +
-        `${bytes(rest)} after decoding) comes on top.`
+    rest > 0
+      ? `Sizes are those of the experts. The rest of the checkpoint (attention, embeddings and so on, ` +
+        `${bytes(rest)} as stored) comes on top.`
       : null,
   ].filter((text) => text !== null);
 };
