@@ -211,6 +211,19 @@ def failures(stats, quant):
     return stats, quant
 
 
+def all_failed(stats, quant):
+    """Neither of the schemes works for any matrix."""
+    quant[[c for c in quant.columns if quant[c].dtype == float]] = np.nan
+    quant["error"] = "ValueError: not divisible by 48"
+    return stats, quant
+
+
+def exact(stats, quant):
+    """Every scheme gives all weights back."""
+    quant["w_rel_fro"] = 0.0
+    return stats, quant
+
+
 def foreign(stats, quant):
     """The columns of mlx-quant-toolkit, and no more."""
     return stats.loc[:, :"g64_max_outlier"], quant.loc[:, :"error"]
@@ -224,7 +237,8 @@ def unknown_metric(stats, quant):
     return stats, quant
 
 
-VARIANTS = (shared, stack, unknown_layers, single, no_schemes, no_matrices, failures, foreign, unknown_metric)
+VARIANTS = (shared, stack, unknown_layers, single, no_schemes, no_matrices, failures, all_failed, exact,
+            foreign, unknown_metric)
 
 
 def as_table(frame, schema):

@@ -227,4 +227,23 @@ describe("the report of an odd run", () => {
       assert.doesNotMatch(await page.locator("main").textContent(), /after decoding/);
     }),
   );
+
+  test(
+    "where every scheme failed the page says so, and where the reasons stand",
+    inspect("all_failed", async (page) => {
+      const schemes = await section(page, "schemes");
+      assert.match(schemes, /No scheme could be applied to any matrix/);
+      assert.equal(await charts(page, "schemes"), 0);
+      await page.locator("#schemes").getByRole("link", {name: "The first section"}).click();
+      assert.match(await section(page, "model"), /failed for 72 matrices: ValueError: not divisible by 48/);
+      assert.ok(await page.locator("#model-title").evaluate((title) => title === document.activeElement));
+    }),
+  );
+
+  test(
+    "where no scheme errs there is nothing to choose",
+    inspect("exact", async (page) => {
+      assert.match(await section(page, "schemes"), /No matrix has an error above zero under any scheme/);
+    }),
+  );
 });

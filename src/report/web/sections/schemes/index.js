@@ -22,6 +22,16 @@ const gpuCaveat = ({facts}) =>
       )
     : null;
 
+const nothingToCompare = ({facts}, {measured}) => {
+  if (measured.some((n) => n > 0)) {
+    return lead("No matrix has an error above zero under any scheme, so there is nothing to choose.");
+  }
+  const reasons = facts.failures.length
+    ? [" ", h("a", {href: "#model"}, "The first section"), " says why."]
+    : null;
+  return lead(["No scheme could be applied to any matrix, so there are no errors to compare.", reasons]);
+};
+
 /** The choice under a limit: everything that moves with the slider, the scatter above too. */
 const choicePart = (page, numbers, scatter) => {
   const {state} = page;
@@ -88,13 +98,7 @@ export const schemesSection = (page) => {
   const fillIn = async () => {
     const numbers = await gather(run, page.place);
     if (!limitRange(numbers)) {
-      fill(
-        body,
-        lead(
-          "No matrix has an error above zero under any scheme (w_rel_fro), so schemes can't be " +
-            "compared here.",
-        ),
-      );
+      fill(body, nothingToCompare(run, numbers));
       return;
     }
     const scatter = tradeoffFigure(page, numbers, await gatherPoints(page, numbers));
