@@ -142,6 +142,10 @@ describe("the report of an odd run", () => {
       assert.match(schemes, /mxfp4_g32 has no error for 63 matrices that another scheme could quantize/);
       assert.match(schemes, /affine_q4_g32 has no error for 9 matrices/);
       assert.match(schemes, /9 matrices have no error under any scheme/);
+      const sizes = await page.locator("#schemes table", {hasText: "Mixture"}).textContent();
+      // In each layer and projection another scheme did what these could not.
+      assert.match(sizes, /affine_q4_g32[^a]*9 failed/);
+      assert.match(sizes, /mxfp4_g32–+9 failed/);
       // affine_q4_g32 is cheaper and under this limit, but it failed on an expert of each layer.
       await page.locator(".limit-number").fill("0.5");
       await page.locator(".limit-number").press("Enter");
@@ -244,6 +248,36 @@ describe("the report of an odd run", () => {
     "where no scheme errs there is nothing to choose",
     inspect("exact", async (page) => {
       assert.match(await section(page, "schemes"), /No matrix has an error above zero under any scheme/);
+    }),
+  );
+
+  test(
+    "a proposal larger than a quantized checkpoint says that keeping it costs nothing",
+    inspect("quantized", async (page) => {
+      // affine_q8_g32 alone is under such a limit: 9 bits against the 4.625 that are stored.
+      await page.locator(".limit-number").fill("0.006");
+      await page.locator(".limit-number").press("Enter");
+      const verdict = await page.locator(".verdict").textContent();
+      assert.match(verdict, /larger than the 78\.1 kB stored now: keeping those costs no further error/);
+      assert.match(await page.locator(".remarks").textContent(), /come on top of those of the earlier/);
+    }),
+  );
+
+  test(
+    "where a scheme failed, its size counts what is stored; where all did, the limit is not called missed",
+    inspect("parts_failed", async (page, stats) => {
+      const weights = stats.reduce((sum, one) => sum + one.rows * one.cols, 0);
+      const row = page.locator("#schemes tbody tr", {hasText: "mxfp4_g32"});
+      const cells = await row.locator("td").allTextContents();
+      // By hand: a third of the weights takes 4.25 bits, the rest 16.
+      const bits = (4.25 + 2 * 16) / 3;
+      const megabytes = Number(((weights * bits) / 8e6).toPrecision(3));
+      assert.deepEqual(cells.slice(0, 2), [bits.toPrecision(3), `${megabytes} MB`]);
+      assert.equal(cells.at(-1), "3 of 9, 3 failed, 3 without numbers");
+      const verdict = await page.locator(".verdict").textContent();
+      assert.match(verdict, /: the fewest that keep .* in every layer and projection that has numbers/);
+      assert.match(verdict, /affine_q4_g32 alone does so/);
+      assert.match(await page.locator(".remarks").textContent(), /In 3 of 9 choices no scheme has numbers/);
     }),
   );
 });

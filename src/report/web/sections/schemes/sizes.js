@@ -11,14 +11,23 @@ const NAMES = {
   scheme: ({name}) => named(clipped(name)),
 };
 
-const overText = ({kind, over, missing}) => {
+const overText = ({kind, over, failed, unmeasured, total}) => {
   if (kind === "stored") return "–";
   const parts = [
-    over ? count(over) : null,
-    missing ? `${count(missing)} ${kind === "mix" ? "without numbers" : "failed"}` : null,
+    over ? `${count(over)} of ${count(total)}` : null,
+    failed ? `${count(failed)} failed` : null,
+    unmeasured ? `${count(unmeasured)} without numbers` : null,
   ];
   return parts.filter((part) => part).join(", ") || "none";
 };
+
+const OVER = [
+  "Choices over the limit",
+  "A choice is one projection of one layer, routed and shared experts by themselves. Over the limit are " +
+    "those whose error, of the experts that it must hold for, is above it.",
+  "Failed: the scheme could not be applied to all matrices that another one did; where it has no size, what is " +
+    "stored now counts. Without numbers: no scheme could be applied.",
+];
 
 const columnsOf = (stored, largest) => [
   {key: "scheme", label: "Scheme", value: (row) => row.name, cell: (row) => NAMES[row.kind](row)},
@@ -45,7 +54,14 @@ const columnsOf = (stored, largest) => [
     value: (row) => row.errors?.[k],
     cell: (row) => significant(row.errors?.[k], 3),
   })),
-  {key: "over_limit", label: "Over the limit", number: true, value: (row) => row.over, cell: overText},
+  {
+    key: "over_limit",
+    label: "Choices over the limit",
+    number: true,
+    meaning: OVER,
+    value: (row) => row.over,
+    cell: overText,
+  },
 ];
 
 /** {element, show(chosen, errors of the choice by judge, {judge, limit})} */
@@ -67,12 +83,14 @@ export const sizeTable = (numbers) => {
       const {bytes: size, bitsPerWeight, notMet, unmeasured} = chosen;
       const schemes = numbers.schemes
         .map((scheme) => schemeRow(scheme, view))
-        .sort((a, b) => a.bytes - b.bytes);
-      table.show([
-        {kind: "mix", name: "mixture", bytes: size, bitsPerWeight, errors, over: notMet, missing: unmeasured},
+        // Without a size last.
+        .sort((a, b) => (a.bytes || Infinity) - (b.bytes || Infinity) || 0);
+      const rows = [
+        {kind: "mix", name: "mixture", bytes: size, bitsPerWeight, errors, over: notMet},
         ...schemes,
         {kind: "stored", name: "stored", ...stored},
-      ]);
+      ];
+      table.show(rows.map((row) => ({...row, unmeasured, total: numbers.groups.count})));
     },
   };
 };

@@ -9,7 +9,7 @@ import {matrices, ofGroups} from "./names.js";
 const bestSingle = (numbers, {judge, limit}) =>
   numbers.schemes
     .map((scheme) => ({scheme, ...single(numbers, scheme, judge, limit)}))
-    .filter(({over, missing}) => !over && !missing)
+    .filter(({over, failed}) => !over && !failed)
     .sort((a, b) => a.bytes - b.bytes)[0];
 
 const comparedWith = (best, chosen) => {
@@ -22,22 +22,25 @@ const comparedWith = (best, chosen) => {
         `the mixture saves ${percent(saved)}.`;
 };
 
+/** The size beside what is stored; nothing where that is not known. */
+const besideStored = ({bytes: size}, {bytes: stored}) => {
+  if (stored !== stored) return ".";
+  return size > stored
+    ? `. That is larger than the ${bytes(stored)} stored now: keeping those costs no further error.`
+    : `, ${percent(size / stored)} of the ${bytes(stored)} stored now.`;
+};
+
 export const verdict = (numbers, chosen, view) => {
-  const stored = storedSize(numbers);
   const who = `of the ${judgeWords(view.judge)}`.replace("the 90 %", "90 %");
-  const share =
-    stored.bytes === stored.bytes
-      ? `, ${percent(chosen.bytes / stored.bytes)} of the ${bytes(stored.bytes)} stored now.`
-      : ".";
+  const where = `in every layer and projection${chosen.unmeasured ? " that has numbers" : ""}`;
   const size = `${bytes(chosen.bytes)}, ${significant(chosen.bitsPerWeight, 3)} bits per weight`;
   return [
     h("b", null, size),
-    chosen.notMet || chosen.unmeasured
+    chosen.notMet
       ? `: as near as these schemes come to an error ${who} of at most ${shortNumber(view.limit)}`
-      : `: the fewest that keep the error ${who} at or below ${shortNumber(view.limit)} in every ` +
-        "layer and projection",
-    share,
-    chosen.notMet || chosen.unmeasured ? "" : comparedWith(bestSingle(numbers, view), chosen),
+      : `: the fewest that keep the error ${who} at or below ${shortNumber(view.limit)} ${where}`,
+    besideStored(chosen, storedSize(numbers)),
+    chosen.notMet ? "" : comparedWith(bestSingle(numbers, view), chosen),
   ];
 };
 
@@ -56,6 +59,10 @@ export const remarks = ({run}, numbers, chosen) => {
   const without = run.matrices - sum(measured);
   const rest = restOf(run, numbers);
   return [
+    run.facts.schemes.some(({requantized}) => requantized)
+      ? "These weights were quantized before. Errors are against them as they are stored, and come on top of " +
+        "those of the earlier quantization."
+      : null,
     chosen.notMet
       ? [
           h("b", null, `No scheme meets the limit in ${ofGroups(chosen.notMet, groups.count)}.`),
