@@ -540,6 +540,24 @@ describe("the report of a small run", () => {
       }
     }));
 
+  test("words outside of the heatmaps tell what they mean too", () =>
+    open({}, async (page) => {
+      for (const [place, word, part] of [
+        ["#model .facts", "Computed in", "The type in which weights"],
+        ["#model .facts", "Encoder that was simulated", "mlx-cpu"],
+        ["#model table", "Weights that share a scale", "consecutive weights of a row"],
+        ["#schemes table", "Bits per weight", "bytes of codes, scales and biases"],
+        ["#schemes table", "Error, worst expert", "sqrt(sum d^2)"],
+        ["#schemes table", "Choices over the limit", "one projection of one layer"],
+        ["#odd", "Robust deviations", "1.4826"],
+        ["#pairs", "relative error", "sqrt(sum d^2)"],
+      ]) {
+        await page.locator(place).getByRole("button", {name: word, exact: true}).first().hover();
+        const told = await page.locator("#tip").textContent();
+        assert.ok(told.includes(part), `${word}: ${told}`);
+      }
+    }));
+
   // ---- odd, pairs ----
 
   test("each finding leads to its place, and the back button back", () =>

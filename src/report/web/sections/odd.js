@@ -2,6 +2,8 @@
 import {h} from "../dom.js";
 import {count, printable} from "../format.js";
 import {named, section} from "../parts.js";
+import {AWAY} from "../terms.js";
+import {term} from "../tip.js";
 
 // By FindingKindName() of findings.h: a heading, and why it matters.
 const KINDS = {
@@ -20,8 +22,12 @@ const KINDS = {
   ],
   outlier_expert: [
     "Experts unlike their neighbours",
-    "Half as much, or twice, is not bad in itself. But what suits the others of the layer may not " +
-      "suit this expert.",
+    [
+      "Half as much, or twice, is not bad in itself. But what suits the others of the layer may not suit this " +
+        "expert. ",
+      term("Robust deviations", AWAY),
+      " tell how far off it is.",
+    ],
   ],
   heavy_tail: [
     "Heavy tails",

@@ -2,9 +2,11 @@
 import {differences, pairs} from "../charts/pairs.js";
 import {h} from "../dom.js";
 import {clipped, percent, plural, shortNumber, significant} from "../format.js";
+import {definition} from "../metrics.js";
 import {ERROR} from "../mix.js";
 import {figure, named, section} from "../parts.js";
 import {hasValue, histogram, overall} from "../stats.js";
+import {term} from "../tip.js";
 
 const TITLE = "Scheme against scheme";
 const BINS = 48;
@@ -151,8 +153,9 @@ export const pairsSection = (page) => {
       h(
         "p",
         {class: "lead"},
-        "The pairs of the configuration, matrix by matrix: how much one scheme gains over the other, " +
-          "and for which experts.",
+        "The pairs of the configuration, matrix by matrix: how much one scheme gains over the other by ",
+        term("relative error", definition(page.metric(ERROR))),
+        ", and for which experts.",
       ),
       parts.map(({element}) => element),
     ),

@@ -3,6 +3,7 @@ import {h} from "../../dom.js";
 import {bytes, count, many, percent, printable, shortNumber} from "../../format.js";
 import {bar, named} from "../../parts.js";
 import {dataTable} from "../../table.js";
+import {CODE_BITS, COMPUTED_IN, ENCODER, GROUP_SIZE, MODE, QUANTIZER} from "../../terms.js";
 import {sum} from "./facts.js";
 
 const filled = (title, columns, rows) => {
@@ -11,15 +12,17 @@ const filled = (title, columns, rows) => {
   return table.element;
 };
 
-const textColumn = (key, label) => ({
+const textColumn = (key, label, meaning) => ({
   key,
   label,
+  meaning,
   value: (row) => row[key],
   cell: (row) => named(printable(row[key] ?? "–")),
 });
-const countColumn = (key, label) => ({
+const countColumn = (key, label, meaning) => ({
   key,
   label,
+  meaning,
   number: true,
   value: (row) => row[key],
   cell: (row) => count(row[key]),
@@ -105,12 +108,12 @@ export const schemeTable = (schemes) =>
     "Schemes that were simulated",
     [
       textColumn("name", "Scheme"),
-      textColumn("mode", "Mode"),
-      countColumn("bits", "Bits of a code"),
-      countColumn("group_size", "Weights that share a scale"),
-      textColumn("compute_dtype", "Computed in"),
-      textColumn("profile", "Encoder"),
-      textColumn("backend", "Quantizer"),
+      textColumn("mode", "Mode", MODE),
+      countColumn("bits", "Bits of a code", CODE_BITS),
+      countColumn("group_size", "Weights that share a scale", GROUP_SIZE),
+      textColumn("compute_dtype", "Computed in", COMPUTED_IN),
+      textColumn("profile", "Encoder", ENCODER),
+      textColumn("backend", "Quantizer", QUANTIZER),
     ],
     schemes,
   );

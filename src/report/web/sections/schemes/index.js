@@ -40,7 +40,11 @@ const choicePart = (page, numbers, scatter) => {
   const controls = limitControls(range, current, state.set);
   const sentence = h("p", {class: "verdict", role: "status"});
   const list = h("ul", {class: "plain remarks"});
-  const [sizes, map, tables] = [sizeTable(numbers), choiceMap(page, numbers), choiceTables(page, numbers)];
+  const [sizes, map, tables] = [
+    sizeTable(page, numbers),
+    choiceMap(page, numbers),
+    choiceTables(page, numbers),
+  ];
 
   const show = latest(async (isCurrent) => {
     const view = current();

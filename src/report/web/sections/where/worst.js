@@ -5,6 +5,7 @@ import {definition} from "../../metrics.js";
 import {named} from "../../parts.js";
 import {deviations, hasValue, largest} from "../../stats.js";
 import {copyButton, dataTable, save} from "../../table.js";
+import {AWAY} from "../../terms.js";
 import {signed} from "./cell.js";
 
 const MOST = 50;
@@ -13,14 +14,6 @@ const BESIDE = {
   weights: ["rms", "max_abs", "outlier_max_over_mean", "w_rel_fro"],
   quant: ["w_rel_fro", "w_rel_max", "zero_share", "outlier_max_over_mean"],
 };
-
-/** What robust deviations are, in paragraphs. */
-export const AWAY = [
-  "Robust deviations",
-  "How far the value lies from the median of its layer and projection, in robust standard deviations: " +
-    "1.4826 times the median distance from that median, measured on logarithms where values have no " +
-    "sign. Above 6 is unusual.",
-];
 
 // ---- the filter ----
 
