@@ -280,4 +280,15 @@ describe("the report of an odd run", () => {
       assert.match(await page.locator(".remarks").textContent(), /In 3 of 9 choices no scheme has numbers/);
     }),
   );
+
+  test(
+    "what too few experts and layers can't tell is not called fine",
+    inspect("quantized", async (page) => {
+      // Four routed experts in each of two layers.
+      const odd = await section(page, "odd");
+      assert.match(odd, /Nothing stands out: no expert looks dead or copied\./);
+      assert.match(odd, /Too few experts in each layer \(fewer than 6\)/);
+      assert.match(odd, /Too few layers \(fewer than 6\)/);
+    }),
+  );
 });
