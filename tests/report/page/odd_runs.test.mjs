@@ -65,6 +65,8 @@ describe("the report of an odd run", () => {
       );
       await page.getByRole("group", {name: "Experts"}).getByLabel("shared").check();
       await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 18);
+      await page.getByLabel(/^Filter/).fill('expert="shared 2"');
+      await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 9);
     }),
   );
 
@@ -80,6 +82,19 @@ describe("the report of an odd run", () => {
       });
       assert.equal(title, "layer mtp 0 · expert 3 · gate_proj");
       assertClose(Object.values(numbers)[0], row.rms, title);
+      for (const [filter, labels] of [
+        ["layer=0 expert=3", ["0", "mtp 0"]],
+        ["layer=mtp expert=3", ["mtp 0"]],
+        ['layer="mtp 0" expert=3', ["mtp 0"]],
+      ]) {
+        await page.getByLabel(/^Filter/).fill(filter);
+        await page.waitForFunction(
+          (n) => document.querySelectorAll(".worst tbody tr").length === n,
+          labels.length * 3,
+        );
+        const shown = await page.locator(".worst tbody th").allTextContents();
+        assert.deepEqual([...new Set(shown)].sort(), labels);
+      }
     }),
   );
 

@@ -378,8 +378,24 @@ describe("the report of a small run", () => {
       assert.equal(copied.length, 8);
       assert.match(copied[0], /^layer\texpert\tproj\tw_rel_fro/);
 
+      for (const [text, layers, experts] of [
+        ["layer>=2,layer!=3 expert<=1", [2], [0, 1]],
+        ['layer="1", expert>13', [1], [14, 15]],
+        ["layer<1 expert=7", [0], [7]],
+      ]) {
+        await page.getByLabel(/^Filter/).fill(text);
+        await page.waitForFunction(
+          (n) => document.querySelectorAll(".worst tbody tr").length === n,
+          layers.length * experts.length * PROJS.length,
+        );
+        for (const [layer, expert] of await cells()) {
+          assert.ok(layers.includes(Number(layer)) && experts.includes(Number(expert)), text);
+        }
+      }
+
       await page.getByLabel(/^Filter/).fill("layer=99");
       await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 0);
+      assert.equal(await table.locator("caption").textContent(), "No matrix passes the filter");
     }));
 
   test("a click opens the matrix's row with every scheme's numbers", () =>
