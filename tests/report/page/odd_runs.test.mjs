@@ -306,4 +306,12 @@ describe("the report of an odd run", () => {
       assert.match(odd, /Too few layers \(fewer than 6\)/);
     }),
   );
+
+  test(
+    "one best trade-off alone is no line",
+    inspect("one_exact", async (page) => {
+      const figure = await page.locator("#schemes figure").first().textContent();
+      assert.doesNotMatch(figure, /best trade-off|dashed/);
+    }),
+  );
 });

@@ -742,4 +742,40 @@ describe("the report of a small run", () => {
       assert.ok(await panel.isVisible());
       assert.equal(await page.locator(".matrix h3").textContent(), "Layer 3, expert 8, up_proj");
     }));
+
+  test("the trade-off's numbers are told to a finger, and stand in a table", () =>
+    open({viewport: {width: 390, height: 800}, hasTouch: true, isMobile: true}, async (page) => {
+      const chart = page.locator("#schemes .chart.tall");
+      await drawn(chart);
+      const [at] = await placesWithTips(chart);
+      await page.touchscreen.tap(5, 400);
+      assert.equal(await tipOf(page), null);
+      await page.touchscreen.tap(at.x, at.y);
+      await page.waitForFunction(() => document.querySelector("#tip")?.hidden === false);
+      const {title, numbers} = await tipOf(page);
+      await page.waitForTimeout(300);
+      assert.ok(await page.locator("#tip").isVisible());
+      await page.getByText("The numbers of this figure").click();
+      const heads = page.locator("#schemes table", {hasText: "Every scheme, by projection"}).locator("tr");
+      const told = new Map();
+      for (const row of (await heads.all()).slice(1)) {
+        const [proj, scheme, ...cells] = await row.locator("th, td").allTextContents();
+        told.set(`${scheme} · ${proj}`, cells);
+        const errors = rows({proj, scheme}).map((one) => one.w_rel_fro);
+        [0.5, 0.9, 1].forEach((share, k) =>
+          assertClose(cells[k + 1], quantileOf(errors, share), `${share} of ${scheme} ${proj}`),
+        );
+      }
+      assert.equal(told.size, SCHEMES.length * PROJS.length);
+      assert.equal(told.get(title)[1], numbers["error, median expert"].split(" ")[0]);
+    }));
+
+  test("a limit far outside leaves the trade-off's points where they were", () =>
+    open({hash: "#limit=1e-30"}, async (page) => {
+      const chart = page.locator("#schemes .chart.tall");
+      await drawn(chart);
+      const heights = (await placesWithTips(chart)).map(({y}) => y);
+      const {height} = await chart.boundingBox();
+      assert.ok(Math.max(...heights) - Math.min(...heights) > height / 2, String(heights));
+    }));
 });

@@ -17,17 +17,18 @@ const cleared = (box, others, step) => {
 /**
  * Where names go, in pixels from their points. Below and left of the best trade-offs nothing can
  * be, so there stand their names, right of them if there is no room; the others' stand above their
- * strokes.
+ * strokes. `reach` is how far a scheme's points lie around it, {left, bottom} the ends of the plot.
  */
-export const nameOffsets = (schemes, pixelOf, dodge, left) => {
-  const placed = schemes.map(pixelOf).map(({x, y}) => ({left: x - dodge + 4, right: x + dodge - 4, y}));
+export const nameOffsets = (schemes, pixelOf, reach, {left, bottom}) => {
+  const placed = schemes.map(pixelOf).map(({x, y}) => ({left: x - reach + 4, right: x + reach - 4, y}));
   const put = (p) => {
     const {x, y, top} = pixelOf(p);
     const width = p.label.length * LETTER_WIDTH;
-    const isBelow = p.onFront && x - dodge - width > left;
-    const [from, height] = p.onFront ? [x + dodge, y] : [x - dodge, top];
+    const below = cleared({left: x - reach - width, right: x - reach, y: y + LINE_HEIGHT / 2}, placed, 1);
+    const isBelow = p.onFront && below.left > left && below.y + LINE_HEIGHT / 2 <= bottom;
+    const [from, height] = p.onFront ? [x + reach, y] : [x - reach, top];
     const box = isBelow
-      ? cleared({left: x - dodge - width, right: x - dodge, y: y + LINE_HEIGHT / 2}, placed, 1)
+      ? below
       : cleared({left: from, right: from + width, y: height - LINE_HEIGHT / 2}, placed, -1);
     placed.push(box);
     return isBelow

@@ -33,9 +33,8 @@ const nothingToCompare = ({facts}, {measured}) => {
 };
 
 /** The choice under a limit: everything that moves with the slider, the scatter above too. */
-const choicePart = (page, numbers, scatter) => {
+const choicePart = (page, numbers, scatter, range) => {
   const {state} = page;
-  const range = limitRange(numbers);
   const current = () => ({judge: state.get().judge ?? "p90", limit: state.get().limit ?? range.start});
   const controls = limitControls(range, current, state.set);
   const sentence = h("p", {class: "verdict", role: "status"});
@@ -101,11 +100,12 @@ export const schemesSection = (page) => {
   const body = h("div", null);
   const fillIn = async () => {
     const numbers = await gather(run, page.place);
-    if (!limitRange(numbers)) {
+    const range = limitRange(numbers);
+    if (!range) {
       fill(body, nothingToCompare(run, numbers));
       return;
     }
-    const scatter = tradeoffFigure(page, numbers, await gatherPoints(page, numbers));
+    const scatter = tradeoffFigure(page, numbers, await gatherPoints(page, numbers), range);
     fill(
       body,
       lead(
@@ -114,7 +114,7 @@ export const schemesSection = (page) => {
       ),
       gpuCaveat(run),
       scatter.element,
-      choicePart(page, numbers, scatter),
+      choicePart(page, numbers, scatter, range),
     );
   };
   return {element: section("schemes", TITLE, body), ready: fillIn()};

@@ -5,7 +5,7 @@ import {h} from "../../dom.js";
 import {clipped, significant} from "../../format.js";
 import {named} from "../../parts.js";
 import {cellImage, enlarged} from "../../raster.js";
-import {hideTip, showTip} from "../../tip.js";
+import {hideTip, showTip, tellOver} from "../../tip.js";
 import {cellFacts, tipLines} from "./cell.js";
 import {curveOption} from "./curves.js";
 import {overlay} from "./overlay.js";
@@ -105,8 +105,7 @@ const hookCurves = ({place}, grid, proj, name, curves) => {
         .map(({label, byProj}) => [label, significant(byProj[proj][layer] ?? NaN, 5)]),
     );
   };
-  curves.element.addEventListener("pointermove", tell);
-  curves.element.addEventListener("pointerleave", hideTip);
+  tellOver(curves.element, tell);
 };
 
 /** {proj, element, drawMap(), drawCurves(), showCursor(), showMark()}; `grid` is mapsOf()'s. */
