@@ -653,6 +653,46 @@ describe("the report of a small run", () => {
       }
     }));
 
+  test("a point of a pair tells its matrix and opens it; the largest differences are named", () =>
+    open({}, async (page) => {
+      const [a, b] = ["mxfp4_g32", "affine_q4_g32"];
+      const part = page.locator(".pair").first();
+      const scatter = part.locator(".chart").first();
+      await part.scrollIntoViewIfNeeded();
+      await part.getByText("They differ most about").waitFor();
+      await drawn(scatter);
+      const placeOf = (row) => `layer ${row.layer} · expert ${row.expert_id} · ${row.proj}`;
+      const others = rows({scheme: b});
+      const farthest = rows({scheme: a})
+        .map((row, i) => ({row, other: others[i], by: Math.abs(row.w_rel_fro - others[i].w_rel_fro)}))
+        .sort((x, y) => y.by - x.by)
+        .slice(0, 3);
+      const items = await part.locator("li").allTextContents();
+      items.forEach((text, i) => {
+        const {row, other} = farthest[i];
+        const [, place, underA, underB] = /^(.*): ([\d.]+) under mxfp4_g32, ([\d.]+) under/.exec(text);
+        assert.equal(place, placeOf(row));
+        assertClose(underA, row.w_rel_fro, text);
+        assertClose(underB, other.w_rel_fro, text);
+      });
+      assert.equal(items.length, 3);
+
+      // Somewhere on the canvas is a point, and what it tells is the table's.
+      await scatter.scrollIntoViewIfNeeded();
+      const at = (await placesWithTips(scatter))[0];
+      await page.mouse.move(at.x, at.y);
+      const {title, numbers} = await tipOf(page);
+      const row = rows({scheme: a}).find((one) => placeOf(one) === title);
+      assertClose(numbers[`under ${a}`], row.w_rel_fro, title);
+      await page.mouse.click(at.x, at.y);
+      await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+      const heading = `Layer ${row.layer}, expert ${row.expert_id}, ${row.proj}`;
+      assert.equal(await page.locator(".matrix h3").textContent(), heading);
+      await page.keyboard.press("Escape");
+      await part.locator("li button").first().click();
+      await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+    }));
+
   // ---- dark, paper, phone ----
 
   test("dark is dark, light is light, and the button changes it", async () => {
