@@ -746,6 +746,24 @@ describe("the report of a small run", () => {
           ),
         ),
       ); // 180 mm
+      // Colours that are read, not seen only; long names whole; no page left empty before the heatmaps.
+      const styleOf = (selector, key) =>
+        page
+          .locator(selector)
+          .first()
+          .evaluate((node, name) => getComputedStyle(node)[name], key);
+      for (const coloured of [".swatch", ".dot", "#schemes .bar"]) {
+        assert.equal(await styleOf(coloured, "printColorAdjust"), "exact", coloured);
+      }
+      assert.equal(await styleOf("figure:has(.panels)", "breakInside"), "auto");
+      for (const name of await page.locator(".worst td.long .name").all()) {
+        const {cut, right} = await name.evaluate((node) => ({
+          cut: node.scrollWidth - node.clientWidth,
+          right:
+            node.getBoundingClientRect().right - document.querySelector("main").getBoundingClientRect().right,
+        }));
+        assert.ok(cut <= 0 && right <= 1, `${cut} ${right}: ${await name.textContent()}`);
+      }
       const pdf = await page.pdf({format: "A4"});
       assert.ok(pdf.subarray(0, 5).toString() === "%PDF-" && pdf.length > 50_000);
       await page.emulateMedia({media: "screen"});
