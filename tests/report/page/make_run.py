@@ -134,12 +134,14 @@ def small(folder):
     return folder / "small" / "run"
 
 
-def quantized(folder):
-    """A checkpoint of 4-bit weights, with scales of experts and of attention."""
-    subprocess.run([PROGRAM, "analyze", ROOT / "tests/data/zoo/awq_int4_qwen2_moe", "--out", folder, "--model-id",
-                    "quantized", "--run-name", "run", "--no-report"], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
-    return folder / "quantized" / "run"
+def zoo(checkpoint):
+    """A small checkpoint of tests/data/zoo, analysed."""
+    def make(folder):
+        subprocess.run([PROGRAM, "analyze", ROOT / "tests/data/zoo" / checkpoint, "--out", folder, "--model-id", "zoo",
+                        "--run-name", "run", "--no-report"], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        return folder / "zoo" / "run"
+    return make
 
 
 def hostile(folder):
@@ -277,7 +279,8 @@ def varied(change):
     return make
 
 
-KINDS = {"small": small, "large": large, "hostile": hostile, "quantized": quantized,
+KINDS = {"small": small, "large": large, "hostile": hostile,
+         "quantized": zoo("awq_int4_qwen2_moe"), "dense_layer": zoo("hf4_qwen2_moe"),
          **{v.__name__: varied(v) for v in VARIANTS}}
 
 

@@ -54,6 +54,7 @@ describe("the report of an odd run", () => {
         expert: "shared 2",
       });
       assert.equal(title, "layer 1 · shared 2 · up_proj");
+      assert.match(await section(page, "model"), /3 layers have experts: 6 routed and 2 shared in each\./);
       assertClose(Object.values(numbers)[0], row.w_rel_fro, title);
       assert.match(await page.locator("#schemes .choice-tables").textContent(), /up_proj, shared/);
       await page.getByRole("group", {name: "Experts"}).getByLabel("routed").check();
@@ -299,11 +300,12 @@ describe("the report of an odd run", () => {
   test(
     "what too few experts and layers can't tell is not called fine",
     inspect("quantized", async (page) => {
-      // Four routed experts in each of two layers.
+      // Four routed experts in one layer.
       const odd = await section(page, "odd");
       assert.match(odd, /Nothing stands out: no expert looks dead or copied\./);
       assert.match(odd, /Too few experts in each layer \(fewer than 6\)/);
       assert.match(odd, /Too few layers \(fewer than 6\)/);
+      assert.match(await section(page, "model"), /1 layer has experts: 4 routed and 1 shared\./);
     }),
   );
 
@@ -312,6 +314,18 @@ describe("the report of an odd run", () => {
     inspect("one_exact", async (page) => {
       const figure = await page.locator("#schemes figure").first().textContent();
       assert.doesNotMatch(figure, /best trade-off|dashed/);
+    }),
+  );
+
+  test(
+    "layers without experts are counted beside those with",
+    inspect("dense_layer", async (page) => {
+      assert.match(
+        await section(page, "model"),
+        /1 of 2 layers has experts: 4 routed and 1 shared\. 15 matrices of 3 projections/,
+      );
+      const row = page.locator("#model tbody tr", {hasText: "down_proj"}).first();
+      assert.deepEqual((await row.locator("td").allTextContents()).slice(2, 5), ["1", "1", "4"]);
     }),
   );
 });

@@ -77,7 +77,7 @@ describe("the report of a small run", () => {
       for (const part of [
         "qwen3_moe",
         "bfloat16, 16 bits per weight",
-        "25.2 million weights",
+        "4 layers have experts: 16 routed in each. 192 matrices of 3 projections, 25.2 million weights",
         "512 × 256",
         "mlx-cpu",
         "bf16",

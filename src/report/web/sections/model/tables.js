@@ -32,8 +32,7 @@ const countColumn = (key, label, meaning) => ({
 
 const kindOf = ({shared, stack}) => (shared ? "shared" : "routed") + (stack ? `, ${printable(stack)}` : "");
 const shapesOf = ({shapes}) => (shapes ?? []).map((shape) => shape.join(" × ")).join(", ");
-const layersOf = ({layers, layer_ranges: ranges}) =>
-  ranges ? `${count(layers)}: ${printable(ranges).replaceAll("-", "–")}` : count(layers);
+const rangesOf = ({layer_ranges: ranges}) => printable(ranges ?? "–").replaceAll("-", "–");
 const expertsOf = ({experts_per_layer_min: least, experts_per_layer_max: most}) =>
   least === most ? count(most) : `${count(least)}–${count(most)}`;
 const storageOf = ({storage}) =>
@@ -48,7 +47,8 @@ export const expertTable = (experts) =>
       textColumn("proj", "Projection"),
       {key: "kind", label: "Experts", value: kindOf},
       {key: "shape", label: "Shape", number: true, value: shapesOf},
-      {key: "layers", label: "Layers", number: true, value: layersOf},
+      countColumn("layers", "Layers"),
+      {key: "numbers", label: "Their numbers", value: rangesOf},
       {key: "experts", label: "In each layer", number: true, value: expertsOf},
       countColumn("matrices", "Matrices"),
       {key: "storage", label: "Stored as", value: storageOf},
