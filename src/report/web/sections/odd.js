@@ -1,6 +1,6 @@
 // What is odd? The findings that the program made, as sentences with a link to the picture.
 import {h} from "../dom.js";
-import {count, printable} from "../format.js";
+import {count, plural, printable} from "../format.js";
 import {named, section} from "../parts.js";
 import {AWAY} from "../terms.js";
 import {term} from "../tip.js";
@@ -116,7 +116,13 @@ const kindPart = (page, kind, findings, leftOut) => {
           list(items.slice(OPEN)),
         )
       : null,
-    leftOut ? h("p", {class: "quiet"}, `${count(leftOut)} less striking ones are left out here.`) : null,
+    leftOut
+      ? h(
+          "p",
+          {class: "quiet"},
+          `${plural(leftOut, "less striking one is", "less striking ones are")} left out here.`,
+        )
+      : null,
   );
 };
 
