@@ -1,8 +1,9 @@
 // What charts are told to draw, where pixels would tell less.
 import assert from "node:assert/strict";
 import {describe, test} from "node:test";
+import {distribution} from "../../../src/report/web/charts/distribution.js";
 import {tradeoff} from "../../../src/report/web/charts/tradeoff.js";
-import {LIGHT} from "../../../src/report/web/look.js";
+import {DARK, LIGHT} from "../../../src/report/web/look.js";
 
 const PHONE = {width: 358, height: 384};
 
@@ -55,4 +56,13 @@ describe("error against bits", () => {
     const above = tradeoff(dataOf(USUAL), LIGHT, PHONE).yAxis[0];
     assert.ok(above.axisLabel.customValues.every((y) => above.axisLabel.formatter(y) !== "0 (exact)"));
   });
+});
+
+test("on dark the bars of the colour scale have an outline", () => {
+  const data = {counts: [4, 0, 9], colours: ["#440154", "#21918c", "#fde725"], ticks: [[0, 0.1]]};
+  const styles = (look) => distribution(data, look).series[0].data.map(({itemStyle}) => itemStyle);
+  for (const {borderColor, borderWidth} of styles(DARK)) {
+    assert.deepEqual([borderColor, borderWidth], [DARK.muted, 0.5]);
+  }
+  assert.deepEqual(styles(LIGHT)[0], {color: "#440154"});
 });
