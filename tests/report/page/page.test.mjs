@@ -836,4 +836,19 @@ describe("the report of a small run", () => {
       const {height} = await chart.boundingBox();
       assert.ok(Math.max(...heights) - Math.min(...heights) > height / 2, String(heights));
     }));
+
+  test("on a phone all sections are in sight at the top, or fade where they go on", () =>
+    open({viewport: {width: 390, height: 800}, hasTouch: true, isMobile: true}, async (page) => {
+      const button = await page.getByRole("button", {name: "Theme: auto"}).boundingBox();
+      for (const link of await page.locator("nav a").all()) {
+        const {x, width} = await link.boundingBox();
+        assert.ok(x >= 0 && x + width <= button.x, await link.textContent());
+      }
+      await page.setViewportSize({width: 320, height: 800});
+      const {isCut, mask} = await page.locator("nav ul").evaluate((list) => ({
+        isCut: list.scrollWidth > list.clientWidth,
+        mask: getComputedStyle(list).maskImage,
+      }));
+      assert.ok(isCut && mask.startsWith("linear-gradient"), mask);
+    }));
 });
