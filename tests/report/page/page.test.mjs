@@ -814,6 +814,14 @@ describe("the report of a small run", () => {
       await page.waitForTimeout(300);
       assert.ok(await page.locator("#tip").isVisible());
       await page.getByText("The numbers of this figure").click();
+      // Folded tables have no number, which would shift those behind.
+      const numbered = await page.locator("caption").evaluateAll((all) =>
+        all.flatMap((caption) => {
+          const isNumbered = getComputedStyle(caption, "::before").content !== "none";
+          return isNumbered ? [caption.textContent] : [];
+        }),
+      );
+      assert.equal(numbered.length, 5, numbered.join());
       const heads = page.locator("#schemes table", {hasText: "Every scheme, by projection"}).locator("tr");
       const told = new Map();
       for (const row of (await heads.all()).slice(1)) {
