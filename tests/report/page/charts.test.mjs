@@ -41,6 +41,19 @@ describe("error against bits", () => {
     }
   });
 
+  test("names end where the picture ends", () => {
+    const data = dataOf([...USUAL, ["a_scheme_of_16_bits", 16, 0.2]]);
+    data.schemes.at(-1).onFront = false;
+    const option = tradeoff(data, LIGHT, PHONE);
+    const perBit = pixelsPerBit(option, PHONE);
+    for (const {name, value, label} of option.series.at(-1).data) {
+      const x = option.grid.left + (value[0] - option.xAxis.min) * perBit + label.offset[0];
+      const width = 7.7 * name.length;
+      const [left, right] = label.align === "left" ? [x, x + width] : [x - width, x];
+      assert.ok(left >= option.grid.left - 1 && right <= PHONE.width + 1, `${name}: ${left} to ${right}`);
+    }
+  });
+
   test("an error of zero lies at a floor of that name, and its name above the axis", () => {
     const option = tradeoff(dataOf([...USUAL, ["exact", 16, 0]]), LIGHT, PHONE);
     const [errors, decibels] = option.yAxis;

@@ -17,16 +17,17 @@ const cleared = (box, others, step) => {
 /**
  * Where names go, in pixels from their points. Below and left of the best trade-offs nothing can
  * be, so there stand their names, right of them if there is no room; the others' stand above their
- * strokes. `reach` is how far a scheme's points lie around it, {left, bottom} the ends of the plot.
+ * strokes. `reach` is how far a scheme's points lie around it; names end at {left, right, bottom}.
  */
-export const nameOffsets = (schemes, pixelOf, reach, {left, bottom}) => {
+export const nameOffsets = (schemes, pixelOf, reach, {left, right, bottom}) => {
   const placed = schemes.map(pixelOf).map(({x, y}) => ({left: x - reach + 4, right: x + reach - 4, y}));
   const put = (p) => {
     const {x, y, top} = pixelOf(p);
     const width = p.label.length * LETTER_WIDTH;
     const below = cleared({left: x - reach - width, right: x - reach, y: y + LINE_HEIGHT / 2}, placed, 1);
     const isBelow = p.onFront && below.left > left && below.y + LINE_HEIGHT / 2 <= bottom;
-    const [from, height] = p.onFront ? [x + reach, y] : [x - reach, top];
+    const [beside, height] = p.onFront ? [x + reach, y] : [x - reach, top];
+    const from = Math.min(beside, right - width);
     const box = isBelow
       ? below
       : cleared({left: from, right: from + width, y: height - LINE_HEIGHT / 2}, placed, -1);

@@ -104,7 +104,7 @@ const errorLabel =
   (y) =>
     hasZero && y <= Math.log10(low) ? zero : other(y);
 
-const errorAxes = (data, look, span, isNarrow) => {
+const errorAxes = (data, look, span, isNarrow, nameGap) => {
   const {low, least, high, hasZero} = span;
   const from = hasZero ? least / 1.25 : low;
   const ticks = [...(hasZero ? [low] : []), ...TICKS.filter((tick) => tick >= from && tick <= high)].map(
@@ -121,6 +121,7 @@ const errorAxes = (data, look, span, isNarrow) => {
   return [
     axis(data.yName, look, {
       ...both,
+      nameGap,
       splitLine: {show: false},
       axisLabel: labels(errorLabel(span, "0 (exact)", (y) => shortNumber(Number((10 ** y).toPrecision(2))))),
     }),
@@ -160,7 +161,8 @@ export const tradeoff = (data, look, size) => {
   const bits = data.schemes.map((p) => p.bits);
   const isNarrow = size.width < 560;
   const grid = {
-    left: 68,
+    // "0 (exact)" is a long label.
+    left: span.hasZero ? 90 : 68,
     right: isNarrow ? 14 : 64,
     top: 16,
     bottom: 52,
@@ -179,7 +181,7 @@ export const tradeoff = (data, look, size) => {
       ...x,
       splitLine: {lineStyle: {color: look.line, opacity: 0.4}},
     }),
-    yAxis: errorAxes(data, look, span, isNarrow),
+    yAxis: errorAxes(data, look, span, isNarrow, grid.left - 24),
     series: [
       ...groupSeries(data, look, y, dodge),
       frontSeries(data, look, y),
@@ -189,6 +191,7 @@ export const tradeoff = (data, look, size) => {
         y,
         nameOffsets(data.schemes, pixelsOf(grid, size, x, span, y), reach, {
           left: grid.left,
+          right: size.width,
           bottom: size.height - grid.bottom,
         }),
       ),
