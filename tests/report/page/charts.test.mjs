@@ -65,7 +65,7 @@ describe("error against bits", () => {
     assert.ok(Math.min(...others) >= Math.log10(0.005 / 1.25));
     const [name] = option.series.at(-1).data.filter((one) => one.name === "exact");
     assert.equal(name.value[1], floor);
-    assert.ok(name.label.offset[1] < 0, String(name.label.offset));
+    assert.deepEqual([name.label.align, name.label.offset[1]], ["right", -7.5]);
     const above = tradeoff(dataOf(USUAL), LIGHT, PHONE).yAxis[0];
     assert.ok(above.axisLabel.customValues.every((y) => above.axisLabel.formatter(y) !== "0 (exact)"));
   });

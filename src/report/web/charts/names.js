@@ -24,8 +24,10 @@ export const nameOffsets = (schemes, pixelOf, reach, {left, right, bottom}) => {
   const put = (p) => {
     const {x, y, top} = pixelOf(p);
     const width = p.label.length * LETTER_WIDTH;
-    const below = cleared({left: x - reach - width, right: x - reach, y: y + LINE_HEIGHT / 2}, placed, 1);
-    const isBelow = p.onFront && below.left > left && below.y + LINE_HEIGHT / 2 <= bottom;
+    const lowest = bottom - LINE_HEIGHT / 2;
+    const besideIt = {left: x - reach - width, right: x - reach, y: Math.min(y + LINE_HEIGHT / 2, lowest)};
+    const below = cleared(besideIt, placed, 1);
+    const isBelow = p.onFront && below.left > left && below.y <= lowest;
     const [beside, height] = p.onFront ? [x + reach, y] : [x - reach, top];
     const from = Math.min(beside, right - width);
     const box = isBelow
