@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -21,6 +22,10 @@ enum class FindingKind {
   kVanishing,      ///< a scheme that turns most weights of a matrix to zero
 };
 std::string_view FindingKindName(FindingKind kind);  ///< "outlier_expert"
+
+// Fewer have no median that says something.
+inline constexpr size_t kLeastExperts = 6;  ///< of a layer and projection, for kOutlierExpert
+inline constexpr size_t kLeastLayers = 6;   ///< of a stack, for kLayerTrend
 
 /// Something odd about a run, as a sentence, and the view of the page that shows it: indices into
 /// RunMatrices, nullopt where the finding is not about one.

@@ -233,6 +233,7 @@ void AddFindings(const RunMatrices& matrices, Json& page) {
                                 {"metric", one.metric.empty() ? Json() : Json(one.metric)},
                                 {"scheme", index(one.scheme)}});
   }
+  page["findings_need"] = {{"experts", kLeastExperts}, {"layers", kLeastLayers}};
   page["findings_left_out"] = Json::object();
   for (const auto& [kind, count] : findings.left_out) {
     page["findings_left_out"][std::string(FindingKindName(kind))] = count;

@@ -40,6 +40,7 @@ namespace moe {
 //   indices,
 //                                                            null where it is not about one
 //   "findings_left_out": {"outlier_expert": 12},             kind: how many more
+//   "findings_need": {"experts": 6, "layers": 6},            fewer are not compared
 //   "matrices": 768,
 //   "columns": {"layer": 0, "slot": 1, "proj": 2, "shape": 3, "storage": 4, "file": 5, "name": 6},
 //   "metrics": [{"name": "rms", "of": "weights", "unit", "doc", "block": 7},

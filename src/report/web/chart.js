@@ -20,11 +20,10 @@ export const studioOf = (theme) => {
   });
 
   /**
-   * A chart with a label for those who don't see it. `onhover(event or null)` gets ECharts' mouse
-   * events of its items. The element's data-drawn counts its finished drawings, data-stale marks
-   * that one is due.
+   * A chart with a label for those who don't see it. The element's data-drawn counts its finished
+   * drawings, data-stale marks that one is due.
    */
-  const chart = (label, className, onhover = null) => {
+  const chart = (label, className) => {
     const element = h("div", {
       class: `chart ${className}`,
       role: "img",
@@ -35,13 +34,20 @@ export const studioOf = (theme) => {
     let make = null,
       isNear = false,
       instance = null,
+      hovered = null,
       shown = "";
 
     const begin = (width, height, devicePixelRatio) => {
       if (instance?.getDevicePixelRatio() !== devicePixelRatio) {
         instance?.dispose();
         instance = echarts.init(element, null, {renderer: "canvas", width, height, devicePixelRatio});
-        if (onhover) instance.on("mousemove", onhover).on("mouseout", () => onhover(null));
+        instance
+          .on("mousemove", ({data}) => {
+            hovered = data;
+          })
+          .on("mouseout", () => {
+            hovered = null;
+          });
       }
       instance.resize({width, height});
     };
@@ -76,6 +82,8 @@ export const studioOf = (theme) => {
       },
       label: (text) => element.setAttribute("aria-label", text),
       ondraw: (listener) => drawn.push(listener),
+      /** What the pointer is over, as the option has it among a series' data; null for nothing. */
+      hovered: () => hovered,
       /** The position of an event in the units of the axes, null outside of them. */
       under: (event) => {
         const at = [event.offsetX, event.offsetY];

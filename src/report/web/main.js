@@ -68,6 +68,7 @@ const start = async () => {
   await schemes.ready;
   const where = await whereSection(page);
   page.showWhere = where.show;
+  page.open = where.open;
   const pairs = pairsSection(page);
   main.append(where.element, oddSection(page), pairs.element, limitsSection());
   navigation.begin();

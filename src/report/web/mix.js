@@ -1,6 +1,6 @@
 // A scheme for each layer, projection and kind of expert: the fewest bits that keep the error under
 // a limit.
-import {overall, summarise} from "./stats.js";
+import {hasValue, overall, summarise} from "./stats.js";
 
 export const ERROR = "w_rel_fro";
 
@@ -130,15 +130,23 @@ export const choose = (numbers, judge, limit) => {
   return {scheme, met, bits, notMet, unmeasured, ...sizeOf(numbers, bits)};
 };
 
-/** One scheme for all: {bytes, bitsPerWeight; over, missing: groups above the limit, not done}. */
+/** Where a scheme has no size, what is stored counts; a scheme that failed everywhere has none. */
+const sizeOfScheme = (numbers, {bits}) =>
+  sizeOf(numbers, hasValue(bits) ? bits.map((b, g) => (b === b ? b : numbers.stored[g])) : bits);
+
+/**
+ * One scheme for all: {bytes, bitsPerWeight; over, failed: how many groups are above the limit, are
+ * not done though another scheme did them}.
+ */
 export const single = (numbers, scheme, judge, limit) => {
   let over = 0,
-    missing = 0;
+    failed = 0;
   for (let g = 0; g < numbers.groups.count; ++g) {
-    if (!isCandidate(numbers, scheme, g)) ++missing;
+    if (!numbers.measured[g]) continue;
+    if (!isCandidate(numbers, scheme, g)) ++failed;
     else if (errorOf(scheme, judge, g) > limit) ++over;
   }
-  return {over, missing, ...sizeOf(numbers, scheme.bits)};
+  return {over, failed, ...sizeOfScheme(numbers, scheme)};
 };
 
 export const storedSize = (numbers) => sizeOf(numbers, numbers.stored);

@@ -44,22 +44,21 @@ const followReader = (links) => {
   for (const id of links.keys()) seen.observe(document.getElementById(id));
 };
 
-const THEMES = {auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark"};
-
 const themeButton = (theme) => {
-  const button = h(
+  const choice = h("span", null, theme.choice());
+  return h(
     "button",
     {
       type: "button",
       class: "theme",
       onclick: () => {
         theme.next();
-        button.textContent = THEMES[theme.choice()];
+        choice.textContent = theme.choice();
       },
     },
-    THEMES[theme.choice()],
+    h("span", {class: "word"}, "Theme: "),
+    choice,
   );
-  return button;
 };
 
 /** {element, begin(): when all sections are there} */

@@ -55,10 +55,7 @@ export const explain = (node, paragraphs) => {
   node.addEventListener("pointerleave", hideTip);
   node.addEventListener("focus", tell);
   node.addEventListener("blur", hideTip);
-  node.addEventListener("click", (event) => {
-    event.stopPropagation();
-    tell();
-  });
+  node.addEventListener("click", tell);
   return node;
 };
 
@@ -66,7 +63,15 @@ export const explain = (node, paragraphs) => {
 export const term = (text, paragraphs) =>
   explain(h("button", {type: "button", class: "term"}, text), paragraphs);
 
-document.addEventListener("click", hideTip);
+/** Calls tell(event) where the pointer moves over a node or taps it; hides the tip when it leaves. */
+export const tellOver = (node, tell) => {
+  node.addEventListener("mousemove", tell);
+  node.addEventListener("click", tell);
+  node.addEventListener("pointerleave", hideTip);
+};
+
+// Before what is clicked tells something itself.
+document.addEventListener("click", hideTip, {capture: true});
 document.addEventListener("keydown", ({key}) => {
   if (key === "Escape") hideTip();
 });

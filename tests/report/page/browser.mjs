@@ -168,7 +168,7 @@ export const tipOf = (page) =>
 /** Points of the window where a chart has something to tell, one for each thing. */
 export const placesWithTips = (chart) =>
   chart.evaluate((node) => {
-    const step = 4;
+    const step = 2;
     const canvas = node.querySelector("canvas");
     const {left, top, right, bottom} = canvas.getBoundingClientRect();
     const places = new Map();

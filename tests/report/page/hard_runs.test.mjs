@@ -32,6 +32,7 @@ describe("the report of 384 experts x 61 layers x 3 projections x 10 schemes", (
         assert.ok(ink.colours > 30 && ink.share > 0.5, JSON.stringify(ink));
       }
       for (const chart of await page.locator(".chart").all()) await drawn(chart);
+      assert.doesNotMatch(await page.locator("#odd").textContent(), /Too few/);
     }));
 });
 

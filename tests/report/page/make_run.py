@@ -134,6 +134,16 @@ def small(folder):
     return folder / "small" / "run"
 
 
+def zoo(checkpoint):
+    """A small checkpoint of tests/data/zoo, analysed."""
+    def make(folder):
+        subprocess.run([PROGRAM, "analyze", ROOT / "tests/data/zoo" / checkpoint, "--out", folder, "--model-id", "zoo",
+                        "--run-name", "run", "--no-report"], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        return folder / "zoo" / "run"
+    return make
+
+
 def hostile(folder):
     """Names, texts and warnings that try to be more than text."""
     run_dir = folder / "hostile"
@@ -203,6 +213,34 @@ def failures(stats, quant):
     return stats, quant
 
 
+def all_failed(stats, quant):
+    """Neither of the schemes works for any matrix."""
+    quant[[c for c in quant.columns if quant[c].dtype == float]] = np.nan
+    quant["error"] = "ValueError: not divisible by 48"
+    return stats, quant
+
+
+def parts_failed(stats, quant):
+    """mxfp4 fails in layer 1, every scheme in layer 2."""
+    numbers = [c for c in quant.columns if quant[c].dtype == float]
+    rows = (quant["layer"] == 2) | ((quant["layer"] == 1) & (quant["scheme"] == "mxfp4_g32"))
+    quant.loc[rows, numbers] = np.nan
+    quant.loc[rows, "error"] = "ValueError: not divisible by 48"
+    return stats, quant
+
+
+def one_exact(stats, quant):
+    """The scheme with the fewest bits gives all weights back."""
+    quant.loc[quant["scheme"] == "mxfp4_g32", "w_rel_fro"] = 0.0
+    return stats, quant
+
+
+def exact(stats, quant):
+    """Every scheme gives all weights back."""
+    quant["w_rel_fro"] = 0.0
+    return stats, quant
+
+
 def foreign(stats, quant):
     """The columns of mlx-quant-toolkit, and no more."""
     return stats.loc[:, :"g64_max_outlier"], quant.loc[:, :"error"]
@@ -216,7 +254,8 @@ def unknown_metric(stats, quant):
     return stats, quant
 
 
-VARIANTS = (shared, stack, unknown_layers, single, no_schemes, no_matrices, failures, foreign, unknown_metric)
+VARIANTS = (shared, stack, unknown_layers, single, no_schemes, no_matrices, failures, all_failed, parts_failed,
+            one_exact, exact, foreign, unknown_metric)
 
 
 def as_table(frame, schema):
@@ -240,7 +279,9 @@ def varied(change):
     return make
 
 
-KINDS = {"small": small, "large": large, "hostile": hostile, **{v.__name__: varied(v) for v in VARIANTS}}
+KINDS = {"small": small, "large": large, "hostile": hostile,
+         "quantized": zoo("awq_int4_qwen2_moe"), "dense_layer": zoo("hf4_qwen2_moe"),
+         **{v.__name__: varied(v) for v in VARIANTS}}
 
 
 def numbers(run_dir):

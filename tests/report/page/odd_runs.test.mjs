@@ -1,5 +1,6 @@
 // The report of runs that lack something, or have what most do not.
 import assert from "node:assert/strict";
+import {readFileSync} from "node:fs";
 import {after, before, describe, test} from "node:test";
 import {
   assertClose,
@@ -28,7 +29,7 @@ describe("the report of an odd run", () => {
       await withPage(browser, run.page, {}, async (page) => {
         await drawAll(page);
         assert.equal(await page.locator("main > section > h2").count(), 6);
-        await use(page, rowsOf(run.matrix_stats), rowsOf(run.quant_sim));
+        await use(page, rowsOf(run.matrix_stats), rowsOf(run.quant_sim), run);
       });
     } finally {
       run.remove();
@@ -53,6 +54,7 @@ describe("the report of an odd run", () => {
         expert: "shared 2",
       });
       assert.equal(title, "layer 1 · shared 2 · up_proj");
+      assert.match(await section(page, "model"), /3 layers have experts: 6 routed and 2 shared in each\./);
       assertClose(Object.values(numbers)[0], row.w_rel_fro, title);
       assert.match(await page.locator("#schemes .choice-tables").textContent(), /up_proj, shared/);
       await page.getByRole("group", {name: "Experts"}).getByLabel("routed").check();
@@ -64,6 +66,8 @@ describe("the report of an odd run", () => {
       );
       await page.getByRole("group", {name: "Experts"}).getByLabel("shared").check();
       await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 18);
+      await page.getByLabel(/^Filter/).fill('expert="shared 2"');
+      await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 9);
     }),
   );
 
@@ -79,6 +83,19 @@ describe("the report of an odd run", () => {
       });
       assert.equal(title, "layer mtp 0 · expert 3 · gate_proj");
       assertClose(Object.values(numbers)[0], row.rms, title);
+      for (const [filter, labels] of [
+        ["layer=0 expert=3", ["0", "mtp 0"]],
+        ["layer=mtp expert=3", ["mtp 0"]],
+        ['layer="mtp 0" expert=3', ["mtp 0"]],
+      ]) {
+        await page.getByLabel(/^Filter/).fill(filter);
+        await page.waitForFunction(
+          (n) => document.querySelectorAll(".worst tbody tr").length === n,
+          labels.length * 3,
+        );
+        const shown = await page.locator(".worst tbody th").allTextContents();
+        assert.deepEqual([...new Set(shown)].sort(), labels);
+      }
     }),
   );
 
@@ -141,6 +158,10 @@ describe("the report of an odd run", () => {
       assert.match(schemes, /mxfp4_g32 has no error for 63 matrices that another scheme could quantize/);
       assert.match(schemes, /affine_q4_g32 has no error for 9 matrices/);
       assert.match(schemes, /9 matrices have no error under any scheme/);
+      const sizes = await page.locator("#schemes table", {hasText: "Mixture"}).textContent();
+      // In each layer and projection another scheme did what these could not.
+      assert.match(sizes, /affine_q4_g32[^a]*9 failed/);
+      assert.match(sizes, /mxfp4_g32–+9 failed/);
       // affine_q4_g32 is cheaper and under this limit, but it failed on an expert of each layer.
       await page.locator(".limit-number").fill("0.5");
       await page.locator(".limit-number").press("Enter");
@@ -207,6 +228,104 @@ describe("the report of an odd run", () => {
       assert.match(await section(page, "where"), /void has no value for any of these matrices/);
       await metric.selectOption("rms");
       await drawAll(page);
+    }),
+  );
+
+  test(
+    "sizes of a quantized checkpoint are as stored, and add up",
+    inspect("quantized", async (page, stats, quant, {runDir}) => {
+      const {roles} = JSON.parse(readFileSync(`${runDir}/logs/run_health.json`, "utf8"));
+      const all = Object.values(roles).reduce((sum, {bytes}) => sum + bytes, 0);
+      const stored =
+        stats.reduce((sum, one) => sum + one.rows * one.cols * one.storage_bits_per_weight, 0) / 8;
+      const kilobytes = (size) => `${Number((size / 1e3).toPrecision(3))} kB`;
+      assert.ok((await section(page, "model")).includes("sizes as stored"));
+      const schemes = await section(page, "schemes");
+      assert.ok(schemes.includes(`${kilobytes(all - stored)} as stored) comes on top`), schemes);
+      const now = page.locator("#schemes tr.stored");
+      assert.ok((await now.textContent()).includes(kilobytes(stored)));
+      assert.doesNotMatch(await page.locator("main").textContent(), /after decoding/);
+    }),
+  );
+
+  test(
+    "where every scheme failed the page says so, and where the reasons stand",
+    inspect("all_failed", async (page) => {
+      const schemes = await section(page, "schemes");
+      assert.match(schemes, /No scheme could be applied to any matrix/);
+      assert.equal(await charts(page, "schemes"), 0);
+      await page.locator("#schemes").getByRole("link", {name: "The first section"}).click();
+      assert.match(await section(page, "model"), /failed for 72 matrices: ValueError: not divisible by 48/);
+      assert.ok(await page.locator("#model-title").evaluate((title) => title === document.activeElement));
+    }),
+  );
+
+  test(
+    "where no scheme errs there is nothing to choose",
+    inspect("exact", async (page) => {
+      assert.match(await section(page, "schemes"), /No matrix has an error above zero under any scheme/);
+    }),
+  );
+
+  test(
+    "a proposal larger than a quantized checkpoint says that keeping it costs nothing",
+    inspect("quantized", async (page) => {
+      // affine_q8_g32 alone is under such a limit: 9 bits against the 4.625 that are stored.
+      await page.locator(".limit-number").fill("0.006");
+      await page.locator(".limit-number").press("Enter");
+      const verdict = await page.locator(".verdict").textContent();
+      assert.match(verdict, /larger than the 78\.1 kB stored now: keeping those costs no further error/);
+      assert.match(await page.locator(".remarks").textContent(), /come on top of those of the earlier/);
+    }),
+  );
+
+  test(
+    "where a scheme failed, its size counts what is stored; where all did, the limit is not called missed",
+    inspect("parts_failed", async (page, stats) => {
+      const weights = stats.reduce((sum, one) => sum + one.rows * one.cols, 0);
+      const row = page.locator("#schemes tbody tr", {hasText: "mxfp4_g32"});
+      const cells = await row.locator("td").allTextContents();
+      // By hand: a third of the weights takes 4.25 bits, the rest 16.
+      const bits = (4.25 + 2 * 16) / 3;
+      const megabytes = Number(((weights * bits) / 8e6).toPrecision(3));
+      assert.deepEqual(cells.slice(0, 2), [bits.toPrecision(3), `${megabytes} MB`]);
+      assert.equal(cells.at(-1), "3 of 9, 3 failed, 3 without numbers");
+      const verdict = await page.locator(".verdict").textContent();
+      assert.match(verdict, /: the fewest that keep .* in every layer and projection that has numbers/);
+      assert.match(verdict, /affine_q4_g32 alone does so/);
+      assert.match(await page.locator(".remarks").textContent(), /In 3 of 9 choices no scheme has numbers/);
+    }),
+  );
+
+  test(
+    "what too few experts and layers can't tell is not called fine",
+    inspect("quantized", async (page) => {
+      // Four routed experts in one layer.
+      const odd = await section(page, "odd");
+      assert.match(odd, /Nothing stands out: no expert looks dead or copied\./);
+      assert.match(odd, /Too few experts in each layer \(fewer than 6\)/);
+      assert.match(odd, /Too few layers \(fewer than 6\)/);
+      assert.match(await section(page, "model"), /1 layer has experts: 4 routed and 1 shared\./);
+    }),
+  );
+
+  test(
+    "one best trade-off alone is no line",
+    inspect("one_exact", async (page) => {
+      const figure = await page.locator("#schemes figure").first().textContent();
+      assert.doesNotMatch(figure, /best trade-off|dashed/);
+    }),
+  );
+
+  test(
+    "layers without experts are counted beside those with",
+    inspect("dense_layer", async (page) => {
+      assert.match(
+        await section(page, "model"),
+        /1 of 2 layers has experts: 4 routed and 1 shared\. 15 matrices of 3 projections/,
+      );
+      const row = page.locator("#model tbody tr", {hasText: "down_proj"}).first();
+      assert.deepEqual((await row.locator("td").allTextContents()).slice(2, 5), ["1", "1", "4"]);
     }),
   );
 });

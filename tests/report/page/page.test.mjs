@@ -77,7 +77,7 @@ describe("the report of a small run", () => {
       for (const part of [
         "qwen3_moe",
         "bfloat16, 16 bits per weight",
-        "25.2 million weights",
+        "4 layers have experts: 16 routed in each. 192 matrices of 3 projections, 25.2 million weights",
         "512 × 256",
         "mlx-cpu",
         "bf16",
@@ -378,8 +378,24 @@ describe("the report of a small run", () => {
       assert.equal(copied.length, 8);
       assert.match(copied[0], /^layer\texpert\tproj\tw_rel_fro/);
 
+      for (const [text, layers, experts] of [
+        ["layer>=2,layer!=3 expert<=1", [2], [0, 1]],
+        ['layer="1", expert>13', [1], [14, 15]],
+        ["layer<1 expert=7", [0], [7]],
+      ]) {
+        await page.getByLabel(/^Filter/).fill(text);
+        await page.waitForFunction(
+          (n) => document.querySelectorAll(".worst tbody tr").length === n,
+          layers.length * experts.length * PROJS.length,
+        );
+        for (const [layer, expert] of await cells()) {
+          assert.ok(layers.includes(Number(layer)) && experts.includes(Number(expert)), text);
+        }
+      }
+
       await page.getByLabel(/^Filter/).fill("layer=99");
       await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 0);
+      assert.equal(await table.locator("caption").textContent(), "No matrix passes the filter");
     }));
 
   test("a click opens the matrix's row with every scheme's numbers", () =>
@@ -540,6 +556,24 @@ describe("the report of a small run", () => {
       }
     }));
 
+  test("words outside of the heatmaps tell what they mean too", () =>
+    open({}, async (page) => {
+      for (const [place, word, part] of [
+        ["#model .facts", "Computed in", "The type in which weights"],
+        ["#model .facts", "Encoder that was simulated", "mlx-cpu"],
+        ["#model table", "Weights that share a scale", "consecutive weights of a row"],
+        ["#schemes table", "Bits per weight", "bytes of codes, scales and biases"],
+        ["#schemes table", "Error, worst expert", "sqrt(sum d^2)"],
+        ["#schemes table", "Choices over the limit", "one projection of one layer"],
+        ["#odd", "Robust deviations", "1.4826"],
+        ["#pairs", "relative error", "sqrt(sum d^2)"],
+      ]) {
+        await page.locator(place).getByRole("button", {name: word, exact: true}).first().hover();
+        const told = await page.locator("#tip").textContent();
+        assert.ok(told.includes(part), `${word}: ${told}`);
+      }
+    }));
+
   // ---- odd, pairs ----
 
   test("each finding leads to its place, and the back button back", () =>
@@ -619,6 +653,46 @@ describe("the report of a small run", () => {
       }
     }));
 
+  test("a point of a pair tells its matrix and opens it; the largest differences are named", () =>
+    open({}, async (page) => {
+      const [a, b] = ["mxfp4_g32", "affine_q4_g32"];
+      const part = page.locator(".pair").first();
+      const scatter = part.locator(".chart").first();
+      await part.scrollIntoViewIfNeeded();
+      await part.getByText("They differ most about").waitFor();
+      await drawn(scatter);
+      const placeOf = (row) => `layer ${row.layer} · expert ${row.expert_id} · ${row.proj}`;
+      const others = rows({scheme: b});
+      const farthest = rows({scheme: a})
+        .map((row, i) => ({row, other: others[i], by: Math.abs(row.w_rel_fro - others[i].w_rel_fro)}))
+        .sort((x, y) => y.by - x.by)
+        .slice(0, 3);
+      const items = await part.locator("li").allTextContents();
+      items.forEach((text, i) => {
+        const {row, other} = farthest[i];
+        const [, place, underA, underB] = /^(.*): ([\d.]+) under mxfp4_g32, ([\d.]+) under/.exec(text);
+        assert.equal(place, placeOf(row));
+        assertClose(underA, row.w_rel_fro, text);
+        assertClose(underB, other.w_rel_fro, text);
+      });
+      assert.equal(items.length, 3);
+
+      // Somewhere on the canvas is a point, and what it tells is the table's.
+      await scatter.scrollIntoViewIfNeeded();
+      const at = (await placesWithTips(scatter))[0];
+      await page.mouse.move(at.x, at.y);
+      const {title, numbers} = await tipOf(page);
+      const row = rows({scheme: a}).find((one) => placeOf(one) === title);
+      assertClose(numbers[`under ${a}`], row.w_rel_fro, title);
+      await page.mouse.click(at.x, at.y);
+      await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+      const heading = `Layer ${row.layer}, expert ${row.expert_id}, ${row.proj}`;
+      assert.equal(await page.locator(".matrix h3").textContent(), heading);
+      await page.keyboard.press("Escape");
+      await part.locator("li button").first().click();
+      await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+    }));
+
   // ---- dark, paper, phone ----
 
   test("dark is dark, light is light, and the button changes it", async () => {
@@ -672,6 +746,24 @@ describe("the report of a small run", () => {
           ),
         ),
       ); // 180 mm
+      // Colours that are read, not seen only; long names whole; no page left empty before the heatmaps.
+      const styleOf = (selector, key) =>
+        page
+          .locator(selector)
+          .first()
+          .evaluate((node, name) => getComputedStyle(node)[name], key);
+      for (const coloured of [".swatch", ".dot", "#schemes .bar"]) {
+        assert.equal(await styleOf(coloured, "printColorAdjust"), "exact", coloured);
+      }
+      assert.equal(await styleOf("figure:has(.panels)", "breakInside"), "auto");
+      for (const name of await page.locator(".worst td.long .name").all()) {
+        const {cut, right} = await name.evaluate((node) => ({
+          cut: node.scrollWidth - node.clientWidth,
+          right:
+            node.getBoundingClientRect().right - document.querySelector("main").getBoundingClientRect().right,
+        }));
+        assert.ok(cut <= 0 && right <= 1, `${cut} ${right}: ${await name.textContent()}`);
+      }
       const pdf = await page.pdf({format: "A4"});
       assert.ok(pdf.subarray(0, 5).toString() === "%PDF-" && pdf.length > 50_000);
       await page.emulateMedia({media: "screen"});
@@ -688,5 +780,83 @@ describe("the report of a small run", () => {
       await page.touchscreen.tap(at.x, at.y);
       await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
       assert.equal(await page.locator(".matrix h3").textContent(), "Layer 1, expert 2, up_proj");
+    }));
+
+  test("a tap on a heatmap presses nothing of what opens under the finger", () =>
+    open({viewport: {width: 360, height: 740}, hasTouch: true, isMobile: true}, async (page) => {
+      const panel = page.locator(".matrix");
+      const isOpen = () => page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+      const at = await cellMiddle(page, {proj: "up_proj", layer: 3, expert: 8});
+      await page.touchscreen.tap(at.x, at.y);
+      await isOpen();
+      const cross = await panel.getByRole("button", {name: "Close"}).boundingBox();
+      const [x, y] = [cross.x + cross.width / 2, cross.y + cross.height / 2];
+      await page.keyboard.press("Escape");
+      // The same heatmap, moved to where the cross will be.
+      await page.evaluate((down) => window.scrollBy({top: down, behavior: "instant"}), at.y - y);
+      await page.touchscreen.tap(x, y);
+      await isOpen();
+      await page.waitForTimeout(400);
+      assert.ok(await panel.isVisible());
+      assert.equal(await page.locator(".matrix h3").textContent(), "Layer 3, expert 8, up_proj");
+    }));
+
+  test("the trade-off's numbers are told to a finger, and stand in a table", () =>
+    open({viewport: {width: 390, height: 800}, hasTouch: true, isMobile: true}, async (page) => {
+      const chart = page.locator("#schemes .chart.tall");
+      await drawn(chart);
+      const [at] = await placesWithTips(chart);
+      await page.touchscreen.tap(5, 400);
+      assert.equal(await tipOf(page), null);
+      await page.touchscreen.tap(at.x, at.y);
+      await page.waitForFunction(() => document.querySelector("#tip")?.hidden === false);
+      const {title, numbers} = await tipOf(page);
+      await page.waitForTimeout(300);
+      assert.ok(await page.locator("#tip").isVisible());
+      await page.getByText("The numbers of this figure").click();
+      // Folded tables have no number, which would shift those behind.
+      const numbered = await page.locator("caption").evaluateAll((all) =>
+        all.flatMap((caption) => {
+          const isNumbered = getComputedStyle(caption, "::before").content !== "none";
+          return isNumbered ? [caption.textContent] : [];
+        }),
+      );
+      assert.equal(numbered.length, 5, numbered.join());
+      const heads = page.locator("#schemes table", {hasText: "Every scheme, by projection"}).locator("tr");
+      const told = new Map();
+      for (const row of (await heads.all()).slice(1)) {
+        const [proj, scheme, ...cells] = await row.locator("th, td").allTextContents();
+        told.set(`${scheme} · ${proj}`, cells);
+        const errors = rows({proj, scheme}).map((one) => one.w_rel_fro);
+        [0.5, 0.9, 1].forEach((share, k) =>
+          assertClose(cells[k + 1], quantileOf(errors, share), `${share} of ${scheme} ${proj}`),
+        );
+      }
+      assert.equal(told.size, SCHEMES.length * PROJS.length);
+      assert.equal(told.get(title)[1], numbers["error, median expert"].split(" ")[0]);
+    }));
+
+  test("a limit far outside leaves the trade-off's points where they were", () =>
+    open({hash: "#limit=1e-30"}, async (page) => {
+      const chart = page.locator("#schemes .chart.tall");
+      await drawn(chart);
+      const heights = (await placesWithTips(chart)).map(({y}) => y);
+      const {height} = await chart.boundingBox();
+      assert.ok(Math.max(...heights) - Math.min(...heights) > height / 2, String(heights));
+    }));
+
+  test("on a phone all sections are in sight at the top, or fade where they go on", () =>
+    open({viewport: {width: 390, height: 800}, hasTouch: true, isMobile: true}, async (page) => {
+      const button = await page.getByRole("button", {name: "Theme: auto"}).boundingBox();
+      for (const link of await page.locator("nav a").all()) {
+        const {x, width} = await link.boundingBox();
+        assert.ok(x >= 0 && x + width <= button.x - 16, await link.textContent());
+      }
+      await page.setViewportSize({width: 320, height: 800});
+      const {isCut, mask} = await page.locator("nav ul").evaluate((list) => ({
+        isCut: list.scrollWidth > list.clientWidth,
+        mask: getComputedStyle(list).maskImage,
+      }));
+      assert.ok(isCut && mask.startsWith("linear-gradient"), mask);
     }));
 });

@@ -7,6 +7,8 @@ const isNear = (a, b) => Math.abs(a - b) < 1e-6;
  * data: {counts: number[], colours: string[] by bin, ticks: [[bin position, value], ...]}.
  */
 export const distribution = ({counts, colours, ticks}, look) => {
+  // The dark end of the ramp would be lost on a dark background.
+  const outline = look.dark ? {borderColor: look.muted, borderWidth: 0.5} : {};
   const customValues = ticks.map(([at]) => at);
   return {
     ...frame({}, look),
@@ -37,7 +39,7 @@ export const distribution = ({counts, colours, ticks}, look) => {
         barCategoryGap: "0%",
         data: counts.map((count, i) => ({
           value: [i + 0.5, Math.sqrt(count)],
-          itemStyle: {color: colours[i]},
+          itemStyle: {color: colours[i], ...outline},
         })),
       },
     ],

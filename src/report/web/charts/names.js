@@ -17,17 +17,21 @@ const cleared = (box, others, step) => {
 /**
  * Where names go, in pixels from their points. Below and left of the best trade-offs nothing can
  * be, so there stand their names, right of them if there is no room; the others' stand above their
- * strokes.
+ * strokes. `reach` is how far a scheme's points lie around it; names end at {left, right, bottom}.
  */
-export const nameOffsets = (schemes, pixelOf, dodge, left) => {
-  const placed = schemes.map(pixelOf).map(({x, y}) => ({left: x - dodge + 4, right: x + dodge - 4, y}));
+export const nameOffsets = (schemes, pixelOf, reach, {left, right, bottom}) => {
+  const placed = schemes.map(pixelOf).map(({x, y}) => ({left: x - reach + 4, right: x + reach - 4, y}));
   const put = (p) => {
     const {x, y, top} = pixelOf(p);
     const width = p.label.length * LETTER_WIDTH;
-    const isBelow = p.onFront && x - dodge - width > left;
-    const [from, height] = p.onFront ? [x + dodge, y] : [x - dodge, top];
+    const lowest = bottom - LINE_HEIGHT / 2;
+    const besideIt = {left: x - reach - width, right: x - reach, y: Math.min(y + LINE_HEIGHT / 2, lowest)};
+    const below = cleared(besideIt, placed, 1);
+    const isBelow = p.onFront && below.left > left && below.y <= lowest;
+    const [beside, height] = p.onFront ? [x + reach, y] : [x - reach, top];
+    const from = Math.min(beside, right - width);
     const box = isBelow
-      ? cleared({left: x - dodge - width, right: x - dodge, y: y + LINE_HEIGHT / 2}, placed, 1)
+      ? below
       : cleared({left: from, right: from + width, y: height - LINE_HEIGHT / 2}, placed, -1);
     placed.push(box);
     return isBelow

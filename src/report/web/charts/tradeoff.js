@@ -5,18 +5,23 @@ import {FONT_SIZE, nameOffsets} from "./names.js";
 const TICKS = [];
 for (let power = -9; power <= 2; ++power) for (const digit of [1, 2, 5]) TICKS.push(digit * 10 ** power);
 
-/** Ends of the error axis, which has room for an error of zero at its floor. */
+/** Ends of the error axis, which has room for an error of zero, at `low`, below the `least` other one. */
 const spanOf = (errors, limit) => {
   const positive = [...errors, limit].filter((error) => error > 0);
-  const low = Math.min(...positive),
-    high = Math.max(...positive);
+  const least = Math.min(...positive);
   const hasZero = errors.some((error) => error === 0);
-  return {low: hasZero ? low / 4 : low / 1.25, high: high * 1.25, floor: hasZero ? low / 4 : low};
+  return {low: hasZero ? least / 4 : least / 1.25, least, high: Math.max(...positive) * 1.25, hasZero};
 };
 
-// Projections nearly always have the same error, so they stand side by side.
-const DODGE = 9;
+// Projections nearly always have the same error, so they stand side by side: so many pixels apart,
+// but no further in all than this part of a bit.
+const DODGE = 9,
+  DODGED_BITS = 0.1;
 
+const dodgeOf = (groups, pixelsPerBit) =>
+  Math.min(DODGE, (DODGED_BITS * pixelsPerBit) / Math.max(1, groups.length - 1));
+
+const DOT = 9;
 const symbolOf = (isShared) => (isShared ? "diamond" : "circle");
 
 /** A stroke from the median to the worst error. */
@@ -38,9 +43,8 @@ const strokes = (group, offset, colour, y) => ({
 
 const dots = (group, offset, colour, y, look) => ({
   type: "scatter",
-  name: group.name,
   symbol: symbolOf(group.shared),
-  symbolSize: group.shared ? 11 : 9,
+  symbolSize: group.shared ? DOT + 2 : DOT,
   symbolOffset: [offset, 0],
   z: 3,
   cursor: "default",
@@ -48,21 +52,19 @@ const dots = (group, offset, colour, y, look) => ({
   data: group.points.map((of) => ({value: [of.bits, y(of.error)], of})),
 });
 
-const groupSeries = (data, look, y) =>
+const groupSeries = (data, look, y, dodge) =>
   data.groups.flatMap((group, i) => {
-    const offset = (i - (data.groups.length - 1) / 2) * DODGE;
+    const offset = (i - (data.groups.length - 1) / 2) * dodge;
     const colour = look.series[group.colour % look.series.length];
     return [strokes(group, offset, colour, y), dots(group, offset, colour, y, look)];
   });
 
 const frontSeries = (data, look, y) => ({
   type: "line",
-  name: "best trade-off",
   silent: true,
   symbol: "none",
   z: 0,
   lineStyle: {color: look.muted, width: 1.5, type: "dashed"},
-  itemStyle: {color: look.muted},
   data: data.front.map((p) => [p.bits, y(p.error)]),
   markLine: {
     silent: true,
@@ -96,8 +98,18 @@ const nameSeries = (data, look, y, offsets) => ({
   },
 });
 
-const errorAxes = (data, look, {low, high}, isNarrow) => {
-  const ticks = TICKS.filter((tick) => tick >= low && tick <= high).map(Math.log10);
+/** An axis label of logarithms, where the lowest one stands for zero if there is a zero. */
+const errorLabel =
+  ({low, hasZero}, zero, other) =>
+  (y) =>
+    hasZero && y <= Math.log10(low) ? zero : other(y);
+
+const errorAxes = (data, look, span, isNarrow, nameGap) => {
+  const {low, least, high, hasZero} = span;
+  const from = hasZero ? least / 1.25 : low;
+  const ticks = [...(hasZero ? [low] : []), ...TICKS.filter((tick) => tick >= from && tick <= high)].map(
+    Math.log10,
+  );
   const both = {
     type: "value",
     min: Math.log10(low),
@@ -109,15 +121,16 @@ const errorAxes = (data, look, {low, high}, isNarrow) => {
   return [
     axis(data.yName, look, {
       ...both,
+      nameGap,
       splitLine: {show: false},
-      axisLabel: labels((y) => shortNumber(Number((10 ** y).toPrecision(2)))),
+      axisLabel: labels(errorLabel(span, "0 (exact)", (y) => shortNumber(Number((10 ** y).toPrecision(2))))),
     }),
     axis("signal to noise", look, {
       ...both,
       position: "right",
       show: !isNarrow,
       splitLine: {show: false},
-      axisLabel: labels((y) => `${Math.round(-20 * y)} dB`),
+      axisLabel: labels(errorLabel(span, "∞ dB", (y) => `${Math.round(-20 * y)} dB`)),
     }),
   ];
 };
@@ -137,36 +150,30 @@ const pixelsOf =
 
 /**
  * Error against bits per weight.
- * data: {groups: [{name, colour, shared, points: [{bits, error, median, worst}]}],
+ * data: {groups: [{colour, shared, points: [{bits, error, median, worst}]}],
  *        schemes: [{label, bits, error, worst, onFront}], front: [{bits, error}], limit, limitLabel,
- *        xName, yName}. A mouse event's data.of is the point.
+ *        xName, yName}. An item's `of` is the point.
  */
 export const tradeoff = (data, look, size) => {
   const errors = data.groups.flatMap(({points}) => points.flatMap((p) => [p.error, p.median, p.worst]));
   const span = spanOf(errors, data.limit);
-  const y = (error) => Math.log10(Math.max(error, span.floor));
+  const y = (error) => Math.log10(Math.max(error, span.low));
   const bits = data.schemes.map((p) => p.bits);
   const isNarrow = size.width < 560;
   const grid = {
-    left: 68,
+    // "0 (exact)" is a long label.
+    left: span.hasZero ? 90 : 68,
     right: isNarrow ? 14 : 64,
-    top: isNarrow ? 84 : 52,
+    top: 16,
     bottom: 52,
     outerBoundsMode: "none",
   };
   const x = {min: Math.floor(Math.min(...bits) - 0.3), max: Math.ceil(Math.max(...bits) + 0.5)};
-  const dodge = (DODGE * data.groups.length) / 2 + 3;
+  const dodge = dodgeOf(data.groups, (size.width - grid.left - grid.right) / (x.max - x.min));
+  const reach = (dodge * (data.groups.length - 1)) / 2 + DOT / 2 + 3;
   return {
     ...frame({}, look),
     grid,
-    legend: {
-      top: 0,
-      left: 0,
-      itemGap: 16,
-      textStyle: {color: look.text},
-      selectedMode: false,
-      data: [...data.groups.map(({name, shared}) => ({name, icon: symbolOf(shared)})), "best trade-off"],
-    },
     xAxis: axis(data.xName, look, {
       type: "value",
       nameGap: 30,
@@ -174,15 +181,19 @@ export const tradeoff = (data, look, size) => {
       ...x,
       splitLine: {lineStyle: {color: look.line, opacity: 0.4}},
     }),
-    yAxis: errorAxes(data, look, span, isNarrow),
+    yAxis: errorAxes(data, look, span, isNarrow, grid.left - 24),
     series: [
-      ...groupSeries(data, look, y),
+      ...groupSeries(data, look, y, dodge),
       frontSeries(data, look, y),
       nameSeries(
         data,
         look,
         y,
-        nameOffsets(data.schemes, pixelsOf(grid, size, x, span, y), dodge, grid.left),
+        nameOffsets(data.schemes, pixelsOf(grid, size, x, span, y), reach, {
+          left: grid.left,
+          right: size.width,
+          bottom: size.height - grid.bottom,
+        }),
       ),
     ],
   };

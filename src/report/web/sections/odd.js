@@ -1,7 +1,9 @@
 // What is odd? The findings that the program made, as sentences with a link to the picture.
 import {h} from "../dom.js";
-import {count, printable} from "../format.js";
+import {count, plural, printable} from "../format.js";
 import {named, section} from "../parts.js";
+import {AWAY} from "../terms.js";
+import {term} from "../tip.js";
 
 // By FindingKindName() of findings.h: a heading, and why it matters.
 const KINDS = {
@@ -20,8 +22,12 @@ const KINDS = {
   ],
   outlier_expert: [
     "Experts unlike their neighbours",
-    "Half as much, or twice, is not bad in itself. But what suits the others of the layer may not " +
-      "suit this expert.",
+    [
+      "Half as much, or twice, is not bad in itself. But what suits the others of the layer may not suit this " +
+        "expert. ",
+      term("Robust deviations", AWAY),
+      " tell how far off it is.",
+    ],
   ],
   heavy_tail: [
     "Heavy tails",
@@ -110,7 +116,13 @@ const kindPart = (page, kind, findings, leftOut) => {
           list(items.slice(OPEN)),
         )
       : null,
-    leftOut ? h("p", {class: "quiet"}, `${count(leftOut)} less striking ones are left out here.`) : null,
+    leftOut
+      ? h(
+          "p",
+          {class: "quiet"},
+          `${plural(leftOut, "less striking one is", "less striking ones are")} left out here.`,
+        )
+      : null,
   );
 };
 
@@ -120,17 +132,54 @@ const LEAD = [
   " leads to the heatmap above and marks the place.",
 ];
 
+/** Whether some layer has enough routed experts to be compared, and some stack enough layers. */
+const comparedOf = ({run: {facts}, place}) => {
+  const {experts: leastExperts, layers: leastLayers} = facts.findings_need;
+  const {begin, end, proj, layer} = place.groups("routed");
+  const layersOf = new Map();
+  for (let g = 0; g < begin.length; ++g) {
+    const {layer: number, stack} = facts.layers[layer[g]];
+    const key = `${proj[g]} ${stack}`;
+    if (number >= 0) layersOf.set(key, (layersOf.get(key) ?? 0) + 1);
+  }
+  return {
+    experts: begin.some((first, g) => end[g] - first >= leastExperts),
+    layers: [...layersOf.values()].some((n) => n >= leastLayers),
+  };
+};
+
+const nothingText = (compared) => {
+  const parts = [
+    compared.experts ? "no expert is far from its neighbours" : null,
+    "no expert looks dead or copied",
+    compared.layers ? "no layer leaves the trend" : null,
+  ];
+  return `Nothing stands out: ${parts.filter((part) => part).join(", ")}.`;
+};
+
+/** What nobody could look for. */
+const untoldText = ({findings_need: {experts, layers}}, compared) =>
+  [
+    compared.experts
+      ? null
+      : `Too few experts in each layer (fewer than ${experts}) to tell whether one is unlike the others.`,
+    compared.layers ? null : `Too few layers (fewer than ${layers}) to tell whether one leaves the trend.`,
+  ]
+    .filter((text) => text)
+    .join(" ");
+
 export const oddSection = (page) => {
-  const {findings, findings_left_out: leftOut, matrices} = page.run.facts;
+  const {facts} = page.run;
+  const {findings, findings_left_out: leftOut, matrices} = facts;
   const groups = groupsOf(findings, leftOut);
-  const nothing = matrices
-    ? "Nothing stands out: no expert is far from its neighbours, none looks dead or copied, no layer " +
-      "leaves the trend."
-    : "There are no matrices to look at.";
+  const compared = comparedOf(page);
+  const untold = matrices ? untoldText(facts, compared) : "";
+  const nothing = matrices ? nothingText(compared) : "There are no matrices to look at.";
   return section(
     "odd",
     "What is odd?",
     h("p", {class: "lead"}, groups.length ? LEAD : nothing),
+    untold ? h("p", {class: "quiet"}, untold) : null,
     groups.map(([kind, list]) => kindPart(page, kind, list, leftOut[kind] ?? 0)),
   );
 };

@@ -1,10 +1,13 @@
 // Scheme against scheme: the pairs of the configuration, matrix by matrix.
 import {differences, pairs} from "../charts/pairs.js";
-import {h} from "../dom.js";
+import {fill, h} from "../dom.js";
 import {clipped, percent, plural, shortNumber, significant} from "../format.js";
+import {definition} from "../metrics.js";
 import {ERROR} from "../mix.js";
 import {figure, named, section} from "../parts.js";
-import {hasValue, histogram, overall} from "../stats.js";
+import {hasValue, histogram, largest, overall} from "../stats.js";
+import {hideTip, showTip, term} from "../tip.js";
+import {placeWords} from "./where/cell.js";
 
 const TITLE = "Scheme against scheme";
 const BINS = 48;
@@ -68,6 +71,67 @@ const beyondText = ({low, high}, difference) => {
     : "";
 };
 
+// A point so near, in pixels, is meant.
+const REACH = 20;
+
+/** The matrix whose point is nearest to the pointer, -1 if none is near. */
+const nearestOf = (chart, {range: [low, high]}, a, b, event) => {
+  const at = chart.under(event);
+  if (!at) return -1;
+  const [left, bottom] = chart.pixel([low, low]),
+    [right, top] = chart.pixel([high, high]);
+  const across = (right - left) / (high - low),
+    up = (bottom - top) / (high - low);
+  let nearest = -1,
+    least = REACH;
+  for (let i = 0; i < a.length; ++i) {
+    const distance = Math.hypot((b[i] - at[0]) * across, (a[i] - at[1]) * up);
+    if (distance < least) [nearest, least] = [i, distance];
+  }
+  return nearest;
+};
+
+const errorLines = (names, a, b, i) => [
+  [`under ${names.a}`, significant(a[i], 4)],
+  [`under ${names.b}`, significant(b[i], 4)],
+];
+
+/** A point tells its matrix, and opens it when clicked. */
+const hookScatter = (page, chart, data, names, a, b) => {
+  const nearest = (event) => nearestOf(chart, data, a, b, event);
+  chart.element.addEventListener("mousemove", (event) => {
+    const i = nearest(event);
+    if (i < 0) hideTip();
+    else showTip(event, placeWords(page, i), errorLines(names, a, b, i));
+  });
+  chart.element.addEventListener("pointerleave", hideTip);
+  chart.element.addEventListener("click", (event) => {
+    const i = nearest(event);
+    if (i >= 0) page.open(i);
+  });
+};
+
+const FARTHEST = 3;
+
+/** The matrices about which two schemes differ most, as links. */
+const farthest = (page, names, a, b, difference) => [
+  h("p", {class: "quiet"}, "They differ most about"),
+  h(
+    "ul",
+    {class: "plain"},
+    largest(difference.length, (i) => Math.abs(difference[i]), FARTHEST).map((i) =>
+      h(
+        "li",
+        null,
+        h("button", {type: "button", class: "link", onclick: () => page.open(i)}, placeWords(page, i)),
+        `: ${errorLines(names, a, b, i)
+          .map(([under, error]) => `${error} ${under}`)
+          .join(", ")}`,
+      ),
+    ),
+  ),
+];
+
 /** {element, fillIn()} of one pair. */
 const pairPart = (page, {name, a, b}) => {
   const {run, studio} = page;
@@ -75,13 +139,14 @@ const pairPart = (page, {name, a, b}) => {
   const scatter = studio.chart(`Errors under ${names.a} against ${names.b}`, "medium");
   const bars = studio.chart(`Histogram of the difference of ${names.a} and ${names.b}`, "medium");
   const summary = h("p", {role: "status"});
+  const most = h("div", null);
   const charts = h(
     "div",
     {class: "columns"},
     figure(
       scatter.element,
       `A point is a matrix. Below the dashed line ${names.a} has less error than ` +
-        `${names.b}, above it more; a point far from the others is an expert that one of them suits badly.`,
+        `${names.b}, above it more; a point far from the others is an expert that one of them suits badly. A click on a point opens its matrix.`,
     ),
     figure(
       bars.element,
@@ -90,7 +155,7 @@ const pairPart = (page, {name, a, b}) => {
     ),
   );
   return {
-    element: h("div", {class: "pair"}, h("h3", null, named(clipped(name, 60))), summary, charts),
+    element: h("div", {class: "pair"}, h("h3", null, named(clipped(name, 60))), summary, charts, most),
     fillIn: async () => {
       const [errorsA, errorsB] = await Promise.all([run.values(ERROR, a), run.values(ERROR, b)]);
       const difference = differenceOf(errorsA, errorsB);
@@ -102,6 +167,8 @@ const pairPart = (page, {name, a, b}) => {
       const bins = histogramData(difference);
       summary.textContent = sentence(names, difference) + beyondText(bins, difference);
       const points = scatterData(page, names, errorsA, errorsB);
+      fill(most, farthest(page, names, errorsA, errorsB, difference));
+      hookScatter(page, scatter, points, names, errorsA, errorsB);
       scatter.update((look) => pairs(points, look));
       bars.update((look) => differences(bins, look));
     },
@@ -151,8 +218,9 @@ export const pairsSection = (page) => {
       h(
         "p",
         {class: "lead"},
-        "The pairs of the configuration, matrix by matrix: how much one scheme gains over the other, " +
-          "and for which experts.",
+        "The pairs of the configuration, matrix by matrix: how much one scheme gains over the other by ",
+        term("relative error", definition(page.metric(ERROR))),
+        ", and for which experts.",
       ),
       parts.map(({element}) => element),
     ),

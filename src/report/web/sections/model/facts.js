@@ -1,6 +1,8 @@
 // What is known of the model and of the run, as [term, value] rows.
 import {count, duration, many, moment, percent, printable, shortNumber} from "../../format.js";
 import {named} from "../../parts.js";
+import {COMPUTED_IN, COVERAGE, ENCODER, PERCENTILES, QUANTIZER} from "../../terms.js";
+import {term} from "../../tip.js";
 
 export const sum = (list) => list.reduce((total, value) => total + value, 0);
 
@@ -34,7 +36,7 @@ export const modelFacts = ({facts}) => {
     ["Parameters", parameters.length ? many(sum(parameters)) : null],
     ["Experts stored as", storageText(facts)],
     [
-      "Experts analysed",
+      term("Experts analysed", COVERAGE),
       coverage ? `${percent(coverage.share)} of ` + `${many(coverage.expert_parameters)} parameters` : null,
     ],
     ["Path", text(path)],
@@ -57,14 +59,14 @@ export const runFacts = ({facts}) => {
     [run.collected_at ? "Collected" : "Created", moment(run.collected_at ?? run.created_at)],
     ["Took", duration(run.duration_seconds)],
     ["Schemes", schemes.length ? count(schemes.length) : "none: no quantization was simulated"],
-    ["Computed in", of("compute_dtype")],
-    ["Encoder that was simulated", of("profile")],
-    ["Quantizer", of("backend")],
+    [term("Computed in", COMPUTED_IN), of("compute_dtype")],
+    [term("Encoder that was simulated", ENCODER), of("profile")],
+    [term("Quantizer", QUANTIZER), of("backend")],
     [
       "Weights were quantized before",
       isRequantized ? "yes: errors are against the stored weights, decoded" : null,
     ],
-    ["Percentiles", percentileText(config?.stats)],
+    [term("Percentiles", PERCENTILES), percentileText(config?.stats)],
     ["Run directory", text(run.run_dir)],
   ];
 };

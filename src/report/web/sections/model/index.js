@@ -1,6 +1,6 @@
 // What is this model, and what was run on it?
 import {h} from "../../dom.js";
-import {many, plural} from "../../format.js";
+import {count, many, plural} from "../../format.js";
 import {factList, section} from "../../parts.js";
 import {modelFacts, runFacts, storageText, sum} from "./facts.js";
 import {configDetails, expertTable, roleTable, schemeTable} from "./tables.js";
@@ -10,15 +10,32 @@ const EMPTY =
   "This run holds no expert matrices, so there is nothing to draw. What it tells of itself stands " +
   "below; its warnings and unmatched tensors say why.";
 
-const expertsText = ({slots}) => {
-  const routed = slots.filter(({shared}) => !shared).length,
-    shared = slots.length - routed;
-  return [
-    routed ? `up to ${plural(routed, "routed expert")}` : null,
-    shared ? plural(shared, "shared expert") : null,
-  ]
-    .filter((text) => text)
-    .join(" and ");
+/** [fewest, most] experts of a layer, routed (0) or shared (1) ones. */
+const expertsPerLayer = ({facts}, place, shared) => {
+  const slots = facts.layers.map(() => new Set());
+  for (let i = 0; i < place.layer.length; ++i) {
+    if (place.shared[i] === shared) slots[place.layer[i]].add(place.slot[i]);
+  }
+  const sizes = slots.map((set) => set.size);
+  return [Math.min(...sizes), Math.max(...sizes)];
+};
+
+const expertsText = ([fewest, most], kind) =>
+  most ? `${fewest < most ? "up to " : ""}${count(most)} ${kind}` : null;
+
+/** "3 of 4 layers have experts: 16 routed and 1 shared in each." */
+const layersText = ({run, place}) => {
+  const {layers, model} = run.facts;
+  const n = layers.length;
+  const all = model.sizes?.num_hidden_layers;
+  const isPart = all > n && layers.every(({stack}) => stack === null);
+  const kinds = ["routed", "shared"].map((kind, shared) =>
+    expertsText(expertsPerLayer(run, place, shared), kind),
+  );
+  return (
+    `${isPart ? `${count(n)} of ${plural(all, "layer")}` : plural(n, "layer")} ${n === 1 ? "has" : "have"} ` +
+    `experts: ${kinds.filter((text) => text).join(" and ")}${n === 1 ? "" : " in each"}.`
+  );
 };
 
 const schemesText = ({schemes}) =>
@@ -31,12 +48,13 @@ const oddLink = ({findings, findings_left_out: leftOut}) => {
   return n ? [" ", h("a", {href: "#odd"}, `${plural(n, "thing is", "things are")} odd.`)] : null;
 };
 
-const lead = ({run: {facts, matrices}, place}) => {
+const lead = ({run, place}) => {
+  const {facts, matrices} = run;
   if (!matrices) return h("p", {class: "lead"}, EMPTY);
   return h(
     "p",
     {class: "lead"},
-    `${plural(facts.layers.length, "layer")} with ${expertsText(facts)} each: ` +
+    `${layersText({run, place})} ` +
       `${plural(matrices, "matrix", "matrices")} of ${plural(facts.projs.length, "projection")}, ` +
       `${many(sum(Array.from(place.weights)))} weights in all, stored as ${storageText(facts)}. ` +
       `${schemesText(facts)}`,

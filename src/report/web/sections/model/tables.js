@@ -3,6 +3,7 @@ import {h} from "../../dom.js";
 import {bytes, count, many, percent, printable, shortNumber} from "../../format.js";
 import {bar, named} from "../../parts.js";
 import {dataTable} from "../../table.js";
+import {CODE_BITS, COMPUTED_IN, ENCODER, GROUP_SIZE, MODE, QUANTIZER} from "../../terms.js";
 import {sum} from "./facts.js";
 
 const filled = (title, columns, rows) => {
@@ -11,15 +12,17 @@ const filled = (title, columns, rows) => {
   return table.element;
 };
 
-const textColumn = (key, label) => ({
+const textColumn = (key, label, meaning) => ({
   key,
   label,
+  meaning,
   value: (row) => row[key],
   cell: (row) => named(printable(row[key] ?? "–")),
 });
-const countColumn = (key, label) => ({
+const countColumn = (key, label, meaning) => ({
   key,
   label,
+  meaning,
   number: true,
   value: (row) => row[key],
   cell: (row) => count(row[key]),
@@ -29,8 +32,7 @@ const countColumn = (key, label) => ({
 
 const kindOf = ({shared, stack}) => (shared ? "shared" : "routed") + (stack ? `, ${printable(stack)}` : "");
 const shapesOf = ({shapes}) => (shapes ?? []).map((shape) => shape.join(" × ")).join(", ");
-const layersOf = ({layers, layer_ranges: ranges}) =>
-  ranges ? `${count(layers)}: ${printable(ranges).replaceAll("-", "–")}` : count(layers);
+const rangesOf = ({layer_ranges: ranges}) => printable(ranges ?? "–").replaceAll("-", "–");
 const expertsOf = ({experts_per_layer_min: least, experts_per_layer_max: most}) =>
   least === most ? count(most) : `${count(least)}–${count(most)}`;
 const storageOf = ({storage}) =>
@@ -45,7 +47,8 @@ export const expertTable = (experts) =>
       textColumn("proj", "Projection"),
       {key: "kind", label: "Experts", value: kindOf},
       {key: "shape", label: "Shape", number: true, value: shapesOf},
-      {key: "layers", label: "Layers", number: true, value: layersOf},
+      countColumn("layers", "Layers"),
+      {key: "numbers", label: "Their numbers", value: rangesOf},
       {key: "experts", label: "In each layer", number: true, value: expertsOf},
       countColumn("matrices", "Matrices"),
       {key: "storage", label: "Stored as", value: storageOf},
@@ -73,7 +76,7 @@ export const roleTable = (roles) => {
     .sort((a, b) => b.bytes - a.bytes);
   const all = sum(rows.map((row) => row.bytes));
   return filled(
-    "Everything in the checkpoint, by role; sizes after decoding",
+    "Everything in the checkpoint, by role; sizes as stored, scales and zero points by themselves",
     [
       textColumn("role", "Role"),
       countColumn("tensors", "Tensors"),
@@ -105,12 +108,12 @@ export const schemeTable = (schemes) =>
     "Schemes that were simulated",
     [
       textColumn("name", "Scheme"),
-      textColumn("mode", "Mode"),
-      countColumn("bits", "Bits of a code"),
-      countColumn("group_size", "Weights that share a scale"),
-      textColumn("compute_dtype", "Computed in"),
-      textColumn("profile", "Encoder"),
-      textColumn("backend", "Quantizer"),
+      textColumn("mode", "Mode", MODE),
+      countColumn("bits", "Bits of a code", CODE_BITS),
+      countColumn("group_size", "Weights that share a scale", GROUP_SIZE),
+      textColumn("compute_dtype", "Computed in", COMPUTED_IN),
+      textColumn("profile", "Encoder", ENCODER),
+      textColumn("backend", "Quantizer", QUANTIZER),
     ],
     schemes,
   );

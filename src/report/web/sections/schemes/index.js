@@ -22,15 +22,28 @@ const gpuCaveat = ({facts}) =>
       )
     : null;
 
+const nothingToCompare = ({facts}, {measured}) => {
+  if (measured.some((n) => n > 0)) {
+    return lead("No matrix has an error above zero under any scheme, so there is nothing to choose.");
+  }
+  const reasons = facts.failures.length
+    ? [" ", h("a", {href: "#model"}, "The first section"), " says why."]
+    : null;
+  return lead(["No scheme could be applied to any matrix, so there are no errors to compare.", reasons]);
+};
+
 /** The choice under a limit: everything that moves with the slider, the scatter above too. */
-const choicePart = (page, numbers, scatter) => {
+const choicePart = (page, numbers, scatter, range) => {
   const {state} = page;
-  const range = limitRange(numbers);
   const current = () => ({judge: state.get().judge ?? "p90", limit: state.get().limit ?? range.start});
   const controls = limitControls(range, current, state.set);
   const sentence = h("p", {class: "verdict", role: "status"});
   const list = h("ul", {class: "plain remarks"});
-  const [sizes, map, tables] = [sizeTable(numbers), choiceMap(page, numbers), choiceTables(page, numbers)];
+  const [sizes, map, tables] = [
+    sizeTable(page, numbers),
+    choiceMap(page, numbers),
+    choiceTables(page, numbers),
+  ];
 
   const show = latest(async (isCurrent) => {
     const view = current();
@@ -87,17 +100,12 @@ export const schemesSection = (page) => {
   const body = h("div", null);
   const fillIn = async () => {
     const numbers = await gather(run, page.place);
-    if (!limitRange(numbers)) {
-      fill(
-        body,
-        lead(
-          "No matrix has an error above zero under any scheme (w_rel_fro), so schemes can't be " +
-            "compared here.",
-        ),
-      );
+    const range = limitRange(numbers);
+    if (!range) {
+      fill(body, nothingToCompare(run, numbers));
       return;
     }
-    const scatter = tradeoffFigure(page, numbers, await gatherPoints(page, numbers));
+    const scatter = tradeoffFigure(page, numbers, await gatherPoints(page, numbers), range);
     fill(
       body,
       lead(
@@ -106,7 +114,7 @@ export const schemesSection = (page) => {
       ),
       gpuCaveat(run),
       scatter.element,
-      choicePart(page, numbers, scatter),
+      choicePart(page, numbers, scatter, range),
     );
   };
   return {element: section("schemes", TITLE, body), ready: fillIn()};

@@ -5,7 +5,7 @@ import {clipped, count, plural, shortNumber, significant} from "../../format.js"
 import {JUDGES, errorOf} from "../../mix.js";
 import {figure} from "../../parts.js";
 import {colourAt, inkAt} from "../../raster.js";
-import {hideTip, showTip} from "../../tip.js";
+import {hideTip, showTip, tellOver} from "../../tip.js";
 import {groupName, rowsOf} from "./names.js";
 
 /** Schemes from the fewest bits to the most, and where on the ramp each stands, by index. */
@@ -78,8 +78,7 @@ export const choiceMap = (page, numbers) => {
       tipLines(numbers.schemes[chosen.scheme[g]], chosen, view, g),
     );
   };
-  chart.element.addEventListener("pointermove", tell);
-  chart.element.addEventListener("pointerleave", hideTip);
+  tellOver(chart.element, tell);
   return {
     element: figure(
       [legend, chart.element],

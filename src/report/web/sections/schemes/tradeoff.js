@@ -1,11 +1,13 @@
 // The scatter of all schemes: error against bits per weight.
 import {tradeoff} from "../../charts/tradeoff.js";
-import {h} from "../../dom.js";
+import {fill, h} from "../../dom.js";
 import {clipped, count, decibels, shortNumber, significant} from "../../format.js";
+import {definition} from "../../metrics.js";
 import {ERROR, JUDGES, SHARES, judgeIndex, judgeWords} from "../../mix.js";
-import {figure} from "../../parts.js";
+import {figure, lazyDetails, named} from "../../parts.js";
 import {front, overall} from "../../stats.js";
-import {hideTip, showTip} from "../../tip.js";
+import {dataTable} from "../../table.js";
+import {hideTip, showTip, tellOver} from "../../tip.js";
 import {groupName} from "./names.js";
 
 /** Mean bits per weight of a scheme over the groups that count and where it has them. */
@@ -59,10 +61,15 @@ const wholeSchemes = (numbers, judge) => {
   return {best, points: points.map((point) => ({...point, onFront: best.includes(point)}))};
 };
 
-const chartData = (page, numbers, groups, {judge, limit}) => {
+/** "limit 0.1", and where it lies if that is beyond the picture. */
+const limitText = (limit, {low, high}) => {
+  const where = limit < low ? ", below all of this" : limit > high ? ", above all of this" : "";
+  return `limit ${shortNumber(limit)}${where}`;
+};
+
+const chartData = (numbers, groups, {judge, limit}, range) => {
   const {best, points} = wholeSchemes(numbers, judge);
   const shown = ({points: all, ...group}) => ({
-    name: groupName(page, group),
     shared: group.shared === 1,
     colour: group.proj,
     points: all.map((point) => ({
@@ -77,8 +84,8 @@ const chartData = (page, numbers, groups, {judge, limit}) => {
   return {
     xName: "bits per weight",
     yName: `relative error, ${judgeWords(judge)}`,
-    limit,
-    limitLabel: `limit ${shortNumber(limit)}`,
+    limit: Math.max(range.low, Math.min(range.high, limit)),
+    limitLabel: limitText(limit, range),
     schemes: points,
     front: best,
     groups: groups.map(shown),
@@ -87,30 +94,101 @@ const chartData = (page, numbers, groups, {judge, limit}) => {
 
 const withDecibels = (error) => `${significant(error, 4)} = ${decibels(error)}`;
 
-const tellPoint = (page) => (hovered) => {
-  const of = hovered?.data?.of;
+const tellPoint = (page, chart) => (event) => {
+  const of = chart.hovered()?.of;
   if (!of) return hideTip();
   const {scheme, bits, at, n} = of.point;
-  return showTip(hovered.event.event, `${clipped(scheme.name)} · ${groupName(page, of.group)}`, [
+  return showTip(event, `${clipped(scheme.name)} · ${groupName(page, of.group)}`, [
     ["bits per weight", significant(bits, 4)],
     ...JUDGES.map(([, words], k) => [`error, ${words}`, withDecibels(at[k])]),
     ["matrices", count(n)],
   ]);
 };
 
-/** {element, show({judge, limit})} */
-export const tradeoffFigure = (page, numbers, groups) => {
-  const chart = page.studio.chart("Error against bits per weight of every scheme", "tall", tellPoint(page));
-  return {
-    element: figure(
-      chart.element,
-      "Lower and further left is better: less error for fewer bits. Schemes on the dashed line are " +
-        "the best trade-offs; one above it costs more, or errs more, than another. A stroke reaches " +
-        "from the median expert to the worst, and the ",
-      h("span", {class: "limit-word"}, "orange line"),
-      " is the limit that you choose below.",
+const sign = (className, colour) => {
+  const node = h("span", {class: className});
+  node.style.color = colour;
+  return node;
+};
+
+const legendItems = (page, groups, hasFront, look) => [
+  ...groups.map((group) =>
+    h(
+      "li",
+      null,
+      sign(group.shared ? "dot shared" : "dot", look.series[group.proj % look.series.length]),
+      groupName(page, group),
     ),
-    show: (view) =>
-      chart.update((look, size) => tradeoff(chartData(page, numbers, groups, view), look, size)),
+  ),
+  hasFront ? h("li", null, sign("stroke dashed", look.muted), "best trade-off") : null,
+];
+
+/** All that the points tell, for those who can't hover them. */
+const pointsTable = (page, groups) =>
+  lazyDetails("The numbers of this figure", () => {
+    const column = (key, label, value, metric) => ({
+      key,
+      label,
+      number: true,
+      meaning: definition(page.metric(metric)),
+      value,
+      cell: (row) => significant(value(row), 4),
+    });
+    const table = dataTable(
+      "Every scheme, by projection and kind of expert",
+      [
+        {key: "proj", label: "Projection", value: ({group}) => groupName(page, group)},
+        {
+          key: "scheme",
+          label: "Scheme",
+          value: ({scheme}) => scheme.name,
+          cell: ({scheme}) => named(clipped(scheme.name)),
+        },
+        column("bits_per_weight", "Bits per weight", ({bits}) => bits, "bits_per_weight"),
+        ...JUDGES.map(([key, words], k) =>
+          column(`w_rel_fro_${key}`, `Error, ${words}`, ({at}) => at[k], ERROR),
+        ),
+      ],
+      {isSortable: true},
+    );
+    table.show(groups.flatMap(({points, ...group}) => points.map((point) => ({...point, group}))));
+    return table.element;
+  });
+
+const FRONT =
+  "Schemes on the dashed line are the best trade-offs; one above it costs more, or errs more, than another. ";
+
+const SIDE_BY_SIDE =
+  " Projections of one scheme stand side by side though they have the same bits; names and line are for all " +
+  "matrices together.";
+
+/** {element, show({judge, limit})}; `range` of the limit's slider. */
+export const tradeoffFigure = (page, numbers, groups, range) => {
+  const legend = h("ul", {class: "legend"});
+  const front = h("span", null);
+  const chart = page.studio.chart("Error against bits per weight of every scheme", "tall");
+  tellOver(chart.element, tellPoint(page, chart));
+  return {
+    element: [
+      figure(
+        [legend, chart.element],
+        "Lower and further left is better: less error for fewer bits. ",
+        front,
+        "A stroke reaches from the median expert to the worst, and the ",
+        h("span", {class: "limit-word"}, "orange line"),
+        " is the limit that you choose below.",
+        groups.length > 1 ? SIDE_BY_SIDE : null,
+      ),
+      pointsTable(page, groups),
+    ],
+    show: (view) => {
+      const data = chartData(numbers, groups, view, range);
+      const hasFront = data.front.length > 1;
+      front.textContent = hasFront ? FRONT : "";
+      chart.update((look, size) => {
+        fill(legend, legendItems(page, groups, hasFront, look));
+        return tradeoff(data, look, size);
+      });
+    },
   };
 };

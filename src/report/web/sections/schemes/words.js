@@ -9,7 +9,7 @@ import {matrices, ofGroups} from "./names.js";
 const bestSingle = (numbers, {judge, limit}) =>
   numbers.schemes
     .map((scheme) => ({scheme, ...single(numbers, scheme, judge, limit)}))
-    .filter(({over, missing}) => !over && !missing)
+    .filter(({over, failed}) => !over && !failed)
     .sort((a, b) => a.bytes - b.bytes)[0];
 
 const comparedWith = (best, chosen) => {
@@ -22,22 +22,25 @@ const comparedWith = (best, chosen) => {
         `the mixture saves ${percent(saved)}.`;
 };
 
+/** The size beside what is stored; nothing where that is not known. */
+const besideStored = ({bytes: size}, {bytes: stored}) => {
+  if (stored !== stored) return ".";
+  return size > stored
+    ? `. That is larger than the ${bytes(stored)} stored now: keeping those costs no further error.`
+    : `, ${percent(size / stored)} of the ${bytes(stored)} stored now.`;
+};
+
 export const verdict = (numbers, chosen, view) => {
-  const stored = storedSize(numbers);
   const who = `of the ${judgeWords(view.judge)}`.replace("the 90 %", "90 %");
-  const share =
-    stored.bytes === stored.bytes
-      ? `, ${percent(chosen.bytes / stored.bytes)} of the ${bytes(stored.bytes)} stored now.`
-      : ".";
+  const where = `in every layer and projection${chosen.unmeasured ? " that has numbers" : ""}`;
   const size = `${bytes(chosen.bytes)}, ${significant(chosen.bitsPerWeight, 3)} bits per weight`;
   return [
     h("b", null, size),
-    chosen.notMet || chosen.unmeasured
+    chosen.notMet
       ? `: as near as these schemes come to an error ${who} of at most ${shortNumber(view.limit)}`
-      : `: the fewest that keep the error ${who} at or below ${shortNumber(view.limit)} in every ` +
-        "layer and projection",
-    share,
-    chosen.notMet || chosen.unmeasured ? "" : comparedWith(bestSingle(numbers, view), chosen),
+      : `: the fewest that keep the error ${who} at or below ${shortNumber(view.limit)} ${where}`,
+    besideStored(chosen, storedSize(numbers)),
+    chosen.notMet ? "" : comparedWith(bestSingle(numbers, view), chosen),
   ];
 };
 
@@ -46,19 +49,20 @@ const sum = (list) => list.reduce((total, value) => total + value, 0);
 /** How many matrices have an error under another scheme, but none under this one. */
 const lackingOf = ({measured}, {counts}) => sum(Array.from(measured, (n, g) => n - counts[g]));
 
-const restOf = ({facts}) =>
-  sum(
-    Object.entries(facts.model?.roles ?? {})
-      .filter(([role]) => !/expert|companion/.test(role))
-      .map(([, {bytes: size}]) => size),
-  );
+/** Bytes of the checkpoint beside the experts that were analysed, their scales among those. */
+const restOf = ({facts}, numbers) =>
+  sum(Object.values(facts.model.roles ?? {}).map((role) => role.bytes)) - storedSize(numbers).bytes;
 
 /** What was left out or estimated. */
 export const remarks = ({run}, numbers, chosen) => {
   const {groups, schemes, measured} = numbers;
   const without = run.matrices - sum(measured);
-  const rest = restOf(run);
+  const rest = restOf(run, numbers);
   return [
+    run.facts.schemes.some(({requantized}) => requantized)
+      ? "These weights were quantized before. Errors are against them as they are stored, and come on top of " +
+        "those of the earlier quantization."
+      : null,
     chosen.notMet
       ? [
           h("b", null, `No scheme meets the limit in ${ofGroups(chosen.notMet, groups.count)}.`),
@@ -81,9 +85,9 @@ export const remarks = ({run}, numbers, chosen) => {
       ? `${matrices(without)} ${without === 1 ? "has" : "have"} no error under any scheme: ` +
         "counted in the sizes, not in the errors."
       : null,
-    rest
-      ? `Sizes are those of the experts. The rest of the model (attention, embeddings and so on, ` +
-        `${bytes(rest)} after decoding) comes on top.`
+    rest > 0
+      ? `Sizes are those of the experts. The rest of the checkpoint (attention, embeddings and so on, ` +
+        `${bytes(rest)} as stored) comes on top.`
       : null,
   ].filter((text) => text !== null);
 };

@@ -2,7 +2,8 @@
 import {clipped, significant} from "../../format.js";
 import {deviationIn, medianOf} from "../../stats.js";
 
-const placeWords = ({run, place}, i) =>
+/** "layer 3 · expert 5 · up_proj" */
+export const placeWords = ({run, place}, i) =>
   `layer ${place.layers[place.layer[i]]} · ` +
   `${place.expert(place.slot[i])} · ${clipped(run.facts.projs[place.proj[i]], 40)}`;
 

@@ -97,7 +97,7 @@ const openerOf = (page, panel) => {
   };
 };
 
-/** {element, show(behavior): scrolls to the picture that is marked} */
+/** {element, show(behavior): scrolls to the picture that is marked, open(matrix)} */
 export const whereSection = async (page) => {
   const {run, place, state} = page;
   if (!run.matrices || !run.metrics.length) {
@@ -108,6 +108,7 @@ export const whereSection = async (page) => {
         h("p", {class: "lead"}, "There are no matrices with numbers to show."),
       ),
       show: () => {},
+      open: () => {},
     };
   }
   const defaults = await defaultsOf(run);
@@ -138,6 +139,7 @@ export const whereSection = async (page) => {
   openOrClose();
   return {
     show: pictures.scrollTo,
+    open,
     element: section(
       "where",
       TITLE,

@@ -5,9 +5,9 @@ import {definition} from "../../metrics.js";
 import {factList, named} from "../../parts.js";
 import {deviationIn, distanceScale, hasValue, medianOf} from "../../stats.js";
 import {copyButton, dataTable} from "../../table.js";
+import {AWAY} from "../../terms.js";
 import {term} from "../../tip.js";
 import {signed} from "./cell.js";
-import {AWAY} from "./worst.js";
 
 // Findings begin at as many robust deviations.
 const FAR = 6;

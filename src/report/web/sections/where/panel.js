@@ -5,7 +5,7 @@ import {h} from "../../dom.js";
 import {clipped, significant} from "../../format.js";
 import {named} from "../../parts.js";
 import {cellImage, enlarged} from "../../raster.js";
-import {hideTip, showTip} from "../../tip.js";
+import {hideTip, showTip, tellOver} from "../../tip.js";
 import {cellFacts, tipLines} from "./cell.js";
 import {curveOption} from "./curves.js";
 import {overlay} from "./overlay.js";
@@ -61,8 +61,8 @@ const hookPointer = (page, grid, proj, map, lasso) => {
     pressed?.from && Math.hypot(event.offsetX - pressed.x, event.offsetY - pressed.y) > DRAG_FROM;
   const on = (name, listener) => map.element.addEventListener(name, listener);
   on("pointerdown", (event) => {
-    if (event.pointerType !== "mouse" || event.button !== 0) return;
-    pressed = {x: event.offsetX, y: event.offsetY, from: cellUnder(event), to: null};
+    const canDrag = event.pointerType === "mouse" && event.button === 0;
+    pressed = canDrag ? {x: event.offsetX, y: event.offsetY, from: cellUnder(event), to: null} : null;
   });
   on("pointermove", (event) => {
     const cell = cellUnder(event);
@@ -80,13 +80,15 @@ const hookPointer = (page, grid, proj, map, lasso) => {
     lasso.hide();
     if (document.activeElement !== map.element) grid.moveTo(null);
   });
-  on("pointerup", (event) => {
-    const {from, to} = pressed ?? {};
-    pressed = null;
+  on("pointerup", () => {
     lasso.hide();
-    if (to) return grid.zoomTo(boxOf(from, to));
-    const cell = cellUnder(event);
-    return cell && event.button === 0 ? grid.open(proj, cell) : undefined;
+    if (pressed?.to) grid.zoomTo(boxOf(pressed.from, pressed.to));
+  });
+  // The last event of a tap: what opened earlier would be clicked itself. A drag ends with one too.
+  on("click", (event) => {
+    const cell = pressed?.to ? null : cellUnder(event);
+    pressed = null;
+    if (cell) grid.open(proj, cell);
   });
 };
 
@@ -103,8 +105,7 @@ const hookCurves = ({place}, grid, proj, name, curves) => {
         .map(({label, byProj}) => [label, significant(byProj[proj][layer] ?? NaN, 5)]),
     );
   };
-  curves.element.addEventListener("pointermove", tell);
-  curves.element.addEventListener("pointerleave", hideTip);
+  tellOver(curves.element, tell);
 };
 
 /** {proj, element, drawMap(), drawCurves(), showCursor(), showMark()}; `grid` is mapsOf()'s. */

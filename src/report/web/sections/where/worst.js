@@ -5,7 +5,9 @@ import {definition} from "../../metrics.js";
 import {named} from "../../parts.js";
 import {deviations, hasValue, largest} from "../../stats.js";
 import {copyButton, dataTable, save} from "../../table.js";
+import {AWAY} from "../../terms.js";
 import {signed} from "./cell.js";
+import {fits, parseFilter} from "./filter.js";
 
 const MOST = 50;
 // Beside the shown metric, those that tell why.
@@ -13,42 +15,6 @@ const BESIDE = {
   weights: ["rms", "max_abs", "outlier_max_over_mean", "w_rel_fro"],
   quant: ["w_rel_fro", "w_rel_max", "zero_share", "outlier_max_over_mean"],
 };
-
-/** What robust deviations are, in paragraphs. */
-export const AWAY = [
-  "Robust deviations",
-  "How far the value lies from the median of its layer and projection, in robust standard deviations: " +
-    "1.4826 times the median distance from that median, measured on logarithms where values have no " +
-    "sign. Above 6 is unusual.",
-];
-
-// ---- the filter ----
-
-/** Conditions of a filter: "layer=3", others are parts of the tensor's name. */
-const parseFilter = (text) =>
-  text
-    .toLowerCase()
-    .trim()
-    .split(/\s+/)
-    .filter(Boolean)
-    .map((word) => {
-      const match = /^(layer|expert|proj)=(.*)$/.exec(word);
-      return match ? {key: match[1], value: match[2]} : {key: "name", value: word};
-    });
-
-const fits =
-  ({facts}, place, names, i) =>
-  ({key, value}) => {
-    const has = {
-      layer: () => facts.layers[place.layer[i]].label.toLowerCase() === value,
-      expert: () => facts.slots[place.slot[i]].label.toLowerCase() === value,
-      proj: () => facts.projs[place.proj[i]].toLowerCase().includes(value),
-      name: () => names[i].toLowerCase().includes(value),
-    };
-    return has[key]();
-  };
-
-// ---- the table ----
 
 const scoreOf = ({worse}, values, away) => {
   if (worse === "low") return (i) => -values[i];
@@ -110,9 +76,11 @@ const besideOf = async ({run, metric}, shown) => {
   return names.map((name, k) => [metric(name), columns[k]]).filter(([, values]) => hasValue(values));
 };
 
-const titleOf = ({facts}, {metric, scheme}, n) => {
+const titleOf = ({facts}, {metric, scheme}, n, isFiltered) => {
+  if (isFiltered && !n) return "No matrix passes the filter";
+  const passing = isFiltered ? ", of those that pass the filter" : "";
   const under = metric.of === "quant" ? ` under ${clipped(facts.schemes[scheme].name)}` : "";
-  return `${plural(n, "matrix", "matrices")} ${metric.worst}${under}`;
+  return `${plural(n, "matrix", "matrices")} ${metric.worst}${under}${passing}`;
 };
 
 /** {element, show(shown)}; onopen(matrix). */
@@ -123,7 +91,7 @@ export const worstTable = (page, onopen) => {
   const filter = h("input", {
     type: "search",
     id: "worst-filter",
-    placeholder: "layer=3 proj=down experts.7.",
+    placeholder: "layer>=3, proj=down, experts.7.",
     oninput: () => refresh(),
   });
   let shown = null,
@@ -139,8 +107,7 @@ export const worstTable = (page, onopen) => {
     const score = scoreOf(now.metric, now.values, away);
     const passes = (i) => now.isWanted(i) && conditions.every(fits(run, place, names, i));
     const rows = largest(run.matrices, (i) => (passes(i) ? score(i) : NaN), MOST);
-    const passing = conditions.length ? ", of those that pass the filter" : "";
-    const title = `${titleOf(run, now, rows.length)}${passing}`;
+    const title = titleOf(run, now, rows.length, conditions.length > 0);
     table.show(rows, columnsOf(page, [[now.metric, now.values], ...beside], names, away, onopen), title);
     status.textContent = `${title}.`;
   });
@@ -154,7 +121,8 @@ export const worstTable = (page, onopen) => {
         "p",
         null,
         "Sort by a column's head; a click on a row opens the matrix. The filter looks at all " +
-          "matrices, and the worst of those that pass are shown.",
+          "matrices, and the worst of those that pass are shown. It takes =, !=, <, <=, >, >= and several conditions; " +
+          'a name with a space stands in quotes: expert="shared 1".',
       ),
       h(
         "div",
@@ -162,7 +130,7 @@ export const worstTable = (page, onopen) => {
         h(
           "div",
           {class: "control grow"},
-          h("label", {for: "worst-filter"}, "Filter: layer=, expert=, proj=, or a part of the name"),
+          h("label", {for: "worst-filter"}, "Filter: layer, expert, proj, or a part of the name"),
           filter,
         ),
         h(
