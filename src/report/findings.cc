@@ -17,17 +17,15 @@ namespace {
 
 using Place = RunMatrices::Place;
 
-constexpr double kFarZ = 6;          // robust standard deviations
-constexpr double kEndlessZ = 1e6;    // all others are equal
-constexpr double kFarRatio = 1.25;   // a smaller difference hardly matters to anyone
-constexpr size_t kLeastExperts = 6;  // of a group, for a median that says something
+constexpr double kFarZ = 6;         // robust standard deviations
+constexpr double kEndlessZ = 1e6;   // all others are equal
+constexpr double kFarRatio = 1.25;  // a smaller difference hardly matters to anyone
 constexpr double kDeadRatio = 1e-3;
 // 99.9 % of the weights over the median: 4.88 for normal weights, 9.97 for Laplace's.
 constexpr double kHeavyTail = 10;
 constexpr double kVanished = 0.5;
 constexpr size_t kMostCopies = 4;  // named in one sentence
 constexpr size_t kNeighbours = 4;  // layers nearest to one: their median bears one that is odd
-constexpr size_t kLeastLayers = 6;
 
 /// A finding with how striking it is.
 struct Scored {
