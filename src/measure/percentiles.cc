@@ -100,6 +100,8 @@ bool PercentileSelector::NeedsSecondRead() {
   const uint32_t low_mask = (1u << bin_shift_) - 1;
   if ((seen_bits_ & low_mask) == 0) return false;
   for (auto& table : tables_) table.resize(size_t{1} << bin_shift_);
+  is_wanted_.resize(bins_.size());
+  for (const uint32_t bin : wanted_bins_) is_wanted_[bin] = 1;
   return true;
 }
 
@@ -114,32 +116,30 @@ void PercentileSelector::PlaceKept() {
   }
 }
 
-// Replaces the counts by the numbers of the tables that are to be filled.
 void PercentileSelector::FindBins() {
-  std::vector<uint32_t> table_bins;
   uint64_t below = 0;
   size_t next = 0;
-  for (uint32_t bin = 0; bin < bins_.size(); ++bin) {
+  for (uint32_t bin = 0; next < wanted_.size() && bin < bins_.size(); ++bin) {
     const uint64_t upto = below + bins_[bin];
     for (; next < wanted_.size() && wanted_[next].rank < upto; ++next) {
-      if (table_bins.empty() || table_bins.back() != bin) table_bins.push_back(bin);
+      if (wanted_bins_.empty() || wanted_bins_.back() != bin) wanted_bins_.push_back(bin);
       wanted_[next].bin = bin;
-      wanted_[next].table = table_bins.size() - 1;
+      wanted_[next].table = wanted_bins_.size() - 1;
       wanted_[next].rank_in_bin = wanted_[next].rank - below;
     }
     below = upto;
   }
-  tables_.resize(table_bins.size());
-  std::fill(bins_.begin(), bins_.end(), 0);
-  for (size_t table = 0; table < table_bins.size(); ++table) bins_[table_bins[table]] = table + 1;
+  tables_.resize(wanted_bins_.size());
 }
 
 void PercentileSelector::Refine(std::span<const float> values) {
   const uint32_t low_mask = (1u << bin_shift_) - 1;
   for (const float value : values) {
     const uint32_t pattern = MagnitudeBits(value);
-    const uint64_t table = bins_[pattern >> bin_shift_];
-    if (table != 0) ++tables_[table - 1][pattern & low_mask];
+    const uint32_t bin = pattern >> bin_shift_;
+    if (is_wanted_[bin] == 0) continue;
+    const auto wanted = std::ranges::lower_bound(wanted_bins_, bin);
+    ++tables_[static_cast<size_t>(wanted - wanted_bins_.begin())][pattern & low_mask];
   }
 }
 
