@@ -21,21 +21,16 @@ MOST_RISE = 1.10
 TIMES = 8
 
 
-def instructions(program, name, times):
+def per_element(program, name, elements):
     with tempfile.NamedTemporaryFile() as out:
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", program, name, str(times)],
+            ["valgrind", "--tool=callgrind", "--toggle-collect=RunCounted",
+             f"--callgrind-out-file={out.name}", program, name, str(TIMES)],
             capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
         if done.returncode != 0:
             sys.exit(f"{name}: {done.stderr}")
         totals = [line for line in out.read().decode().splitlines() if line.startswith("totals:")]
-    return int(totals[0].split()[1])
-
-
-def per_element(program, name, elements):
-    """Instructions of one run, without those of starting and of making the weights."""
-    extra = instructions(program, name, 1 + TIMES) - instructions(program, name, 1)
-    return round(extra / TIMES / elements, 3)
+    return round(int(totals[0].split()[1]) / TIMES / elements, 3)
 
 
 def main():

@@ -2,8 +2,9 @@
 //
 // usage: MOESCOPE=build/release/moescope PYTHON=.venv/bin/python node bench/report_page.mjs
 //
-// Ready: from the navigation until all parts are there and the first chart is drawn. A switch: from the choice to the frame after the
-// last chart in view was drawn, each the median and the worst of several.
+// Ready: from the navigation until all parts are there and the first chart is drawn. A switch: from
+// the choice to the frame after the last chart in view was drawn, each the median and the worst of
+// several.
 import {statSync} from "node:fs";
 import {launch, makeRun, panelOf, withPage} from "../tests/report/page/browser.mjs";
 

@@ -71,7 +71,8 @@ def draw(sizes, tensors, path):
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
     for threads, style in ((1, "o-"), (2, "s--")):
         of = [r for r in sizes if r["threads"] == threads]
-        left.plot([r["value"] for r in of], [r["wall"] for r in of], style, label=f"{threads} threads")
+        left.plot([r["value"] for r in of], [r["wall"] for r in of], style,
+                  label=f"{threads} thread{'s' * (threads > 1)}")
         middle.plot([r["value"] for r in of], [r["memory"] / (1 << 20) for r in of], style)
     right.plot([r["value"] for r in tensors], [r["wall"] for r in tensors], "o-")
     for axes, x, y in ((left, "GB of bf16 experts", "seconds"),
