@@ -27,7 +27,7 @@ BENCHMARK(ReadMemory)->Name("memory_read")->Unit(benchmark::kMillisecond);
 }  // namespace
 
 int main(int argc, char** argv) {
-  moe::KeepFreedBuffers();  // as the program does
+  moe::KeepFreedBuffers();                       // as the program does
   constexpr uint64_t kRows = 768, kCols = 2048;  // an expert of Qwen3-30B-A3B
   for (const moe::Workload& work : moe::MakeWorkloads(kRows, kCols)) {
     benchmark::RegisterBenchmark(work.name.c_str(), [work](benchmark::State& state) {

@@ -1,9 +1,8 @@
 #pragma once
 
 #include <string>
-#include <utility>
-
 #include <tl/expected.hpp>
+#include <utility>
 
 namespace moe {
 
@@ -32,8 +31,8 @@ using Result = tl::expected<T, Error>;
 [[nodiscard]] inline tl::unexpected<Error> Fail(ErrorCode code, std::string where,
                                                 std::string message, std::string hint = {},
                                                 std::string type_name = {}) {
-  return tl::make_unexpected(Error{code, std::move(where), std::move(message), std::move(hint),
-                                   std::move(type_name)});
+  return tl::make_unexpected(
+      Error{code, std::move(where), std::move(message), std::move(hint), std::move(type_name)});
 }
 
 /// Input breaks its format. Never used for bugs of ours (those are asserts).

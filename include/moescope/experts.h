@@ -121,7 +121,7 @@ struct UnmappedProj {
 struct Extraction {
   Role role = Role::kOther;
   bool considered = false;        ///< passed the filter: rules and fallback were tried
-  std::string preset;                      ///< family whose rule read it; "any": of all; "": no preset
+  std::string preset;             ///< family whose rule read it; "any": of all; "": no preset
   bool by_rule = false;           ///< else by fallback; meaningless without banks
   std::vector<ExpertBank> banks;  ///< in output order; empty: nothing to analyse
   /// Why an expert-like tensor is not analysed; goes to unmatched_tensors. nullopt: nothing to

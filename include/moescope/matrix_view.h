@@ -15,8 +15,8 @@ struct MatrixView {
 };
 
 /// The matrix `view` of `tensor`, decoded from `bytes` by the codec that fits. The result keeps
-/// `bytes` alive. kUnsupported when no codec reads this storage; kMalformed when the view leaves the
-/// tensor.
+/// `bytes` alive. kUnsupported when no codec reads this storage; kMalformed when the view leaves
+/// the tensor.
 Result<std::unique_ptr<MatrixSource>> OpenMatrix(const TensorInfo& tensor, TensorBytes bytes,
                                                  const MatrixView& view);
 

@@ -19,28 +19,28 @@ struct MeasureOptions {
   /// The three of the contract (50, 99, 99.9) must be the first three.
   std::vector<double> percentiles_abs = {50.0, 99.0, 99.9};
   double group_outlier_percentile = 95.0;
-  std::vector<int64_t> group_sizes;            ///< of the outlier columns, e.g. {32, 64}
+  std::vector<int64_t> group_sizes;  ///< of the outlier columns, e.g. {32, 64}
   std::vector<QuantScheme> schemes;
   QuantProfile profile = QuantProfile::kMlxCpu;
-  std::optional<ComputeDType> compute_dtype;   ///< nullopt: storage (F64 counts as F32)
-  std::optional<double> rel_den_floor;         ///< stats.quant_rel_den_floor
+  std::optional<ComputeDType> compute_dtype;  ///< nullopt: storage (F64 counts as F32)
+  std::optional<double> rel_den_floor;        ///< stats.quant_rel_den_floor
 };
 
 /// Numbers of one matrix (contract section 8, D1). Unit: the weights' own, where it has one.
 struct MatrixStats {
-  uint64_t nonfinite_count = 0;   ///< NaN and Inf; if not 0 nothing else of this struct is set
+  uint64_t nonfinite_count = 0;  ///< NaN and Inf; if not 0 nothing else of this struct is set
   double mean = 0, std = 0, mean_abs = 0, rms = 0, max_abs = 0;
-  std::vector<double> percentiles;             ///< of |w|, as MeasureOptions::percentiles_abs
+  std::vector<double> percentiles;  ///< of |w|, as MeasureOptions::percentiles_abs
   double outlier_max_over_mean = 0, outlier_p99_over_median = 0, outlier_p999_over_median = 0;
   struct GroupOutlier {
-    std::optional<double> percentile, max;     ///< nullopt: the group size does not divide cols
+    std::optional<double> percentile, max;  ///< nullopt: the group size does not divide cols
   };
-  std::vector<GroupOutlier> groups;            ///< as MeasureOptions::group_sizes
+  std::vector<GroupOutlier> groups;  ///< as MeasureOptions::group_sizes
 };
 
 struct MatrixMeasurement {
   MatrixStats stats;
-  std::vector<QuantError> quant;               ///< one for each scheme, in order
+  std::vector<QuantError> quant;                    ///< one for each scheme, in order
   ComputeDType compute_dtype = ComputeDType::kF32;  ///< the T that was used
 };
 

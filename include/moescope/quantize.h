@@ -13,23 +13,24 @@ namespace moe {
 
 /// One quantization to simulate, as a config's `quant_schemes` entry says it.
 struct QuantScheme {
-  std::string name;      ///< free, unique: "affine_q4_g32"
-  std::string mode;      ///< "affine", "mxfp4", "mxfp8", "nvfp4"; others fail like mx.quantize
+  std::string name;  ///< free, unique: "affine_q4_g32"
+  std::string mode;  ///< "affine", "mxfp4", "mxfp8", "nvfp4"; others fail like mx.quantize
   int64_t bits = 4;
   int64_t group_size = 32;
 };
 
 /// Which MLX encoder is simulated (contract D7, mlx-quantization.md section 6).
 enum class QuantProfile { kMlxCpu, kMlxGpu, kMlxCpuLegacy, kMlxGpuLegacy };
-std::string_view ProfileName(QuantProfile profile);                     ///< "mlx-cpu", ...
+std::string_view ProfileName(QuantProfile profile);  ///< "mlx-cpu", ...
 std::optional<QuantProfile> ParseProfile(std::string_view name);
 
 /// The dtype T in which weights enter, scales are stored and reconstruction is rounded (D2).
 enum class ComputeDType { kF32, kF16, kBF16 };
-std::string_view ComputeDTypeName(ComputeDType dtype);                  ///< "fp32", "fp16", "bf16"
+std::string_view ComputeDTypeName(ComputeDType dtype);  ///< "fp32", "fp16", "bf16"
 
-/// Quantization error of one matrix under one scheme: the numbers of a quant_sim row (contract D24).
-/// A field that can't be computed is nullopt; `error` then says why, in MLX's words ("ValueError: ...").
+/// Quantization error of one matrix under one scheme: the numbers of a quant_sim row (contract
+/// D24). A field that can't be computed is nullopt; `error` then says why, in MLX's words
+/// ("ValueError: ...").
 struct QuantError {
   std::optional<double> w_rel_fro, w_rel_max, scale_mean, scale_max, bias_mean, bias_max;
   std::optional<std::string> error;
@@ -41,10 +42,11 @@ struct QuantError {
 /// the pipeline never materialises it.
 struct QuantizedMatrix {
   uint64_t rows = 0, cols = 0;
-  std::vector<uint32_t> codes;   ///< packed words, [rows, cols * bits / 32]
-  std::vector<float> scales;     ///< [rows, cols / group]: affine: rounded to T; else the raw byte's value 0..255
-  std::vector<float> biases;     ///< affine: rounded to T; else empty
-  std::vector<float> w_hat;      ///< reconstruction, rounded to T, [rows, cols]
+  std::vector<uint32_t> codes;  ///< packed words, [rows, cols * bits / 32]
+  std::vector<float>
+      scales;  ///< [rows, cols / group]: affine: rounded to T; else the raw byte's value 0..255
+  std::vector<float> biases;  ///< affine: rounded to T; else empty
+  std::vector<float> w_hat;   ///< reconstruction, rounded to T, [rows, cols]
 };
 
 /// Quantizes `w` ([rows, cols] float32 values that are already exact in `dtype`).

@@ -11,12 +11,18 @@ std::string Error::Text() const {
 std::string Error::TypeName() const {
   if (!type_name.empty()) return type_name;
   switch (code) {
-    case ErrorCode::kNotFound: return "FileNotFoundError";
-    case ErrorCode::kIo: return "OSError";
-    case ErrorCode::kMalformed: return "ValueError";
-    case ErrorCode::kUnsupported: return "NotImplementedError";
-    case ErrorCode::kBadArgument: return "ValueError";
-    case ErrorCode::kInterrupted: return "KeyboardInterrupt";
+    case ErrorCode::kNotFound:
+      return "FileNotFoundError";
+    case ErrorCode::kIo:
+      return "OSError";
+    case ErrorCode::kMalformed:
+      return "ValueError";
+    case ErrorCode::kUnsupported:
+      return "NotImplementedError";
+    case ErrorCode::kBadArgument:
+      return "ValueError";
+    case ErrorCode::kInterrupted:
+      return "KeyboardInterrupt";
   }
   return "RuntimeError";
 }

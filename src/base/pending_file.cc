@@ -1,14 +1,13 @@
 #include "base/pending_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cassert>
 #include <cerrno>
 #include <system_error>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace moe {
 namespace {
@@ -29,8 +28,7 @@ Result<std::unique_ptr<PendingFile>> PendingFile::Create(const fs::path& final_p
     fs::path temporary = final_path;
     temporary.replace_filename(
         fmt::format(".{}.{}-{}.tmp", final_path.filename().string(), ::getpid(), attempt));
-    const int descriptor =
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor >= 0) {
       return std::unique_ptr<PendingFile>(
           new PendingFile(final_path, std::move(temporary), descriptor));
@@ -90,10 +88,9 @@ Result<void> PendingFile::Commit() {
 Result<void> WriteFileAtomically(const std::filesystem::path& path, std::string_view text) {
   auto file = PendingFile::Create(path);
   if (!file) return tl::make_unexpected(file.error());
-  return (*file)
-      ->Write(text)
-      .and_then([&] { return (*file)->Finish(); })
-      .and_then([&] { return (*file)->Commit(); });
+  return (*file)->Write(text).and_then([&] { return (*file)->Finish(); }).and_then([&] {
+    return (*file)->Commit();
+  });
 }
 
 }  // namespace moe

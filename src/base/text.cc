@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -7,8 +9,6 @@
 #include <iterator>
 #include <numeric>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace moe {
 namespace {

@@ -1,8 +1,8 @@
 #include "experts/proj_names.h"
 
-#include "base/text.h"
-
 #include <algorithm>
+
+#include "base/text.h"
 
 namespace moe {
 namespace {

@@ -64,8 +64,8 @@ class PercentileSelector {
   uint32_t smallest_kept_ = 0;
   std::vector<uint32_t> kept_;  // of `capacity_`
 
-  std::vector<uint64_t> bins_;  // counts
-  uint32_t seen_bits_ = 0;      // all patterns, or-ed
+  std::vector<uint64_t> bins_;                 // counts
+  uint32_t seen_bits_ = 0;                     // all patterns, or-ed
   std::vector<uint8_t> is_wanted_;             // of each bin; bytes stay in the nearest cache
   std::vector<uint32_t> wanted_bins_;          // in order
   std::vector<std::vector<uint64_t>> tables_;  // counts of the wanted bins' low bits

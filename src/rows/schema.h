@@ -17,17 +17,18 @@ struct Column {
   std::string name;
   ColumnType type;
   bool nullable;
-  std::string unit;   ///< "weights", "ratio", "bytes", "dB", "bits", "" for none
-  std::string doc;    ///< one sentence, with the formula
+  std::string unit;  ///< "weights", "ratio", "bytes", "dB", "bits", "" for none
+  std::string doc;   ///< one sentence, with the formula
 };
 
 struct TableSchema {
-  std::string name;   ///< file stem: "matrix_stats"
+  std::string name;  ///< file stem: "matrix_stats"
   std::vector<Column> columns;
 };
 
 /// A cell; monostate is null. The alternative must fit the column's type.
-using Value = std::variant<std::monostate, std::string, int64_t, double, bool, std::vector<int64_t>>;
+using Value =
+    std::variant<std::monostate, std::string, int64_t, double, bool, std::vector<int64_t>>;
 using Row = std::vector<Value>;
 
 /// Where rows go. Append() is called from one thread, in final row order.
