@@ -17,12 +17,11 @@ if(MOE_SANITIZE)
   add_link_options(-fsanitize=${MOE_SANITIZE})
 endif()
 
-# moe_add_room(NAME [NUMERIC] SOURCES ... PUBLIC ... PRIVATE ...)
+# moe_add_room(NAME SOURCES ... PUBLIC ... PRIVATE ...)
 # A room is a static library moe_NAME (alias moe::NAME). It sees include/ and src/; which rooms it
 # may include is what it links (docs/architecture.md; tests/check_rooms.py holds it to that).
-# NUMERIC: too slow without optimisation, which the sanitizers' presets leave out.
 function(moe_add_room name)
-  cmake_parse_arguments(ARG "NUMERIC" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(moe_${name} STATIC ${ARG_SOURCES})
   add_library(moe::${name} ALIAS moe_${name})
   target_include_directories(moe_${name} PUBLIC
@@ -32,9 +31,6 @@ function(moe_add_room name)
   set_target_properties(moe_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
   target_link_libraries(moe_${name} PUBLIC ${ARG_PUBLIC}
     PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:moe_warnings> $<BUILD_INTERFACE:moe_exact_fp>)
-  if(MOE_SANITIZE AND ARG_NUMERIC)
-    target_compile_options(moe_${name} PRIVATE -O1)
-  endif()
 endfunction()
 
 # moe_add_test(NAME SOURCES ... LIBS ...): one GoogleTest program, registered whole with ctest.
