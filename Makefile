@@ -12,8 +12,15 @@ endif
 # $(call configure,PRESET): only when there is no build folder yet, or set-up installed something that
 # CMake did not find; ninja keeps it up to date otherwise.
 configure = test build/$(1)/build.ninja -nt .venv/.moescope-found || cmake --preset $(1)
-build = cmake --build build/$(1) $(if $(JOBS),-j $(JOBS))
+build = cmake --build build/$(1) --target $(2) $(if $(JOBS),-j $(JOBS))
 ctest = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS)
+
+# $(call announce,PRESET): what a first build will take, said before anything is done; set-up is about
+# two minutes of it.
+cpu_minutes = 5
+cores := $(or $(JOBS),$(shell getconf _NPROCESSORS_ONLN))
+announce = test -e build/$(1)/moescope || echo "make: a first build takes about $$(( ($(cpu_minutes) + \
+  $(cores) - 1) / $(cores) + 2 )) minutes ($(cores) cores) and 0.8 GB in this folder"
 
 # Leaks and races inside prebuilt libraries (libarrow, libmlx, libfontconfig) are not ours to judge.
 export ASAN_OPTIONS ?= strict_string_checks=1:detect_stack_use_after_return=1
@@ -21,29 +28,39 @@ export LSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions
 export UBSAN_OPTIONS ?= print_stacktrace=1
 export TSAN_OPTIONS ?= ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1
 
-.DEFAULT_GOAL := release
-.PHONY: setup release debug asan tsan test verbose-test test-asan test-tsan demo bench install \
-        clean format tidy help
+.DEFAULT_GOAL := program
+.PHONY: program setup release debug asan tsan test verbose-test test-asan test-tsan demo bench install \
+        uninstall clean format tidy help
+
+program: release
+	@echo "built build/release/moescope; 'make demo' shows what it does, 'make install' puts it into $(PREFIX)"
 
 setup: ## Install what the build needs and the machine lacks
 	@setup/setup.sh $(setup_flags)
 
 test verbose-test test-asan test-tsan: setup_flags = --test
+test verbose-test test-asan test-tsan: cpu_minutes = 10
 
-release debug asan tsan: setup ## Build with that CMake preset, to build/PRESET
+release debug asan tsan: ## Build the program with that CMake preset, to build/PRESET
+	@$(call announce,$@)
+	@setup/setup.sh $(setup_flags)
 	@$(call configure,$@)
-	@$(call build,$@)
+	@$(call build,$@,all)
 
 test: release ## Build and run all tests
+	@$(call build,release,moe_tests)
 	@$(call ctest,release)
 
 verbose-test: release ## The same, showing each test
+	@$(call build,release,moe_tests)
 	@$(call ctest,release) --verbose
 
 test-asan: asan ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(call build,asan,moe_tests)
 	@$(call ctest,asan)
 
 test-tsan: tsan ## All tests under ThreadSanitizer
+	@$(call build,tsan,moe_tests)
 	@$(call ctest,tsan)
 
 demo/model/config.json: scripts/make_demo_model.py
@@ -52,7 +69,8 @@ demo/model/config.json: scripts/make_demo_model.py
 demo: release ## Write a small MoE checkpoint and run the whole pipeline on it
 	@$(MAKE) --no-print-directory demo/model/config.json
 	@build/release/moescope analyze demo/model --out demo/runs --model-id demo --run-name first
-	@echo "Start with tables/ there; docs/outputs.md explains every file and column."
+	@echo "docs/outputs.md explains every file and column. The page:"
+	@ls "$(CURDIR)/demo/runs/demo/first/report.html"
 
 bench: setup ## Build and run the benchmarks
 	@cmake --preset release -B build/bench -DMOE_BUILD_BENCH=ON -DMOE_BUILD_TESTS=OFF
@@ -60,6 +78,10 @@ bench: setup ## Build and run the benchmarks
 
 install: release ## Install to PREFIX (default /usr/local)
 	@cmake --install build/release --prefix "$(PREFIX)"
+	@echo "installed $(PREFIX)/bin/moescope; 'make uninstall' with the same PREFIX removes it"
+
+uninstall: ## Remove what install put there
+	@cmake -D PREFIX="$(PREFIX)" -P cmake/Uninstall.cmake
 
 clean: ## Remove the builds and the demo (.venv stays)
 	@rm -rf build/release build/debug build/asan build/tsan build/bench demo

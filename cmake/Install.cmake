@@ -79,3 +79,11 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/moescopeConfigVersion.cma
 install(FILES ${PROJECT_BINARY_DIR}/moescopeConfig.cmake
               ${PROJECT_BINARY_DIR}/moescopeConfigVersion.cmake DESTINATION ${package_dir}
         COMPONENT library)
+
+# For cmake/Uninstall.cmake: what one whole installation put there.
+install(CODE [[
+  set(names ${CMAKE_INSTALL_MANIFEST_FILES})
+  list(TRANSFORM names REPLACE "^${CMAKE_INSTALL_PREFIX}/" "")
+  list(JOIN names "\n" text)
+  file(WRITE "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/moescope/installed-files.txt" "${text}\n")
+]])

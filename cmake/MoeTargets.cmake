@@ -33,11 +33,15 @@ function(moe_add_room name)
     PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:moe_warnings> $<BUILD_INTERFACE:moe_exact_fp>)
 endfunction()
 
+# Everything that only tests need; `all` is what a user installs.
+add_custom_target(moe_tests)
+
 # moe_add_test(NAME SOURCES ... LIBS ...): one GoogleTest program, registered whole with ctest.
 # MOE_TEST_DATA is the folder tests/data.
 function(moe_add_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  add_dependencies(moe_tests ${name})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
   target_compile_definitions(${name} PRIVATE MOE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock_main GTest::gtest

@@ -1,0 +1,60 @@
+"""README's commands, run one after another in one folder as a reader would, each with exit code 0.
+
+`make` is left to .ci/run and tests/examples; the model of the examples is a small one of the zoo.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from support import DATA, PROGRAM, AcceptanceTest
+
+README = DATA.parent.parent / "README.md"
+MODEL = "Qwen3-30B-A3B"
+
+
+def commands():
+    """(language, text) of each command: lines of sh blocks, whole python blocks."""
+    for language, block in re.findall(
+        r"^```(sh|python)\n(.*?)^```$", README.read_text(), re.M | re.S
+    ):
+        for text in block.replace("\\\n", " ").splitlines() if language == "sh" else [block]:
+            if text.strip() and not text.startswith(("#", "make ")):
+                yield language, text
+
+
+class Readme(AcceptanceTest):
+    def setUp(self):
+        super().setUp()
+        (self.tmp / "models").mkdir()
+        (self.tmp / "models" / MODEL).symlink_to(DATA / "zoo" / "hf4_qwen3_moe")
+        (self.tmp / "bin").mkdir()
+        (self.tmp / "bin" / "moescope").symlink_to(PROGRAM)
+        self.env = {
+            **os.environ,
+            "HOME": str(self.tmp),
+            "EDITOR": "true",
+            "PATH": f"{self.tmp / 'bin'}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+
+    def test_each_command_follows_from_those_before(self):
+        ran = 0
+        for language, text in commands():
+            with self.subTest(text):
+                program = ["bash", "-c"] if language == "sh" else [sys.executable, "-c"]
+                done = subprocess.run(
+                    [*program, text],
+                    cwd=self.tmp,
+                    env=self.env,
+                    text=True,
+                    capture_output=True,
+                    timeout=120,
+                )
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                ran += 1
+        self.assertGreater(ran, 8)
+        self.assertEqual(
+            [page.stat().st_size > 100_000 for page in self.tmp.rglob("report.html")][:1], [True]
+        )
