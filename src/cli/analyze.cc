@@ -4,13 +4,14 @@
 #include "cli/commands.h"
 #include "cli/pipeline.h"
 #include "run/config.h"
+#include "run/find_run.h"
 #include "run/run_dir.h"
 
 namespace moe::cli {
 namespace {
 
 struct AnalyzeOptions {
-  std::string model, out = "moescope-runs", model_id, run_name = "analysis";
+  std::string model, out = kDefaultRunRoot, model_id, run_name = "analysis";
   CollectFlags flags;
   bool no_report = false;
 };
@@ -74,7 +75,7 @@ void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
       "analyze",
       "Everything in one call: make a run directory, collect data, build tables, write the report");
   cmd->add_option("MODEL", opt->model, "Checkpoint folder or file")->required();
-  cmd->add_option("--out", opt->out, "Root directory of the runs")->capture_default_str();
+  cmd->add_option("-o,--out", opt->out, "Root directory of the runs")->capture_default_str();
   cmd->add_option("--model-id", opt->model_id, "Model identifier [from the path]");
   cmd->add_option("--run-name", opt->run_name, "Run name")->capture_default_str();
   cmd->add_flag("--no-report", opt->no_report, "Do not write report.html");

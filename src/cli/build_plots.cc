@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <memory>
 
-#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
+#include "cli/run_argument.h"
 
 namespace moe::cli {
 namespace {
@@ -66,22 +66,23 @@ ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, R
 
 void AddBuildPlots(CLI::App& app, ExitCode& exit, Reporter& report) {
   struct Options {
-    std::string run_dir;
+    RunArgument run;
     unsigned threads = 0;
   };
   auto opt = std::make_shared<Options>();
   CLI::App* cmd = app.add_subcommand("build-plots", "Build plots from table artifacts");
   cmd->alias("build_plots");
-  cmd->add_option("--run-dir", opt->run_dir, "Run directory containing tables/ and logs/")
-      ->required();
+  AddRunArgument(*cmd, opt->run, "Run directory containing tables/ and logs/");
   AddThreadsFlag(*cmd, opt->threads);
   cmd->footer(
       R"(Writes PNG and SVG under plots/; `plots` in analysis_config.json selects what is drawn.
 
 Example:
-  moescope build-plots --run-dir runs/qwen/qwen3-30b-a3b/first)");
+  moescope build-plots runs/qwen/qwen3-30b-a3b/first)");
   cmd->callback([opt, &exit, &report] {
-    exit = RunBuildPlots(ResolvePath(opt->run_dir), opt->threads, report);
+    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
+      return RunBuildPlots(run_dir, opt->threads, report);
+    });
   });
 }
 

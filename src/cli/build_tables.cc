@@ -2,10 +2,10 @@
 
 #include <memory>
 
-#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
+#include "cli/run_argument.h"
 #include "run/config.h"
 
 namespace moe::cli {
@@ -30,16 +30,16 @@ ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) 
 }
 
 void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report) {
-  auto run_dir = std::make_shared<std::string>();
+  auto run = std::make_shared<RunArgument>();
   CLI::App* cmd = app.add_subcommand("build-tables",
                                      "Aggregate matrix_stats and quant_sim into summary tables");
   cmd->alias("build_tables");
-  cmd->add_option("--run-dir", *run_dir,
-                  "Run directory containing data/ artifacts from collect_data")
-      ->required();
-  cmd->footer("Example:\n  moescope build-tables --run-dir runs/qwen/qwen3-30b-a3b/first");
-  cmd->callback(
-      [run_dir, &exit, &report] { exit = RunBuildTables(ResolvePath(*run_dir), report); });
+  AddRunArgument(*cmd, *run, "Run directory containing data/ artifacts from collect_data");
+  cmd->footer("Example:\n  moescope build-tables runs/qwen/qwen3-30b-a3b/first");
+  cmd->callback([run, &exit, &report] {
+    exit =
+        WithRun(*run, report, [&](const auto& run_dir) { return RunBuildTables(run_dir, report); });
+  });
 }
 
 }  // namespace moe::cli

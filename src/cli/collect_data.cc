@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
+#include "cli/run_argument.h"
 #include "collect/collect.h"
 #include "collect/usable_config.h"
 
@@ -99,7 +100,7 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
 }
 
 CLI::Option* AddThreadsFlag(CLI::App& cmd, unsigned& threads) {
-  return cmd.add_option("--threads", threads, "Worker threads; 0 is one for each core")
+  return cmd.add_option("-j,--threads", threads, "Worker threads; 0 is one for each core")
       ->check(CLI::Range(kMaxThreads));
 }
 
@@ -117,7 +118,7 @@ void AddWorkFlags(CLI::App& cmd, CollectFlags& flags) {
 
 void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
   struct Options {
-    std::string run_dir;
+    RunArgument run;
     CollectFlags flags;
   };
   auto opt = std::make_shared<Options>();
@@ -126,14 +127,15 @@ void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
                                      "and optionally run MLX quantization "
                                      "simulation");
   cmd->alias("collect_data");
-  cmd->add_option("--run-dir", opt->run_dir, "Run directory created by init_run")->required();
+  AddRunArgument(*cmd, opt->run, "Run directory created by init_run");
   cmd->add_option("--model-path", opt->flags.model_path,
                   "Override the model_path from analysis_config.json");
   AddWorkFlags(*cmd, opt->flags);
-  cmd->footer(
-      "Example:\n  moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first --threads 8");
+  cmd->footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd->callback([opt, &exit, &report] {
-    exit = RunCollect(ResolvePath(opt->run_dir), opt->flags, false, report);
+    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
+      return RunCollect(run_dir, opt->flags, false, report);
+    });
   });
 }
 

@@ -40,7 +40,7 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
       return;
     }
     report.Result("[init_run] run directory: " + run_dir->string());
-    report.Result("[init_run] next: moescope collect-data --run-dir " + run_dir->string());
+    report.Result("[init_run] next: moescope collect-data " + run_dir->string());
   });
 }
 

@@ -20,10 +20,12 @@ constexpr const char* kFooter = R"(Examples:
   moescope inspect ~/models/Qwen3-30B-A3B
   moescope analyze ~/models/Qwen3-30B-A3B
   moescope init-run --root runs --model-id qwen/qwen3-30b-a3b --run-name first --model-path ~/models/Qwen3-30B-A3B
-  moescope collect-data --run-dir runs/qwen/qwen3-30b-a3b/first
-  moescope build-tables --run-dir runs/qwen/qwen3-30b-a3b/first
-  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first
-  moescope show --run-dir runs/qwen/qwen3-30b-a3b/first --sort w_rel_fro --where 'proj=down_proj'
+  moescope collect-data runs/qwen/qwen3-30b-a3b/first
+  moescope build-tables runs/qwen/qwen3-30b-a3b/first
+  moescope report runs/qwen/qwen3-30b-a3b/first
+  moescope show runs/qwen/qwen3-30b-a3b/first --sort w_rel_fro --where 'proj=down_proj'
+
+moescope help COMMAND, or COMMAND --help, explains a command.
 
 Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or skipped
 or coverage is too low; 130 interrupted.)";
@@ -61,6 +63,29 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
   return text;
 }
 
+/// Throws unless `word` is a flag or a command: else `--help` behind it would be the program's.
+void RequireCommand(const CLI::App& app, const std::string& word) {
+  const auto commands = app.get_subcommands({});
+  const bool known = std::any_of(commands.begin(), commands.end(), [&](const CLI::App* command) {
+    return command->check_name(word);
+  });
+  if (known || word.starts_with("-")) return;
+  std::string names;
+  for (const std::string& name : KnownWords(app, false))
+    names += (names.empty() ? "" : ", ") + name;
+  throw CLI::ExtrasError("there is no command '" + word + "'; commands: " + names,
+                         CLI::ExitCodes::ExtrasError);
+}
+
+/// What the user asks for: `help X` is `X --help`, and nothing at all is `--help`.
+std::vector<std::string> Arguments(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  const bool help = arguments.empty() || arguments.front() == "help";
+  if (!arguments.empty() && help) arguments.erase(arguments.begin());
+  if (help) arguments.push_back("--help");
+  return arguments;
+}
+
 int Run(int argc, char** argv) {
   KeepFreedBuffers();
   OpenClosedStandardStreams();
@@ -84,8 +109,10 @@ int Run(int argc, char** argv) {
   AddShow(app, exit, report);
   AddConfig(app, exit, report);
 
+  const std::vector<std::string> arguments = Arguments(argc, argv);
   try {
-    app.parse(argc, argv);
+    RequireCommand(app, arguments.front());
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::Success& done) {  // --help, --version
     std::ostringstream text;
     app.exit(done, text, text);
@@ -93,9 +120,8 @@ int Run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const auto given = app.get_subcommands();
     const std::string help = given.empty() ? "moescope" : "moescope " + given.front()->get_name();
-    report.Error({ErrorCode::kBadArgument, "command line",
-                  UsageError(app, error, {argv + 1, argv + argc}), "try '" + help + " --help'",
-                  ""});
+    report.Error({ErrorCode::kBadArgument, "command line", UsageError(app, error, arguments),
+                  "try '" + help + " --help'", ""});
     exit = ExitCode::kUsage;
   }
   if (const int failed = report.OutputError(); failed != 0) {

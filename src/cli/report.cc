@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/pipeline.h"
+#include "cli/run_argument.h"
 #include "report/write_report.h"
 
 namespace moe::cli {
@@ -23,14 +24,13 @@ ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Repor
 
 void AddReport(CLI::App& app, ExitCode& exit, Reporter& report) {
   struct Options {
-    std::string run_dir;
+    RunArgument run;
     bool with_pictures = false;
     unsigned threads = 0;
   };
   auto opt = std::make_shared<Options>();
   CLI::App* cmd = app.add_subcommand("report", "Write the run as one page for the browser");
-  cmd->add_option("--run-dir", opt->run_dir, "Run directory that collect-data has filled")
-      ->required();
+  AddRunArgument(*cmd, opt->run, "Run directory that collect-data has filled");
   CLI::Option* with_pictures =
       cmd->add_flag("--static", opt->with_pictures, "Draw pictures too, as build-plots does");
   AddThreadsFlag(*cmd, opt->threads)->needs(with_pictures);
@@ -38,14 +38,14 @@ void AddReport(CLI::App& app, ExitCode& exit, Reporter& report) {
       R"(report.html in the run directory needs nothing else and no network: open it, send it, print it.
 
 Examples:
-  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first
-  moescope report --run-dir runs/qwen/qwen3-30b-a3b/first --static)");
+  moescope report runs/qwen/qwen3-30b-a3b/first
+  moescope report runs/qwen/qwen3-30b-a3b/first --static)");
   cmd->callback([opt, &exit, &report] {
-    const std::filesystem::path run_dir = ResolvePath(opt->run_dir);
-    exit = RunReport(run_dir, false, report);
-    if (exit == ExitCode::kOk && opt->with_pictures) {
-      exit = RunBuildPlots(run_dir, opt->threads, report);
-    }
+    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
+      const ExitCode written = RunReport(run_dir, false, report);
+      if (written != ExitCode::kOk || !opt->with_pictures) return written;
+      return RunBuildPlots(run_dir, opt->threads, report);
+    });
   });
 }
 

@@ -8,6 +8,7 @@
 #include "checkpoint/names.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/run_argument.h"
 #include "cli/table_view.h"
 #include "report/findings.h"
 #include "report/run_matrices.h"
@@ -22,7 +23,8 @@ namespace fs = std::filesystem;
 constexpr uint64_t kDefaultTop = 20, kWorstMatrices = 3;
 
 struct ShowOptions {
-  std::string run_dir, format = "table";
+  RunArgument run;
+  std::string format = "table";
   std::optional<std::string> table, sort, where, columns;
   std::optional<uint64_t> top;
 
@@ -324,8 +326,7 @@ class Overview {
   Reporter& report_;
 };
 
-ExitCode RunShow(const ShowOptions& options, Reporter& report) {
-  const fs::path run_dir = ResolvePath(options.run_dir);
+ExitCode RunShow(const fs::path& run_dir, const ShowOptions& options, Reporter& report) {
   const auto shown = TablesOf(run_dir).and_then([&](const std::vector<RunTable>& tables) {
     return options.overview() ? Overview(options, tables, report).Show(run_dir)
                               : ShowTable(options, tables, report);
@@ -343,18 +344,18 @@ Nulls come last. Without --table, --where, --sort and --columns speak of quant_s
 table and markdown round to five digits, csv and json do not.
 
 Examples:
-  moescope show --run-dir runs/m/first
-  moescope show --run-dir runs/m/first --sort w_rel_fro --where 'proj=down_proj,layer>=40'
-  moescope show --run-dir runs/m/first --table matrix_stats --sort rms:asc --top 5
-  moescope show --run-dir runs/m/first --table B_quant_layer_summary --format csv > layers.csv
-  moescope show --run-dir runs/m/first --where 'error!=' --columns derived_tensor,scheme,error)";
+  moescope show runs/m/first
+  moescope show runs/m/first --sort w_rel_fro --where 'proj=down_proj,layer>=40'
+  moescope show runs/m/first --table matrix_stats --sort rms:asc --top 5
+  moescope show runs/m/first --table B_quant_layer_summary --format csv > layers.csv
+  moescope show runs/m/first --where 'error!=' --columns derived_tensor,scheme,error)";
 
 }  // namespace
 
 void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<ShowOptions>();
   CLI::App* cmd = app.add_subcommand("show", "Show the tables of a run in the terminal");
-  cmd->add_option("--run-dir", opt->run_dir, "Run directory")->required();
+  AddRunArgument(*cmd, opt->run, "Run directory");
   cmd->add_option("--table", opt->table,
                   "A table of data/, tables/ or logs/; without one an overview");
   cmd->add_option("--where", opt->where, "Only rows that meet these conditions")->join(',');
@@ -368,7 +369,10 @@ void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
       ->check(CLI::IsMember(kFormats))
       ->capture_default_str();
   cmd->footer(kFooter);
-  cmd->callback([opt, &exit, &report] { exit = RunShow(*opt, report); });
+  cmd->callback([opt, &exit, &report] {
+    exit = WithRun(opt->run, report,
+                   [&](const auto& run_dir) { return RunShow(run_dir, *opt, report); });
+  });
 }
 
 }  // namespace moe::cli

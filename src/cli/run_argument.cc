@@ -1,0 +1,27 @@
+#include "cli/run_argument.h"
+
+#include "cli/commands.h"
+#include "run/find_run.h"
+
+namespace moe::cli {
+
+void AddRunArgument(CLI::App& cmd, RunArgument& run, const std::string& meaning) {
+  CLI::Option* positional =
+      cmd.add_option("RUN", run.path,
+                     "The same; a folder above with one run in it, too [the newest of " +
+                         std::string(kDefaultRunRoot) + "]");
+  cmd.add_option("--run-dir", run.path, meaning)->excludes(positional);
+}
+
+ExitCode WithRun(const RunArgument& run, Reporter& report,
+                 const std::function<ExitCode(const std::filesystem::path&)>& work) {
+  const auto found = FindRun(run.path);
+  if (!found) {
+    report.Error(found.error());
+    return ExitCode::kUsage;
+  }
+  if (!run.path) report.Note("run: " + found->string());
+  return work(*found);
+}
+
+}  // namespace moe::cli

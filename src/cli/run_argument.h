@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "cli/exit_code.h"
+#include "cli/reporter.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace moe::cli {
+
+/// The run directory on a command line: as the argument RUN or as --run-dir.
+struct RunArgument {
+  std::optional<std::string> path;
+};
+
+/// `meaning`: of --run-dir, in the help.
+void AddRunArgument(CLI::App& cmd, RunArgument& run, const std::string& meaning);
+
+/// Calls `work` with the run directory that is meant (FindRun()). When none is, prints why:
+/// ExitCode::kUsage.
+ExitCode WithRun(const RunArgument& run, Reporter& report,
+                 const std::function<ExitCode(const std::filesystem::path&)>& work);
+
+}  // namespace moe::cli
