@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/text.h"
+#include "experts/axes.h"
 #include "experts/layout.h"
 #include "experts/model_facts.h"
 #include "experts/pattern.h"
@@ -97,6 +98,8 @@ struct Extractor::Impl {
   RuleEnd TryWhole(const Subject& subject, const RuleHit& hit, Extraction& out) const;
   Checked<std::string> ProjOfRule(const Subject& subject, const RuleHit& hit,
                                   Extraction& out) const;
+  bool EndsAsWeight(std::string_view name) const;
+  std::string Unplaced(const Subject& subject) const;
   Result<void> Fallback(const Subject& subject, Extraction& out) const;
   void NoteUnmapped(const std::string& context, const std::string& rule, const std::string& raw,
                     const std::string& action, const std::string& derived, Extraction& out) const;
@@ -149,49 +152,6 @@ std::string RuleFailure(const Subject& subject, const ExtractRule& rule, std::st
 
 bool IsNeverAnalysed(Role role) {
   return role == Role::kRouter || role == Role::kCompanion || role == Role::kNorm;
-}
-
-}  // namespace
-
-namespace {
-
-// True: [E, out, in]; false: [E, in, out]. Shapes of neighbours first, the config where they don't
-// tell; a question left open is refused, not guessed.
-Checked<bool> AxesByShapes(bool gated, const std::optional<std::vector<uint64_t>>& fused,
-                           const std::optional<std::vector<uint64_t>>& down, bool is_down,
-                           const std::vector<uint64_t>& own, std::optional<uint64_t> hidden) {
-  if (gated && fused && down) {
-    if ((*fused)[1] == 2 * (*down)[2] && (*fused)[2] == (*down)[1]) return true;
-    if ((*fused)[2] == 2 * (*down)[1] && (*fused)[1] == (*down)[2]) return false;
-    return tl::make_unexpected(
-        fmt::format("gate_up_proj [{}] and down_proj [{}] do not fit each other in either order of "
-                    "their axes",
-                    fmt::join(*fused, ", "), fmt::join(*down, ", ")));
-  }
-  if (!hidden) {
-    return tl::make_unexpected(
-        "the order of its axes is unknown: no neighbour, router or hidden_size tells it; "
-        "write a rule with its layout");
-  }
-  const bool first = own[1] == *hidden, second = own[2] == *hidden;
-  if (first == second) {
-    return tl::make_unexpected(
-        fmt::format("the order of its axes is open: shape [{}] with hidden_size {}; write a rule "
-                    "with its layout",
-                    fmt::join(own, ", "), *hidden));
-  }
-  return is_down ? first : second;
-}
-
-// All experts along the rows of a matrix (DBRX).
-Checked<BankShape> FlatStack(const std::vector<uint64_t>& shape, uint64_t experts,
-                             bool transposed) {
-  if (experts == 0 || shape[0] % experts != 0) {
-    return tl::make_unexpected(
-        fmt::format("{} rows do not divide into {} experts", shape[0], experts));
-  }
-  const std::vector<uint64_t> stack = {experts, shape[0] / experts, shape[1]};
-  return ApplyLayout(transposed ? RuleLayout{{}, 0, 2, 1} : RuleLayout{{}, 0, 1, 2}, stack);
 }
 
 }  // namespace
@@ -313,11 +273,35 @@ Result<RuleEnd> Extractor::Impl::TryRule(const Subject& subject, const RuleHit& 
   return TryWhole(subject, hit, out);
 }
 
+// "weight", "w2_weight", or the projection itself: all that a stored matrix is called.
+bool Extractor::Impl::EndsAsWeight(std::string_view name) const {
+  const std::string_view last =
+      NameComponents(name.substr(0, name.find_last_not_of('\n') + 1)).back();
+  return last == "weight" || last.ends_with("_weight") || names.Infer(last).has_value();
+}
+
+// Why the fallback can't place an expert-like tensor.
+std::string Extractor::Impl::Unplaced(const Subject& subject) const {
+  const std::string& lower = subject.facts.lower;
+  if (lower.ends_with("w13_weight")) {
+    return "w13 holds gate_proj and up_proj, in halves or in alternating rows: which, its name "
+           "doesn't tell for this family; write a rule with packed_split";
+  }
+  if (names.Infer(subject.weight.name) && !EndsAsWeight(lower)) {
+    return fmt::format("'.{}' is the end of no weight's name", NameComponents(lower).back());
+  }
+  if (subject.weight.shape.size() == 2 && !subject.facts.expert_named) {
+    return "a matrix of a module that holds experts, in whose name parsing.expert_regex finds no "
+           "expert's number; correct it, or write a rule";
+  }
+  return "no_rule_match_or_proj_infer";
+}
+
 // Contract section 5: the projection's name alone, with the axes in their usual order.
 Result<void> Extractor::Impl::Fallback(const Subject& subject, Extraction& out) const {
   const auto proj = names.Infer(subject.weight.name);
   const size_t ndim = subject.weight.shape.size();
-  if (!proj || (ndim != 2 && ndim != 3)) return {};
+  if (!proj || (ndim != 2 && ndim != 3) || !EndsAsWeight(subject.facts.lower)) return {};
   std::optional<int64_t> id;
   RuleLayout layout = {{}, 0, 1, 2};
   if (ndim == 2) {
@@ -325,6 +309,7 @@ Result<void> Extractor::Impl::Fallback(const Subject& subject, Extraction& out) 
     auto match = expert_pattern.Search(subject.weight.name);
     if (!match) return tl::make_unexpected(std::move(match.error()));
     id = ParseId(*match, 1);
+    if (!id && subject.facts.expert_like && !subject.facts.expert_named) return {};
   }
   const auto fail = [&](const std::string& cause) {
     out.warnings.push_back(
@@ -345,13 +330,13 @@ bool Extractor::Impl::HasSharedKeywords(const std::string& lower) const {
          });
 }
 
-// Everything that the name and the shape tell.
 // D25, and the layers that come after the model's own: multi-token prediction (formats.md 10.3).
 std::optional<std::string> Extractor::Impl::StackFor(const Subject& subject) const {
   if (auto stack = StackOf(subject.facts.lower)) return stack;
-  const bool beyond =
-      model.layers && subject.layer && static_cast<uint64_t>(*subject.layer) >= *model.layers;
-  return beyond ? std::optional<std::string>("mtp") : std::nullopt;
+  if (!subject.layer) return std::nullopt;
+  const bool beyond = model.layers && static_cast<uint64_t>(*subject.layer) >= *model.layers;
+  return beyond || model.mtp_layers.contains(*subject.layer) ? std::optional<std::string>("mtp")
+                                                             : std::nullopt;
 }
 
 std::optional<std::vector<uint64_t>> Extractor::Impl::Neighbour(std::string name,
@@ -371,25 +356,26 @@ std::optional<uint64_t> Extractor::Impl::FlatExperts(const Subject& subject) con
   return router ? std::optional<uint64_t>(router->front()) : model.experts;
 }
 
-// One name, two orders of the axes (formats.md 10.1). gate_up [E,A,B] and down [E,C,D]: out x in
-// means A = 2D and B = C, in x out means B = 2C and A = D; both at once is impossible.
+// One name, two orders of the axes (formats.md 10.1).
 Checked<RuleLayout> Extractor::Impl::LayoutFor(const Subject& subject, const RuleHit& hit) const {
   const RuleLayout out_in = {{}, 0, 1, 2}, in_out = {{}, 0, 2, 1};
   const PresetRule& preset = *hit.rule->preset;
   if (preset.order != AxisOrder::kByShapes) return preset.rule.layout;
   const std::string& name = subject.weight.name;
-  const std::vector<uint64_t>& own = subject.weight.shape;
-  const bool is_fused = name.ends_with("gate_up_proj");
-  const bool is_down = name.ends_with("down_proj");
-  const auto fused = is_fused ? own : Neighbour(name, "down_proj", "gate_up_proj");
-  const auto down =
-      is_down ? own : Neighbour(name, is_fused ? "gate_up_proj" : "up_proj", "down_proj");
-  auto hidden = model.hidden;
-  if (const auto router = Neighbour(name, name.substr(name.rfind(".experts.")), ".gate.weight")) {
-    hidden = router->back();
-  }
-  return AxesByShapes(fused.has_value(), fused, down, is_down, own, hidden)
-      .map([&](bool outputs_first) { return outputs_first ? out_in : in_out; });
+  StackShapes shapes;
+  shapes.own = subject.weight.shape;
+  shapes.is_fused = name.ends_with("gate_up_proj");
+  shapes.is_down = name.ends_with("down_proj");
+  shapes.fused = shapes.is_fused ? shapes.own : Neighbour(name, "down_proj", "gate_up_proj");
+  shapes.down = shapes.is_down
+                    ? shapes.own
+                    : Neighbour(name, shapes.is_fused ? "gate_up_proj" : "up_proj", "down_proj");
+  shapes.hidden = model.expert_input ? model.expert_input : model.hidden;
+  const auto router = Neighbour(name, name.substr(name.rfind(".experts.")), ".gate.weight");
+  if (router && !model.expert_input) shapes.hidden = router->back();
+  if (model.width_is_of_experts) shapes.width = model.expert_width;
+  return OutputsFirst(shapes).map(
+      [&](bool outputs_first) { return outputs_first ? out_in : in_out; });
 }
 
 // Number of routed experts in a stack that ends in the shared one; nullopt: it doesn't.
@@ -433,6 +419,7 @@ Checked<BankShape> Extractor::Impl::ShapeFor(const Subject& subject, const RuleH
   return ApplyLayout(*layout, subject.weight.shape);
 }
 
+// Everything that the name and the shape tell.
 Result<Subject> Extractor::Impl::Look(const WeightShape& weight) const {
   Subject subject{weight, {}, false, {}, {}, {}};
   NameFacts& facts = subject.facts;
@@ -453,7 +440,8 @@ Result<Subject> Extractor::Impl::Look(const WeightShape& weight) const {
   facts.has_expert_index = ParseId(*expert, 1).has_value();
   facts.expert_named =
       facts.lower.find("experts") != std::string::npos || subject.shared || !subject.hits.empty();
-  facts.expert_like = facts.expert_named || RoleTable::InExpertModule(facts.lower);
+  facts.expert_like = facts.expert_named || (RoleTable::InExpertModule(facts.lower) &&
+                                             !RoleTable::IsDenseInExpertModule(facts));
   return subject;
 }
 
@@ -511,7 +499,7 @@ Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
   }
   subject.stack = StackFor(subject);
   if (auto done = Fallback(subject, out); !done) return tl::make_unexpected(done.error());
-  if (out.banks.empty() && reports) out.unmatched_reason = "no_rule_match_or_proj_infer";
+  if (out.banks.empty() && reports) out.unmatched_reason = Unplaced(subject);
   return out;
 }
 
@@ -577,10 +565,11 @@ Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const Weig
   if (!expert) return tl::make_unexpected(std::move(expert.error()));
   ModelFacts facts = FactsOfConfig(options.model_config);
   if (facts.empty()) facts = FactsOfGguf(options.gguf_metadata);
+  LearnFromTensors(weights, facts);
   const Family* family = options.presets == "auto"
                              ? FindFamily(options.model_type, facts.gguf_arch, weights)
                              : FamilyNamed(options.presets);
-  auto presets = PresetRules(options.presets, family);
+  auto presets = PresetRules(options.presets, family, weights);
   if (!presets) return tl::make_unexpected(std::move(presets.error()));
   auto rules = CompileRules(options, *presets);  // points into *presets, which keep their place
   if (!rules) return tl::make_unexpected(std::move(rules.error()));

@@ -580,7 +580,9 @@ const std::vector<Family>& Families() {
        {},
        {{"w13", "mlp"}},
        {{"shared w13", R"(mlp(?:\.(?:shared_)?experts)?)"}},
-       "M.gate.weight, M.gate.bias"},
+       "M.gate.weight, M.gate.bias",
+       R"((?:.*\.)?layers)",
+       ".shared_w13_weight"},
   };
   return families;
 }

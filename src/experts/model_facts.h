@@ -4,8 +4,11 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
+
+#include "moescope/experts.h"
 
 namespace moe {
 
@@ -15,7 +18,10 @@ struct ModelFacts {
   std::string model_type, gguf_arch;
   std::optional<uint64_t> expert_input;  ///< where experts work in a latent dimension, not hidden
   std::optional<uint64_t> layers, hidden, expert_width, experts, experts_per_token;
+  bool width_is_of_experts = false;  ///< expert_width's key speaks of no dense layer as well
+  uint64_t zero_experts = 0;         ///< identity experts: behind the others in routers, no weights
   std::optional<std::set<int64_t>> moe_layers;  ///< nullopt: the config has no key about them
+  std::set<int64_t> mtp_layers;  ///< blocks of GGUF with multi-token prediction (LearnFromTensors)
   bool empty() const { return !layers && !hidden && !expert_width && !experts; }
 };
 
@@ -23,7 +29,15 @@ struct ModelFacts {
 /// of formats.md 10.3. Text that is no JSON object gives no facts.
 ModelFacts FactsOfConfig(std::string_view config_json);
 
-/// From a GGUF file's key-value pairs, as JSON texts (formats.md 8.2).
+/// From a GGUF file's key-value pairs, as JSON texts (formats.md 8.2). `layers` is without the
+/// blocks of multi-token prediction, which block_count counts.
 ModelFacts FactsOfGguf(const std::map<std::string, std::string>& metadata);
+
+/// What names and shapes tell and no key does: the latent dimension that experts work in, and which
+/// blocks of a GGUF file are for multi-token prediction.
+void LearnFromTensors(std::span<const WeightShape> weights, ModelFacts& facts);
+
+/// The first number between the dots of a name, which is the layer's; nullopt: none.
+std::optional<int64_t> LayerNumber(std::string_view name);
 
 }  // namespace moe

@@ -120,6 +120,12 @@ class RuleList {
   std::set<std::string> seen_;
 };
 
+bool HasSign(const Family& family, std::span<const WeightShape> weights) {
+  return family.sign != nullptr &&
+         std::any_of(weights.begin(), weights.end(),
+                     [&](const WeightShape& weight) { return weight.name.ends_with(family.sign); });
+}
+
 bool Names(const std::vector<const char*>& list, std::string_view name) {
   return !name.empty() && std::find(list.begin(), list.end(), name) != list.end();
 }
@@ -174,11 +180,7 @@ const Family* FindFamily(std::string_view model_type, std::string_view gguf_arch
           find([&](const Family& row) { return Names(row.gguf_archs, gguf_arch); })) {
     return family;
   }
-  return find([&](const Family& row) {
-    return row.sign != nullptr &&
-           std::any_of(weights.begin(), weights.end(),
-                       [&](const WeightShape& weight) { return weight.name.ends_with(row.sign); });
-  });
+  return find([&](const Family& row) { return HasSign(row, weights); });
 }
 
 const Family* FamilyNamed(std::string_view name) {
@@ -188,7 +190,8 @@ const Family* FamilyNamed(std::string_view name) {
   return named == families.end() ? nullptr : &*named;
 }
 
-Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Family* family) {
+Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Family* family,
+                                            std::span<const WeightShape> weights) {
   RuleList rules;
   if (choice == "off") return rules.Take();
   if (choice != "auto") {
@@ -206,7 +209,7 @@ Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Famil
   if (family != nullptr) rules.Add(*family);
   rules.AddCommon();
   for (const Family& other : AllFamilies()) {
-    if (other.sign == nullptr) rules.Add(other);
+    if (other.sign == nullptr || HasSign(other, weights)) rules.Add(other);
   }
   return rules.Take();
 }

@@ -51,7 +51,9 @@ struct Family {
   std::vector<Placement> routed, shared;
   const char* router;                         ///< names, for people
   const char* layers = R"((?:.*\.)?layers)";  ///< before the layer's number
-  const char* sign = nullptr;  ///< end of a name that only this family has; it alone reads "ST-il"
+  /// End of a name that only this family has. Its names mean something else for others: they are
+  /// read only where the config or this sign tells the family.
+  const char* sign = nullptr;
   bool shared_in_stack = false;  ///< MLX stacks one expert more than the router has: the shared one
 };
 
@@ -71,9 +73,10 @@ struct PresetRule {
 
 /// The rules of `choice` ("auto", "off" or a family's name). "auto": those of `family`, if known,
 /// then what every family may be re-saved as (stacked by transformers 5, MLX, GGUF, one matrix an
-/// expert), then those of all other families, whose names are their own.
+/// expert), then those of all other families whose names are their own, or whose sign is there.
 /// kBadArgument lists the known names.
-Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Family* family);
+Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Family* family,
+                                            std::span<const WeightShape> weights);
 
 /// The family of config.json's model_type, else of the GGUF architecture, else the one whose sign
 /// is among the names; nullptr: none known.

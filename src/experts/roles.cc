@@ -115,6 +115,18 @@ bool RoleTable::InExpertModule(std::string_view lower) {
          parts.end();
 }
 
+bool RoleTable::IsDenseInExpertModule(const NameFacts& facts) {
+  if (facts.ndim != 2 || facts.has_expert_index || facts.expert_named) return false;
+  const auto parts = NameComponents(facts.lower);
+  const auto is_number = [](std::string_view part) {
+    return part.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  const auto module = std::find_if(parts.begin(), parts.end(), [](std::string_view part) {
+    return part == "moe" || part == "block_sparse_moe";
+  });
+  return module != parts.end() && std::none_of(module, parts.end(), is_number);
+}
+
 std::vector<std::string_view> NameComponents(std::string_view name) {
   std::vector<std::string_view> parts;
   for (size_t begin = 0;;) {

@@ -31,6 +31,10 @@ class RoleTable {
   /// True for names under a module that holds experts: `switch_mlp`, `moe`, `block_sparse_moe`.
   static bool InExpertModule(std::string_view lower);
 
+  /// True for `moe.gate_proj.weight` and the like: a matrix without an expert's number right below
+  /// a module that holds experts is a dense MLP (the first layers of Kimi-Linear).
+  static bool IsDenseInExpertModule(const NameFacts& facts);
+
  private:
   RoleTable();
   std::vector<Pattern> patterns_;

@@ -139,6 +139,44 @@ TEST(Unmatched, GivesAReasonToActOn) {
   }
 }
 
+// A renamed companion, w13 of a family that is not Inkling, a matrix whose expert nobody names.
+TEST(Unmatched, HoldsWhatIsNoWeightOfAKnownMeaning) {
+  struct Case {
+    const char* name;
+    std::vector<uint64_t> shape;
+    const char* reason;
+  };
+  const Case cases[] = {
+      {"m.layers.0.mlp.experts.0.down_proj.scalesx",
+       {2, 128},
+       "'.scalesx' is the end of no weight"},
+      {"m.layers.0.mlp.experts.up_proj.weight_scale_invx", {4, 2, 2}, "'.weight_scale_invx'"},
+      {"m.layers.0.mlp.experts.w13_weight", {4, 16, 8}, "halves or in alternating rows"},
+      {"m.layers.0.mlp.experts.3.w13.weight", {16, 8}, "no_rule_match_or_proj_infer"},
+      {"m.layers.0.moe.3.w1.weight", {8, 8}, "parsing.expert_regex finds no expert's number"},
+      {"m.layers.0.mlp.switch_mlp.w1.weight", {8, 8}, "parsing.expert_regex finds no"},
+  };
+  for (const Case& row : cases) {
+    ExtractOptions options = DefaultExtractOptions();
+    options.model_type = "qwen3_moe";
+    const Extraction got = Extract(options, Tensor(row.name, row.shape));
+    EXPECT_THAT(got.unmatched_reason.value_or("none"), HasSubstr(row.reason)) << row.name;
+    EXPECT_THAT(got.banks, IsEmpty()) << row.name;
+  }
+}
+
+// The first layers of Kimi-Linear: formerly measured as expert 0.
+TEST(Filter, TakesADenseMlpInAModuleOfExpertsForNoExpert) {
+  for (const char* proj : {"gate_proj", "up_proj", "down_proj", "w1"}) {
+    const Extraction got =
+        Extract(DefaultExtractOptions(),
+                Tensor(std::string("model.layers.0.block_sparse_moe.") + proj + ".weight", {8, 8}));
+    EXPECT_EQ(got.role, Role::kOther) << proj;
+    EXPECT_THAT(got.banks, IsEmpty()) << proj;
+    EXPECT_EQ(got.unmatched_reason.value_or("none"), "none") << proj;
+  }
+}
+
 TEST(Filter, LeavesSharedExpertsOutOnRequest) {
   ExtractOptions options = DefaultExtractOptions();
   options.include_shared_expert = false;

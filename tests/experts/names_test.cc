@@ -180,9 +180,9 @@ TEST(Presets, AreChosenByTypeByArchitectureOrByHand) {
   EXPECT_EQ(FindFamily("some_new_model", "", {}), nullptr);
   const WeightShape bias{"model.layers.0.mlp.experts.gate_up_proj_bias", {4, 8}, "", ""};
   EXPECT_STREQ(FindFamily("", "", {&bias, 1})->name, "gpt_oss");
-  EXPECT_EQ(PresetRules("off", nullptr).value().size(), 0U);
-  EXPECT_EQ(PresetRules("gpt_oss", nullptr).value().front().rule.name, "gpt_oss:ST-il");
-  const auto unknown = PresetRules("granite", nullptr);
+  EXPECT_EQ(PresetRules("off", nullptr, {}).value().size(), 0U);
+  EXPECT_EQ(PresetRules("gpt_oss", nullptr, {}).value().front().rule.name, "gpt_oss:ST-il");
+  const auto unknown = PresetRules("granite", nullptr, {});
   ASSERT_FALSE(unknown.has_value());
   EXPECT_THAT(unknown.error().hint, HasSubstr("granitemoe"));
 }
