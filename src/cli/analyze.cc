@@ -55,7 +55,7 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   }
   CollectFlags flags = options.flags;
   flags.model_path = model.string();  // an older config of this run may name another path
-  const ExitCode collected = RunCollect(*run_dir, flags, true, report);
+  const ExitCode collected = RunCollect(*run_dir, flags, report);
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) return collected;
   const ExitCode built = RunBuildTables(*run_dir, report);
   if (built != ExitCode::kOk) return built;
@@ -63,7 +63,7 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
     const ExitCode reported = RunReport(*run_dir, true, report);
     if (reported != ExitCode::kOk) return reported;
   }
-  report.Result("results: " + run_dir->string());
+  report.Answer("results: " + run_dir->string());
   return collected;
 }
 

@@ -23,7 +23,7 @@ ExitCode FailedWith(const Error& error, ExitCode code, Reporter& report) {
 /// Failures are told at the end, where they are seen.
 void TellEntry(const PlotEntry& entry, Reporter& report) {
   if (entry.status == PlotStatus::kWritten) {
-    report.Result(fmt::format("{} {}", kSpeaker, entry.path));
+    report.Step(fmt::format("{} {}", kSpeaker, entry.path));
   } else if (entry.status == PlotStatus::kSkipped) {
     const std::string why = entry.error.empty() ? "it has no values" : entry.error;
     report.Note(fmt::format("{} {} is not drawn: {}", kSpeaker, entry.key, why));
@@ -37,9 +37,9 @@ ExitCode Tell(const std::vector<PlotEntry>& entries, Reporter& report) {
                          [status](const PlotEntry& entry) { return entry.status == status; });
   };
   const auto written = count(PlotStatus::kWritten), failed = count(PlotStatus::kError);
-  report.Result(written + failed > 0
-                    ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
-                    : fmt::format("{} no compatible tables found for plotting", kSpeaker));
+  report.Step(written + failed > 0
+                  ? fmt::format("{} wrote {} plot(s)", kSpeaker, written)
+                  : fmt::format("{} no compatible tables found for plotting", kSpeaker));
   for (const PlotEntry& entry : entries) {
     if (entry.status != PlotStatus::kError) continue;
     report.Error({ErrorCode::kMalformed, entry.key, entry.error, "", ""}, kSpeaker);
@@ -61,6 +61,11 @@ ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, R
   options.on_warning = [&](std::string_view text) { report.Warning(text); };
   const auto entries = BuildPlots(run_dir, *config, options);
   if (!entries) return FailedWith(entries.error(), ExitCode::kFailed, report);
+  report.object()["run"] = run_dir.string();
+  Json& plots = report.object()["plots"] = Json::object();
+  for (const PlotEntry& entry : *entries) {
+    plots[entry.key] = entry.path.empty() ? Json() : Json(entry.path);
+  }
   return Tell(*entries, report);
 }
 

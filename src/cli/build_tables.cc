@@ -22,10 +22,12 @@ ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) 
       report.Warning("parquet write failed (" + table.error + "); falling back to CSV for " +
                      table.path.string());
     }
-    report.Result("[build_tables] " + table.path.stem().string() +
-                  " rows: " + std::to_string(table.rows));
+    report.object()["tables"][table.path.stem().string()] = table.rows;
+    report.Step("[build_tables] " + table.path.stem().string() +
+                " rows: " + std::to_string(table.rows));
   }
-  report.Result("[build_tables] wrote tables/ A_*, B_* and C_* in " + run_dir.string());
+  report.object()["run"] = run_dir.string();
+  report.Step("[build_tables] wrote tables/ A_*, B_* and C_* in " + run_dir.string());
   return ExitCode::kOk;
 }
 

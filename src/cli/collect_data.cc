@@ -23,52 +23,53 @@ Result<Config> ConfigOf(const CollectOptions& options) {
   return named ? std::move(config) : tl::make_unexpected(named.error());
 }
 
-/// The first warnings; all of them stand in logs/warnings.
-void PrintWarnings(const CollectReport& done, Reporter& report) {
-  constexpr size_t kShown = 10;
-  const size_t shown = std::min(kShown, done.warnings.size());
-  for (size_t i = 0; i < shown; ++i) report.Warning(done.warnings[i]);
-  if (shown < done.warnings.size()) {
-    report.Warning(fmt::format("{} more in logs/warnings", done.warnings.size() - shown));
-  }
-}
-
 void PrintRoles(const CollectReport& done, Reporter& report) {
   for (size_t i = 0; i < kRoleCount; ++i) {
     const RoleTotals& totals = done.plan.roles[i];
     if (totals.tensors == 0) continue;
-    report.Result(fmt::format("[collect] {:<14} {:>7} tensors  {:>9}  {:>15} parameters",
-                              RoleName(static_cast<Role>(i)), totals.tensors,
-                              HumanBytes(totals.bytes), totals.parameters));
+    report.Step(fmt::format("[collect] {:<14} {:>7} tensors  {:>9}  {:>15} parameters",
+                            RoleName(static_cast<Role>(i)), totals.tensors,
+                            HumanBytes(totals.bytes), totals.parameters));
   }
   if (done.plan.expert_parameters == 0) {
-    report.Result("[collect] no expert parameters found");
+    report.Step("[collect] no expert parameters found");
     return;
   }
-  report.Result(fmt::format("[collect] expert parameters analysed: {} of {} ({:.2f} %)",
-                            done.analysed_parameters, done.plan.expert_parameters,
-                            100 * done.expert_coverage.value_or(0)));
+  report.Step(fmt::format("[collect] expert parameters analysed: {} of {} ({:.2f} %)",
+                          done.analysed_parameters, done.plan.expert_parameters,
+                          100 * done.expert_coverage.value_or(0)));
 }
 
 void PrintWorst(const CollectReport& done, Reporter& report) {
   if (done.work.worst.empty()) return;
-  report.Result("");
-  report.Result("Worst experts per scheme (relative error of the weights; lower is better):");
-  report.Result(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9} {:>9}", "scheme", "layer", "expert",
-                            "proj", "w_rel_fro", "sqnr dB"));
+  report.Step("");
+  report.Step("Worst experts per scheme (relative error of the weights; lower is better):");
+  report.Step(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9} {:>9}", "scheme", "layer", "expert",
+                          "proj", "w_rel_fro", "sqnr dB"));
   for (const WorstMatrix& worst : done.work.worst) {
-    report.Result(
+    report.Step(
         fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9}", worst.scheme, worst.layer,
                     worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id), worst.proj,
                     worst.w_rel_fro, worst.sqnr_db ? fmt::format("{:.2f}", *worst.sqnr_db) : "-"));
   }
-  report.Result("");
+  report.Step("");
+}
+
+/// For --json.
+void FillObject(const std::filesystem::path& run_dir, const CollectReport& done, Json& object) {
+  object["run"] = run_dir.string();
+  object["model"] = done.model_path.string();
+  object["family"] = done.plan.family.empty() ? Json() : Json(done.plan.family);
+  object["coverage"] = done.expert_coverage ? Json(*done.expert_coverage) : Json();
+  for (const WrittenTable& table : done.outputs) {
+    object["tables"][table.path.stem().string()] = table.rows;
+  }
 }
 
 }  // namespace
 
 ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
-                    bool show_worst, Reporter& report) {
+                    Reporter& report) {
   CollectOptions options;
   options.run_dir = run_dir;
   if (flags.model_path) options.model_path = ResolvePath(*flags.model_path);
@@ -88,13 +89,14 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   const auto done = moe::Collect(*config, options, report);
   if (!done) return FailWith(done.error(), report);
 
-  PrintWarnings(*done, report);
+  report.Warnings(done->warnings, "logs/warnings");
+  FillObject(run_dir, *done, report.object());
   for (const WrittenTable& table : done->outputs) {
-    report.Result(fmt::format("[collect] {} rows: {}", table.path.stem().string(), table.rows));
+    report.Step(fmt::format("[collect] {} rows: {}", table.path.stem().string(), table.rows));
   }
   PrintRoles(*done, report);
-  if (show_worst) PrintWorst(*done, report);
-  report.Result(
+  if (report.verbose()) PrintWorst(*done, report);
+  report.Step(
       fmt::format("[collect] done in {:.2f} s, files read by {}", done->seconds, done->read_mode));
   return done->incomplete ? ExitCode::kIncomplete : ExitCode::kOk;
 }
@@ -133,9 +135,8 @@ void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
   AddWorkFlags(*cmd, opt->flags);
   cmd->footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd->callback([opt, &exit, &report] {
-    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
-      return RunCollect(run_dir, opt->flags, false, report);
-    });
+    exit = WithRun(opt->run, report,
+                   [&](const auto& run_dir) { return RunCollect(run_dir, opt->flags, report); });
   });
 }
 

@@ -10,9 +10,11 @@ namespace {
 
 ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
   const auto config = LoadUsableConfig(path);
+  report.object()["config"] = path.string();
+  report.object()["valid"] = config.has_value();
   if (!config) return FailWithConfig(config.error(), report);
   for (const std::string& warning : config->warnings) report.Warning(warning);
-  report.Result(path.string() + " is valid");
+  report.Answer(path.string() + " is valid");
   return ExitCode::kOk;
 }
 

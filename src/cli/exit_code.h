@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 namespace moe::cli {
 
 /// What the program says to its caller (contract D18; docs and --help show the same list).
@@ -10,5 +12,21 @@ enum class ExitCode : int {
   kIncomplete = 3,  ///< done, but input was refused or skipped, or coverage is too low
   kInterrupted = 130,
 };
+
+constexpr std::string_view Meaning(ExitCode exit) {
+  switch (exit) {
+    case ExitCode::kOk:
+      return "done";
+    case ExitCode::kFailed:
+      return "failed";
+    case ExitCode::kUsage:
+      return "bad command line or config";
+    case ExitCode::kIncomplete:
+      return "done, but input was refused or skipped, or coverage is too low";
+    case ExitCode::kInterrupted:
+      return "interrupted";
+  }
+  return "";
+}
 
 }  // namespace moe::cli

@@ -39,8 +39,10 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
       if (run_dir.error().code == ErrorCode::kBadArgument) exit = ExitCode::kUsage;
       return;
     }
-    report.Result("[init_run] run directory: " + run_dir->string());
-    report.Result("[init_run] next: moescope collect-data " + run_dir->string());
+    report.object()["run"] = run_dir->string();
+    report.object()["config"] = (*run_dir / "analysis_config.json").string();
+    report.Step("[init_run] run directory: " + run_dir->string());
+    report.Step("[init_run] next: moescope collect-data " + run_dir->string());
   });
 }
 

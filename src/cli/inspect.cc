@@ -16,7 +16,6 @@ using Json = nlohmann::ordered_json;
 
 struct InspectOptions {
   std::string model;
-  bool json = false;
   std::string pattern;
 };
 
@@ -105,7 +104,7 @@ ExitCode RunTensors(const InspectOptions& options, Reporter& report) {
     const ExitCode failed = FailWith(tensors.error(), report);
     return tensors.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
   }
-  if (options.json) {
+  if (report.json()) {
     report.Result(JsonText(*tensors));
   } else {
     PrintTensors(*tensors, report);
@@ -116,7 +115,7 @@ ExitCode RunTensors(const InspectOptions& options, Reporter& report) {
 ExitCode RunInspect(const InspectOptions& options, Reporter& report) {
   const auto inspection = InspectModel(options.model);
   if (!inspection) return FailWith(inspection.error(), report);
-  if (options.json) {
+  if (report.json()) {
     report.Result(JsonText(inspection->report));
   } else {
     PrintSummary(inspection->report, report);
@@ -131,7 +130,6 @@ void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report) {
   CLI::App* cmd = app.add_subcommand(
       "inspect", "What a checkpoint is, from its headers alone: no weight is read");
   cmd->add_option("MODEL", opt->model, "Checkpoint folder or file")->required();
-  cmd->add_flag("--json", opt->json, "The same as JSON");
   CLI::Option* tensors =
       cmd->add_option("--tensors", opt->pattern,
                       "List the tensors whose name this pattern finds (Python's re.search); all "

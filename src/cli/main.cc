@@ -45,6 +45,12 @@ std::vector<std::string> KnownWords(const CLI::App& app, bool flags) {
   return words;
 }
 
+/// " config check", or "" before a command was given.
+std::string GivenCommand(const CLI::App& app) {
+  const auto given = app.get_subcommands();
+  return given.empty() ? "" : " " + given.front()->get_name() + GivenCommand(*given.front());
+}
+
 /// One line for a command line that can't be parsed, with the closest known word.
 std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
                        const std::vector<std::string>& arguments) {
@@ -86,6 +92,22 @@ std::vector<std::string> Arguments(int argc, char** argv) {
   return arguments;
 }
 
+/// -q, -v and --json for each command.
+void AddOutputFlags(CLI::App& app, Reporter& report) {
+  for (CLI::App* command : app.get_subcommands({})) {
+    AddOutputFlags(*command, report);
+    if (!command->get_subcommands({}).empty()) continue;
+    const auto ask = [&report](Verbosity asked) {
+      return [&report, asked] { report.set_verbosity(asked); };
+    };
+    CLI::Option* quiet = command->add_flag_callback(
+        "-q,--quiet", ask(Verbosity::kErrors), "Print errors only, and what was asked to be shown");
+    command->add_flag_callback("-v,--verbose", ask(Verbosity::kAll), "Print more")->excludes(quiet);
+    command->add_flag_callback(
+        "--json", [&report] { report.set_json(); }, "Print one JSON object (stdout)");
+  }
+}
+
 int Run(int argc, char** argv) {
   KeepFreedBuffers();
   OpenClosedStandardStreams();
@@ -108,6 +130,7 @@ int Run(int argc, char** argv) {
   AddReport(app, exit, report);
   AddShow(app, exit, report);
   AddConfig(app, exit, report);
+  AddOutputFlags(app, report);
 
   const std::vector<std::string> arguments = Arguments(argc, argv);
   try {
@@ -118,12 +141,11 @@ int Run(int argc, char** argv) {
     app.exit(done, text, text);
     report.Result(text.str().substr(0, text.str().find_last_not_of('\n') + 1));
   } catch (const CLI::ParseError& error) {
-    const auto given = app.get_subcommands();
-    const std::string help = given.empty() ? "moescope" : "moescope " + given.front()->get_name();
     report.Error({ErrorCode::kBadArgument, "command line", UsageError(app, error, arguments),
-                  "try '" + help + " --help'", ""});
+                  "try 'moescope" + GivenCommand(app) + " --help'", ""});
     exit = ExitCode::kUsage;
   }
+  report.PrintObject(Trimmed(GivenCommand(app)), exit);
   if (const int failed = report.OutputError(); failed != 0) {
     report.Error({ErrorCode::kIo, "standard output", std::strerror(failed), "", ""});
     exit = ExitCode::kFailed;

@@ -31,9 +31,11 @@ CLI::Option* AddThreadsFlag(CLI::App& cmd, unsigned& threads);
 /// The flags that say how the work is done.
 void AddWorkFlags(CLI::App& cmd, CollectFlags& flags);
 
-/// `collect-data` of an existing run directory; prints what it found.
+// What follows tells its steps, and gives --json what came out.
+
+/// `collect-data` of an existing run directory.
 ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
-                    bool show_worst, Reporter& report);
+                    Reporter& report);
 
 /// `report` of a run directory that has data. `if_possible`: a program that was built without the
 /// page says so and goes on.

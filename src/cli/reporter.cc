@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
 #include "checkpoint/names.h"
+#include "cli/terminal.h"
 
 namespace moe::cli {
 namespace {
@@ -16,8 +18,13 @@ constexpr std::string_view kYellow = "\033[33m", kRed = "\033[31m", kPlain = "\0
 constexpr double kGiga = 1e9;
 constexpr auto kRefresh = std::chrono::milliseconds(100);
 
-/// What can't be told on stderr is let go.
-void Tell(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+constexpr size_t kFewWarnings = 5;
+
+/// What can't be told on stderr is let go. Lines of stdout that were printed before come before.
+void ToStderr(const std::string& text) {
+  std::fflush(stdout);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
 
 /// "1h02m", "3m20s", "12s".
 std::string Duration(double seconds) {
@@ -35,14 +42,14 @@ Reporter::Reporter() : terminal_(isatty(STDERR_FILENO) != 0), started_(Clock::no
 }
 
 void Reporter::ClearProgress() {
-  if (progress_shown_) std::fputs("\r\033[K", stderr);
+  if (progress_shown_) ToStderr("\r\033[K");
   progress_shown_ = false;
 }
 
 void Reporter::Line(std::string_view color, std::string_view text) {
   ClearProgress();
   const bool colored = color_ && !color.empty();
-  Tell(fmt::format("{}{}{}\n", colored ? color : "", Escaped(text), colored ? kPlain : ""));
+  ToStderr(fmt::format("{}{}{}\n", colored ? color : "", Escaped(text), colored ? kPlain : ""));
 }
 
 void Reporter::Result(std::string_view line) {
@@ -50,7 +57,23 @@ void Reporter::Result(std::string_view line) {
   Print(std::string(line) + "\n");
 }
 
+void Reporter::Tell(Verbosity least, std::string_view line) {
+  if (!json_ && Tells(least)) Result(Escaped(line));
+}
+
+void Reporter::PrintObject(std::string_view command, ExitCode exit) {
+  if (!json_ || printed_) return;
+  Json all = {{"command", command}};
+  all.update(object_);
+  all["warnings"] = warnings_;
+  all["errors"] = errors_;
+  all["exit_code"] = static_cast<int>(exit);
+  all["exit_meaning"] = Meaning(exit);
+  Result(all.dump(2, ' ', true, Json::error_handler_t::replace));
+}
+
 void Reporter::Print(std::string_view text) {
+  printed_ = true;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && output_error_ == 0) {
     output_error_ = errno;
   }
@@ -62,20 +85,33 @@ int Reporter::OutputError() {
 }
 
 void Reporter::Error(const moe::Error& error, std::string_view speaker) {
+  errors_.push_back(error.Text());
   Line(kRed, fmt::format("{} error: {}", speaker, error.Text()));
 }
 
-void Reporter::Warning(std::string_view text) { Line(kYellow, fmt::format("warning: {}", text)); }
+void Reporter::Warning(std::string_view text) {
+  if (json_) warnings_.push_back(text);
+  if (Tells(Verbosity::kAnswer)) Line(kYellow, fmt::format("warning: {}", text));
+}
 
-void Reporter::Note(std::string_view text) { Line("", text); }
+void Reporter::Warnings(std::span<const std::string> texts, std::string_view where) {
+  const size_t shown = verbose() || json_ ? texts.size() : std::min(kFewWarnings, texts.size());
+  for (const std::string& text : texts.first(shown)) Warning(text);
+  if (shown < texts.size()) Note(fmt::format("{} more in {}", texts.size() - shown, where));
+}
+
+void Reporter::Note(std::string_view text) {
+  if (Tells(Verbosity::kAnswer)) Line("", text);
+}
 
 void Reporter::OnScan(size_t files, const std::string& where) {
+  if (!Tells(Verbosity::kSteps)) return;
   Line("",
        fmt::format("[collect] scanning {} file{} under {}", files, files == 1 ? "" : "s", where));
 }
 
 void Reporter::OnFile(size_t index, size_t files, const std::string& path) {
-  if (terminal_ || print_every_files_ <= 0) return;
+  if (terminal_ || print_every_files_ <= 0 || !Tells(Verbosity::kSteps)) return;
   if (index != 1 && index % static_cast<uint64_t>(print_every_files_) != 0) return;
   Line("", fmt::format("[collect] ({}/{}) {}", index, files, path));
 }
@@ -88,19 +124,21 @@ void Reporter::OnWork(uint64_t matrices, uint64_t bytes) {
 
 void Reporter::OnProgress(uint64_t matrices, uint64_t bytes) {
   const auto now = Clock::now();
-  if (!terminal_ || now - last_shown_ < kRefresh) return;
+  if (!terminal_ || !Tells(Verbosity::kAnswer) || now - last_shown_ < kRefresh) return;
   last_shown_ = now;
   const double seconds = std::chrono::duration<double>(now - started_).count();
   const double rate = static_cast<double>(bytes) / seconds;
   const std::string left =
       bytes > 0 ? Duration(static_cast<double>(total_bytes_ - bytes) / rate) : "?";
-  Tell(fmt::format("\r\033[K{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left", matrices,
-                   total_matrices_, static_cast<double>(bytes) / kGiga,
-                   static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left));
+  const std::string line =
+      fmt::format("{}/{} matrices  {:.2f}/{:.2f} GB  {:.2f} GB/s  {} left", matrices,
+                  total_matrices_, static_cast<double>(bytes) / kGiga,
+                  static_cast<double>(total_bytes_) / kGiga, rate / kGiga, left);
+  ToStderr("\r\033[K" + line.substr(0, TerminalWidth(STDERR_FILENO).value_or(line.size())));
   std::fflush(stderr);
   progress_shown_ = true;
 }
 
-void Reporter::OnNotice(std::string_view text) { Result(Escaped(text)); }
+void Reporter::OnNotice(std::string_view text) { Step(text); }
 
 }  // namespace moe::cli

@@ -1,24 +1,53 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "cli/exit_code.h"
 #include "collect/observer.h"
 #include "moescope/error.h"
+#include "run/json_text.h"
 
 namespace moe::cli {
 
-/// The only place that prints: results to stdout, everything else to stderr. Progress is one line
-/// that is overwritten on a terminal, and one plain line a file in a pipe. Colour only on a
-/// terminal without NO_COLOR. Names from a checkpoint are data: what commands a terminal is escaped
-/// on stderr. A closed pipe is no error.
+/// How much is told; each tells what those before it tell, too.
+enum class Verbosity {
+  kErrors,  ///< -q: errors, and the results of commands that are called for these
+  kAnswer,  ///< what came out, and warnings
+  kSteps,   ///< what each step did
+  kAll,     ///< -v
+};
+
+/// The only place that prints: results to stdout, everything else to stderr, of which nothing lands
+/// within a line of results. Progress is one line that is overwritten on a terminal, and one plain
+/// line a file in a pipe. Colour only on a terminal without NO_COLOR. Names from a checkpoint are
+/// data: what commands a terminal is escaped. A closed pipe is no error.
+///
+/// With --json stdout gets one object instead of text, when the command is done: `object()`, and
+/// all warnings and errors. A command that is called for its results prints them as JSON itself.
 class Reporter : public CollectObserver {
  public:
   Reporter();
 
-  /// One line of results.
+  /// What the user asked for; else what is usual for the command.
+  void set_verbosity(Verbosity asked) { asked_ = asked; }
+  void set_usual_verbosity(Verbosity usual) { usual_ = usual; }
+  Verbosity verbosity() const { return asked_.value_or(usual_); }
+  bool verbose() const { return verbosity() == Verbosity::kAll; }
+  void set_json() { json_ = true; }
+  bool json() const { return json_; }
+  Json& object() { return object_; }
+  /// With --json, unless the command printed results: the object.
+  void PrintObject(std::string_view command, ExitCode exit);
+
+  /// One line of what the command is called for.
   void Result(std::string_view line);
+  /// A line of the answer of a command that does something, and one about a step of it: stdout.
+  void Answer(std::string_view line) { Tell(Verbosity::kAnswer, line); }
+  void Step(std::string_view line) { Tell(Verbosity::kSteps, line); }
   /// True once a write to stdout failed; OutputError() tells why.
   bool output_failed() const { return output_error_ != 0; }
   /// Flushes stdout; errno of the first write to it that failed, 0 if none did or the reader has
@@ -29,6 +58,8 @@ class Reporter : public CollectObserver {
   void Error(const moe::Error& error, std::string_view speaker = "moescope:");
   /// "warning: ..." on stderr.
   void Warning(std::string_view text);
+  /// The first of many warnings, and how many more there are in `where`; all if verbose().
+  void Warnings(std::span<const std::string> texts, std::string_view where);
   /// A line about the results on stderr.
   void Note(std::string_view text);
 
@@ -44,11 +75,17 @@ class Reporter : public CollectObserver {
  private:
   using Clock = std::chrono::steady_clock;
 
+  bool Tells(Verbosity least) const { return verbosity() >= least; }
+  void Tell(Verbosity least, std::string_view line);
   void ClearProgress();
   void Line(std::string_view color, std::string_view text);
   void Print(std::string_view text);
 
-  bool terminal_ = false, color_ = false, progress_shown_ = false;
+  std::optional<Verbosity> asked_;
+  Verbosity usual_ = Verbosity::kSteps;
+  bool json_ = false;
+  Json object_ = Json::object(), warnings_ = Json::array(), errors_ = Json::array();
+  bool terminal_ = false, color_ = false, progress_shown_ = false, printed_ = false;
   int output_error_ = 0;
   int64_t print_every_files_ = 1;
   uint64_t total_matrices_ = 0, total_bytes_ = 0;

@@ -36,6 +36,10 @@ const std::map<std::string, ShowFormat> kFormats = {{"table", ShowFormat::kTable
                                                     {"json", ShowFormat::kJson},
                                                     {"markdown", ShowFormat::kMarkdown}};
 
+ShowFormat FormatOf(const ShowOptions& options, const Reporter& report) {
+  return report.json() ? ShowFormat::kJson : kFormats.at(options.format);
+}
+
 Result<std::vector<RunTable>> TablesOf(const fs::path& run_dir) {
   std::error_code failed;
   if (!fs::is_directory(run_dir, failed)) {
@@ -128,12 +132,12 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   TableQuery& query = open->query;
   if (auto refined = Refine(options, query); !refined) return refined;
 
-  const ShowFormat format = kFormats.at(options.format);
+  const ShowFormat format = FormatOf(options, report);
   const bool for_people = format == ShowFormat::kTable || format == ShowFormat::kMarkdown;
   query.top = options.top;
   if (for_people && !query.top) query.top = kDefaultTop;
   if (query.top == 0u) query.top.reset();
-  ViewOptions how{format, query.columns, std::nullopt, options.columns.has_value()};
+  ViewOptions how{format, query.columns, std::nullopt, options.columns || report.verbose()};
   if (query.sort) how.bars = query.sort->column.name;
   const auto view = MakeTableView(how, report);
   OpenOutput output(*view, report);
@@ -142,7 +146,7 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   if (!matched) return tl::make_unexpected(matched.error());
   if (const size_t left_out = view->Finish(); left_out > 0) {
     report.Note(
-        fmt::format("{} columns more; choose with --columns, or see all in a pipe", left_out));
+        fmt::format("{} columns more; choose with --columns, or see all with -v", left_out));
   }
   if (*matched == 0) report.Note(query.where.empty() ? "no rows" : "no row matches");
   if (query.top && *matched > *query.top) {
@@ -216,7 +220,7 @@ void Refine(const Part& part, uint64_t top, TableQuery& query) {
 class Overview {
  public:
   Overview(const ShowOptions& options, const std::vector<RunTable>& tables, Reporter& report)
-      : format_(kFormats.at(options.format)),
+      : format_(FormatOf(options, report)),
         top_(options.top.value_or(kWorstMatrices)),
         tables_(tables),
         report_(report) {}

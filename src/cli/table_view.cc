@@ -1,7 +1,6 @@
 #include "cli/table_view.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,20 +14,13 @@
 
 #include "base/text.h"
 #include "checkpoint/names.h"
+#include "cli/terminal.h"
 #include "tables/csv_encoder.h"
 
 namespace moe::cli {
 namespace {
 
 bool OnTerminal() { return isatty(STDOUT_FILENO) != 0; }
-
-/// Characters in a line; none in a pipe.
-std::optional<size_t> TerminalWidth() {
-  winsize size{};
-  if (!OnTerminal()) return std::nullopt;
-  const bool told = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return told ? size.ws_col : 80;
-}
 
 /// What the locale says, installed or not: the first of its variables that is set counts.
 bool Utf8Locale() {
@@ -120,7 +112,7 @@ class AlignedView : public TableView {
   size_t Finish() override {
     std::vector<size_t> shown(columns_.size());
     std::iota(shown.begin(), shown.end(), size_t{0});
-    if (const auto terminal = TerminalWidth()) FitTerminal(*terminal, shown);
+    if (const auto terminal = TerminalWidth(STDOUT_FILENO)) FitTerminal(*terminal, shown);
     for (const double value : bar_values_) {
       if (std::isfinite(value)) largest_ = std::max(largest_, std::abs(value));
     }
