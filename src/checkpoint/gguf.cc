@@ -245,11 +245,12 @@ class HeaderReader {
 
   Result<void> ReadTensor() {
     TensorInfo info;
-    info.name = std::string(cursor_.TakeString());
+    const std::string_view name = cursor_.TakeString();
+    info.name = AsUtf8(name);
     const auto ndim = cursor_.Take<uint32_t>();
     const std::string place = TensorPlace(path_, info.name);
     if (!cursor_.ok()) return CutOff();
-    if (info.name.size() >= kMaxNameBytes) return Malformed(place, "its name has over 63 bytes");
+    if (name.size() >= kMaxNameBytes) return Malformed(place, "its name has over 63 bytes");
     if (ndim > 4) return Malformed(place, fmt::format("has {} axes, at most 4 are allowed", ndim));
     if (!names_.insert(info.name).second) return Malformed(place, "stands twice");
     info.shape.resize(ndim);
@@ -258,16 +259,15 @@ class HeaderReader {
     offsets_.push_back(cursor_.Take<uint64_t>());
     if (!cursor_.ok()) return CutOff();
     const auto type = FindGgmlType(type_id);
-    if (!type) {
-      return Fail(ErrorCode::kUnsupported, place,
-                  fmt::format("ggml type {} is unknown: removed, of a fork, or newer than this "
-                              "program",
-                              type_id),
-                  "requantize it with llama.cpp, or use a newer moescope");
-    }
     const auto elements = CheckedProduct(info.shape);
     const uint64_t row = info.shape.empty() ? 1 : info.shape.back();
     if (!elements || *elements > INT64_MAX) return Malformed(place, "its shape overflows");
+    if (!type) {  // how many bytes it has follows from what comes next: PlaceTensors()
+      info.dtype_text = fmt::format("ggml type {}", type_id);
+      info.ggml_type = type_id;
+      header_.tensors.push_back(std::move(info));
+      return {};
+    }
     if (row % type->block_elements != 0) {
       return Malformed(place, fmt::format("rows of {} values are no multiple of {}'s blocks of {}",
                                           row, type->name, type->block_elements));
@@ -283,11 +283,29 @@ class HeaderReader {
     return {};
   }
 
+  /// A tensor of unknown type has no known size: it takes the room up to the next one, the last up
+  /// to the end of the file.
+  Result<void> SizeUnknownType(size_t i, uint64_t data) {
+    TensorInfo& info = header_.tensors[i];
+    const bool known = !info.ggml_type || FindGgmlType(*info.ggml_type);
+    if (known) return {};
+    const bool last = i + 1 == header_.tensors.size();
+    const uint64_t room = file_.size() > data ? file_.size() - data : 0;
+    const uint64_t end = last ? room : offsets_[i + 1];
+    if (offsets_[i] > end || end % (last ? 1 : alignment_) != 0) {
+      return Malformed(TensorPlace(path_, info.name),
+                       fmt::format("lies at offset {}, what follows it at {}", offsets_[i], end));
+    }
+    info.nbytes = end - offsets_[i];
+    return {};
+  }
+
   /// Tensors lie in the order of the header, each at the next multiple of the alignment.
   Result<void> PlaceTensors() {
     const uint64_t data = (cursor_.at() + alignment_ - 1) / alignment_ * alignment_;
     uint64_t expected = 0;
     for (size_t i = 0; i < header_.tensors.size(); ++i) {
+      if (auto done = SizeUnknownType(i, data); !done) return done;
       const TensorInfo& info = header_.tensors[i];
       const std::string place = TensorPlace(path_, info.name);
       if (offsets_[i] != expected) {

@@ -158,6 +158,38 @@ constexpr NumberType kNumberTypes[] = {
     {"c8", DType::kC64},  {"c16", DType::kC128}, {"V2", DType::kBF16},
 };
 
+/// Other texts that numpy.load takes for these types, and numpy.save never writes: letters, which
+/// may follow a byte order, and names, which may not (C's `long` as on 64-bit Unix).
+struct Spelling {
+  std::string_view text, code;
+};
+
+constexpr Spelling kSpellings[] = {
+    {"?", "b1"},         {"b", "i1"},        {"B", "u1"},           {"h", "i2"},
+    {"H", "u2"},         {"i", "i4"},        {"I", "u4"},           {"l", "i8"},
+    {"L", "u8"},         {"q", "i8"},        {"Q", "u8"},           {"p", "i8"},
+    {"P", "u8"},         {"n", "i8"},        {"N", "u8"},           {"e", "f2"},
+    {"f", "f4"},         {"d", "f8"},        {"F", "c8"},           {"D", "c16"},
+    {"bool", "b1"},      {"bool_", "b1"},    {"int8", "i1"},        {"int16", "i2"},
+    {"int32", "i4"},     {"int64", "i8"},    {"uint8", "u1"},       {"uint16", "u2"},
+    {"uint32", "u4"},    {"uint64", "u8"},   {"byte", "i1"},        {"ubyte", "u1"},
+    {"short", "i2"},     {"ushort", "u2"},   {"intc", "i4"},        {"uintc", "u4"},
+    {"int", "i8"},       {"uint", "u8"},     {"int_", "i8"},        {"long", "i8"},
+    {"ulong", "u8"},     {"longlong", "i8"}, {"ulonglong", "u8"},   {"intp", "i8"},
+    {"uintp", "u8"},     {"float16", "f2"},  {"float32", "f4"},     {"float64", "f8"},
+    {"half", "f2"},      {"single", "f4"},   {"double", "f8"},      {"float", "f8"},
+    {"complex64", "c8"}, {"csingle", "c8"},  {"complex128", "c16"}, {"cdouble", "c16"},
+    {"complex", "c16"},  {"object", "O"},
+};
+
+/// `text` as numpy.save writes it; text that has no other spelling stays.
+std::string_view UsualCode(std::string_view text, bool has_order) {
+  const auto found = std::find_if(std::begin(kSpellings), std::end(kSpellings),
+                                  [&](const Spelling& row) { return row.text == text; });
+  const bool fits = found != std::end(kSpellings) && (text.size() == 1 || !has_order);
+  return fits ? found->code : text;
+}
+
 /// Bytes of one element of a type that is no number: "V3", "S7", "U2", "M8[ns]", "f16".
 std::optional<uint64_t> OpaqueBytes(std::string_view code) {
   const auto size = ParseNumber(code.substr(1, code.find('[', 1) - 1));
@@ -171,6 +203,7 @@ std::optional<ElementType> SimpleType(std::string_view descr) {
   const bool has_order =
       !code.empty() && std::string_view("<>|=").find(code[0]) != std::string_view::npos;
   if (has_order) code.remove_prefix(1);
+  code = UsualCode(code, has_order);
   if (code.empty() || std::isalpha(static_cast<unsigned char>(code[0])) == 0) return std::nullopt;
   const auto number = std::find_if(std::begin(kNumberTypes), std::end(kNumberTypes),
                                    [&](const NumberType& row) { return row.code == code; });
@@ -184,7 +217,7 @@ std::optional<ElementType> SimpleType(std::string_view descr) {
   type.dtype = number->dtype;
   type.bytes = DTypeBits(type.dtype) / 8;
   type.byte_swapped = descr[0] == '>' && *type.bytes > 1;
-  type.text = type.byte_swapped ? descr : DTypeName(type.dtype);
+  type.text = type.byte_swapped ? ">" + std::string(code) : DTypeName(type.dtype);
   return type;
 }
 
@@ -296,7 +329,7 @@ class NpyFile : public TensorFile {
  public:
   NpyFile(fs::path path, std::shared_ptr<const MappedFile> mapping, NpyHeader header)
       : path_(std::move(path)), mapping_(std::move(mapping)), header_(std::move(header)) {
-    header_.info.name = path_.stem().string();
+    header_.info.name = AsUtf8(path_.stem().string());
   }
 
   const fs::path& path() const override { return path_; }
@@ -304,7 +337,6 @@ class NpyFile : public TensorFile {
 
   Result<TensorBytes> Bytes([[maybe_unused]] size_t index) const override {
     assert(index == 0);
-    if (header_.is_object) return RefuseObjectArray(path_.string());
     return TensorBytes{mapping_->bytes().subspan(header_.data_begin), mapping_};
   }
   std::optional<uint64_t> PositionOf(size_t /*index*/) const override { return header_.data_begin; }
@@ -354,6 +386,7 @@ Result<std::unique_ptr<TensorFile>> OpenNpy(const fs::path& path) {
   const auto prefix = file.first(std::min<size_t>(file.size(), kNpyPrefixBytes));
   auto header = ParseNpyHeader(prefix, file.size(), path.string());
   if (!header) return tl::make_unexpected(header.error());
+  if (header->is_object) return RefuseObjectArray(path.string());
   return std::make_unique<NpyFile>(path, *std::move(mapping), *std::move(header));
 }
 

@@ -32,10 +32,10 @@ struct NpyHeader {
 Result<NpyHeader> ParseNpyHeader(std::span<const std::byte> prefix, uint64_t file_bytes,
                                  const std::string& where);
 
-/// What Bytes() says about an array of objects.
+/// What is said about an array of objects.
 tl::unexpected<Error> RefuseObjectArray(std::string where);
 
-/// Maps a .npy file: one tensor, named by the file's stem.
+/// Maps a .npy file: one tensor, named by the file's stem. kUnsupported for an array of objects.
 Result<std::unique_ptr<TensorFile>> OpenNpy(const std::filesystem::path& path);
 
 }  // namespace moe

@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "checkpoint/gguf.h"
+#include "checkpoint/names.h"
 #include "checkpoint/npy.h"
 #include "checkpoint/npz.h"
 #include "checkpoint/safetensors.h"
@@ -36,12 +38,26 @@ constexpr Reader kReaders[] = {
     {".dat", RefuseDat},
 };
 
+/// A tensor without elements may have any sizes; tables, and the libraries that write checkpoints,
+/// have signed ones.
+Result<std::unique_ptr<TensorFile>> CheckSizes(std::unique_ptr<TensorFile> file) {
+  for (const TensorInfo& tensor : file->tensors()) {
+    for (const uint64_t size : tensor.shape) {
+      if (size <= INT64_MAX) continue;
+      return Malformed(
+          TensorPlace(file->path(), tensor.name),
+          fmt::format("has an axis of {} elements, above the limit of 2^63 - 1", size));
+    }
+  }
+  return file;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path) {
   const std::string suffix = path.extension().string();
   for (const Reader& reader : kReaders) {
-    if (reader.suffix == suffix) return reader.open(path);
+    if (reader.suffix == suffix) return reader.open(path).and_then(CheckSizes);
   }
   return Fail(ErrorCode::kUnsupported, path.string(),
               fmt::format("no reader for files that end in '{}'", suffix),

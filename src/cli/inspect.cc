@@ -31,7 +31,7 @@ std::string Joined(const Json& list, const char* separator) {
 }
 
 std::string JsonText(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+  return json.dump(2, ' ', true, Json::error_handler_t::replace);
 }
 
 std::string ExpertsLine(const Json& row) {

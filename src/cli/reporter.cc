@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "checkpoint/names.h"
+#include "base/utf8.h"
 #include "cli/terminal.h"
 
 namespace moe::cli {
@@ -53,6 +53,11 @@ void Reporter::Line(std::string_view color, std::string_view text) {
 }
 
 void Reporter::Result(std::string_view line) {
+  ClearProgress();
+  Print(EscapedLines(line) + "\n");
+}
+
+void Reporter::Data(std::string_view line) {
   ClearProgress();
   Print(std::string(line) + "\n");
 }

@@ -43,8 +43,10 @@ class Reporter : public CollectObserver {
   /// With --json, unless the command printed results: the object.
   void PrintObject(std::string_view command, ExitCode exit);
 
-  /// One line of what the command is called for.
+  /// What the command is called for: one line, or several.
   void Result(std::string_view line);
+  /// The same for a program: byte for byte.
+  void Data(std::string_view line);
   /// A line of the answer of a command that does something, and one about a step of it: stdout.
   void Answer(std::string_view line) { Tell(Verbosity::kAnswer, line); }
   void Step(std::string_view line) { Tell(Verbosity::kSteps, line); }

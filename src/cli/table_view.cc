@@ -239,7 +239,7 @@ class CsvView : public TableView {
     }
     std::string line = CsvLine(row);
     line.pop_back();
-    report_.Result(line);
+    report_.Data(line);
   }
 
   Reporter& report_;

@@ -287,9 +287,15 @@ std::string StorageOf(std::string_view type) {
   return "gguf_" + LowerAscii(type.substr(0, end)) + std::string(type.substr(end));
 }
 
-tl::unexpected<Error> NotDecoded(const TensorInfo& info) {
+tl::unexpected<Error> NotDecoded(const TensorInfo& info, bool known) {
+  const std::string place = fmt::format("tensor '{}'", Printable(info.name));
+  if (!known) {
+    return Fail(ErrorCode::kUnsupported, place,
+                info.dtype_text + " is unknown: removed, of a fork, or newer than this program",
+                "requantize it with llama.cpp, or use a newer moescope");
+  }
   const bool activations = *info.ggml_type == kQ8_1 || *info.ggml_type == kQ8K;
-  return Fail(ErrorCode::kUnsupported, fmt::format("tensor '{}'", Printable(info.name)),
+  return Fail(ErrorCode::kUnsupported, place,
               fmt::format("GGUF type {} {}", info.dtype_text,
                           activations ? "is for activations, never for weights"
                                       : "needs grid tables that this version does not have"));
@@ -304,7 +310,7 @@ Result<std::optional<Weight>> FindGgufBlocks(const TensorRef& payload, const Ten
   const auto codec = std::find_if(std::begin(kBlockCodecs), std::end(kBlockCodecs),
                                   [&](const BlockCodec& row) { return row.id == *info.ggml_type; });
   const auto type = FindGgmlType(*info.ggml_type);
-  if (codec == std::end(kBlockCodecs) || !type) return NotDecoded(info);
+  if (codec == std::end(kBlockCodecs) || !type) return NotDecoded(info, type.has_value());
 
   Weight weight;
   weight.name = info.name;

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <tuple>
 
-#include "checkpoint/names.h"
+#include "base/utf8.h"
 
 namespace moe {
 namespace {
@@ -197,10 +197,7 @@ class Planner {
 
 }  // namespace
 
-std::string PathText(const std::filesystem::path& path) {
-  std::string text = path.string();
-  return IsUtf8(text) ? text : Printable(text);
-}
+std::string PathText(const std::filesystem::path& path) { return AsUtf8(path.string()); }
 
 uint64_t CollectPlan::matrices() const {
   uint64_t sum = 0;

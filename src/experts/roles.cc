@@ -148,6 +148,9 @@ std::optional<std::string> StackOf(std::string_view lower) {
 
 std::string UndecodedReason(const TensorInfo& tensor) {
   if (tensor.dtype_text == "object") return "storage object: a pickle, which is never read";
+  if (tensor.dtype == DType::kOpaque) {
+    return fmt::format("its elements are '{}', which are not read", tensor.dtype_text);
+  }
   std::string_view base = tensor.name;
   std::string_view scales = tensor.dtype == DType::kU32 ? ".scales" : ".weight_scale";
   for (const ScaleName& row : kScaleNames) {

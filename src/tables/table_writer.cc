@@ -6,6 +6,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "base/utf8.h"
 #include "tables/table_encoder.h"
 
 namespace moe {
@@ -76,6 +77,10 @@ class FileTableWriter : public TableWriter {
 
   Result<void> Append(Row row) override {
     assert(Fits(schema_, row));
+    for (Value& value : row) {  // other readers refuse a whole Parquet file for one such byte
+      auto* text = std::get_if<std::string>(&value);
+      if (text != nullptr && !IsUtf8(*text)) *text = AsUtf8(*text);
+    }
     ++written_.rows;
     return encoder_->Append(row);
   }

@@ -26,6 +26,7 @@ struct WrittenTable {
 
 /// Streams rows to `<folder>/<schema.name>.parquet` or `.csv`, under a temporary name in the same
 /// folder until Commit(): a reader sees the old file or the whole new one (contract D14).
+/// Bytes of texts that are no UTF-8 are written as \xNN.
 /// Memory: a few MiB; rows are encoded in batches.
 class TableWriter : public RowSink {
  public:

@@ -125,6 +125,32 @@ TEST(Gguf, LeavesLongArraysOut) {
   EXPECT_FALSE((*file)->metadata().contains("vocab"));
 }
 
+TEST(Gguf, TypesThatAreUnknownTakeTheRoomUpToTheNextTensorOrTheEnd) {
+  for (const uint32_t type : {4u, 137u}) {  // removed; of a fork
+    Parts parts = Good();
+    parts.tensors[0] = Tensor("blk.0.ffn_up_exps.weight", {32, 2, 3}, type, 0);
+    parts.tensors[1] = Tensor("output_norm.weight", {5}, type, 96);
+    const auto file = Open(parts);
+    ASSERT_TRUE(file.has_value()) << file.error().Text();
+    EXPECT_EQ((*file)->tensors()[0].nbytes, 96U);
+    EXPECT_EQ((*file)->tensors()[1].nbytes, 148U);  // of 244
+    EXPECT_EQ((*file)->tensors()[1].ggml_type, type);
+    EXPECT_EQ(std::to_integer<int>((*file)->Bytes(1)->data[0]), 96);
+  }
+}
+
+TEST(Gguf, BytesOfNamesThatAreNoUtf8AreEscaped) {
+  Parts parts = Good();
+  parts.tensors[0] = Tensor("blk.0.\xff", {32, 2, 3}, 8, 0);
+  parts.pairs[0] = Text("general.architecture", "qwen3\xffmoe");
+  const auto file = Open(parts);
+  ASSERT_TRUE(file.has_value()) << file.error().Text();
+  EXPECT_EQ((*file)->tensors()[0].name, "blk.0.\\xff");
+  EXPECT_EQ((*file)->metadata().at("general.architecture"), "\"qwen3\ufffdmoe\"");
+  parts.tensors[1] = Tensor("blk.0.\\xff", {5}, 0, 224);
+  EXPECT_FALSE(Open(parts).has_value());  // two of one name
+}
+
 struct Bad {
   const char* name;
   void (*spoil)(Parts& parts);
@@ -178,10 +204,13 @@ const Bad kBad[] = {
      ErrorCode::kMalformed, "63 bytes"},
     {"PartialBlock", [](Parts& p) { p.tensors[0] = Tensor("x", {33}, 8, 0); },
      ErrorCode::kMalformed, "no multiple"},
-    {"RemovedType", [](Parts& p) { p.tensors[0] = Tensor("x", {32}, 4, 0); },
-     ErrorCode::kUnsupported, "ggml type 4"},
-    {"ForkType", [](Parts& p) { p.tensors[0] = Tensor("x", {256}, 137, 0); },
-     ErrorCode::kUnsupported, "ggml type 137"},
+    {"UnknownTypeBehindTheNext", [](Parts& p) { p.tensors[0] = Tensor("x", {32}, 137, 448); },
+     ErrorCode::kMalformed, "what follows it at"},
+    {"UnknownTypeBehindTheFile",
+     [](Parts& p) { p.tensors[1] = Tensor("x", {32}, 137, 1ull << 60); }, ErrorCode::kMalformed,
+     "what follows it at"},
+    {"HugeAxisOfNoElements", [](Parts& p) { p.tensors[1] = Tensor("x", {0, 1ull << 63}, 0, 224); },
+     ErrorCode::kMalformed, "above the limit of 2^63 - 1"},
     {"Overflow", [](Parts& p) { p.tensors[0] = Tensor("x", {1ull << 32, 1ull << 32}, 0, 0); },
      ErrorCode::kMalformed, "overflows"},
     {"Offset", [](Parts& p) { p.tensors[1] = Tensor("x", {5}, 0, 192); }, ErrorCode::kMalformed,

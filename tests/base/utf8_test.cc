@@ -1,4 +1,4 @@
-#include "checkpoint/names.h"
+#include "base/utf8.h"
 
 #include <gtest/gtest.h>
 
@@ -35,6 +35,16 @@ INSTANTIATE_TEST_SUITE_P(
         Text{"NoUtf8", "a\xff\xc3", "a\\xff\\xc3"}, Text{"Overlong", "\xc0\x9b", "\\xc0\\x9b"},
         Text{"Long", std::string(10'000, 'x'), std::string(200, 'x') + "... (10000 bytes)"}),
     [](const auto& param_info) { return param_info.param.name; });
+
+TEST(EscapedLines, KeepsLineEndsOnly) {
+  EXPECT_EQ(EscapedLines("a\r\n\x1b[1m\tb\n"), "a\\x0d\n\\x1b[1m\\x09b\n");
+}
+
+TEST(AsUtf8, KeepsAllButBytesThatAreNone) {
+  EXPECT_EQ(AsUtf8("gr\u00f6\u00dfe\x1b[1m\n"), "gr\u00f6\u00dfe\x1b[1m\n");
+  EXPECT_EQ(AsUtf8("a\xff b\xc3"), "a\\xff b\\xc3");
+  EXPECT_TRUE(IsUtf8(AsUtf8("\xed\xa0\x80")));  // a surrogate
+}
 
 }  // namespace
 }  // namespace moe

@@ -1,0 +1,181 @@
+"""Input that lies, is damaged, or changes while it is read: what of it is refused, and that nothing else suffers."""
+
+import json
+import struct
+import unittest
+import zipfile
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from support import AcceptanceTest, experts, run
+
+ESCAPE = "\x1b]0;pwn\x07\u009b2J\u202e"
+
+
+def npy_member(descr, array):
+    """An npy file whose `descr` is this text."""
+    head = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {array.shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + array.tobytes()
+
+
+def gguf(tensors):
+    """A GGUF file; tensors: (name as bytes, ggml type, ne, data)."""
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 0)
+    body = b""
+    for name, kind, ne, data in tensors:
+        out += struct.pack("<Q", len(name)) + name + struct.pack("<I", len(ne))
+        out += b"".join(struct.pack("<Q", size) for size in ne)
+        out += struct.pack("<IQ", kind, len(body))
+        body += data + b"\0" * (-len(data) % 32)
+    return out + b"\0" * (-len(out) % 32) + body
+
+
+def controls(text):
+    return {character for character in text if not character.isprintable() and character != "\n"}
+
+
+class RobustTest(AcceptanceTest):
+    def write(self, name, data, folder="model"):
+        (self.tmp / folder).mkdir(exist_ok=True)
+        (self.tmp / folder / name).write_bytes(data)
+        return self.tmp / folder
+
+
+class NpyTypes(RobustTest):
+    SPELLINGS = {"float32": "<f4", "<f": "<f4", "f": "<f4", "e": "<f2", ">e": ">f2", "d": "<f8",
+                 "half": "<f2", "single": "<f4", "float": "<f8", ">d": ">f8", "=f": "<f4"}
+
+    def test_every_spelling_that_numpy_reads_is_read_as_numpy_does(self):
+        rng = np.random.default_rng(5)
+        (self.tmp / "model").mkdir()
+        arrays = {}
+        with zipfile.ZipFile(self.tmp / "model" / "w.npz", "w") as archive:
+            for expert, (descr, usual) in enumerate(self.SPELLINGS.items()):
+                name = f"model.layers.0.mlp.experts.{expert}.down_proj.weight"
+                arrays[expert] = rng.standard_normal((4, 32)).astype(usual)
+                archive.writestr(name + ".npy", npy_member(descr, arrays[expert]))
+        run_dir = self.run_dir(self.tmp / "model")
+        self.collect(run_dir)
+        stats = self.table(run_dir, "matrix_stats").set_index("expert_id")
+        self.assertEqual(sorted(stats.index), sorted(arrays))
+        for expert, array in arrays.items():
+            rms = np.sqrt(np.mean(array.astype(np.float64) ** 2))
+            self.assertAlmostEqual(stats.rms[expert], rms, delta=1e-6 * rms)
+
+    def test_a_type_that_is_not_read_is_named(self):
+        (self.tmp / "model").mkdir()
+        with zipfile.ZipFile(self.tmp / "model" / "w.npz", "w") as archive:
+            for expert, descr in enumerate(("<f4", "g", "<float32")):
+                array = np.ones((4, 32), "<f4" if expert != 1 else np.longdouble)
+                archive.writestr(f"model.layers.0.mlp.experts.{expert}.down_proj.weight.npy",
+                                 npy_member(descr, array))
+        run_dir = self.run_dir(self.tmp / "model")
+        self.collect(run_dir, expect=3)
+        self.assertEqual(self.table(run_dir, "matrix_stats").expert_id.tolist(), [0])
+        reasons = self.table(run_dir, "unmatched_tensors").reason.tolist()
+        self.assertEqual(len(reasons), 2)
+        for reason, descr in zip(reasons, ("'g'", "'<float32'")):
+            self.assertIn(descr, reason)
+            self.assertNotIn("quantized", reason)
+
+    def test_a_pickled_array_is_refused_by_name(self):
+        np.save(self.tmp / "w.npy", np.array({"a": 1}), allow_pickle=True)
+        for command in (["inspect", self.tmp / "w.npy"],
+                        ["analyze", self.tmp / "w.npy", "--out", self.tmp / "out"]):
+            done = run(*command)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("pickle", done.stderr)
+
+
+class Texts(RobustTest):
+    def test_gguf_texts_that_are_no_utf8_make_valid_parquet(self):
+        data = np.ones((2, 8, 32), np.float32).tobytes()
+        model = self.write("m.gguf", gguf([(b"blk.0.ffn_up_exps.weight", 0, (32, 8, 2), data),
+                                           (b"blk.0.\xff\xc3.weight", 0, (32, 8, 2), data)]))
+        run_dir = self.run_dir(model)
+        self.collect(run_dir)
+        for path in (run_dir / "data").glob("*.parquet"):
+            pq.read_table(path).validate(full=True)
+        self.assertEqual(self.table(run_dir, "tensor_inventory").tensor_name.tolist(),
+                         ["blk.0.ffn_up_exps.weight", "blk.0.\\xff\\xc3.weight"])
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 2)
+
+    def test_control_characters_of_a_projection_reach_no_terminal(self):
+        model = self.model({f"model.layers.0.mlp.experts.{e}.{ESCAPE}.weight":
+                            np.random.default_rng(e).standard_normal((32, 64)).astype(np.float32)
+                            for e in range(2)})
+
+        def rule(config):
+            config["extract_rules"] = [
+                {"name": ESCAPE, "match": ".*experts\\.(\\d+)\\.(.*)\\.weight$", "ndim": 2,
+                 "layout": {"rows_axis": 0, "cols_axis": 1}, "expert_group": 1, "proj_group": 2}]
+            config["quant_schemes"][0]["name"] = ESCAPE
+        run_dir = self.tmp / "out" / "m" / "analysis"
+        made = self.run_dir(model, rule)
+        run_dir.parent.mkdir(parents=True)
+        made.rename(run_dir)
+        commands = [["analyze", model, "--out", self.tmp / "out", "--model-id", "m"],
+                    ["inspect", model], ["inspect", model, "--json"],
+                    ["inspect", model, "--tensors"],
+                    *[[command, "--run-dir", run_dir] for command in
+                      ("collect-data", "build-tables", "build-plots", "report", "show")],
+                    *[["show", "--run-dir", run_dir, "--table", "quant_sim", "--format", form]
+                      for form in ("table", "json", "markdown")],
+                    ["show", "--run-dir", run_dir, "--where", "proj=" + ESCAPE],
+                    ["show", "--run-dir", run_dir, "--where", ESCAPE + "=1"]]
+        for command in commands:
+            with self.subTest(command):
+                done = run(*command)
+                self.assertEqual(controls(done.stdout + done.stderr), set())
+                self.assertIn(done.returncode, (0, 2, 3), done.stderr)
+        self.assertEqual(set(self.table(run_dir, "matrix_stats").proj), {ESCAPE})
+
+
+class Sizes(RobustTest):
+    def test_an_axis_that_no_table_can_hold_is_refused(self):
+        header = json.dumps({"x": {"dtype": "F32", "shape": [0, 2**63, 2], "data_offsets": [0, 0]}})
+        model = self.write("model.safetensors",
+                           struct.pack("<Q", len(header)) + header.encode())
+        run_dir = self.run_dir(model)
+        self.assertIn("9223372036854775808", self.collect(run_dir, expect=1).stderr)
+        self.assertFalse((run_dir / "data" / "tensor_inventory.parquet").exists())
+
+    def test_the_largest_axis_stands_in_the_inventory_as_it_is(self):
+        header = json.dumps({"x": {"dtype": "F32", "shape": [0, 2**63 - 1],
+                                   "data_offsets": [0, 0]}})
+        model = self.write("model.safetensors",
+                           struct.pack("<Q", len(header)) + header.encode())
+        self.model(experts(count=1), file="more.safetensors")
+        run_dir = self.run_dir(model)
+        self.collect(run_dir)
+        inventory = self.table(run_dir, "tensor_inventory").set_index("tensor_name")
+        self.assertEqual(list(inventory["shape"]["x"]), [0, 2**63 - 1])
+
+
+class GgmlTypes(RobustTest):
+    def test_an_unknown_type_refuses_that_tensor_and_no_other(self):
+        data = np.ones((2, 8, 32), np.float32).tobytes()
+        model = self.write("m.gguf", gguf([(b"blk.0.ffn_up_exps.weight", 0, (32, 8, 2), data),
+                                           (b"blk.0.ffn_gate_exps.weight", 137, (32, 8, 2),
+                                            b"\x55" * 288),
+                                           (b"blk.0.ffn_down_exps.weight", 0, (32, 8, 2), data),
+                                           (b"blk.1.ffn_down_exps.weight", 4, (32, 8, 2),
+                                            b"\x55" * 100)]))
+        self.assertEqual(run("inspect", model).returncode, 3)
+        run_dir = self.run_dir(model)
+        self.collect(run_dir, expect=3)
+        stats = self.table(run_dir, "matrix_stats")
+        self.assertEqual(set(stats.source_tensor),
+                         {"blk.0.ffn_up_exps.weight", "blk.0.ffn_down_exps.weight"})
+        self.assertTrue((stats.rms == 1).all())
+        refused = self.table(run_dir, "unmatched_tensors").set_index("tensor_name").reason
+        self.assertIn("ggml type 137", refused["blk.0.ffn_gate_exps.weight"])
+        self.assertIn("ggml type 4", refused["blk.1.ffn_down_exps.weight"])
+        sizes = self.table(run_dir, "tensor_inventory").set_index("tensor_name").nbytes
+        self.assertEqual(sizes["blk.0.ffn_gate_exps.weight"], 288)
+        self.assertEqual(sizes["blk.1.ffn_down_exps.weight"], 128)  # up to the file's end
+
+
+if __name__ == "__main__":
+    unittest.main()
