@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <memory>
 
 #include "base/text.h"
@@ -6,6 +8,7 @@
 #include "run/config.h"
 #include "run/find_run.h"
 #include "run/run_dir.h"
+#include "run/schemes.h"
 
 namespace moe::cli {
 namespace {
@@ -13,7 +16,8 @@ namespace {
 struct AnalyzeOptions {
   std::string model, out = kDefaultRunRoot, model_id, run_name = "analysis";
   CollectFlags flags;
-  bool no_report = false;
+  std::optional<std::string> schemes;
+  bool force = false, fresh = false, no_report = false;
 };
 
 /// The id of the model at `path`: the name of its folder (of a file, its stem); in a hub cache
@@ -34,6 +38,57 @@ std::string ModelIdOf(const std::filesystem::path& path) {
   return name.empty() ? "model" : name;
 }
 
+/// What the run's configuration has to be changed in: a new one gets the usual schemes, an existing
+/// one keeps its own unless the command line names some.
+ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
+                       const std::optional<SchemeChoice>& schemes) {
+  ConfigChange change;
+  if (!config.model_path.empty() && !NamesModel(config, model)) change.model_path = model;
+  if (schemes && !SameSchemes(schemes->schemes, config.quant_schemes)) change.schemes = schemes;
+  return change;
+}
+
+/// Makes or finds the run directory of `model`, with the configuration that the flags ask for.
+tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& options,
+                                                         const std::filesystem::path& model,
+                                                         Reporter& report) {
+  const auto fail = [&](const Error& error) {
+    const ExitCode failed = FailWith(error, report);
+    return tl::make_unexpected(error.code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed);
+  };
+  auto schemes = ParseSchemes(options.schemes.value_or("mlx"));
+  if (!schemes) return fail(schemes.error());
+  const std::string id = options.model_id.empty() ? ModelIdOf(model) : options.model_id;
+  const auto run_dir = RunDirOf(options.out, id, options.run_name);
+  if (!run_dir) return fail(run_dir.error());
+  const std::filesystem::path path = *run_dir / "analysis_config.json";
+  auto config = LoadConfig(path);
+  const bool existing = config || config.error().code != ErrorCode::kNotFound;
+  if (config && !config->model_path.empty() && !NamesModel(*config, model) && !options.force) {
+    return fail({ErrorCode::kBadArgument, run_dir->string(),
+                 "is a run of " + config->model_path + ", not of " + model.string(),
+                 "--run-name NAME makes another run, --force replaces this one", ""});
+  }
+  std::error_code ignored;
+  if (options.fresh) std::filesystem::remove(path, ignored);
+  const auto made = InitRun(options.out, id, options.run_name, model, "auto");
+  if (!made) return fail(made.error());
+  config = LoadConfig(path);
+  if (!config) return tl::make_unexpected(FailWithConfig(config.error(), report));
+  const bool kept = existing && !options.fresh;
+  std::optional<SchemeChoice> wanted;
+  if (!kept || options.schemes) wanted = std::move(*schemes);
+  const ConfigChange change = ChangeFor(*config, model, wanted);
+  if (auto done = ChangeConfig(path, change); !done) return fail(done.error());
+  if (kept) {
+    const size_t count = (change.schemes ? change.schemes->schemes : config->quant_schemes).size();
+    report.Note(fmt::format("config: existing{}, {} scheme{} ({})",
+                            change.schemes ? " with other schemes" : "", count,
+                            count == 1 ? "" : "s", path.string()));
+  }
+  return *run_dir;
+}
+
 ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   const std::filesystem::path model = ResolvePath(options.model);
   std::error_code failed;
@@ -42,19 +97,10 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
                      "give the checkpoint's folder or file", ""},
                     report);
   }
-  const std::string id = options.model_id.empty() ? ModelIdOf(model) : options.model_id;
-  const auto run_dir = InitRun(options.out, id, options.run_name, model, "auto");
-  if (!run_dir) {
-    const ExitCode failed_code = FailWith(run_dir.error(), report);
-    return run_dir.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed_code;
-  }
-  const auto config = LoadConfig(*run_dir / "analysis_config.json");
-  if (config && config->model_path != model.string()) {
-    report.Warning(run_dir->string() + " was made for " + config->model_path +
-                   "; its results are replaced (--run-name or --model-id keeps both)");
-  }
+  const auto run_dir = PrepareRun(options, model, report);
+  if (!run_dir) return run_dir.error();
   CollectFlags flags = options.flags;
-  flags.model_path = model.string();  // an older config of this run may name another path
+  flags.model_path = model.string();
   const ExitCode collected = RunCollect(*run_dir, flags, report);
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) return collected;
   const ExitCode built = RunBuildTables(*run_dir, report);
@@ -78,9 +124,19 @@ void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("-o,--out", opt->out, "Root directory of the runs")->capture_default_str();
   cmd->add_option("--model-id", opt->model_id, "Model identifier [from the path]");
   cmd->add_option("--run-name", opt->run_name, "Run name")->capture_default_str();
+  cmd->add_option(
+      "--schemes", opt->schemes,
+      "Quantization schemes, comma-separated: q4 (affine, 4 bits, groups of 64), q4g32, "
+      "mxfp4, mxfp8, nvfp4, ..., or mlx (nine usual ones), template, all [mlx; of an "
+      "existing run its own]");
+  cmd->add_flag("--force", opt->force, "Take a run of another model for this one");
+  cmd->add_flag("--fresh", opt->fresh,
+                "Start an existing run over: another configuration, everything measured again");
   cmd->add_flag("--no-report", opt->no_report, "Do not write report.html");
   AddWorkFlags(*cmd, opt->flags);
-  cmd->footer("Example:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs");
+  cmd->footer(
+      "Examples:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs\n"
+      "  moescope analyze ~/models/Qwen3-30B-A3B --out runs --schemes mlx,q2,q4g128");
   cmd->callback([opt, &exit, &report] { exit = RunAnalyze(*opt, report); });
 }
 

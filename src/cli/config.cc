@@ -4,16 +4,20 @@
 #include "cli/commands.h"
 #include "collect/usable_config.h"
 #include "run/config_keys.h"
+#include "run/schemes.h"
 
 namespace moe::cli {
 namespace {
 
 ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
   const auto config = LoadUsableConfig(path);
+  const auto schemes =
+      config.and_then([&](const Config& used) { return CheckSchemes(used, path.string()); });
   report.object()["config"] = path.string();
-  report.object()["valid"] = config.has_value();
-  if (!config) return FailWithConfig(config.error(), report);
+  report.object()["valid"] = schemes.has_value();
+  if (!schemes) return FailWithConfig(schemes.error(), report);
   for (const std::string& warning : config->warnings) report.Warning(warning);
+  for (const std::string& warning : *schemes) report.Warning(warning);
   report.Answer(path.string() + " is valid");
   return ExitCode::kOk;
 }

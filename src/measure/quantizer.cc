@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "base/quant_modes.h"
 #include "measure/float_codes.h"
 
 namespace moe {
@@ -259,7 +260,6 @@ constexpr Encoders kGpuFloat = {{{RunGpuFloat<ComputeDType::kF32, Element>, kFit
 
 struct Mode {
   std::string_view name;
-  int64_t group_size, bits;  // the only ones MLX takes; 0: affine's choice
   ElementKind element;
   float largest;
   const std::array<float, 256>* scale_values;
@@ -267,25 +267,28 @@ struct Mode {
 };
 
 constexpr Mode kModes[] = {
-    {"affine", 0, 0, ElementKind::kAffine, 0.0f, nullptr, kAffine<false>, kAffine<true>},
-    {"mxfp4", 32, 4, ElementKind::kFp4, Fp4::kLargest, &kE8m0Values, kCpuMx<Fp4>,
+    {"affine", ElementKind::kAffine, 0.0f, nullptr, kAffine<false>, kAffine<true>},
+    {"mxfp4", ElementKind::kFp4, Fp4::kLargest, &kE8m0Values, kCpuMx<Fp4>,
      kGpuFloat<Fp4, FitGpuMx<Fp4>>},
-    {"mxfp8", 32, 8, ElementKind::kE4m3, Fp8::kLargest, &kE8m0Values, kCpuMx<Fp8>,
+    {"mxfp8", ElementKind::kE4m3, Fp8::kLargest, &kE8m0Values, kCpuMx<Fp8>,
      kGpuFloat<Fp8, FitGpuMx<Fp8>>},
-    {"nvfp4", 16, 4, ElementKind::kFp4, Fp4::kLargest, &kE4m3Values, kCpuNv,
-     kGpuFloat<Fp4, FitGpuNv>},
+    {"nvfp4", ElementKind::kFp4, Fp4::kLargest, &kE4m3Values, kCpuNv, kGpuFloat<Fp4, FitGpuNv>},
 };
 
 // ---- MLX's checks, in its order ----
 
-std::optional<std::string> CheckAffine(const QuantScheme& scheme) {
-  if (scheme.group_size != 32 && scheme.group_size != 64 && scheme.group_size != 128) {
+bool Takes(std::span<const int64_t> values, int64_t value) {
+  return std::ranges::find(values, value) != values.end();
+}
+
+std::optional<std::string> CheckAffine(const QuantScheme& scheme, const QuantMode& mode) {
+  if (!Takes(mode.group_sizes, scheme.group_size)) {
     return fmt::format(
         "[quantize] The requested group size {} is not supported. "
         "The supported group sizes are 32, 64, and 128.",
         scheme.group_size);
   }
-  if (scheme.bits < 1 || scheme.bits > 8 || scheme.bits == 7) {
+  if (!Takes(mode.bits, scheme.bits)) {
     return fmt::format(
         "[quantize] The requested number of bits {} is not supported. "
         "The supported bits are 1, 2, 3, 4, 5, 6 and 8.",
@@ -294,19 +297,19 @@ std::optional<std::string> CheckAffine(const QuantScheme& scheme) {
   return std::nullopt;
 }
 
-std::optional<std::string> CheckFloatMode(const QuantScheme& scheme, const Mode& mode) {
-  if (scheme.group_size != mode.group_size) {
+std::optional<std::string> CheckFloatMode(const QuantScheme& scheme, const QuantMode& mode) {
+  if (!Takes(mode.group_sizes, scheme.group_size)) {
     return fmt::format("[quantize] {} quantization requires group size {} but got {}.", mode.name,
-                       mode.group_size, scheme.group_size);
+                       mode.default_group_size, scheme.group_size);
   }
-  if (scheme.bits != mode.bits) {
+  if (!Takes(mode.bits, scheme.bits)) {
     return fmt::format("[quantize] {} quantization requires bits to be {} but got {}.", mode.name,
-                       mode.bits, scheme.bits);
+                       mode.default_bits, scheme.bits);
   }
   return std::nullopt;
 }
 
-std::optional<std::string> CheckScheme(const QuantScheme& scheme, const Mode* mode,
+std::optional<std::string> CheckScheme(const QuantScheme& scheme, const QuantMode* mode,
                                        QuantProfile profile, uint64_t rows, uint64_t cols) {
   if (mode == nullptr) {
     return fmt::format("[quantize] Invalid quantization mode '{}'.", scheme.mode);
@@ -320,7 +323,8 @@ std::optional<std::string> CheckScheme(const QuantScheme& scheme, const Mode* mo
         "group size {}. However the provided  matrix has shape ({},{})",
         scheme.group_size, rows, cols);
   }
-  const auto error = mode->group_size == 0 ? CheckAffine(scheme) : CheckFloatMode(scheme, *mode);
+  const auto error =
+      mode->name == "affine" ? CheckAffine(scheme, *mode) : CheckFloatMode(scheme, *mode);
   if (error) return error;
   // MLX's CPU graph reshapes nvfp4 input to rows of 32.
   if (mode->name == "nvfp4" && !IsGpu(profile) && rows * cols % 32 != 0) {
@@ -355,13 +359,11 @@ double Quantizer::BitsPerWeight() const {
 
 Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype,
                                 uint64_t rows, uint64_t cols) {
-  const auto* mode = std::find_if(std::begin(kModes), std::end(kModes),
-                                  [&](const Mode& m) { return m.name == scheme.mode; });
-  if (mode == std::end(kModes)) mode = nullptr;
-  if (auto error = CheckScheme(scheme, mode, profile, rows, cols)) {
+  if (auto error = CheckScheme(scheme, FindQuantMode(scheme.mode), profile, rows, cols)) {
     return Fail(ErrorCode::kBadArgument, "scheme '" + scheme.name + "'", std::move(*error), {},
                 "ValueError");
   }
+  const auto* mode = std::ranges::find(kModes, scheme.mode, &Mode::name);  // CheckScheme knows it
   Quantizer quantizer;
   const Encoder& encoder = (IsGpu(profile) ? mode->gpu : mode->cpu)[static_cast<size_t>(dtype)];
   quantizer.run = encoder.run;

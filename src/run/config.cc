@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "rows/collect_rows.h"
 #include "run/config_keys.h"
+#include "run/schemes.h"
 
 namespace moe {
 namespace {
@@ -319,11 +320,7 @@ class Reader {
       bool enabled = true;
       section.Read("enabled", enabled);
       if (!enabled) continue;
-      QuantScheme scheme;
-      section.Read("name", scheme.name);
-      section.Read("mode", scheme.mode);
-      section.Read("bits", scheme.bits);
-      section.Read("group_size", scheme.group_size);
+      QuantScheme scheme = SchemeOf(json);
       if (!names.insert(scheme.name).second && config_.mlx.enabled) {
         return Bad("/quant_schemes", "duplicate enabled quant_schemes names: " + scheme.name);
       }

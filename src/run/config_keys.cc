@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/quant_modes.h"
 #include "base/text.h"
 #include "run/config_template.h"
 
@@ -22,7 +23,7 @@ constexpr ConfigKey kKeys[] = {
     {"/scan/experts_only", kBool, false, false, "", "true", "Only expert-like tensors are analysed. false: every float matrix; dense ones count as routed expert 0."},
     {"/scan/include_shared_expert", kBool, false, false, "", "true", "Shared experts are analysed too (expert_id -1)."},
     {"/scan/inventory_all_tensors", kBool, false, false, "", "true", "One row of data/tensor_inventory for every tensor; false: none."},
-    {"/scan/recursive", kAny, false, false, "", "true", "true, false, or \"auto\": subfolders only if the top folder holds no container. Without effect while an index decides."},
+    {"/scan/recursive", kAny, false, false, "", "true", "true, false, or \"auto\": subfolders only if the top folder holds no container. Without effect while an index decides.", "[true, false, \"auto\"]"},
     {"/scan/use_safetensors_index_json", kBool, false, false, "", "true", "Let a `*.safetensors.index.json` in the model folder decide which files are read."},
     {"/scan/strict_index", kBool, false, false, "", "false", "Fail without an active index, or when a shard it names is missing."},
     {"/scan/min_expert_coverage", kNumber, true, false, "", "null", "Least share (0 to 1) of the expert parameters that must be analysed; below it the exit code is 3."},
@@ -59,7 +60,7 @@ constexpr ConfigKey kKeys[] = {
     {"/stats/sample_per_matrix", kUnsigned, false, false, "", "8192", "Elements that sampled percentiles are taken from; at least 1."},
     {"/stats/sample_seed", kUnsigned, false, false, "", "1337", "Seed of NumPy's generator for them."},
     {"/stats/percentile_method", kString, false, false, "exact|sample", "\"sample\"", "exact: over all elements; sample: over the same elements as the Python pipeline."},
-    {"/stats/quant_compute_dtype", kString, false, false, "", "\"storage\"", "The dtype weights are quantized in: storage (their own), fp16, bf16 or fp32."},
+    {"/stats/quant_compute_dtype", kString, false, false, "", "\"storage\"", "The dtype weights are quantized in: storage (their own), fp16, bf16 or fp32.", "[\"storage\", \"fp16\", \"bf16\", \"fp32\", \"float16\", \"bfloat16\", \"float32\"]"},
     {"/stats/quant_rel_den_floor", kNumber, true, false, "", "no floor", "Least denominator of w_rel_fro and w_rel_max; finite and positive."},
     {"/stats/percentiles_abs", kNumberList, false, false, "", "[50, 99, 99.9]", "Percentiles of abs(w); 50, 99 and 99.9 are always there, others add columns (95: p95_abs, 99.99: p9999_abs)."},
     {"/stats/group_outlier_percentile", kNumber, false, false, "", "95", "Percentile of the group columns; its name is truncated to an integer."},
@@ -68,9 +69,9 @@ constexpr ConfigKey kKeys[] = {
     {"/stats/quant_gram_sample_k", kInteger, false, false, "", "128", "Accepted; w_gram_* is not computed."},
     {"/quant_schemes", kObjectList, true, false, "", "[]", "Schemes to simulate."},
     {"/quant_schemes/*/name", kString, false, true, "", "error", "Name in the tables; unique among enabled schemes."},
-    {"/quant_schemes/*/mode", kString, false, true, "", "error", "affine, mxfp4, mxfp8 or nvfp4; anything else gives rows with `error`."},
-    {"/quant_schemes/*/bits", kInteger, false, false, "", "4", "Bits of a code."},
-    {"/quant_schemes/*/group_size", kInteger, false, false, "", "32", "Elements of a row that share a scale."},
+    {"/quant_schemes/*/mode", kString, false, true, "", "error", "affine, mxfp4, mxfp8 or nvfp4; anything else gives rows with `error`, and `config check` refuses it."},
+    {"/quant_schemes/*/bits", kInteger, false, false, "", "4; of mxfp8 8", "Bits of a code. affine: 1 to 6 or 8; the other modes take what they have."},
+    {"/quant_schemes/*/group_size", kInteger, false, false, "", "32; of nvfp4 16", "Elements of a row that share a scale. affine: 32, 64 or 128; the other modes take what they have."},
     {"/quant_schemes/*/enabled", kBool, false, false, "", "true", "false: the scheme is skipped."},
     {"/delta_pairs", kObjectList, true, false, "", "[]", "Pairs of schemes for tables/B_quant_deltas: a minus b."},
     {"/delta_pairs/*/name", kString, false, true, "", "error", "Text of delta_name."},
@@ -341,6 +342,18 @@ Json SchemaOfObject(const std::string& pattern) {
   return schema;
 }
 
+/// The modes of an entry of quant_schemes, and what each takes. Not in the table of keys: other
+/// values are read too, and give rows with `error`.
+void AddModes(Json& entry) {
+  for (const QuantMode& mode : QuantModes()) {
+    entry["properties"]["mode"]["enum"].push_back(std::string(mode.name));
+    const Json takes = {{"bits", {{"enum", mode.bits}}},
+                        {"group_size", {{"enum", mode.group_sizes}}}};
+    const Json is_mode = {{"properties", {{"mode", {{"const", std::string(mode.name)}}}}}};
+    entry["allOf"].push_back({{"if", is_mode}, {"then", {{"properties", takes}}}});
+  }
+}
+
 Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
   const auto list_of = [](const char* type) {
     return Json{{"type", "array"}, {"items", {{"type", type}}}};
@@ -392,6 +405,8 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
     schema["type"].push_back("null");
     if (schema.contains("enum")) schema["enum"].push_back(nullptr);
   }
+  if (!key.schema_enum.empty()) schema["enum"] = Json::parse(key.schema_enum);
+  if (key.pointer == "/quant_schemes") AddModes(schema["items"]);
   schema["description"] = std::string(key.doc);
   return schema;
 }

@@ -37,6 +37,8 @@ struct ConfigKey {
   std::string_view values;  ///< allowed strings, "a|b|c"; "" any. Of a list's elements, trimmed
   std::string_view absent;  ///< what a missing key means, as JSON text or in words
   std::string_view doc;
+  /// JSON list for the schema's enum where the values are checked elsewhere; "" none.
+  std::string_view schema_enum = "";
 };
 
 std::span<const ConfigKey> ConfigKeys();

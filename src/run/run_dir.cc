@@ -55,15 +55,21 @@ Result<void> WriteManifest(const fs::path& run_dir, const std::string& model_id,
 
 }  // namespace
 
-Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
-                         const std::string& run_name, const std::optional<fs::path>& model_path,
-                         const std::string& preset) {
+Result<fs::path> RunDirOf(const fs::path& root, const std::string& model_id,
+                          const std::string& run_name) {
   const auto id = IdPath("--model-id", model_id, true);
   if (!id) return tl::make_unexpected(id.error());
   const auto run = IdPath("--run-name", run_name, false);
   if (!run) return tl::make_unexpected(run.error());
-  const fs::path run_dir = ResolvePath((ResolvePath(root.string()) / *id / *run).string());
+  return ResolvePath((ResolvePath(root.string()) / *id / *run).string());
+}
 
+Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
+                         const std::string& run_name, const std::optional<fs::path>& model_path,
+                         const std::string& preset) {
+  const auto made = RunDirOf(root, model_id, run_name);
+  if (!made) return made;
+  const fs::path& run_dir = *made;
   for (const char* folder : kFolders) {
     std::error_code failed;
     fs::create_directories(run_dir / folder, failed);
@@ -84,6 +90,24 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
     }
   }
   return run_dir;
+}
+
+Result<void> ChangeConfig(const fs::path& path, const ConfigChange& change) {
+  if (!change.model_path && !change.schemes) return {};
+  const auto text = ReadConfigText(path);
+  if (!text) return tl::make_unexpected(text.error());
+  auto config = ParseLenientJson(*text, path.string());
+  if (!config) return tl::make_unexpected(config.error());
+  if (change.model_path) (*config)["model_path"] = change.model_path->string();
+  if (change.schemes) PutSchemes(*change.schemes, *config);
+  return WriteFileAtomically(path, JsonText(*config));
+}
+
+bool NamesModel(const Config& config, const fs::path& model) {
+  const auto as_held = [](const fs::path& path) {
+    return Json(path.string()).dump(-1, ' ', false, Json::error_handler_t::replace);
+  };
+  return as_held(ResolvePath(config.model_path)) == as_held(model);
 }
 
 RunManifest ReadRunManifest(const fs::path& run_dir) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "moescope/error.h"
+#include "run/schemes.h"
 
 namespace moe {
 
@@ -12,6 +13,10 @@ namespace moe {
 struct RunManifest {
   std::optional<std::string> model_id, run_name, created_at;
 };
+
+/// Where InitRun() makes a run; nothing is made. kBadArgument as there.
+Result<std::filesystem::path> RunDirOf(const std::filesystem::path& root,
+                                       const std::string& model_id, const std::string& run_name);
 
 /// Makes `<root>/<model_id>/<run_name>` with its folders, manifest.json and analysis_config.json
 /// (contract section 2). What is there stays as it is: an existing config untouched, of an existing
@@ -23,6 +28,17 @@ Result<std::filesystem::path> InitRun(const std::filesystem::path& root,
                                       const std::string& model_id, const std::string& run_name,
                                       const std::optional<std::filesystem::path>& model_path,
                                       const std::string& preset);
+
+/// What of a run's analysis_config.json is to be another; the rest of it stays.
+struct ConfigChange {
+  std::optional<std::filesystem::path> model_path;
+  std::optional<SchemeChoice> schemes;
+};
+Result<void> ChangeConfig(const std::filesystem::path& path, const ConfigChange& change);
+
+/// Whether `model_path` of `config` names `model` (absolute, links resolved). A config holds a path
+/// that is not UTF-8 with U+FFFD in the place of each wrong byte.
+bool NamesModel(const Config& config, const std::filesystem::path& model);
 
 /// Reads `run_dir`/manifest.json; an unreadable one counts as none.
 RunManifest ReadRunManifest(const std::filesystem::path& run_dir);

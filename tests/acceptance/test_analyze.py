@@ -1,21 +1,30 @@
 """`analyze MODEL`: the three commands in one call."""
 
 import json
+import os
 import pathlib
+import shutil
+import subprocess
 
 import numpy as np
 
-from support import AcceptanceTest, experts, run
+from support import PROGRAM, AcceptanceTest, experts, files_of, run
 
 DATA_TABLES = ["tensor_inventory", "matrix_stats", "quant_sim", "unmatched_tensors"]
 SUMMARIES = ["A_weight_layer_summary", "A_weight_block4_summary", "A_weight_global_summary",
              "B_quant_layer_summary", "B_quant_block4_summary", "B_quant_global_summary",
              "B_quant_deltas", "C_weight_global_summary", "C_quant_global_summary"]
+# name in the tables, mode, bits, group: what a new run of `analyze` simulates, in order
+MLX_SCHEMES = [("affine_q3_g64", "affine", 3, 64), ("affine_q4_g64", "affine", 4, 64),
+               ("affine_q5_g64", "affine", 5, 64), ("affine_q6_g64", "affine", 6, 64),
+               ("affine_q8_g64", "affine", 8, 64), ("mxfp4_g32", "mxfp4", 4, 32),
+               ("mxfp8_g32", "mxfp8", 8, 32), ("nvfp4_g16", "nvfp4", 4, 16),
+               ("affine_q4_g32", "affine", 4, 32)]
 
 
-class Analyze(AcceptanceTest):
+class AnalyzeTest(AcceptanceTest):
     def small_model(self, name="Small-MoE"):
-        return self.model({**experts(count=2, rows=32, cols=64, layers=2),
+        return self.model({**experts(count=2, rows=64, cols=64, layers=2),
                            "model.embed_tokens.weight": np.ones((8, 64), np.float32)}, name=name)
 
     def analyze(self, *arguments, expect=0, cwd=None):
@@ -23,18 +32,25 @@ class Analyze(AcceptanceTest):
         self.assertEqual(done.returncode, expect, done.stderr + done.stdout)
         return done
 
+    def only_run(self, root):
+        configs = list(root.rglob("analysis_config.json"))
+        self.assertEqual(len(configs), 1, configs)
+        return configs[0].parent
+
     def is_complete(self, run_dir):
         for name in DATA_TABLES:
             self.table(run_dir, name)
         for name in SUMMARIES:
             self.table(run_dir, name, folder="tables")
         self.assertEqual(len(self.table(run_dir, "matrix_stats")), 12)
-        self.assertEqual(len(self.table(run_dir, "quant_sim")), 36)
+        self.assertEqual(len(self.table(run_dir, "quant_sim")), 12 * len(MLX_SCHEMES))
         for name in ("manifest.json", "analysis_config.json", "logs/run_context.json",
                      "logs/run_health.json", "logs/write_manifest.json",
                      "logs/tables_write_manifest.json"):
             self.assertTrue((run_dir / name).is_file(), name)
 
+
+class Analyze(AnalyzeTest):
     def test_the_flags_name_the_run_directory(self):
         self.analyze(self.small_model(), "--out", self.tmp / "out", "--model-id", "org/small",
                      "--run-name", "first")
@@ -42,11 +58,6 @@ class Analyze(AcceptanceTest):
         self.is_complete(run_dir)
         manifest = json.loads((run_dir / "manifest.json").read_text())
         self.assertEqual((manifest["model_id"], manifest["run_name"]), ("org/small", "first"))
-
-    def only_run(self, root):
-        configs = list(root.rglob("analysis_config.json"))
-        self.assertEqual(len(configs), 1, configs)
-        return configs[0].parent
 
     def test_ids_come_from_the_path_of_a_folder(self):
         done = self.analyze(self.small_model(), "--out", self.tmp / "out")
@@ -86,7 +97,8 @@ class Analyze(AcceptanceTest):
 
     def test_results_equal_those_of_the_three_commands(self):
         model = self.small_model()
-        self.analyze(model, "--out", self.tmp / "out", "--model-id", "m", "--run-name", "r")
+        self.analyze(model, "--out", self.tmp / "out", "--model-id", "m", "--run-name", "r",
+                     "--schemes", "template")
         one = self.tmp / "out" / "m" / "r"
         three = self.run_dir(model)
         self.collect(three)
@@ -123,3 +135,142 @@ class Analyze(AcceptanceTest):
                    env={"HOME": str(self.tmp)})
         self.assertEqual(done.returncode, 0, done.stderr)
         self.is_complete(self.only_run(pathlib.Path(self.tmp) / "out"))
+
+
+class Schemes(AnalyzeTest):
+    def rows(self, run_dir):
+        """The schemes of quant_sim: (scheme, mode, bits, group), in order of appearance."""
+        quant = self.table(run_dir, "quant_sim")
+        self.assertTrue(quant.error.isna().all())
+        columns = quant[["scheme", "mode", "bits", "group_size"]].drop_duplicates()
+        return list(columns.itertuples(index=False, name=None))
+
+    def deltas(self, run_dir):
+        return set(self.table(run_dir, "B_quant_deltas", "tables").delta_name)
+
+    def test_a_new_run_has_what_mlx_users_choose_from_with_pairs(self):
+        self.analyze(self.small_model(), "--out", self.tmp / "out")
+        run_dir = self.only_run(self.tmp / "out")
+        self.assertEqual(self.rows(run_dir), MLX_SCHEMES)
+        self.assertEqual(self.deltas(run_dir), {
+            "q4_minus_q3", "q5_minus_q4", "q6_minus_q5", "q8_minus_q6", "q4g32_minus_q4",
+            "mxfp4_minus_q4", "nvfp4_minus_q4", "mxfp8_minus_q8"})
+        checked = run("config", "check", run_dir / "analysis_config.json")
+        self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+
+    def test_the_flag_takes_every_spelling_and_keeps_the_order(self):
+        self.analyze(self.small_model(), "--out", self.tmp / "out",
+                     "--schemes", "Q6,affine_q4_g64,q4g32,mxfp4,q4")
+        run_dir = self.only_run(self.tmp / "out")
+        self.assertEqual([row[0] for row in self.rows(run_dir)],
+                         ["affine_q6_g64", "affine_q4_g64", "affine_q4_g32", "mxfp4_g32"])
+        self.assertEqual(self.deltas(run_dir), {"q6_minus_q4", "q4g32_minus_q4", "mxfp4_minus_q4"})
+
+    def test_sets_of_schemes(self):
+        model = self.model(experts(count=1, rows=128, cols=128))
+        for name, count in (("mlx", 9), ("template", 3), ("all", 24), ("template,q2", 4)):
+            with self.subTest(name):
+                self.analyze(model, "--out", self.tmp / name, "--schemes", name, "--no-report")
+                self.assertEqual(len(self.rows(self.only_run(self.tmp / name))), count)
+
+    def test_an_unknown_scheme_is_a_usage_error_with_the_closest_one_and_makes_nothing(self):
+        for word, closest in (("mxpf4", "mxfp4"), ("tmplate", "template"), ("q44", "q4")):
+            with self.subTest(word):
+                done = self.analyze(self.small_model(), "--out", self.tmp / "out",
+                                    "--schemes", "q4," + word, expect=2)
+                self.assertIn(f"'{word}'; did you mean '{closest}'", done.stderr)
+                self.assertFalse((self.tmp / "out").exists())
+
+    def test_the_flag_changes_an_existing_runs_schemes_and_no_other_key(self):
+        model = self.small_model()
+        out = ("--out", self.tmp / "out")
+        self.analyze(model, *out, "--schemes", "template")
+        path = self.only_run(self.tmp / "out") / "analysis_config.json"
+        config = json.loads(path.read_text())
+        config["stats"]["percentiles_abs"] = [50.0, 95.0]
+        config["own"] = {"note": 1}
+        path.write_text(json.dumps(config))
+        self.analyze(model, *out, "--schemes", "q8,q4", "--no-report")
+        changed = json.loads(path.read_text())
+        self.assertEqual([row[0] for row in self.rows(path.parent)],
+                         ["affine_q8_g64", "affine_q4_g64"])
+        self.assertIn("p95_abs", self.table(path.parent, "matrix_stats").columns)
+        self.assertEqual(self.deltas(path.parent), {"q8_minus_q4"})
+        for config in (config, changed):
+            del config["quant_schemes"], config["delta_pairs"]
+        self.assertEqual(list(changed.items()), list(config.items()))
+
+    def test_without_the_flag_an_existing_run_keeps_its_config(self):
+        model = self.small_model()
+        run_dir = self.run_dir(model)
+        before = (run_dir / "analysis_config.json").read_bytes()
+        for flags in ((), ("--schemes", "template")):
+            with self.subTest(flags):
+                done = self.analyze(model, "--out", self.tmp / "runs", "--model-id", "m",
+                                    "--run-name", "run", *flags)
+                self.assertIn("config: existing, 3 schemes", done.stderr)
+                self.assertEqual((run_dir / "analysis_config.json").read_bytes(), before)
+                self.assertEqual(len(self.rows(run_dir)), 3)
+
+
+class ExistingRun(AnalyzeTest):
+    def setUp(self):
+        super().setUp()
+        self.first = self.small_model("First")
+        self.other = self.model(experts(count=1, rows=64, cols=64), name="Other")
+        self.flags = ("--out", self.tmp / "out", "--model-id", "m", "--no-report")
+        self.analyze(self.first, *self.flags, "--schemes", "q4")
+        self.run_dir_path = self.only_run(self.tmp / "out")
+
+    def config(self):
+        return json.loads((self.run_dir_path / "analysis_config.json").read_text())
+
+    def test_another_model_is_refused_in_one_line_and_touches_nothing(self):
+        before = files_of(self.tmp / "out")
+        for flag in ((), ("--fresh",), ("--schemes", "q6")):
+            with self.subTest(flag):
+                done = self.analyze(self.other, *self.flags, *flag, expect=2)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                for part in (str(self.first), "--force", "--run-name"):
+                    self.assertIn(part, done.stderr)
+                self.assertEqual(files_of(self.tmp / "out"), before)
+
+    def test_with_force_the_run_is_the_other_models(self):
+        self.analyze(self.other, *self.flags, "--force")
+        self.assertEqual(self.config()["model_path"], str(self.other.resolve()))
+        self.assertEqual(len(self.table(self.run_dir_path, "quant_sim")), 3)
+        self.analyze(self.other, *self.flags)
+        self.analyze(self.first, *self.flags, expect=2)
+
+    def test_the_same_model_by_another_spelling_is_the_same(self):
+        link = self.tmp / "link"
+        link.symlink_to(self.first)
+        for spelling in (link, str(self.first) + "/", str(self.first / ".." / "First")):
+            with self.subTest(spelling):
+                self.analyze(spelling, *self.flags)
+
+    def test_fresh_starts_the_config_over(self):
+        config = self.config()
+        config["stats"]["percentiles_abs"] = [50.0, 95.0]
+        (self.run_dir_path / "analysis_config.json").write_text(json.dumps(config))
+        done = self.analyze(self.first, *self.flags, "--fresh")
+        self.assertNotIn("existing", done.stderr)
+        self.is_complete(self.run_dir_path)
+        self.assertNotIn("p95_abs", self.table(self.run_dir_path, "matrix_stats").columns)
+        self.analyze(self.first, *self.flags, "--fresh", "--schemes", "q8")
+        self.assertEqual(set(self.table(self.run_dir_path, "quant_sim").scheme), {"affine_q8_g64"})
+
+    def test_a_config_that_can_not_be_used_is_told_and_fresh_replaces_it(self):
+        (self.run_dir_path / "analysis_config.json").write_text("{")
+        self.analyze(self.first, *self.flags, expect=2)
+        self.analyze(self.first, *self.flags, "--fresh")
+        self.is_complete(self.run_dir_path)
+
+    def test_a_path_that_is_not_utf8_is_the_same_model_the_second_time(self):
+        odd = self.tmp / os.fsdecode(b"odd-\xff")
+        shutil.copytree(self.first, odd)
+        for _ in range(2):
+            done = subprocess.run([PROGRAM, "analyze", odd, "--out", self.tmp / "odd", "--model-id",
+                                   "m", "--no-report", "--schemes", "q4"], capture_output=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b"config: existing, 1 scheme", done.stderr)

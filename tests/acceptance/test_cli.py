@@ -246,7 +246,7 @@ class Failures(AcceptanceTest):
 class Analyze(AcceptanceTest):
     def test_does_all_three_steps(self):
         done = run("analyze", self.model(bank(count=2)), "--out", self.tmp / "out", "--model-id",
-                   "a/b", "--run-name", "r")
+                   "a/b", "--run-name", "r", "--schemes", "template")
         self.assertEqual(done.returncode, 0, done.stderr)
         run_dir = self.tmp / "out/a/b/r"
         self.assertEqual(len(self.table(run_dir, "matrix_stats")), 2)
@@ -310,6 +310,43 @@ class Config(AcceptanceTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("sample_per_matrx", done.stderr)
         self.assertIn("sample_per_matrix", done.stderr.replace("sample_per_matrx", ""))
+
+    def test_check_refuses_a_scheme_that_can_not_work(self):
+        cases = [({"mode": "mxpf4"}, "/quant_schemes/3/mode", 'did you mean "mxfp4"'),
+                 ({"mode": "affine", "bits": 7}, "/quant_schemes/3/bits", "1, 2, 3, 4, 5, 6, 8"),
+                 ({"mode": "affine", "group_size": 16}, "/quant_schemes/3/group_size", "128"),
+                 ({"mode": "nvfp4", "group_size": 32}, "/quant_schemes/3/group_size", "must be 16"),
+                 ({"mode": "mxfp8", "bits": 4}, "/quant_schemes/3/bits", "must be 8")]
+        for entry, pointer, part in cases:
+            with self.subTest(entry):
+                config = reference_config("/m")
+                config["quant_schemes"].append({"name": "mine", **entry})
+                done = self.check(json.dumps(config))
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertEqual(len(done.stderr.splitlines()), 1)
+                self.assertIn(pointer, done.stderr)
+                self.assertIn(part, done.stderr)
+                config["quant_schemes"][-1]["enabled"] = False
+                self.assertEqual(self.check(json.dumps(config)).returncode, 0)
+
+    def test_check_warns_of_a_pair_whose_scheme_is_absent(self):
+        config = reference_config("/m")
+        config["delta_pairs"].append({"name": "p", "a": "mxfp4_g32", "b": "gone"})
+        done = self.check(json.dumps(config))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertIn("/delta_pairs/2/b", done.stderr)
+        self.assertIn("gone", done.stderr)
+
+    def test_the_schema_allows_what_each_mode_takes(self):
+        entry = json.loads(run("config", "schema").stdout)["properties"]["quant_schemes"]["items"]
+        self.assertEqual(entry["properties"]["mode"]["enum"], ["affine", "mxfp4", "mxfp8", "nvfp4"])
+        takes = {rule["if"]["properties"]["mode"]["const"]:
+                 tuple(rule["then"]["properties"][key]["enum"] for key in ("bits", "group_size"))
+                 for rule in entry["allOf"]}
+        self.assertEqual(takes, {"affine": ([1, 2, 3, 4, 5, 6, 8], [32, 64, 128]),
+                                 "mxfp4": ([4], [32]), "mxfp8": ([8], [32]),
+                                 "nvfp4": ([4], [16])})
 
     def test_check_of_a_file_that_is_not_there_exits_1(self):
         done = run("config", "check", self.tmp / "none.json")

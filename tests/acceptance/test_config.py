@@ -218,6 +218,18 @@ class Accepted(ConfigTest):
                 for name, frame in want.items():
                     self.assertTrue(self.table(run_dir, name).equals(frame), name)
 
+    def test_a_scheme_without_bits_and_group_has_those_of_its_mode(self):
+        config = self.reference()
+        config["quant_schemes"] = [{"name": mode, "mode": mode}
+                                   for mode in ("affine", "mxfp4", "mxfp8", "nvfp4")]
+        config["delta_pairs"] = []
+        run_dir = self.run_with(config)
+        self.collect(run_dir)
+        quant = self.table(run_dir, "quant_sim")
+        self.assertEqual(list(zip(quant.scheme, quant.bits, quant.group_size)),
+                         [("affine", 4, 32), ("mxfp4", 4, 32), ("mxfp8", 8, 32), ("nvfp4", 4, 16)])
+        self.assertTrue(quant.error.isna().all())
+
     def test_the_smallest_config_works(self):
         config = self.reference(bank(count=2))
         small = {"model_path": config["model_path"], "scan": {}, "stats": {"eps": 0.0},

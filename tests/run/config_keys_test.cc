@@ -91,6 +91,29 @@ TEST(ConfigSchema, SaysTypesNullsAllowedValuesAndRequiredKeys) {
   EXPECT_EQ(SchemaAt(schema, "/parsing/proj_aliases/*").at("items").at("type"), "string");
 }
 
+TEST(ConfigSchema, AllowsTheModesOfMlxAndWhatEachTakes) {
+  const Json entry = SchemaAt(Json::parse(ConfigSchemaText()), "/quant_schemes").at("items");
+  EXPECT_EQ(entry.at("properties").at("mode").at("enum"),
+            Json::parse(R"(["affine", "mxfp4", "mxfp8", "nvfp4"])"));
+  const Json& nvfp4 = entry.at("allOf").at(3);
+  EXPECT_EQ(nvfp4.at("if").at("properties").at("mode").at("const"), "nvfp4");
+  EXPECT_EQ(nvfp4.at("then"), Json::parse(R"({"properties":
+      {"bits": {"enum": [4]}, "group_size": {"enum": [16]}}})"));
+}
+
+TEST(ConfigSchema, AllowsExactlyTheValuesOfKeysThatAreCheckedElsewhere) {
+  const Json schema = Json::parse(ConfigSchemaText());
+  for (const char* pointer : {"/scan/recursive", "/stats/quant_compute_dtype"}) {
+    const Json values = SchemaAt(schema, pointer).at("enum");
+    EXPECT_GE(values.size(), 3u);
+    for (const Json& value : values) {
+      Json config = Json::parse(ConfigTemplateText("/m"));
+      config[Json::json_pointer(pointer)] = value;
+      EXPECT_TRUE(ParseConfig(config.dump(), "c").has_value()) << pointer << value;
+    }
+  }
+}
+
 TEST(ConfigSchema, AllowsExactlyTheNamesThatAreUnderstood) {
   for (const ConfigKey& key : ConfigKeys()) {
     const bool profile = key.pointer == "/mlx/profile";

@@ -1,0 +1,279 @@
+#include "run/schemes.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/quant_modes.h"
+#include "base/text.h"
+#include "run/config_keys.h"
+#include "run/config_template.h"
+
+namespace moe {
+namespace {
+
+constexpr std::string_view kAffine = "affine";
+constexpr int64_t kUsualGroup = 64;  // of affine: what MLX takes when it is not told
+
+struct SchemeSet {
+  std::string_view name, members;
+};
+constexpr SchemeSet kSets[] = {
+    {"mlx", "q3,q4,q5,q6,q8,mxfp4,mxfp8,nvfp4,q4g32"},
+    {"template", ""},  // as ConfigTemplateText() has it
+    {"all", ""},       // KnownSchemes()
+};
+
+QuantScheme Named(const QuantMode& mode, int64_t bits, int64_t group) {
+  const bool affine = mode.name == kAffine;
+  std::string name =
+      affine ? fmt::format("affine_q{}_g{}", bits, group) : fmt::format("{}_g{}", mode.name, group);
+  return {std::move(name), std::string(mode.name), bits, group};
+}
+
+/// Every scheme that can be simulated, under its one name.
+std::vector<QuantScheme> KnownSchemes() {
+  std::vector<QuantScheme> schemes;
+  for (const QuantMode& mode : QuantModes()) {
+    for (const int64_t bits : mode.bits) {
+      for (const int64_t group : mode.group_sizes) schemes.push_back(Named(mode, bits, group));
+    }
+  }
+  return schemes;
+}
+
+/// "q4", "mxfp4": without the group.
+std::string Stem(const QuantScheme& scheme) {
+  return scheme.mode == kAffine ? fmt::format("q{}", scheme.bits) : scheme.mode;
+}
+
+/// The template's quant_schemes and delta_pairs.
+SchemeChoice TemplateChoice() {
+  const auto config = ParseConfig(ConfigTemplateText(""), "template");
+  return {config->quant_schemes, config->delta_pairs};
+}
+
+std::vector<std::string_view> SplitAtCommas(std::string_view list) {
+  std::vector<std::string_view> words;
+  while (true) {
+    const size_t comma = list.find(',');
+    words.push_back(Trimmed(list.substr(0, comma)));
+    if (comma == std::string_view::npos) return words;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+tl::unexpected<Error> UnknownScheme(std::string_view word) {
+  std::vector<std::string> known;
+  for (const SchemeSet& set : kSets) known.emplace_back(set.name);
+  for (const QuantScheme& scheme : KnownSchemes()) {
+    known.push_back(ShortSchemeName(scheme));
+    known.push_back(scheme.name);
+  }
+  const auto closest = ClosestName(LowerAscii(word), known);
+  return Fail(ErrorCode::kBadArgument, "--schemes",
+              fmt::format("there is no scheme '{}'{}", word,
+                          closest ? "; did you mean '" + *closest + "'?" : ""),
+              "q4 (affine, 4 bits, groups of 64), q4g32, mxfp4, mxfp8, nvfp4, ..., or a set: mlx, "
+              "template, all");
+}
+
+/// The schemes that one word of a list stands for.
+Result<std::vector<QuantScheme>> Expand(std::string_view word) {
+  const auto* set = std::ranges::find(kSets, LowerAscii(word), &SchemeSet::name);
+  if (set == std::end(kSets)) {
+    if (auto scheme = ParseScheme(word)) return std::vector{std::move(*scheme)};
+    return UnknownScheme(word);
+  }
+  if (set->name == "template") return TemplateChoice().schemes;
+  if (set->name == "all") return KnownSchemes();
+  std::vector<QuantScheme> schemes;
+  for (const std::string_view member : SplitAtCommas(set->members)) {
+    schemes.push_back(*ParseScheme(member));
+  }
+  return schemes;
+}
+
+using Schemes = std::vector<QuantScheme>;
+
+/// The affine scheme nearest below `scheme` in bits, in equal groups.
+const QuantScheme* FewerBits(const Schemes& schemes, const QuantScheme& scheme) {
+  const QuantScheme* best = nullptr;
+  for (const QuantScheme& other : schemes) {
+    const bool fits =
+        other.mode == kAffine && other.group_size == scheme.group_size && other.bits < scheme.bits;
+    if (fits && (best == nullptr || other.bits > best->bits)) best = &other;
+  }
+  return best;
+}
+
+/// The affine scheme of equal bits with the next larger groups.
+const QuantScheme* LargerGroups(const Schemes& schemes, const QuantScheme& scheme) {
+  const QuantScheme* best = nullptr;
+  for (const QuantScheme& other : schemes) {
+    const bool fits =
+        other.mode == kAffine && other.bits == scheme.bits && other.group_size > scheme.group_size;
+    if (fits && (best == nullptr || other.group_size < best->group_size)) best = &other;
+  }
+  return best;
+}
+
+/// Affine of as many bits, in the usual groups if there is one.
+const QuantScheme* AffineTwin(const Schemes& schemes, const QuantScheme& scheme) {
+  const QuantScheme* best = nullptr;
+  for (const QuantScheme& other : schemes) {
+    if (other.mode != kAffine || other.bits != scheme.bits) continue;
+    if (best == nullptr || other.group_size == kUsualGroup) best = &other;
+  }
+  return best;
+}
+
+std::vector<DeltaPair> PairsOf(const Schemes& schemes) {
+  std::vector<DeltaPair> pairs;
+  const auto add = [&](const QuantScheme& a, const QuantScheme* b) {
+    if (b == nullptr) return;
+    pairs.push_back({ShortSchemeName(a) + "_minus_" + ShortSchemeName(*b), a.name, b->name});
+  };
+  for (const QuantScheme& scheme : schemes) {
+    if (scheme.mode == kAffine) {
+      add(scheme, FewerBits(schemes, scheme));
+      add(scheme, LargerGroups(schemes, scheme));
+    } else {
+      add(scheme, AffineTwin(schemes, scheme));
+    }
+  }
+  return pairs;
+}
+
+/// Whether `value` is one of `allowed`; else the error at `pointer`.
+Result<void> CheckOneOf(std::span<const int64_t> allowed, int64_t value, std::string_view mode,
+                        const std::string& where, const std::string& pointer) {
+  if (std::ranges::find(allowed, value) != allowed.end()) return {};
+  const char* one_of = allowed.size() == 1 ? "" : "one of ";
+  return BadConfigValue(where, pointer,
+                        fmt::format("must be {}{} in mode {}, but is {}", one_of,
+                                    fmt::join(allowed, ", "), mode, value));
+}
+
+Result<void> CheckScheme(const QuantScheme& scheme, const std::string& where,
+                         const std::string& pointer) {
+  const QuantMode* mode = FindQuantMode(scheme.mode);
+  if (mode == nullptr) {
+    std::vector<std::string> known;
+    for (const QuantMode& other : QuantModes()) known.emplace_back(other.name);
+    const auto closest = ClosestName(LowerAscii(scheme.mode), known);
+    return BadConfigValue(
+        where, pointer + "/mode",
+        fmt::format("must be one of {}, but is \"{}\"{}", fmt::join(known, ", "), scheme.mode,
+                    closest ? "; did you mean \"" + *closest + "\"?" : ""));
+  }
+  return CheckOneOf(mode->bits, scheme.bits, mode->name, where, pointer + "/bits").and_then([&] {
+    return CheckOneOf(mode->group_sizes, scheme.group_size, mode->name, where,
+                      pointer + "/group_size");
+  });
+}
+
+/// An integer of a config, which may be written 4.0.
+void ReadInteger(const Json& entry, const char* key, int64_t& value) {
+  const auto found = entry.find(key);
+  if (found != entry.end()) value = found->get<int64_t>();
+}
+
+}  // namespace
+
+std::string ShortSchemeName(const QuantScheme& scheme) {
+  const QuantMode* mode = FindQuantMode(scheme.mode);
+  if (mode == nullptr) return "";
+  const bool usual = mode->name == kAffine ? scheme.group_size == kUsualGroup : true;
+  return usual ? Stem(scheme) : fmt::format("{}g{}", Stem(scheme), scheme.group_size);
+}
+
+std::optional<QuantScheme> ParseScheme(std::string_view text) {
+  std::string word = LowerAscii(Trimmed(text));
+  if (word.starts_with("affine_")) word.erase(0, std::string_view("affine_").size());
+  std::erase(word, '_');
+  for (QuantScheme& scheme : KnownSchemes()) {
+    const bool whole = word == fmt::format("{}g{}", Stem(scheme), scheme.group_size);
+    if (whole || word == ShortSchemeName(scheme)) return std::move(scheme);
+  }
+  return std::nullopt;
+}
+
+Result<SchemeChoice> ParseSchemes(std::string_view list) {
+  const auto words = SplitAtCommas(list);
+  if (words.size() == 1 && LowerAscii(words[0]) == "template") return TemplateChoice();
+  SchemeChoice choice;
+  for (const std::string_view word : words) {
+    auto schemes = Expand(word);
+    if (!schemes) return tl::make_unexpected(schemes.error());
+    for (QuantScheme& scheme : *schemes) {
+      const bool there = std::ranges::find(choice.schemes, scheme.name, &QuantScheme::name) !=
+                         choice.schemes.end();
+      if (!there) choice.schemes.push_back(std::move(scheme));
+    }
+  }
+  choice.delta_pairs = PairsOf(choice.schemes);
+  return choice;
+}
+
+bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantScheme>& b) {
+  return std::ranges::equal(a, b, [](const QuantScheme& x, const QuantScheme& y) {
+    return x.name == y.name && x.mode == y.mode && x.bits == y.bits && x.group_size == y.group_size;
+  });
+}
+
+QuantScheme SchemeOf(const Json& entry) {
+  QuantScheme scheme;
+  entry.at("name").get_to(scheme.name);
+  entry.at("mode").get_to(scheme.mode);
+  if (const QuantMode* mode = FindQuantMode(scheme.mode)) {
+    scheme.bits = mode->default_bits;
+    scheme.group_size = mode->default_group_size;
+  }
+  ReadInteger(entry, "bits", scheme.bits);
+  ReadInteger(entry, "group_size", scheme.group_size);
+  return scheme;
+}
+
+Result<std::vector<std::string>> CheckSchemes(const Config& config, std::string_view where) {
+  const auto entries = config.raw.find("quant_schemes");
+  const size_t count = entries == config.raw.end() || !entries->is_array() ? 0 : entries->size();
+  for (size_t i = 0; i < count; ++i) {
+    if (!(*entries)[i].value("enabled", true)) continue;
+    auto done = CheckScheme(SchemeOf((*entries)[i]), std::string(where),
+                            fmt::format("/quant_schemes/{}", i));
+    if (!done) return tl::make_unexpected(done.error());
+  }
+  std::vector<std::string> warnings;
+  for (size_t i = 0; i < config.delta_pairs.size(); ++i) {
+    const DeltaPair& pair = config.delta_pairs[i];
+    for (const auto& [key, name] : {std::pair{"a", &pair.a}, std::pair{"b", &pair.b}}) {
+      const auto& schemes = config.quant_schemes;
+      if (std::ranges::find(schemes, *name, &QuantScheme::name) != schemes.end()) continue;
+      warnings.push_back(
+          fmt::format("[config] /delta_pairs/{}/{}: no enabled scheme is named \"{}\"; the pair "
+                      "will have no rows",
+                      i, key, *name));
+    }
+  }
+  return warnings;
+}
+
+void PutSchemes(const SchemeChoice& choice, Json& config) {
+  Json schemes = Json::array(), pairs = Json::array();
+  for (const QuantScheme& scheme : choice.schemes) {
+    schemes.push_back({{"name", scheme.name},
+                       {"mode", scheme.mode},
+                       {"bits", scheme.bits},
+                       {"group_size", scheme.group_size},
+                       {"enabled", true}});
+  }
+  for (const DeltaPair& pair : choice.delta_pairs) {
+    pairs.push_back({{"name", pair.name}, {"a", pair.a}, {"b", pair.b}});
+  }
+  config["quant_schemes"] = std::move(schemes);
+  config["delta_pairs"] = std::move(pairs);
+}
+
+}  // namespace moe

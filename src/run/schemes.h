@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "moescope/error.h"
+#include "moescope/quantize.h"
+#include "run/config.h"
+
+namespace moe {
+
+// Quantization schemes as configs and command lines write them. Each has one name in the tables
+// ("affine_q4_g64", "mxfp4_g32"), and a short one ("q4", "q4g32", "mxfp4"), which leaves out the
+// group of 64 elements of affine and the only one of the other modes.
+
+/// "q4" of affine with 4 bits in groups of 64; "" for what no MLX takes.
+std::string ShortSchemeName(const QuantScheme& scheme);
+
+/// The scheme that `text` spells in any of its ways: "q4", "q4g64", "Q4_G64", "affine_q4_g64".
+std::optional<QuantScheme> ParseScheme(std::string_view text);
+
+/// Schemes to simulate, and the pairs of them worth comparing.
+struct SchemeChoice {
+  std::vector<QuantScheme> schemes;
+  std::vector<DeltaPair> delta_pairs;
+};
+
+/// A comma-separated list of schemes and sets of them, each scheme once, in order: "mlx" (what
+/// MLX's users choose from), "template" (the three of init-run), "all" (every one there is).
+/// Pairs: a bit more against a bit less, smaller against larger groups, and each other mode against
+/// affine of as many bits; of "template" alone those of the template.
+/// kBadArgument names an unknown word and the closest one.
+Result<SchemeChoice> ParseSchemes(std::string_view list);
+
+/// Whether they are the same schemes in the same order.
+bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantScheme>& b);
+
+/// An entry of quant_schemes, of types that CheckConfigKeys() has accepted. Absent bits and
+/// group_size are those of its mode.
+QuantScheme SchemeOf(const Json& entry);
+
+/// What `config check` asks of a config besides what every command does: that MLX takes each
+/// enabled scheme (else kBadArgument with the JSON pointer). Returns a warning for each delta pair
+/// of a scheme that is not there.
+Result<std::vector<std::string>> CheckSchemes(const Config& config, std::string_view where);
+
+/// `config` (an analysis_config.json) with the sections quant_schemes and delta_pairs of `choice`.
+void PutSchemes(const SchemeChoice& choice, Json& config);
+
+}  // namespace moe

@@ -1,0 +1,184 @@
+#include "run/schemes.h"
+
+#include <gmock/gmock.h>
+
+#include "base/quant_modes.h"
+#include "run/config_template.h"
+
+namespace moe {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::vector<std::string> Names(const std::vector<QuantScheme>& schemes) {
+  std::vector<std::string> names;
+  for (const QuantScheme& scheme : schemes) names.push_back(scheme.name);
+  return names;
+}
+
+std::vector<std::string> PairTexts(const SchemeChoice& choice) {
+  std::vector<std::string> texts;
+  for (const DeltaPair& pair : choice.delta_pairs) {
+    texts.push_back(pair.name + ": " + pair.a + " - " + pair.b);
+  }
+  return texts;
+}
+
+/// A config with these sections, whatever else is in it.
+Config ConfigWith(const std::string& schemes, const std::string& pairs = "[]") {
+  Json json = Json::parse(ConfigTemplateText("/m"));
+  json["quant_schemes"] = Json::parse(schemes);
+  json["delta_pairs"] = Json::parse(pairs);
+  return *ParseConfig(json.dump(), "c.json");
+}
+
+struct Spelling {
+  const char* text;
+  const char* name;
+};
+
+constexpr Spelling kSpellings[] = {
+    {"q4", "affine_q4_g64"},          {"Q4", "affine_q4_g64"},
+    {"q4g64", "affine_q4_g64"},       {"q4_g64", "affine_q4_g64"},
+    {" affine_q4 ", "affine_q4_g64"}, {"affine_q4_g64", "affine_q4_g64"},
+    {"q4g32", "affine_q4_g32"},       {"affine_q8_g128", "affine_q8_g128"},
+    {"mxfp4", "mxfp4_g32"},           {"MXFP4_G32", "mxfp4_g32"},
+    {"mxfp8g32", "mxfp8_g32"},        {"nvfp4", "nvfp4_g16"},
+};
+
+TEST(Schemes, HaveOneNameHoweverTheyAreSpelled) {
+  for (const Spelling& spelling : kSpellings) {
+    const auto scheme = ParseScheme(spelling.text);
+    ASSERT_TRUE(scheme.has_value()) << spelling.text;
+    EXPECT_EQ(scheme->name, spelling.name) << spelling.text;
+  }
+  const QuantScheme q4 = *ParseScheme("q4");
+  EXPECT_EQ((std::tuple{q4.mode, q4.bits, q4.group_size}), (std::tuple{"affine", 4, 64}));
+}
+
+TEST(Schemes, ThatThereAreNotHaveNoName) {
+  for (const char* text : {"", "q7", "q4g16", "mxfp4g64", "nvfp4_g32", "affine_mxfp4x", "int4"}) {
+    EXPECT_FALSE(ParseScheme(text).has_value()) << text;
+  }
+}
+
+TEST(Schemes, ShortNamesAreReadBackAsTheSameScheme) {
+  const auto all = ParseSchemes("all");
+  ASSERT_TRUE(all.has_value());
+  EXPECT_EQ(all->schemes.size(), 24u);  // affine: 7 bits in 3 groups; mxfp4, mxfp8, nvfp4
+  for (const QuantScheme& scheme : all->schemes) {
+    EXPECT_TRUE(SameSchemes({*ParseScheme(ShortSchemeName(scheme))}, {scheme})) << scheme.name;
+    EXPECT_TRUE(SameSchemes({*ParseScheme(scheme.name)}, {scheme})) << scheme.name;
+  }
+}
+
+TEST(SchemeList, OfMlxIsWhatItsUsersChooseFrom) {
+  const auto mlx = ParseSchemes("mlx");
+  ASSERT_TRUE(mlx.has_value());
+  EXPECT_THAT(Names(mlx->schemes),
+              ElementsAre("affine_q3_g64", "affine_q4_g64", "affine_q5_g64", "affine_q6_g64",
+                          "affine_q8_g64", "mxfp4_g32", "mxfp8_g32", "nvfp4_g16", "affine_q4_g32"));
+  EXPECT_THAT(PairTexts(*mlx), ElementsAre("q4_minus_q3: affine_q4_g64 - affine_q3_g64",
+                                           "q5_minus_q4: affine_q5_g64 - affine_q4_g64",
+                                           "q6_minus_q5: affine_q6_g64 - affine_q5_g64",
+                                           "q8_minus_q6: affine_q8_g64 - affine_q6_g64",
+                                           "mxfp4_minus_q4: mxfp4_g32 - affine_q4_g64",
+                                           "mxfp8_minus_q8: mxfp8_g32 - affine_q8_g64",
+                                           "nvfp4_minus_q4: nvfp4_g16 - affine_q4_g64",
+                                           "q4g32_minus_q4: affine_q4_g32 - affine_q4_g64"));
+}
+
+TEST(SchemeList, OfTheTemplateIsTheTemplates) {
+  const Config config = *ParseConfig(ConfigTemplateText("/m"), "template");
+  const auto choice = ParseSchemes("template");
+  ASSERT_TRUE(choice.has_value());
+  EXPECT_TRUE(SameSchemes(choice->schemes, config.quant_schemes));
+  Json changed = config.raw;
+  PutSchemes(*choice, changed);
+  EXPECT_EQ(changed.dump(), config.raw.dump());
+}
+
+TEST(SchemeList, TakesSetsAndSchemesOnceEachInOrder) {
+  const auto choice = ParseSchemes("q8, template,q4g32 ,affine_q8");
+  ASSERT_TRUE(choice.has_value());
+  EXPECT_THAT(Names(choice->schemes),
+              ElementsAre("affine_q8_g64", "affine_q4_g32", "mxfp4_g32", "affine_q8_g32"));
+  EXPECT_THAT(PairTexts(*choice), ElementsAre("mxfp4_minus_q4g32: mxfp4_g32 - affine_q4_g32",
+                                              "q8g32_minus_q4g32: affine_q8_g32 - affine_q4_g32",
+                                              "q8g32_minus_q8: affine_q8_g32 - affine_q8_g64"));
+}
+
+TEST(SchemeList, NamesTheUnknownWordAndTheClosest) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"q4,mxpf4", "mxpf4'; did you mean 'mxfp4'"},
+      {"q4,,q6", "no scheme ''"},
+      {"tmplate", "did you mean 'template'"},
+      {"affine_q4_g46", "did you mean 'affine_q4_g"},
+  };
+  for (const auto& [list, part] : cases) {
+    const auto choice = ParseSchemes(list);
+    ASSERT_FALSE(choice.has_value()) << list;
+    EXPECT_EQ(choice.error().code, ErrorCode::kBadArgument);
+    EXPECT_THAT(choice.error().Text(), HasSubstr(part));
+  }
+}
+
+TEST(SchemeEntry, WithoutBitsAndGroupHasThoseOfItsMode) {
+  const std::tuple<const char*, int64_t, int64_t> cases[] = {
+      {"affine", 4, 32},  // the contract's, which old configs rely on
+      {"mxfp4", 4, 32},  {"mxfp8", 8, 32}, {"nvfp4", 4, 16}, {"symmetric", 4, 32},
+  };
+  for (const auto& [mode, bits, group] : cases) {
+    const QuantScheme scheme = SchemeOf({{"name", "s"}, {"mode", mode}});
+    EXPECT_EQ((std::pair{scheme.bits, scheme.group_size}), (std::pair{bits, group})) << mode;
+  }
+  const QuantScheme scheme =
+      SchemeOf({{"name", "s"}, {"mode", "affine"}, {"bits", 3.0}, {"group_size", 128}});
+  EXPECT_EQ((std::pair{scheme.bits, scheme.group_size}), (std::pair<int64_t, int64_t>{3, 128}));
+}
+
+TEST(CheckSchemes, RefusesWhatNoMlxTakesWithThePlace) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"([{"name":"s","mode":"mxpf4"}])",
+       "/quant_schemes/0/mode: must be one of affine, mxfp4, "
+       "mxfp8, nvfp4, but is \"mxpf4\"; did you mean \"mxfp4\"?"},
+      {R"([{"name":"a","mode":"mxfp4"},{"name":"s","mode":"affine","bits":7}])",
+       "/quant_schemes/1/bits: must be one of 1, 2, 3, 4, 5, 6, 8 in mode affine, but is 7"},
+      {R"([{"name":"s","mode":"affine","group_size":16}])",
+       "/quant_schemes/0/group_size: must be one of 32, 64, 128 in mode affine, but is 16"},
+      {R"([{"name":"s","mode":"nvfp4","group_size":32}])",
+       "/quant_schemes/0/group_size: must be 16 in mode nvfp4, but is 32"},
+      {R"([{"name":"s","mode":"mxfp8","bits":4}])",
+       "/quant_schemes/0/bits: must be 8 in mode mxfp8"},
+  };
+  for (const auto& [schemes, part] : cases) {
+    const auto checked = CheckSchemes(ConfigWith(schemes), "c.json");
+    ASSERT_FALSE(checked.has_value()) << schemes;
+    EXPECT_EQ(checked.error().code, ErrorCode::kBadArgument);
+    EXPECT_THAT(checked.error().Text(), HasSubstr(part));
+  }
+}
+
+TEST(CheckSchemes, PassesOverDisabledOnesAndAcceptsEveryKnownOne) {
+  EXPECT_TRUE(CheckSchemes(ConfigWith(R"([{"name":"s","mode":"none","enabled":false}])"), "c"));
+  Json json = Json::parse(ConfigTemplateText("/m"));
+  PutSchemes(*ParseSchemes("all"), json);
+  const auto checked = CheckSchemes(*ParseConfig(json.dump(), "c"), "c");
+  ASSERT_TRUE(checked.has_value());
+  EXPECT_THAT(*checked, IsEmpty());
+}
+
+TEST(CheckSchemes, WarnsOfAPairWhoseSchemeIsNotThere) {
+  const auto checked = CheckSchemes(
+      ConfigWith(R"([{"name":"x","mode":"mxfp4"},{"name":"off","mode":"mxfp8","enabled":false}])",
+                 R"([{"name":"p","a":"x","b":"x"},{"name":"q","a":"x","b":"off"}])"),
+      "c");
+  ASSERT_TRUE(checked.has_value());
+  EXPECT_THAT(*checked,
+              ElementsAre(HasSubstr("/delta_pairs/1/b: no enabled scheme is named \"off\"")));
+}
+
+}  // namespace
+}  // namespace moe
