@@ -5,11 +5,11 @@
 #include <set>
 #include <thread>
 
+#include "base/pattern.h"
 #include "base/text.h"
 #include "collect/expert_census.h"
 #include "collect/model_reading.h"
 #include "collect/plan.h"
-#include "experts/pattern.h"
 
 namespace moe {
 namespace {

@@ -5,11 +5,11 @@
 #include <limits>
 #include <unordered_map>
 
+#include "base/pattern.h"
 #include "base/text.h"
 #include "experts/axes.h"
 #include "experts/layout.h"
 #include "experts/model_facts.h"
-#include "experts/pattern.h"
 #include "experts/presets.h"
 #include "experts/proj_names.h"
 #include "experts/roles.h"

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "experts/pattern.h"
+#include "base/pattern.h"
 #include "moescope/experts.h"
 
 namespace moe {

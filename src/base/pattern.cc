@@ -1,5 +1,5 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "experts/pattern.h"
+#include "base/pattern.h"
 
 #include <fmt/format.h>
 #include <pcre2.h>
@@ -7,7 +7,7 @@
 #include <array>
 #include <mutex>
 
-#include "experts/python_regex.h"
+#include "base/python_regex.h"
 
 namespace moe {
 namespace {

@@ -1,4 +1,4 @@
-#include "experts/pattern.h"
+#include "base/pattern.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "experts/python_regex.h"
+#include "base/python_regex.h"
 
 #include <cstdint>
 #include <optional>
