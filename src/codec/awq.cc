@@ -40,11 +40,13 @@ class AwqArray : public QweightArray {
   uint64_t row_words_;
 };
 
-Result<void> CheckBits(const Qweight& found, const nlohmann::ordered_json& quantization) {
-  const auto bits = ConfigCount(quantization, "bits");
+Result<void> CheckBits(const Qweight& found, const QuantWords& said) {
   const uint64_t words = found.codes.info().shape[1];
-  if (found.outputs % 8 == 0 && words == found.outputs / 8) return {};
-  return Fail(bits.value_or(4) == 4 ? ErrorCode::kMalformed : ErrorCode::kUnsupported, found.place,
+  if (found.outputs % 8 == 0 && words == found.outputs / 8) {
+    return CheckGroups(found, said, found.codes.info().shape[0], 4);
+  }
+  return Fail(said.bits.value_or(4) == 4 ? ErrorCode::kMalformed : ErrorCode::kUnsupported,
+              found.place,
               fmt::format("4-bit AWQ packs {} outputs into {} words, found {}", found.outputs,
                           found.outputs / 8, words));
 }
@@ -52,15 +54,15 @@ Result<void> CheckBits(const Qweight& found, const nlohmann::ordered_json& quant
 }  // namespace
 
 Result<std::optional<Weight>> FindAwqWeight(const TensorRef& payload, const TensorIndex& tensors,
-                                            const nlohmann::ordered_json& quantization) {
-  const auto found = FindQweight(payload, tensors, quantization);
+                                            const QuantWords& words) {
+  const auto found = FindQweight(payload, tensors, words);
   if (!found) return tl::make_unexpected(found.error());
   if (!*found || !(*found)->packed_along_outputs) return std::optional<Weight>{};
-  if (auto fits = CheckBits(**found, quantization); !fits) {
+  if (auto fits = CheckBits(**found, words); !fits) {
     return tl::make_unexpected(fits.error());
   }
   const uint64_t inputs = payload.info().shape[0], groups = (*found)->groups;
-  const auto group_size = GroupSize(quantization, inputs, groups);
+  const auto group_size = GroupSize(words, inputs, groups);
   if (!group_size) {
     return Malformed(
         (*found)->place,

@@ -230,7 +230,7 @@ Result<void> CheckPayload(const TensorInfo& info, const QuantState& state,
 
 Result<std::optional<Weight>> FindBitsandbytes4(const TensorRef& payload,
                                                 const TensorIndex& tensors,
-                                                const nlohmann::ordered_json&) {
+                                                const QuantWords& words) {
   const std::string& name = payload.info().name;
   std::string_view type = "nf4";
   auto text = tensors.Find(name, ".quant_state.bitsandbytes__nf4");
@@ -245,6 +245,13 @@ Result<std::optional<Weight>> FindBitsandbytes4(const TensorRef& payload,
   if (!text) return std::optional<Weight>{};
   const auto state = ReadState(*text, type, place);
   if (!state) return tl::make_unexpected(state.error());
+  auto agrees = CheckStatements(
+      payload, text, words,
+      {SaysMethod(words, {"bitsandbytes"}), Says("load_in_4bit", words.Flag("load_in_4bit"), true),
+       Says("bnb_4bit_quant_type", words.Text("bnb_4bit_quant_type"), type),
+       Says("bnb_4bit_use_double_quant", words.Flag("bnb_4bit_use_double_quant"),
+            state->nested_block_size != 0)});
+  if (!agrees) return tl::make_unexpected(agrees.error());
   if (auto fits = CheckPayload(payload.info(), *state, place); !fits) {
     return tl::make_unexpected(fits.error());
   }

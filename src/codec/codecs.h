@@ -1,20 +1,30 @@
 #pragma once
 
+#include <span>
+
+#include "codec/config_words.h"
 #include "codec/weight.h"
 
 namespace moe {
 
 // The codecs: one file and one line here for each way of storing weights. Each looks whether
 // `payload` is the payload of its scheme, by suffix, dtype and companions, and then fills name,
-// shape, storage, float_dtype, parts and open (bits_per_weight is filled by FindWeight).
+// shape, storage, float_dtype, parts and open (bits_per_weight is filled by FindWeight). It takes
+// it only when all that `words` say of its module agrees with the tensors (docs/formats.md has the
+// table of statements).
 
 using FindCodec = Result<std::optional<Weight>> (*)(const TensorRef& payload,
                                                     const TensorIndex& tensors,
-                                                    const nlohmann::ordered_json& quantization);
+                                                    const QuantWords& words);
+
+/// What `find` says under the first of the config's alternatives that agrees with the tensors; else
+/// the refusal under the first.
+Result<std::optional<Weight>> FindUnder(std::span<const QuantWords> alternatives, FindCodec find,
+                                        const TensorRef& payload, const TensorIndex& tensors);
 
 #define MOE_CODEC(Find)                                                                    \
   Result<std::optional<Weight>> Find(const TensorRef& payload, const TensorIndex& tensors, \
-                                     const nlohmann::ordered_json& quantization)
+                                     const QuantWords& words)
 
 MOE_CODEC(FindMlxWeight);      ///< X.weight U32 + X.scales (+ X.biases, X.global_scale)
 MOE_CODEC(FindMxfp4Blocks);    ///< X_blocks + X_scales (gpt-oss)

@@ -17,8 +17,6 @@
 namespace moe {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct Granularity {
   std::string storage;
   uint64_t grid_rows = 1, grid_cols = 1, block_rows = 1, block_cols = 1;
@@ -29,41 +27,12 @@ struct Block {
   uint64_t rows = 0, cols = 0;
 };
 
-std::optional<Block> PairAt(const Json& object, const char* key) {
-  if (!object.is_object()) return std::nullopt;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_array() || found->size() != 2) return std::nullopt;
-  const Json &rows = (*found)[0], &cols = (*found)[1];
-  if (!rows.is_number_unsigned() || !cols.is_number_unsigned()) return std::nullopt;
-  const Block block{rows.get<uint64_t>(), cols.get<uint64_t>()};
-  return block.rows > 0 && block.cols > 0 ? std::optional(block) : std::nullopt;
-}
-
-/// The config's blocks: weight_block_size, or one for each group of compressed-tensors.
-std::vector<Block> ConfigBlocks(const Json& quantization) {
-  if (const auto block = PairAt(quantization, "weight_block_size")) return {*block};
-  std::vector<Block> blocks;
-  if (!quantization.is_object()) return blocks;
-  const auto groups = quantization.find("config_groups");
-  if (groups == quantization.end() || !groups->is_object()) return blocks;
-  for (const auto& group : *groups) {
-    if (!group.is_object() || !group.contains("weights")) continue;
-    if (const auto block = PairAt(group["weights"], "block_structure")) blocks.push_back(*block);
-  }
-  return blocks;
-}
-
-bool Fits(const Block& block, uint64_t rows, uint64_t cols, uint64_t grid_rows,
-          uint64_t grid_cols) {
-  return CeilDiv(rows, block.rows) == grid_rows && CeilDiv(cols, block.cols) == grid_cols;
-}
-
 std::string BlockName(const Block& block) {
   return block.rows == block.cols ? fmt::format("block{}", block.rows)
                                   : fmt::format("block{}x{}", block.rows, block.cols);
 }
 
-/// The usual blocks, for a config that names none. Never rows / grid_rows: edges are partial.
+/// The usual blocks, where the config says nothing. Never rows / grid_rows: edges are partial.
 constexpr Block kUsualBlocks[] = {{128, 128}, {64, 64}, {32, 32}};
 
 /// The scale's shape without the payload's leading axes.
@@ -71,6 +40,14 @@ struct Tail {
   std::vector<uint64_t> axes;
   bool per_matrix = true;  ///< else the leading axes are 1: one grid for all
 };
+
+/// ModelOpt's blocks keep the axes that it reduced: [.., rows, 1, cols, 1] is [.., rows, cols].
+std::vector<uint64_t> WithoutReducedAxes(const std::vector<uint64_t>& shape,
+                                         std::vector<uint64_t> scale) {
+  const size_t size = scale.size();
+  if (size != shape.size() + 2 || scale[size - 1] != 1 || scale[size - 3] != 1) return scale;
+  return WithLastAxes(std::span(scale).first(size - 2), scale[size - 4], scale[size - 2]);
+}
 
 std::optional<Tail> TailOf(const std::vector<uint64_t>& shape, const std::vector<uint64_t>& scale) {
   const auto leading = static_cast<std::ptrdiff_t>(shape.size() - 2);
@@ -82,6 +59,14 @@ std::optional<Tail> TailOf(const std::vector<uint64_t>& shape, const std::vector
   const bool shared = scale.size() == shape.size() &&
                       std::all_of(scale.begin(), last_two, [](uint64_t size) { return size == 1; });
   return shared ? std::optional(tail) : std::nullopt;
+}
+
+/// Of a matrix with so many rows: rank 2 as it is, one for each row, or one.
+std::optional<GridSize> GridOfTail(const Tail& tail, uint64_t rows) {
+  if (tail.axes.size() == 2) return GridSize{tail.axes[0], tail.axes[1]};
+  if (CheckedProduct(tail.axes) == 1u) return GridSize{1, 1};
+  if (tail.axes == std::vector<uint64_t>{rows}) return GridSize{rows, 1};
+  return std::nullopt;
 }
 
 /// One scale for each column: [1, cols]; fbgemm's stacks [in, out] may have it as [out, 1]
@@ -96,67 +81,107 @@ bool IsByColumn(const TensorInfo& payload, const TensorInfo& scale, uint64_t gri
 }
 
 std::optional<Granularity> GranularityOfGrid(const TensorInfo& payload, const TensorInfo& scale,
-                                             uint64_t grid_rows, uint64_t grid_cols,
-                                             std::span<const Block> configured) {
+                                             GridSize grid) {
   const uint64_t rows = payload.shape[payload.shape.size() - 2], cols = payload.shape.back();
-  const auto in_blocks = [&](std::span<const Block> blocks) -> std::optional<Granularity> {
-    for (const Block& block : blocks) {
-      if (Fits(block, rows, cols, grid_rows, grid_cols)) {
-        return Granularity{BlockName(block), grid_rows, grid_cols, block.rows, block.cols};
-      }
-    }
-    return std::nullopt;
-  };
-  if (IsByteScale(scale.dtype) && grid_rows == rows && grid_cols == CeilDiv(cols, 32)) {
-    return Granularity{"mxfp8", rows, grid_cols, 1, 32};
+  if (IsByteScale(scale.dtype) && grid == GridSize{rows, CeilDiv(cols, 32)}) {
+    return Granularity{"mxfp8", rows, grid.cols, 1, 32};
   }
-  if (const auto blocks = in_blocks(configured)) return blocks;
-  if (grid_rows == 1 && grid_cols == 1) return Granularity{"tensor", 1, 1, rows, cols};
-  if (IsByColumn(payload, scale, grid_rows, grid_cols)) {
+  if (grid == GridSize{1, 1}) return Granularity{"tensor", 1, 1, rows, cols};
+  if (IsByColumn(payload, scale, grid.rows, grid.cols)) {
     return Granularity{"column", 1, cols, rows, 1};
   }
-  if (grid_cols == 1 && grid_rows == rows) return Granularity{"channel", rows, 1, 1, cols};
-  return configured.empty() ? in_blocks(kUsualBlocks) : std::nullopt;
+  if (grid == GridSize{rows, 1}) return Granularity{"channel", rows, 1, 1, cols};
+  for (const Block& block : kUsualBlocks) {
+    if (CeilDiv(rows, block.rows) == grid.rows && CeilDiv(cols, block.cols) == grid.cols) {
+      return Granularity{BlockName(block), grid.rows, grid.cols, block.rows, block.cols};
+    }
+  }
+  return std::nullopt;
 }
 
+/// What the shapes tell where the config says nothing.
 std::optional<Granularity> GranularityOf(const TensorInfo& payload, const TensorInfo& scale,
-                                         std::span<const Block> configured) {
+                                         const std::optional<Tail>& tail) {
   const uint64_t rows = payload.shape[payload.shape.size() - 2], cols = payload.shape.back();
   if (CheckedProduct(scale.shape) == 1u && MatricesOf(payload.shape) != 1) {
     return Granularity{"tensor", 1, 1, rows, cols, false};
   }
-  const auto tail = TailOf(payload.shape, scale.shape);
-  if (!tail) return std::nullopt;
-  std::optional<Granularity> how;
-  if (tail->axes.size() == 2) {
-    how = GranularityOfGrid(payload, scale, tail->axes[0], tail->axes[1], configured);
-  } else if (CheckedProduct(tail->axes) == 1u) {
-    how = Granularity{"tensor", 1, 1, rows, cols};
-  } else if (tail->axes.size() == 1 && tail->axes.front() == rows) {
-    how = Granularity{"channel", rows, 1, 1, cols};
-  }
+  const auto grid = tail ? GridOfTail(*tail, rows) : std::nullopt;
+  auto how = grid ? GranularityOfGrid(payload, scale, *grid) : std::nullopt;
   if (how) how->per_matrix = tail->per_matrix;
   return how;
 }
 
-/// What GranularityOf() would have taken, for the error.
-std::string Expected(const TensorInfo& payload, const std::vector<uint64_t>& scale,
-                     std::span<const Block> configured) {
-  const uint64_t rows = payload.shape[payload.shape.size() - 2];
-  std::string sizes;
-  for (const Block& block : configured) {
-    sizes += fmt::format("{}{} x {}", sizes.empty() ? "" : " or ", block.rows, block.cols);
-    const uint64_t fused = CeilDiv(rows, block.rows), halves = 2 * CeilDiv(rows / 2, block.rows);
-    const bool gate_up = payload.name.find("gate_up") != std::string::npos && rows % 2 == 0;
-    if (gate_up && halves != fused && scale.size() >= 2 && scale[scale.size() - 2] == halves) {
-      return fmt::format(
-          "{} rows of scales for blocks of {} x {} (config.json; scales of gate "
-          "and up apart are not decoded where I is no multiple of the block)",
-          fused, block.rows, block.cols);
-    }
+/// What the config asks for; its grid is that of GridOf(words).
+Granularity GranularityOf(const TensorInfo& payload, const TensorInfo& scale,
+                          const QuantWords& words, GridSize grid) {
+  const uint64_t rows = payload.shape[payload.shape.size() - 2], cols = payload.shape.back();
+  if (words.strategy == "tensor") return {"tensor", 1, 1, rows, cols};
+  const bool groups = words.strategy != "block" && words.group.value_or(0) > 0;
+  if (words.strategy == "channel" || (words.strategy != "block" && !groups)) {
+    return {"channel", rows, 1, 1, cols};
   }
-  return fmt::format("scales by tensor, row, column or blocks of {}",
-                     sizes.empty() ? "128, 64 or 32" : sizes + " (config.json)");
+  const Block block = groups ? Block{1, *words.group} : Block{words.block_rows, words.block_cols};
+  const bool mx = block.rows == 1 && block.cols == 32 && IsByteScale(scale.dtype);
+  return {mx ? "mxfp8" : BlockName(block), grid.rows, grid.cols, block.rows, block.cols};
+}
+
+/// The FP8 of config.json's blocks of 32 x 32 may have a scale for 1 x 32 (formats.md 4.1).
+QuantWords WithMxGroups(QuantWords words, const TensorInfo& scale, std::optional<GridSize> grid,
+                        uint64_t rows, uint64_t cols) {
+  const bool tiles = words.block_rows == 32 && words.block_cols == 32;
+  if (tiles && IsByteScale(scale.dtype) && grid == GridSize{rows, CeilDiv(cols, 32)}) {
+    words.block_rows = 1;
+  }
+  return words;
+}
+
+/// Gate and up were quantized apart, and I is no multiple of the block.
+std::optional<std::string> ScalesOfHalves(const TensorInfo& payload, const QuantWords& words,
+                                          const std::optional<GridSize>& found) {
+  const uint64_t rows = payload.shape[payload.shape.size() - 2], block = words.block_rows;
+  const bool gate_up = payload.name.find("gate_up") != std::string::npos && rows % 2 == 0;
+  if (!gate_up || !found || block == 0) return std::nullopt;
+  const uint64_t fused = CeilDiv(rows, block), halves = 2 * CeilDiv(rows / 2, block);
+  if (halves == fused || found->rows != halves) return std::nullopt;
+  return fmt::format(
+      "{} rows of scales for blocks of {} x {} ({}; scales of gate and up apart are not decoded "
+      "where I is no multiple of the block)",
+      fused, block, words.block_cols, words.entry);
+}
+
+/// How the scales lie: as the config says, else as their shape tells.
+Result<Granularity> FindGranularity(const TensorRef& payload, const TensorRef& scale,
+                                    const QuantWords& said) {
+  const TensorInfo& info = payload.info();
+  const uint64_t rows = info.shape[info.shape.size() - 2], cols = info.shape.back();
+  const auto tail = TailOf(info.shape, WithoutReducedAxes(info.shape, scale.info().shape));
+  const auto found = tail ? GridOfTail(*tail, rows) : std::nullopt;
+  const QuantWords words = WithMxGroups(said, scale.info(), found, rows, cols);
+  const auto wanted = GridOf(words, rows, cols);
+  if (!wanted) {
+    const auto how = GranularityOf(info, scale.info(), tail);
+    if (how) return *how;
+    return WrongCompanion(payload, "scales by tensor, row, column or blocks of 128, 64 or 32",
+                          scale);
+  }
+  if (const auto halves = ScalesOfHalves(info, words, found)) {
+    return WrongCompanion(payload, *halves, scale);
+  }
+  const bool lone = words.strategy == "tensor" && CheckedProduct(scale.info().shape) == 1u;
+  const uint64_t matrices = MatricesOf(info.shape);
+  if (!lone && (!found || (!tail->per_matrix && matrices != 1))) {
+    return WrongCompanion(payload,
+                          fmt::format("{} x {} scales for each of {} matrices ({})", wanted->rows,
+                                      wanted->cols, matrices, words.entry),
+                          scale);
+  }
+  auto agrees = CheckStatements(payload, scale, words,
+                                {SaysGrid(words, rows, cols, lone ? GridSize{1, 1} : *found)});
+  if (!agrees) return tl::make_unexpected(agrees.error());
+  Granularity how = GranularityOf(info, scale.info(), words, *wanted);
+  how.per_matrix = !lone || matrices == 1;
+  return how;
 }
 
 std::optional<TensorRef> ScaleOf(const TensorIndex& tensors, const std::string& name) {
@@ -218,7 +243,7 @@ Weight Build(const TensorRef& payload, const TensorRef& scale, const Granularity
 }  // namespace
 
 Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const TensorIndex& tensors,
-                                            const Json& quantization) {
+                                            const QuantWords& words) {
   const TensorInfo& info = payload.info();
   const bool fnuz = info.dtype == DType::kF8E4M3Fnuz || info.dtype == DType::kF8E5M2Fnuz;
   const bool fp8 = info.dtype == DType::kF8E4M3 || info.dtype == DType::kF8E5M2;
@@ -235,11 +260,17 @@ Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const Tens
   if (!scale || !(IsScaleFloat(scale->info().dtype) || IsByteScale(scale->info().dtype))) {
     return WrongCompanion(payload, "a scale (weight_scale_inv, weight_scale, scale)", scale);
   }
-  const std::vector<Block> configured = ConfigBlocks(quantization);
-  const auto how = GranularityOf(info, scale->info(), configured);
-  if (!how) {
-    return WrongCompanion(payload, Expected(info, scale->info().shape, configured), scale);
-  }
+  const bool e5m2 = info.dtype == DType::kF8E5M2;
+  const std::string format = words.Text("fmt");
+  auto agrees = CheckStatements(
+      payload, scale, words,
+      {SaysMethod(words, {"fp8", "fbgemm_fp8", "mxfp8", "modelopt", "compressed-tensors"}),
+       SaysFormat(words, {"float-quantized", "mxfp8-quantized", "naive-quantized"}),
+       Says("type", words.type, "float"), Says("bits", words.bits, 8),
+       Says("fmt", words.method == "fp8" ? format : "", e5m2 ? "e5m2" : "e4m3")});
+  if (!agrees) return tl::make_unexpected(agrees.error());
+  const auto how = FindGranularity(payload, *scale, words);
+  if (!how) return tl::make_unexpected(how.error());
   return Build(payload, *scale, *how);
 }
 

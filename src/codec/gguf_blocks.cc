@@ -304,7 +304,7 @@ tl::unexpected<Error> NotDecoded(const TensorInfo& info, bool known) {
 }  // namespace
 
 Result<std::optional<Weight>> FindGgufBlocks(const TensorRef& payload, const TensorIndex& tensors,
-                                             const nlohmann::ordered_json&) {
+                                             const QuantWords&) {
   const TensorInfo& info = payload.info();
   if (!info.ggml_type || info.shape.size() < 2) return std::optional<Weight>{};
   const auto codec = std::find_if(std::begin(kBlockCodecs), std::end(kBlockCodecs),

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "codec/codecs.h"
 #include "codec/qweight.h"
+#include "codec/scaled_codes.h"
 
 namespace moe {
 namespace {
@@ -87,14 +88,14 @@ struct Inputs {
   uint64_t count;
 };
 
-/// The widths that all shapes allow.
-std::vector<Inputs> FittingInputs(const Qweight& found, const std::optional<TensorRef>& g_idx) {
+/// The widths that codes and zero points allow. The libraries pack whole words of inputs.
+std::vector<Inputs> FittingInputs(const Qweight& found) {
   std::vector<Inputs> fitting;
   const uint64_t word_rows = found.codes.info().shape[0];
   const auto code_bits = CheckedMul(word_rows, 32);
   if (!code_bits) return fitting;
   for (const unsigned bits : {2u, 3u, 4u, 8u}) {
-    const uint64_t count = g_idx ? g_idx->info().shape[0] : *code_bits / bits;
+    const uint64_t count = *code_bits / bits;
     const bool fits = count > 0 && WordsFor(count, bits) == word_rows &&
                       WordsFor(found.outputs, bits) == found.zeros.info().shape[1];
     if (fits) fitting.push_back({bits, count});
@@ -102,37 +103,35 @@ std::vector<Inputs> FittingInputs(const Qweight& found, const std::optional<Tens
   return fitting;
 }
 
-/// The config's bits where the shapes allow them; else (an override for this module) the shapes'.
-Result<Inputs> FindInputs(const Qweight& found, const std::optional<TensorRef>& g_idx,
-                          const nlohmann::ordered_json& quantization) {
-  const std::vector<Inputs> fitting = FittingInputs(found, g_idx);
-  const auto bits = ConfigCount(quantization, "bits");
-  const auto named = std::find_if(fitting.begin(), fitting.end(),
-                                  [&](const Inputs& inputs) { return inputs.bits == bits; });
-  if (named != fitting.end()) return *named;
-  if (fitting.size() == 1) return fitting[0];
-  return Malformed(
-      found.place,
-      fmt::format("{} rows of codes for {} outputs, with {} words of zero points{}, "
-                  "do not tell a width of 2, 3, 4 or 8 bits",
-                  found.codes.info().shape[0], found.outputs, found.zeros.info().shape[1],
-                  g_idx ? fmt::format(" and {} inputs in X.g_idx", g_idx->info().shape[0])
-                        : std::string()));
+/// The config's bits where the shapes allow them; else the shapes', for CheckGroups() to refuse.
+Result<Inputs> FindInputs(const TensorRef& payload, const Qweight& found,
+                          const std::optional<TensorRef>& g_idx, const QuantWords& words) {
+  std::vector<Inputs> fitting = FittingInputs(found);
+  const auto erase = [&](const auto& other) {
+    if (!std::all_of(fitting.begin(), fitting.end(), other)) std::erase_if(fitting, other);
+  };
+  erase([&](const Inputs& inputs) { return inputs.bits != words.bits; });
+  if (g_idx) erase([&](const Inputs& inputs) { return inputs.count != g_idx->info().shape[0]; });
+  if (fitting.size() != 1) {
+    return Malformed(
+        found.place,
+        fmt::format("{} rows of codes for {} outputs, with {} words of zero points, "
+                    "do not tell a width of 2, 3, 4 or 8 bits",
+                    found.codes.info().shape[0], found.outputs, found.zeros.info().shape[1]));
+  }
+  if (g_idx && g_idx->info().shape[0] != fitting[0].count) {
+    return WrongCompanion(payload, fmt::format("X.g_idx I32 [{}]", fitting[0].count), g_idx);
+  }
+  return fitting[0];
 }
 
 /// AutoRound's own packing and gptq_v2 store the zero point itself (auto_round/inference/backend.py
 /// calls the others "zp+-1").
-unsigned ZeroOffset(const nlohmann::ordered_json& quantization) {
-  const std::string packing = ConfigText(quantization, "packing_format");
+unsigned ZeroOffset(const QuantWords& words) {
+  const std::string packing = words.Text("packing_format");
   const bool plain = packing == "auto_round" || packing == "auto_round:gptqmodel" ||
-                     ConfigText(quantization, "checkpoint_format") == "gptq_v2";
+                     words.Text("checkpoint_format") == "gptq_v2";
   return plain ? 0 : 1;
-}
-
-bool IsSymmetric(const nlohmann::ordered_json& quantization) {
-  if (!quantization.is_object()) return false;
-  const auto sym = quantization.find("sym");
-  return sym != quantization.end() && sym->is_boolean() && sym->get<bool>();
 }
 
 Result<std::optional<TensorRef>> FindInputGroups(const Qweight& found, const TensorIndex& tensors) {
@@ -147,13 +146,20 @@ Result<std::optional<TensorRef>> FindInputGroups(const Qweight& found, const Ten
   return g_idx;
 }
 
+/// `in_order`: the config says that groups are runs of group_size inputs.
 Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layout& layout,
-                              const std::string& place) {
+                              bool in_order, const std::string& place) {
   for (uint64_t i = 0; i < layout.inputs; ++i) {
     const uint32_t group = WordAt(g_idx.data.data(), i);  // a negative one is a huge one
-    if (group < layout.groups) continue;
-    return Malformed(place, fmt::format("X.g_idx puts input {} into group {} of {}", i,
-                                        static_cast<int32_t>(group), layout.groups));
+    if (group >= layout.groups) {
+      return Malformed(place, fmt::format("X.g_idx puts input {} into group {} of {}", i,
+                                          static_cast<int32_t>(group), layout.groups));
+    }
+    if (in_order && group != i / layout.group_size) {
+      return Malformed(place, fmt::format("X.g_idx puts input {} into group {}, desc_act false of "
+                                          "config.json into {}",
+                                          i, group, i / layout.group_size));
+    }
   }
   return {};
 }
@@ -161,16 +167,23 @@ Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layo
 }  // namespace
 
 Result<std::optional<Weight>> FindGptqWeight(const TensorRef& payload, const TensorIndex& tensors,
-                                             const nlohmann::ordered_json& quantization) {
-  const auto maybe = FindQweight(payload, tensors, quantization);
+                                             const QuantWords& words) {
+  const auto maybe = FindQweight(payload, tensors, words);
   if (!maybe) return tl::make_unexpected(maybe.error());
   if (!*maybe || (*maybe)->packed_along_outputs) return std::optional<Weight>{};
   const Qweight& found = **maybe;
   const auto g_idx = FindInputGroups(found, tensors);
   if (!g_idx) return tl::make_unexpected(g_idx.error());
-  const auto inputs = FindInputs(found, *g_idx, quantization);
+  const auto inputs = FindInputs(payload, found, *g_idx, words);
   if (!inputs) return tl::make_unexpected(inputs.error());
-  const auto group_size = GroupSize(quantization, inputs->count, found.groups);
+  auto agrees = CheckGroups(found, words, inputs->count, inputs->bits);
+  if (agrees && words.act_order == true && found.groups > 1 && !*g_idx) {
+    agrees = WrongCompanion(
+        payload, fmt::format("X.g_idx I32 [{}] (desc_act true: {})", inputs->count, words.entry),
+        std::nullopt);
+  }
+  if (!agrees) return tl::make_unexpected(agrees.error());
+  const auto group_size = GroupSize(words, inputs->count, found.groups);
   if (!group_size && !*g_idx) {
     return Malformed(found.place, fmt::format("{} inputs in {} groups do not tell the group size",
                                               inputs->count, found.groups));
@@ -180,12 +193,13 @@ Result<std::optional<Weight>> FindGptqWeight(const TensorRef& payload, const Ten
   if (*g_idx) weight.parts.push_back(**g_idx);
   const QweightArray::Layout layout{inputs->count, found.outputs, found.groups,
                                     group_size.value_or(0), found.scales.info().dtype};
-  const Packing packing{inputs->bits, ZeroOffset(quantization)};
-  weight.open = [layout, packing, place = found.place, symmetric = IsSymmetric(quantization),
+  const Packing packing{inputs->bits, ZeroOffset(words)};
+  weight.open = [layout, packing, place = found.place, symmetric = words.symmetric == true,
+                 in_order = words.act_order == false && group_size.has_value(),
                  zero_row_words = found.zeros.info().shape[1]](
                     std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
     Result<void> sound;
-    if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, place);
+    if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, in_order, place);
     auto array = std::make_shared<GptqArray>(layout, packing, zero_row_words, std::move(parts));
     if (sound && symmetric) sound = array->CheckSymmetric(place);
     if (!sound) return tl::make_unexpected(sound.error());

@@ -51,8 +51,13 @@ bool IsZero(const TensorBytes& bytes) {
 }
 
 Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const TensorRef& scb,
-                                                const std::optional<TensorRef>& format) {
+                                                const std::optional<TensorRef>& format,
+                                                const QuantWords& words) {
   const TensorInfo& info = payload.info();
+  auto agrees = CheckStatements(payload, scb, words,
+                                {SaysMethod(words, {"bitsandbytes"}),
+                                 Says("load_in_8bit", words.Flag("load_in_8bit"), true)});
+  if (!agrees) return tl::make_unexpected(agrees.error());
   if (info.shape.size() != 2 || scb.info().dtype != DType::kF32 ||
       scb.info().shape != std::vector<uint64_t>{info.shape[0]} || !IsPlainOrder(scb.info())) {
     return WrongCompanion(payload, "one little-endian float32 of SCB a row", scb);
@@ -81,37 +86,30 @@ Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const 
   return weight;
 }
 
-/// Bits of the integers, for the name: naive-quantized has any number of them in a byte.
-uint64_t BitsOf(const nlohmann::ordered_json& quantization) {
-  const auto format = quantization.is_object() ? quantization.find("format") : quantization.end();
-  if (!quantization.is_object() || format == quantization.end() || *format != "naive-quantized") {
-    return 8;
-  }
-  return std::clamp<uint64_t>(UnsignedAt(GroupWeights(quantization), "num_bits").value_or(8), 1, 8);
+/// Bits of the integers: 8, or as config.json says of naive-quantized ones, which have a byte each.
+uint64_t BitsOf(const QuantWords& words) {
+  const bool naive = words.format == "naive-quantized";
+  return naive ? std::clamp<uint64_t>(words.bits.value_or(8), 1, 8) : 8;
 }
 
-struct Grid {
-  uint64_t rows = 0, cols = 0;
-};
-
 /// The scale's grid on a matrix: one scale, or the payload's rows by groups of columns.
-std::optional<Grid> GridOf(const TensorInfo& info, const TensorInfo& scale) {
+std::optional<GridSize> GridOf(const TensorInfo& info, const TensorInfo& scale) {
   const std::vector<uint64_t>& shape = info.shape;
   const size_t ndim = shape.size();
   const uint64_t rows = shape[ndim - 2], cols = shape[ndim - 1];
-  if (CheckedProduct(scale.shape) == 1u && MatricesOf(shape) == 1) return Grid{1, 1};
-  if (ndim == 2 && scale.shape == std::vector<uint64_t>{rows}) return Grid{rows, 1};
+  if (CheckedProduct(scale.shape) == 1u && MatricesOf(shape) == 1) return GridSize{1, 1};
+  if (ndim == 2 && scale.shape == std::vector<uint64_t>{rows}) return GridSize{rows, 1};
   if (scale.shape.size() != ndim) return std::nullopt;
   const uint64_t groups = scale.shape.back();
   const bool rows_fit = scale.shape == WithLastAxes(shape, rows, groups);
   if (!rows_fit || groups == 0 || cols % groups != 0) return std::nullopt;
-  return Grid{rows, groups};
+  return GridSize{rows, groups};
 }
 
 }  // namespace
 
 Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const TensorIndex& tensors,
-                                             const nlohmann::ordered_json& quantization) {
+                                             const QuantWords& words) {
   const TensorInfo& info = payload.info();
   const auto stem = StemOf(info.name, ".weight");
   if (!stem || info.dtype != DType::kI8 || info.shape.size() < 2) return std::optional<Weight>{};
@@ -121,7 +119,7 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
                 "save the array in C order (numpy.ascontiguousarray)");
   }
   if (const auto scb = tensors.Find(*stem, ".SCB")) {
-    return FindBitsandbytes8(payload, *scb, tensors.Find(*stem, ".weight_format"));
+    return FindBitsandbytes8(payload, *scb, tensors.Find(*stem, ".weight_format"), words);
   }
   const auto scale = tensors.Find(*stem, ".weight_scale");
   const auto zero = tensors.Find(*stem, ".weight_zero_point");
@@ -135,6 +133,15 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
                !IsPlainOrder(zero->info()))) {
     return WrongCompanion(payload, "weight_zero_point int8 of the shape of its scale", zero);
   }
+  const uint64_t bits = BitsOf(words);
+  auto agrees =
+      CheckStatements(payload, scale, words,
+                      {SaysMethod(words, {"compressed-tensors", "modelopt"}),
+                       SaysFormat(words, {"int-quantized", "naive-quantized"}),
+                       Says("type", words.type, "int"), Says("bits", words.bits, bits),
+                       SaysGrid(words, info.shape[info.shape.size() - 2], info.shape.back(), *grid),
+                       SaysZeroPoints(words, zero.has_value())});
+  if (!agrees) return tl::make_unexpected(agrees.error());
   ScaledCodes codes = CodesOf(info);
   codes.scales.dtype = scale->info().dtype;
   codes.scales.matrices = MatricesOf(info.shape);
@@ -145,7 +152,7 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
   Weight weight;
   weight.name = info.name;
   weight.shape = info.shape;
-  weight.storage = fmt::format("int{}_{}{}", BitsOf(quantization),
+  weight.storage = fmt::format("int{}_{}{}", bits,
                                grid->cols > 1 ? fmt::format("g{}", codes.scales.block_cols)
                                               : (grid->rows == 1 ? "tensor" : "channel"),
                                zero ? "_asym" : "");

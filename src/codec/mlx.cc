@@ -30,32 +30,36 @@ std::vector<Packing> AffinePackings(uint64_t product) {
   return fits;
 }
 
-/// What the config says of the module: its own entry, else the default of all.
-Packing ConfigPacking(const nlohmann::ordered_json& quantization, const std::string& module) {
-  if (!quantization.is_object()) return {};
-  Packing packing = {UnsignedAt(quantization, "bits").value_or(0),
-                     UnsignedAt(quantization, "group_size").value_or(0)};
-  const auto own = quantization.find(module);
-  if (own != quantization.end() && own->is_object()) {
-    packing.bits = UnsignedAt(*own, "bits").value_or(packing.bits);
-    packing.group = UnsignedAt(*own, "group_size").value_or(packing.group);
-  }
-  return packing;
-}
+struct MlxParts {
+  TensorRef scales;
+  std::optional<TensorRef> biases, global_scale;
+};
 
 /// Bits and group of an affine weight: shapes give their product, the config tells pairs apart.
-Result<Packing> AffinePacking(const TensorRef& payload, uint64_t product,
-                              const Packing& configured) {
+Result<Packing> AffinePacking(const TensorRef& payload, const MlxParts& parts, uint64_t product,
+                              const QuantWords& words) {
   const auto fits = AffinePackings(product);
+  const auto disagrees = [&](const Packing& packing) {
+    return words.bits.value_or(packing.bits) != packing.bits ||
+           words.group.value_or(packing.group) != packing.group;
+  };
+  std::vector<Packing> agreed = fits;
+  std::erase_if(agreed, disagrees);
+  if (agreed.size() == 1) return agreed.front();
+  std::string readings;
   for (const Packing& packing : fits) {
-    if (packing.bits == configured.bits && packing.group == configured.group) return packing;
+    readings += fmt::format("{}{} x {}", readings.empty() ? "" : ", ", packing.bits, packing.group);
   }
-  if (fits.size() == 1) return fits.front();
-  return WrongCompanion(
-      payload,
-      fmt::format("bits and group_size in config.json whose product is {} ({} fit by the shapes)",
-                  product, fits.size()),
-      std::nullopt);
+  const std::string said =
+      words.bits || words.group
+          ? fmt::format("{} bits in groups of {} ({})",
+                        words.bits ? fmt::to_string(*words.bits) : "any",
+                        words.group ? fmt::to_string(*words.group) : "any", words.entry)
+          : "bits and group_size of config.json";
+  return WrongCompanion(payload,
+                        fmt::format("{}, bits x group is {} by the shapes ({})", said, product,
+                                    readings.empty() ? "no affine packing" : readings),
+                        parts.scales);
 }
 
 struct FloatMode {
@@ -69,11 +73,6 @@ constexpr FloatMode kFloatModes[] = {
     {64, "nvfp4", {4, 16}, true, true},
     {128, "mxfp4", {4, 32}, true, false},
     {256, "mxfp8", {8, 32}, false, false},
-};
-
-struct MlxParts {
-  TensorRef scales;
-  std::optional<TensorRef> biases, global_scale;
 };
 
 /// Builds the open function: `codes` is complete but for its bytes.
@@ -97,8 +96,7 @@ auto Opener(ScaledCodes codes, bool has_biases, bool has_global) {
 }
 
 Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view stem,
-                                    const MlxParts& parts,
-                                    const nlohmann::ordered_json& quantization) {
+                                    const MlxParts& parts, const QuantWords& said) {
   const TensorInfo& words = payload.info();
   const TensorInfo& scales = parts.scales.info();
   const size_t ndim = words.shape.size();
@@ -117,8 +115,7 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
       return WrongCompanion(payload, "float scales, and biases of their shape and dtype",
                             parts.biases);
     }
-    const auto affine = AffinePacking(payload, *bits_of_row / groups,
-                                      ConfigPacking(quantization, std::string(stem)));
+    const auto affine = AffinePacking(payload, parts, *bits_of_row / groups, said);
     if (!affine) return tl::make_unexpected(affine.error());
     packing = *affine;
     weight.storage = fmt::format("affine_q{}_g{}", packing.bits, packing.group);
@@ -138,6 +135,12 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
     codes.elements = mode->fp4 ? Fp4Elements() : kE4m3Values;
     codes.scales.codes = mode->e4m3_scales ? &kE4m3Values : &kE8m0Values;
   }
+  auto agrees = CheckStatements(
+      payload, parts.scales, said,
+      {Says("mode", said.mode, parts.biases ? "affine" : weight.storage),
+       Says("bits", said.bits, packing.bits), Says("group_size", said.group, packing.group),
+       Says("global_scale", said.global_scale, parts.global_scale.has_value())});
+  if (!agrees) return tl::make_unexpected(agrees.error());
   const uint64_t rows = words.shape[ndim - 2], cols = groups * packing.group;
   const uint64_t matrices = MatricesOf(words.shape);
   codes.rows = rows;
@@ -172,14 +175,18 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
 }  // namespace
 
 Result<std::optional<Weight>> FindMlxWeight(const TensorRef& payload, const TensorIndex& tensors,
-                                            const nlohmann::ordered_json& quantization) {
+                                            const QuantWords& words) {
   const auto stem = StemOf(payload.info().name, ".weight");
   if (!stem || payload.info().dtype != DType::kU32) return std::optional<Weight>{};
   const auto scales = tensors.Find(*stem, ".scales");
   if (!scales) return WrongCompanion(payload, fmt::format("{}.scales", *stem), std::nullopt);
+  const Statement quantized = {"quantized", "false", "true", words.quantized};
+  auto agrees =
+      CheckStatements(payload, scales, words, {quantized, SaysMethod(words, {"mlx", "mxfp4"})});
+  if (!agrees) return tl::make_unexpected(agrees.error());
   MlxParts parts{*scales, tensors.Find(*stem, ".biases"), tensors.Find(*stem, ".global_scale")};
   if (!parts.biases) parts.biases = tensors.Find(*stem, ".qbiases");  // transformers' "metal"
-  return Build(payload, *stem, parts, quantization);
+  return Build(payload, *stem, parts, words);
 }
 
 }  // namespace moe

@@ -9,7 +9,7 @@
 namespace moe {
 
 Result<std::optional<Weight>> FindMxfp4Blocks(const TensorRef& payload, const TensorIndex& tensors,
-                                              const nlohmann::ordered_json&) {
+                                              const QuantWords& words) {
   const TensorInfo& blocks = payload.info();
   auto stem = StemOf(blocks.name, "_blocks");
   std::string_view suffix = "_scales";
@@ -31,6 +31,8 @@ Result<std::optional<Weight>> FindMxfp4Blocks(const TensorRef& payload, const Te
                                       *stem, suffix),
                           scales);
   }
+  auto agrees = CheckStatements(payload, scales, words, {SaysMethod(words, {"mxfp4"})});
+  if (!agrees) return tl::make_unexpected(agrees.error());
   ScaledCodes codes;
   codes.rows = groups[1];
   codes.cols = groups[2] * 32;

@@ -20,10 +20,11 @@ struct Kind {
   unsigned bits;
   uint64_t group;
   bool e4m3_scales;
+  std::string_view format;  ///< of compressed-tensors
 };
-constexpr Kind kNvfp4 = {"nvfp4", 4, 16, true};
-constexpr Kind kMxfp4 = {"mxfp4", 4, 32, false};
-constexpr Kind kMxfp6 = {"mxfp6_e2m3", 6, 32, false};
+constexpr Kind kNvfp4 = {"nvfp4", 4, 16, true, "nvfp4-pack-quantized"};
+constexpr Kind kMxfp4 = {"mxfp4", 4, 32, false, "mxfp4-pack-quantized"};
+constexpr Kind kMxfp6 = {"mxfp6_e2m3", 6, 32, false, "mxfp6-pack-quantized"};
 
 /// e2m3 (formats.md 11): bias 1, sign in bit 5.
 std::array<float, 256> Fp6Elements() {
@@ -53,12 +54,19 @@ struct Found {
   std::optional<Global> global;
 };
 
-Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found) {
+/// `dialect`: what must agree besides the kind of float.
+Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found,
+                                    const QuantWords& words, std::vector<Statement> dialect) {
   const TensorInfo& info = payload.info();
   const size_t ndim = info.shape.size();
   const uint64_t rows = info.shape[ndim - 2];
   const uint64_t groups = CeilDiv(found.code_cols, found.kind.group);
   const TensorInfo& scale = found.scale.info();
+  dialect.insert(dialect.end(),
+                 {Says("type", words.type, "float"), Says("bits", words.bits, found.kind.bits),
+                  SaysGrid(words, rows, found.code_cols, {rows, groups})});
+  auto agrees = CheckStatements(payload, found.scale, words, dialect);
+  if (!agrees) return tl::make_unexpected(agrees.error());
   if (scale.shape != WithLastAxes(info.shape, rows, groups)) {
     return WrongCompanion(
         payload, fmt::format("scales [.., {}, {}] of {}", rows, groups, found.kind.storage),
@@ -136,7 +144,7 @@ std::optional<uint64_t> PackedCols(const TensorInfo& info, unsigned bits) {
 
 // X.weight_packed U8.
 Result<std::optional<Weight>> FindCompressed(const TensorRef& payload, std::string_view stem,
-                                             const TensorIndex& tensors) {
+                                             const TensorIndex& tensors, const QuantWords& words) {
   const auto scale = tensors.Find(stem, ".weight_scale");
   if (!scale) return WrongCompanion(payload, "weight_scale", std::nullopt);
   Found found{kNvfp4, fmt::format("{}.weight", stem), 0, *scale, std::nullopt};
@@ -154,7 +162,8 @@ Result<std::optional<Weight>> FindCompressed(const TensorRef& payload, std::stri
   const auto cols = PackedCols(payload.info(), found.kind.bits);
   if (!cols) return WrongCompanion(payload, "whole codes in its columns", scale);
   found.code_cols = *cols;
-  return Build(payload, found);
+  return Build(payload, found, words,
+               {SaysMethod(words, {"compressed-tensors"}), SaysFormat(words, {found.kind.format})});
 }
 
 /// The payload's columns as e2m1 codes; F4 counts them already.
@@ -168,13 +177,13 @@ std::optional<uint64_t> Fp4Cols(const TensorInfo& info) {
 }  // namespace
 
 Result<std::optional<Weight>> FindPackedFloats(const TensorRef& payload, const TensorIndex& tensors,
-                                               const nlohmann::ordered_json&) {
+                                               const QuantWords& words) {
   const TensorInfo& info = payload.info();
   const bool bytes =
       info.dtype == DType::kU8 || info.dtype == DType::kI8 || info.dtype == DType::kF4;
   if (!bytes || info.shape.size() < 2) return std::optional<Weight>{};
   if (const auto stem = StemOf(info.name, ".weight_packed")) {
-    return FindCompressed(payload, *stem, tensors);
+    return FindCompressed(payload, *stem, tensors, words);
   }
   const auto stem = StemOf(info.name, ".weight");
   const std::string base = stem ? std::string(*stem) + ".weight" : info.name;
@@ -188,7 +197,8 @@ Result<std::optional<Weight>> FindPackedFloats(const TensorRef& payload, const T
     }
     auto global = GlobalOf(payload, second, false);
     if (!global) return tl::make_unexpected(global.error());
-    return Build(payload, {kNvfp4, base, *cols, *first, *global});
+    return Build(payload, {kNvfp4, base, *cols, *first, *global}, words,
+                 {SaysMethod(words, {"modelopt"})});
   }
   // DeepSeek-V4: a scale for 32 inputs beside two codes a byte.
   if (!stem) return std::optional<Weight>{};
@@ -198,7 +208,12 @@ Result<std::optional<Weight>> FindPackedFloats(const TensorRef& payload, const T
   if (!cols || !IsByteScale(scale->info().dtype)) {
     return WrongCompanion(payload, "a scale U8 or F8_E8M0 for 32 inputs", scale);
   }
-  return Build(payload, {kMxfp4, base, *cols, *scale, std::nullopt});
+  // config.json tells of them by expert_dtype alone: its blocks are those of the FP8 layers.
+  QuantWords expert = words;
+  expert.strategy.clear();
+  return Build(
+      payload, {kMxfp4, base, *cols, *scale, std::nullopt}, expert,
+      {SaysMethod(words, {"fp8"}), Says("expert_dtype", words.Text("expert_dtype"), "fp4")});
 }
 
 }  // namespace moe

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 
 #include "base/checked.h"
@@ -14,36 +13,6 @@
 
 namespace moe {
 namespace {
-
-/// What one of config.json's config_groups says of weights; 0: nothing.
-struct GroupConfig {
-  uint64_t bits = 0, group_size = 0;
-  bool asymmetric = false;
-};
-
-/// All config_groups, also those that are a preset's name with its targets: {"W4A16": ["Linear"]}.
-std::vector<GroupConfig> ConfigsOf(const nlohmann::ordered_json& quantization) {
-  std::vector<GroupConfig> configs;
-  if (!quantization.is_object()) return configs;
-  const auto groups = quantization.find("config_groups");
-  if (groups == quantization.end() || !groups->is_object()) return configs;
-  for (const auto& [name, group] : groups->items()) {
-    GroupConfig config;
-    if (group.is_object() && group.contains("weights")) {
-      const nlohmann::ordered_json& weights = group["weights"];
-      config.bits = UnsignedAt(weights, "num_bits").value_or(0);
-      config.group_size = UnsignedAt(weights, "group_size").value_or(0);
-      config.asymmetric = weights.is_object() && weights.contains("symmetric") &&
-                          weights["symmetric"] == nlohmann::ordered_json(false);
-    } else if (group.is_array() && name.size() > 2 && name[0] == 'W' && name[2] == 'A' &&
-               std::isdigit(static_cast<unsigned char>(name[1])) != 0) {
-      config.bits = static_cast<uint64_t>(name[1] - '0');
-      config.asymmetric = name.ends_with("_ASYM");
-    }
-    configs.push_back(config);
-  }
-  return configs;
-}
 
 /// How codes lie in words: dense since compressed-tensors 0.18, before that no code straddles.
 struct Packing {
@@ -59,12 +28,9 @@ struct Packing {
   }
 };
 
-/// Whether the library of config.json's "version" left top bits unused; nullopt: it isn't told.
-std::optional<bool> PadsByVersion(const nlohmann::ordered_json& quantization) {
-  if (!quantization.is_object()) return std::nullopt;
-  const auto found = quantization.find("version");
-  if (found == quantization.end() || !found->is_string()) return std::nullopt;
-  const std::string text = found->get<std::string>();
+/// Whether the library of config.json's "version" is older than 0.`release`; nullopt: not told.
+std::optional<bool> IsBefore(const QuantWords& words, unsigned release) {
+  const std::string text = words.Text("version");
   unsigned major = 0, minor = 0;
   const char* const end = text.data() + text.size();
   const auto dot = std::from_chars(text.data(), end, major);
@@ -72,45 +38,33 @@ std::optional<bool> PadsByVersion(const nlohmann::ordered_json& quantization) {
       std::from_chars(dot.ptr + 1, end, minor).ec != std::errc()) {
     return std::nullopt;
   }
-  return major == 0 && minor < 18;
+  return major == 0 && minor < release;
 }
 
-/// The packing that puts `cols` codes into `words` words, of a configured width if one fits.
+/// The packing that puts `cols` codes into `words` words, of the configured width if there is one.
 /// nullopt: none, or they cannot be told apart.
 std::optional<Packing> PackingOf(uint64_t cols, uint64_t words,
-                                 const std::vector<GroupConfig>& configs,
-                                 std::optional<bool> pads) {
-  std::vector<Packing> all, configured;
+                                 const std::optional<uint64_t>& width, std::optional<bool> pads) {
+  std::vector<Packing> fits;
   for (unsigned bits = 1; bits <= 8; ++bits) {
+    if (width.value_or(bits) != bits) continue;
     const bool dense = Packing{bits, false}.Words(cols) == words;
     bool padded = 32 % bits != 0 && Packing{bits, true}.Words(cols) == words;
     if (dense && cols <= 32 / bits) padded = false;  // one word: the same
     const bool both = dense && padded;
     for (const bool pad : {false, true}) {
-      if (!(pad ? padded : dense) || (both && pads && *pads != pad)) continue;
-      all.push_back({bits, pad});
-      if (std::any_of(configs.begin(), configs.end(),
-                      [&](const GroupConfig& config) { return config.bits == bits; })) {
-        configured.push_back({bits, pad});
-      }
+      if ((pad ? padded : dense) && !(both && pads && *pads != pad)) fits.push_back({bits, pad});
     }
   }
-  const std::vector<Packing>& fits = configured.empty() ? all : configured;
   return fits.size() == 1 ? std::optional(fits.front()) : std::nullopt;
 }
 
-/// Columns that share a scale: the config's size where it gives `groups` groups (the last may be
-/// short), else the size that divides the columns. 0: none, or two that differ.
-uint64_t GroupOf(uint64_t cols, uint64_t groups, const std::vector<GroupConfig>& configs) {
+/// Columns that share a scale: the config's size where it says one (the last group may be short),
+/// else the size that divides the columns. 0: none.
+uint64_t GroupOf(uint64_t cols, uint64_t groups, const QuantWords& words) {
   if (groups <= 1) return groups == 0 ? 0 : cols;
-  uint64_t fit = 0;
-  for (const GroupConfig& config : configs) {
-    const uint64_t size = config.group_size;
-    if (size == 0 || CeilDiv(cols, size) != groups) continue;
-    if (fit != 0 && fit != size) return 0;
-    fit = size;
-  }
-  return fit != 0 ? fit : cols % groups == 0 ? cols / groups : 0;
+  if (words.group.value_or(0) > 0) return *words.group;
+  return cols % groups == 0 ? cols / groups : 0;
 }
 
 /// The shape that weight_shape tells. nullopt: it is no short list of integers.
@@ -170,22 +124,13 @@ struct Parts {
   std::optional<TensorRef> zero, g_idx;
 };
 
-/// Zero points and g_idx have the shapes that the weight asks for; zero points may only be absent
-/// where the config doesn't tell of them.
+/// Zero points and g_idx have the shapes that the weight asks for.
 Result<void> CheckOptionalParts(const TensorRef& payload, const Parts& parts, uint64_t cols,
-                                uint64_t groups, const Packing& packing,
-                                const std::vector<GroupConfig>& configs) {
+                                uint64_t groups, const Packing& packing) {
   const std::vector<uint64_t>& shape = payload.info().shape;
   const auto word_rows = packing.Words(shape[shape.size() - 2]);
-  bool needed = false, optional = false;
-  for (const GroupConfig& config : configs) {
-    if (config.bits == packing.bits) (config.asymmetric ? needed : optional) = true;
-  }
-  const bool fits = parts.zero
-                        ? word_rows && IsWord(parts.zero->info().dtype) &&
-                              parts.zero->info().shape == WithLastAxes(shape, *word_rows, groups)
-                        : !needed || optional;
-  if (!fits) {
+  if (parts.zero && !(word_rows && IsWord(parts.zero->info().dtype) &&
+                      parts.zero->info().shape == WithLastAxes(shape, *word_rows, groups))) {
     return WrongCompanion(payload,
                           fmt::format("weight_zero_point I32 [.., {}, {}]: {}-bit codes packed "
                                       "along its rows",
@@ -197,6 +142,27 @@ Result<void> CheckOptionalParts(const TensorRef& payload, const Parts& parts, ui
     return WrongCompanion(payload, fmt::format("weight_g_idx I32 [{}]", cols), parts.g_idx);
   }
   return {};
+}
+
+/// What the config says of the whole weight, but for the width of its codes.
+Result<void> CheckWords(const TensorRef& payload, const Parts& parts, const QuantWords& words,
+                        uint64_t cols, uint64_t groups) {
+  const std::vector<uint64_t>& shape = payload.info().shape;
+  const uint64_t rows = shape[shape.size() - 2];
+  auto agrees = CheckStatements(
+      payload, parts.scale, words,
+      {SaysMethod(words, {"compressed-tensors"}), SaysFormat(words, {"pack-quantized"}),
+       Says("type", words.type, "int"), SaysGrid(words, rows, cols, {rows, groups})});
+  if (!agrees) return agrees;
+  agrees =
+      CheckStatements(payload, parts.zero, words, {SaysZeroPoints(words, parts.zero.has_value())});
+  if (!agrees) return agrees;
+  // Since 0.19 the library puts columns back in order and saves no g_idx.
+  const bool lost = words.act_order == true && groups > 1 && IsBefore(words, 19) == true;
+  return CheckStatements(payload, parts.g_idx, words,
+                         {{"weight_g_idx: actorder", lost ? "group" : "not by group",
+                           parts.g_idx ? "with weight_g_idx" : "without weight_g_idx",
+                           parts.g_idx ? words.act_order != false : !lost}});
 }
 
 /// Group of each column. Empty where one is -1: then the library takes columns in order.
@@ -239,30 +205,32 @@ auto Opener(const TensorRef& payload, const Parts& parts, const ScaledCodes& cod
 }
 
 Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view stem,
-                                    const Parts& parts,
-                                    const nlohmann::ordered_json& quantization) {
+                                    const Parts& parts, const QuantWords& said) {
   const std::vector<uint64_t>& words = payload.info().shape;
   const uint64_t rows = words[words.size() - 2], cols = ColsOf(words, parts.shape);
   if (cols == 0) {
     return WrongCompanion(payload, "weight_shape of its rows and the true columns", parts.shape);
   }
-  const std::vector<GroupConfig> configs = ConfigsOf(quantization);
-  const auto packing = PackingOf(cols, words.back(), configs, PadsByVersion(quantization));
+  const auto packing = PackingOf(cols, words.back(), said.bits, IsBefore(said, 18));
   if (!packing) {
-    return WrongCompanion(payload,
-                          fmt::format("one packing of 1 to 8 bits that puts {} columns into {} "
-                                      "words (config.json: num_bits, version)",
-                                      cols, words.back()),
-                          parts.shape);
+    return WrongCompanion(
+        payload,
+        fmt::format("one packing of {} bits that puts {} columns into {} words "
+                    "(config.json: num_bits, version)",
+                    said.bits ? fmt::to_string(*said.bits) : "1 to 8", cols, words.back()),
+        parts.shape);
   }
   const TensorInfo& scale = parts.scale.info();
   const uint64_t groups = scale.shape.empty() ? 0 : scale.shape.back();
-  const uint64_t group = GroupOf(cols, groups, configs);
+  if (auto agrees = CheckWords(payload, parts, said, cols, groups); !agrees) {
+    return tl::make_unexpected(agrees.error());
+  }
+  const uint64_t group = GroupOf(cols, groups, said);
   if (group == 0 || !IsScaleFloat(scale.dtype) ||
       scale.shape != WithLastAxes(words, rows, groups)) {
     return WrongCompanion(payload, "weight_scale by row or group of its columns", parts.scale);
   }
-  auto fits = CheckOptionalParts(payload, parts, cols, groups, *packing, configs);
+  auto fits = CheckOptionalParts(payload, parts, cols, groups, *packing);
   if (!fits) return tl::make_unexpected(fits.error());
 
   ScaledCodes codes;
@@ -296,7 +264,7 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
 }  // namespace
 
 Result<std::optional<Weight>> FindPackedInts(const TensorRef& payload, const TensorIndex& tensors,
-                                             const nlohmann::ordered_json& quantization) {
+                                             const QuantWords& words) {
   const TensorInfo& info = payload.info();
   const auto stem = StemOf(info.name, ".weight_packed");
   if (!stem || !IsWord(info.dtype) || info.shape.size() < 2) return std::optional<Weight>{};
@@ -307,7 +275,7 @@ Result<std::optional<Weight>> FindPackedInts(const TensorRef& payload, const Ten
   return Build(payload, *stem,
                {*scale, *shape, tensors.Find(*stem, ".weight_zero_point"),
                 tensors.Find(*stem, ".weight_g_idx")},
-               quantization);
+               words);
 }
 
 }  // namespace moe

@@ -10,8 +10,8 @@
 #include <span>
 
 #include "base/float_convert.h"
-#include "base/text.h"
 #include "checkpoint/names.h"
+#include "codec/scaled_codes.h"
 
 namespace moe {
 namespace {
@@ -71,40 +71,35 @@ const std::vector<KnownText>& KnownTexts() {
   return known;
 }
 
-Result<void> CheckText(const std::string& place, const nlohmann::ordered_json& quantization,
-                       std::string_view key, std::span<const std::string_view> texts) {
-  const std::string text = ConfigText(quantization, key);
+Result<void> CheckText(const std::string& place, std::string_view key, const std::string& text,
+                       std::span<const std::string_view> texts) {
   if (text.empty() || std::find(texts.begin(), texts.end(), text) != texts.end()) return {};
   return Fail(ErrorCode::kUnsupported, place,
               fmt::format("packed with {} '{}': only {} is read", key, Printable(text),
                           fmt::join(texts, ", ")));
 }
 
-std::string MethodOf(const nlohmann::ordered_json& quantization) {
-  const std::string method = ConfigText(quantization, "quant_method");
-  return method == "intel/auto-round" ? "auto-round" : method;
-}
-
-Result<void> CheckConfig(const std::string& place, const nlohmann::ordered_json& quantization) {
-  constexpr std::string_view kMethods[] = {"gptq", "awq", "auto-round", "intel/auto-round"};
+Result<void> CheckConfig(const std::string& place, const QuantWords& words) {
+  constexpr std::string_view kMethods[] = {"gptq", "awq", "auto-round"};
   constexpr std::string_view kPackDTypes[] = {"int32"};
-  auto known = CheckText(place, quantization, "quant_method", kMethods);
-  if (known) known = CheckText(place, quantization, "pack_dtype", kPackDTypes);
+  auto known = CheckText(place, "quant_method", words.method, kMethods);
+  if (known) known = CheckText(place, "pack_dtype", words.Text("pack_dtype"), kPackDTypes);
   for (const KnownText& rule : KnownTexts()) {
     if (!known) break;
-    if (rule.method != MethodOf(quantization)) continue;
-    known = CheckText(place, quantization, rule.key, rule.texts);
+    if (rule.method == words.method) {
+      known = CheckText(place, rule.key, words.Text(rule.key), rule.texts);
+    }
   }
   return known;
 }
 
 /// AWQ packs codes and zero points along the same axis, GPTQ along different ones (section 11).
-Result<void> CheckPacking(Qweight& found, const nlohmann::ordered_json& quantization) {
+Result<void> CheckPacking(Qweight& found, const QuantWords& words) {
   const TensorInfo &codes = found.codes.info(), &zeros = found.zeros.info(),
                    &scales = found.scales.info();
   const bool gptq = codes.shape[1] == scales.shape[1];
   const bool awq = codes.shape[1] == zeros.shape[1];
-  const std::string method = MethodOf(quantization);
+  const std::string& method = words.method;
   const bool fits = gptq != awq && (method == "gptq" ? gptq : method == "awq" ? awq : true);
   if (!fits) {
     return Malformed(found.place,
@@ -141,34 +136,23 @@ uint32_t WordAt(const std::byte* words, uint64_t index) {
   return word;
 }
 
-std::string ConfigText(const nlohmann::ordered_json& quantization, std::string_view key) {
-  if (!quantization.is_object()) return {};
-  const auto found = quantization.find(key);
-  if (found == quantization.end() || !found->is_string()) return {};
-  return LowerAscii(found->get_ref<const std::string&>());
-}
-
-std::optional<uint64_t> ConfigCount(const nlohmann::ordered_json& quantization,
-                                    std::string_view key) {
-  if (!quantization.is_object()) return std::nullopt;
-  const auto found = quantization.find(key);
-  if (found == quantization.end() || !found->is_number_integer()) return std::nullopt;
-  const int64_t value = found->get<int64_t>();
-  if (value <= 0) return std::nullopt;
-  return static_cast<uint64_t>(value);
-}
-
-std::optional<uint64_t> GroupSize(const nlohmann::ordered_json& quantization, uint64_t inputs,
-                                  uint64_t groups) {
-  const auto size = ConfigCount(quantization, "group_size");
-  if (size && (inputs - 1) / *size + 1 == groups) return size;
+std::optional<uint64_t> GroupSize(const QuantWords& words, uint64_t inputs, uint64_t groups) {
+  const uint64_t size = words.group.value_or(0);
+  if (size > 0 && CeilDiv(inputs, size) == groups) return size;
   const uint64_t even = inputs / groups;
   const bool usual = groups == 1 || (inputs % groups == 0 && std::has_single_bit(even));
   return usual ? std::optional(even) : std::nullopt;
 }
 
+Result<void> CheckGroups(const Qweight& found, const QuantWords& words, uint64_t inputs,
+                         uint64_t bits) {
+  return CheckStatements(found.codes, found.scales, words,
+                         {Says("bits", words.bits, bits),
+                          SaysGrid(words, found.outputs, inputs, {found.outputs, found.groups})});
+}
+
 Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const TensorIndex& tensors,
-                                           const nlohmann::ordered_json& quantization) {
+                                           const QuantWords& words) {
   const TensorInfo& info = payload.info();
   if (!info.name.ends_with(kSuffix)) return std::optional<Qweight>{};
   if (!IsWord(info.dtype) && !IsOtherInteger(info.dtype)) return std::optional<Qweight>{};
@@ -176,7 +160,7 @@ Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const Tenso
   found.place = fmt::format("tensor '{}'", Printable(info.name));
   found.stem = info.name.substr(0, info.name.size() - kSuffix.size());
   found.codes = payload;
-  if (auto known = CheckConfig(found.place, quantization); !known) {
+  if (auto known = CheckConfig(found.place, words); !known) {
     return tl::make_unexpected(known.error());
   }
   if (!IsWord(info.dtype)) {
@@ -198,7 +182,7 @@ Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const Tenso
   if (sound) {
     sound = CheckMatrix(found.place, ".scales", scales->info(), IsScale(scales->info().dtype));
   }
-  if (sound) sound = CheckPacking(found, quantization);
+  if (sound) sound = CheckPacking(found, words);
   if (!sound) return tl::make_unexpected(sound.error());
   return found;
 }

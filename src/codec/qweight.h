@@ -2,12 +2,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "codec/config_words.h"
 #include "codec/weight.h"
 
 namespace moe {
@@ -29,20 +29,17 @@ struct Qweight {
 /// nullopt: `payload` is no X.qweight of integers. kMalformed or kUnsupported: it is one, but its
 /// tensors or quant_method fit neither GPTQ nor AWQ.
 Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const TensorIndex& tensors,
-                                           const nlohmann::ordered_json& quantization);
-
-/// The value of `key` in lower case; empty when it is absent or no text.
-std::string ConfigText(const nlohmann::ordered_json& quantization, std::string_view key);
-
-/// The value of `key`; nullopt when it is absent or no positive integer.
-std::optional<uint64_t> ConfigCount(const nlohmann::ordered_json& quantization,
-                                    std::string_view key);
+                                           const QuantWords& words);
 
 /// The number of inputs that share a scale: the config's group_size where it gives that many
 /// groups; else inputs / groups when it is a power of two (then no other one gives as many); else
 /// nullopt, as the last group may be a short one.
-std::optional<uint64_t> GroupSize(const nlohmann::ordered_json& quantization, uint64_t inputs,
-                                  uint64_t groups);
+std::optional<uint64_t> GroupSize(const QuantWords& words, uint64_t inputs, uint64_t groups);
+
+/// Whether the groups are as many as the config's group_size makes of `inputs`, and the codes as
+/// wide as it says.
+Result<void> CheckGroups(const Qweight& found, const QuantWords& words, uint64_t inputs,
+                         uint64_t bits);
 
 /// The weight "X.weight" [outputs, inputs] with `storage` "SCHEME_g128" ("SCHEME_channel" for one
 /// group); `group_size` 0 leaves the group out. Without `open`, parts are codes, zeros, scales.

@@ -10,7 +10,6 @@
 #include "base/float_convert.h"
 #include "base/little_endian.h"
 #include "base/small_floats.h"
-#include "base/text.h"
 #include "checkpoint/names.h"
 
 namespace moe {
@@ -183,34 +182,6 @@ tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string
       fmt::format("tensor '{}'", Printable(payload.info().name)),
       fmt::format("its [{}] {} needs {}, found {}", fmt::join(payload.info().shape, ", "),
                   payload.info().dtype_text, want, have));
-}
-
-std::optional<uint64_t> UnsignedAt(const nlohmann::ordered_json& object, const std::string& key) {
-  if (!object.is_object()) return std::nullopt;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_integer() || found->get<int64_t>() < 0) {
-    return std::nullopt;
-  }
-  return found->get<uint64_t>();
-}
-
-std::string QuantMethod(const nlohmann::ordered_json& quantization) {
-  if (!quantization.is_object()) return "";
-  const auto found = quantization.find("quant_method");
-  return found != quantization.end() && found->is_string() ? LowerAscii(found->get<std::string>())
-                                                           : "";
-}
-
-nlohmann::ordered_json GroupWeights(const nlohmann::ordered_json& quantization) {
-  if (!quantization.is_object()) return {};
-  const auto groups = quantization.find("config_groups");
-  if (groups == quantization.end() || !groups->is_object()) return {};
-  for (const auto& [name, group] : groups->items()) {
-    if (group.is_object() && group.contains("weights") && group["weights"].is_object()) {
-      return group["weights"];
-    }
-  }
-  return {};
 }
 
 }  // namespace moe

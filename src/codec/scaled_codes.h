@@ -71,13 +71,4 @@ bool IsByteScale(DType dtype);   ///< U8 or F8_E8M0: 2^(b - 127)
 tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string& want,
                                      const std::optional<TensorRef>& found);
 
-/// A non-negative integer of a config object; nullopt: absent or something else.
-std::optional<uint64_t> UnsignedAt(const nlohmann::ordered_json& object, const std::string& key);
-
-/// quant_method, lower case; "" unknown.
-std::string QuantMethod(const nlohmann::ordered_json& quantization);
-
-/// `weights` of the first of compressed-tensors' config_groups; null without one.
-nlohmann::ordered_json GroupWeights(const nlohmann::ordered_json& quantization);
-
 }  // namespace moe

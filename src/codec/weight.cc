@@ -128,10 +128,20 @@ std::optional<TensorRef> TensorIndex::Find(std::string_view stem, std::string_vi
   return Find(std::string(stem) + std::string(suffix));
 }
 
+Result<std::optional<Weight>> FindUnder(std::span<const QuantWords> alternatives, FindCodec find,
+                                        const TensorRef& tensor, const TensorIndex& tensors) {
+  auto first = find(tensor, tensors, alternatives.front());
+  for (size_t i = 1; i < alternatives.size() && !first; ++i) {
+    if (auto other = find(tensor, tensors, alternatives[i])) return other;
+  }
+  return first;
+}
+
 Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIndex& tensors,
-                                         const nlohmann::ordered_json& quantization) {
+                                         const QuantConfig& config) {
+  const std::vector<QuantWords> alternatives = config.Of(ModuleOf(tensor.info().name));
   for (const FindCodec find : kCodecs) {
-    auto weight = find(tensor, tensors, quantization);
+    auto weight = FindUnder(alternatives, find, tensor, tensors);
     if (!weight || !*weight) {
       if (!weight) return weight;
       continue;

@@ -2,7 +2,6 @@
 
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -64,12 +63,15 @@ struct Weight {
   std::function<Result<std::shared_ptr<const WeightArray>>(std::vector<TensorBytes>)> open;
 };
 
-/// The weight whose payload is `tensor`, found by its companions; `quantization` (config.json's
-/// quantization_config or quantization, null without one) only disambiguates.
+class QuantConfig;
+
+/// The weight whose payload is `tensor`, found by its companions; `config` must agree with them and
+/// tells apart what they leave open.
 /// nullopt: no codec takes it for a payload (a companion, an index, an unknown dtype).
-/// kMalformed or kUnsupported: it is one, but cannot be decoded: names what was expected and found.
+/// kMalformed or kUnsupported: it is one, but cannot be decoded, or what is said about it does not
+/// agree: names what was expected and found.
 Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIndex& tensors,
-                                         const nlohmann::ordered_json& quantization);
+                                         const QuantConfig& config);
 
 /// The matrix `view` of an opened weight of `shape`; keeps `array` alive. kMalformed when the view
 /// leaves the weight.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "codec/scaled_codes.h"
+#include "codec/config_words.h"
 
 namespace moe {
 

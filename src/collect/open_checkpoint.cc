@@ -4,6 +4,7 @@
 
 #include <unordered_set>
 
+#include "codec/config_words.h"
 #include "moescope/dtype.h"
 
 namespace moe {
@@ -18,7 +19,8 @@ DType MeantDType(const Weight& weight, const ModelWords& words) {
 
 class Opener {
  public:
-  Opener(const ModelWords& words, bool keep_going) : words_(words), keep_going_(keep_going) {}
+  Opener(const ModelWords& words, bool keep_going)
+      : words_(words), config_(words.quantization), keep_going_(keep_going) {}
 
   Result<void> AddFile(const std::filesystem::path& path) {
     checkpoint_.first_tensor_number.push_back(tensors_);
@@ -67,7 +69,7 @@ class Opener {
 
   void AddWeight(size_t file, size_t tensor) {
     TensorUse& use = checkpoint_.uses[file][tensor];
-    auto found = FindWeight({checkpoint_.files[file].get(), tensor}, index_, words_.quantization);
+    auto found = FindWeight({checkpoint_.files[file].get(), tensor}, index_, config_);
     if (!found) {
       use.refusal = found.error().message;
       if (use.refusal.empty()) use.refusal = "can't be decoded";
@@ -93,6 +95,7 @@ class Opener {
   }
 
   const ModelWords& words_;
+  QuantConfig config_;
   bool keep_going_;
   uint64_t tensors_ = 0;
   Checkpoint checkpoint_;

@@ -84,8 +84,9 @@ class Storage(AcceptanceTest):
                     want = np.sqrt(((x - back) ** 2).sum() / (x ** 2).sum())
                     np.testing.assert_allclose(row["w_rel_fro"], want, rtol=1e-6, atol=1e-9)
 
-    def broken(self, name, change):
-        """A copy of the zoo's checkpoint with its header's tensors changed."""
+    def broken(self, name, change, said=None):
+        """A copy of the zoo's checkpoint with its header's tensors changed, and config.json's words
+        about quantization."""
         folder = self.tmp / ("broken_" + name)
         shutil.copytree(ZOO / name, folder, ignore=shutil.ignore_patterns("ref"))
         path = folder / "model.safetensors"
@@ -102,10 +103,14 @@ class Storage(AcceptanceTest):
                                raw[8 + size + begin:8 + size + end])
         change(tensors)
         write_safetensors_raw(path, tensors)
+        config = json.loads((folder / "config.json").read_text())
+        for key in {"quantization", "quantization_config"} & set(config):
+            config[key].update(said or {})
+        (folder / "config.json").write_text(json.dumps(config))
         return folder
 
-    def check_refused(self, name, change, refused, words):
-        model = self.broken(name, change)
+    def check_refused(self, name, change, refused, words, said=None):
+        model = self.broken(name, change, said)
         whole = len(json.loads((ZOO / name / "expected.json").read_text())["experts"])
         run_dir = self.collect(model, [], expect=3)
         unmatched = self.table(run_dir, "unmatched_tensors")
@@ -148,6 +153,49 @@ class Storage(AcceptanceTest):
         model = self.broken("ct_w4a16_qwen3_moe", change)
         shutil.rmtree(model)
         self.check_refused("ct_w4a16_qwen3_moe", change, change.name, ["1000"])
+
+    def test_contradictions_refuse_their_weight_alone_and_inspect_names_it(self):
+        def first(tensors, ending):
+            return next(name for name in sorted(tensors) if name.endswith(ending))
+
+        def one_scale(tensors):  # int8 by channel, of which one scale is left
+            name = first(tensors, "experts.0.w1.weight_scale")
+            dtype, _, data = tensors[name]
+            tensors[name] = (dtype, [1, 1], data[:2 if dtype in ("BF16", "F16") else 4])
+            return name.replace("_scale", "")
+
+        def no_g_idx(tensors):
+            name = first(tensors, "experts.0.up_proj.g_idx")
+            del tensors[name]
+            return name.replace("g_idx", "qweight")
+
+        def no_global_scale(tensors):
+            name = first(tensors, "experts.0.up_proj.weight_global_scale")
+            del tensors[name]
+            return name.replace("_global_scale", "_packed")
+
+        def entry_of_other_bits(tensors):
+            return first(tensors, "switch_mlp.up_proj.weight")
+
+        entry = {"language_model.model.layers.1.mlp.switch_mlp.up_proj": {
+            "group_size": 64, "bits": 6}}
+        for name, change, said, words in (
+                ("ct_int8_w8a8_mixtral", one_scale, {}, ["strategy channel", "not 1 x 1"]),
+                ("gptq_int4_sym_qwen3_moe", no_g_idx, {"desc_act": True}, ["g_idx", "found none"]),
+                ("ct_nvfp4_deepseek_v3", no_global_scale, {}, ["global scale", "found none"]),
+                ("mlx_qwen3_moe_q4_g64", entry_of_other_bits, entry, ["6 bits", "4 x 64"])):
+            with self.subTest(name):
+                refused = []
+
+                def changed(tensors):
+                    refused[:] = [change(tensors)]
+
+                model = self.broken(name, changed, said)
+                done = run("inspect", model)
+                self.assertEqual(done.returncode, 3)
+                self.assertIn(refused[0], done.stdout)
+                shutil.rmtree(model)
+                self.check_refused(name, changed, refused[0], words, said)
 
     def test_init_run_writes_the_recognised_preset(self):
         for name, preset in (("hf4_mixtral", "mixtral"), ("gguf_olmoe_mixed", "olmoe"),

@@ -23,7 +23,7 @@ constexpr const char* kNaiveInt4 = R"({"format": "naive-quantized",
     "config_groups": {"group_0": {"weights": {"num_bits": 4}}}})";
 // The first group is of other modules.
 constexpr const char* kMixed = R"({"format": "mixed-precision",
-    "config_groups": {"group_0": {"weights": {"num_bits": 4}}}})";
+    "config_groups": {"group_0": {"weights": {"num_bits": 4}, "targets": ["re:.*attn"]}}})";
 
 const Case kCases[] = {
     {"Channel", {5, 300}, {5, 1}, 1, 300, false, "null", "int8_channel"},

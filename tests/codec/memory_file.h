@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "codec/weight.h"
+#include "codec/codecs.h"
 
 namespace moe {
 
@@ -53,7 +53,8 @@ Result<std::optional<Weight>> FindFirst(Find find, const MemoryFile& file,
                                         const nlohmann::ordered_json& quantization = nullptr) {
   TensorIndex tensors;
   tensors.Add(file);
-  return find(TensorRef{&file, 0}, tensors, quantization);
+  const QuantConfig config(quantization);
+  return FindUnder(config.Of(ModuleOf(file.tensors()[0].name)), find, TensorRef{&file, 0}, tensors);
 }
 
 inline Result<std::shared_ptr<const WeightArray>> OpenParts(const Weight& weight) {

@@ -95,12 +95,14 @@ inline void ExpectSums(const MatrixSource& matrix, const nlohmann::json& expecte
 /// Matrices that it leaves alone (nullopt) are other codecs' business.
 inline void ExpectZooDecodes(const std::string& name, FindCodec find) {
   const ZooCheckpoint zoo(name);
+  const QuantConfig config(zoo.quantization);
   size_t decoded = 0;
   for (const auto& expert : zoo.expected["experts"]) {
     SCOPED_TRACE(name + ": " + expert.dump().substr(0, 300));
     const auto payload = zoo.tensors.Find(expert["source_tensor"].get<std::string>());
     ASSERT_TRUE(payload.has_value());
-    const auto weight = find(*payload, zoo.tensors, zoo.quantization);
+    const auto words = config.Of(ModuleOf(payload->info().name));
+    const auto weight = FindUnder(words, find, *payload, zoo.tensors);
     ASSERT_TRUE(weight.has_value()) << weight.error().Text();
     if (!weight->has_value()) continue;
     std::vector<TensorBytes> bytes;

@@ -1,0 +1,585 @@
+#include "codec/config_words.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/pattern.h"
+#include "base/text.h"
+#include "checkpoint/names.h"
+#include "codec/scaled_codes.h"
+
+namespace moe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::string_view;
+
+constexpr const char* kConfig = "quantization config";
+
+// ---- values of keys ----
+
+const Json* Member(const Json& object, string_view key) {
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(key);
+  return found == object.end() ? nullptr : &*found;
+}
+
+std::string TextAt(const Json& object, string_view key) {
+  const Json* value = Member(object, key);
+  return value && value->is_string() ? LowerAscii(value->get_ref<const std::string&>()) : "";
+}
+
+std::optional<bool> FlagAt(const Json& object, string_view key) {
+  const Json* value = Member(object, key);
+  return value && value->is_boolean() ? std::optional(value->get<bool>()) : std::nullopt;
+}
+
+/// A positive integer.
+std::optional<uint64_t> CountAt(const Json& object, std::initializer_list<string_view> keys) {
+  for (const string_view key : keys) {
+    const Json* value = Member(object, key);
+    if (!value || !value->is_number_integer()) continue;
+    if (value->is_number_unsigned() ? value->get<uint64_t>() > 0 : value->get<int64_t>() > 0) {
+      return value->get<uint64_t>();
+    }
+  }
+  return std::nullopt;
+}
+
+/// Columns of a group; -1, which means all of a row, is 0.
+std::optional<uint64_t> GroupAt(const Json& object, std::initializer_list<string_view> keys) {
+  for (const string_view key : keys) {
+    const Json* value = Member(object, key);
+    if (value && value->is_number_integer() && *value == -1) return 0;
+  }
+  return CountAt(object, keys);
+}
+
+void ReadBlock(const Json& object, string_view key, QuantWords& words) {
+  const Json* pair = Member(object, key);
+  if (!pair || !pair->is_array() || pair->size() != 2) return;
+  const Json &rows = (*pair)[0], &cols = (*pair)[1];
+  if (!rows.is_number_unsigned() || !cols.is_number_unsigned()) return;
+  if (rows.get<uint64_t>() == 0 || cols.get<uint64_t>() == 0) return;
+  words.strategy = "block";
+  words.block_rows = rows.get<uint64_t>();
+  words.block_cols = cols.get<uint64_t>();
+}
+
+// ---- names of modules ----
+
+/// Without the wrappers around the text model: "layers.0.mlp" of
+/// "model.language_model.layers.0.mlp".
+string_view Core(string_view name) {
+  constexpr string_view kWrappers[] = {"model",       "language_model", "text_model", "backbone",
+                                       "transformer", "thinker",        "llm",        "module"};
+  for (;;) {
+    const size_t dot = name.find('.');
+    if (dot == string_view::npos) return name;
+    const string_view head = name.substr(0, dot);
+    if (std::find(std::begin(kWrappers), std::end(kWrappers), head) == std::end(kWrappers)) {
+      return name;
+    }
+    name.remove_prefix(dot + 1);
+  }
+}
+
+/// Whether a pattern of Python's re.match takes the name under one of its wrappers.
+bool MatchesPattern(const Pattern& pattern, string_view module) {
+  const auto matches = [&](const std::string& name) {
+    const auto found = pattern.Match(name);
+    return found && found->has_value();
+  };
+  if (matches(std::string(module))) return true;
+  const std::string core(Core(module));
+  for (const char* wrapper :
+       {"", "model.", "model.language_model.", "language_model.model.", "language_model."}) {
+    if (matches(wrapper + core)) return true;
+  }
+  return false;
+}
+
+/// `text` against a shell pattern of '*' and '?'.
+bool MatchesGlob(string_view glob, string_view text) {
+  size_t g = 0, t = 0, star = string_view::npos, from = 0;
+  while (t < text.size()) {
+    if (g < glob.size() && glob[g] == '*') {
+      star = g++;
+      from = t;
+    } else if (g < glob.size() && (glob[g] == '?' || glob[g] == text[t])) {
+      ++g;
+      ++t;
+    } else if (star != string_view::npos) {
+      g = star + 1;
+      t = ++from;
+    } else {
+      return false;
+    }
+  }
+  while (g < glob.size() && glob[g] == '*') ++g;
+  return g == glob.size();
+}
+
+std::optional<Pattern> CompilePattern(string_view text) {
+  auto pattern = Pattern::Compile(text, kConfig);
+  return pattern ? std::optional(std::move(*pattern)) : std::nullopt;
+}
+
+struct TextHash {
+  using is_transparent = void;
+  size_t operator()(string_view text) const { return std::hash<string_view>()(text); }
+};
+
+/// Modules that the config leaves out: names, parts of names between dots, shell patterns or
+/// "re:PATTERN".
+class Exclusions {
+ public:
+  void Add(const Json& list) {
+    if (!list.is_array()) return;
+    for (const Json& entry : list) {
+      if (entry.is_string()) AddName(entry.get_ref<const std::string&>());
+    }
+  }
+
+  bool Holds(string_view module) const {
+    const string_view core = Core(module);
+    return HoldsPart(core) ||
+           std::any_of(globs_.begin(), globs_.end(),
+                       [&](const std::string& glob) {
+                         return MatchesGlob(glob, core) || MatchesGlob(glob + ".*", core);
+                       }) ||
+           std::any_of(patterns_.begin(), patterns_.end(),
+                       [&](const Pattern& pattern) { return MatchesPattern(pattern, module); });
+  }
+
+ private:
+  void AddName(string_view name) {
+    if (name.starts_with("re:")) {
+      if (auto pattern = CompilePattern(name.substr(3))) patterns_.push_back(std::move(*pattern));
+      return;
+    }
+    while (name.ends_with('.')) name.remove_suffix(1);
+    if (name.empty()) return;
+    if (name.find_first_of("*?") != string_view::npos) {
+      globs_.emplace_back(Core(name));
+    } else {
+      names_.emplace(Core(name));
+    }
+  }
+
+  bool HoldsPart(string_view core) const {
+    if (names_.empty()) return false;
+    for (size_t begin = 0; begin < core.size();) {
+      size_t end = core.find('.', begin);
+      for (;; end = core.find('.', end + 1)) {
+        end = std::min(end, core.size());
+        if (names_.contains(core.substr(begin, end - begin))) return true;
+        if (end == core.size()) break;
+      }
+      begin = std::min(core.find('.', begin), core.size() - 1) + 1;
+    }
+    return false;
+  }
+
+  std::unordered_set<std::string, TextHash, std::equal_to<>> names_;
+  std::vector<std::string> globs_;
+  std::vector<Pattern> patterns_;
+};
+
+/// Entries of single modules, by name.
+class Entries {
+ public:
+  struct Entry {
+    std::string name;
+    const Json* value;
+  };
+
+  void Add(const std::string& name, const Json& value) {
+    by_name_.emplace(name, Entry{name, &value});
+    by_core_.emplace(std::string(Core(name)), Entry{name, &value});
+  }
+  const Entry* Find(string_view module) const {
+    if (const auto exact = by_name_.find(module); exact != by_name_.end()) return &exact->second;
+    const auto found = by_core_.find(Core(module));
+    return found == by_core_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  using Map = std::unordered_map<std::string, Entry, TextHash, std::equal_to<>>;
+  Map by_name_, by_core_;
+};
+
+// ---- dialects ----
+
+/// What ModelOpt's quant_algo means (its export/quant_utils).
+struct Algorithm {
+  string_view name, type;
+  uint64_t bits;
+  string_view strategy;
+  uint64_t size;  // of a group, or of a block's sides
+};
+constexpr Algorithm kAlgorithms[] = {
+    {"fp8", "float", 8, "tensor", 0},
+    {"fp8_per_channel_per_token", "float", 8, "channel", 0},
+    {"fp8_pc_pt", "float", 8, "channel", 0},
+    {"fp8_pb_wo", "float", 8, "block", 128},
+    {"fp8_pb_real", "float", 8, "block", 128},
+    {"nvfp4", "float", 4, "tensor_group", 16},
+    {"nvfp4_awq", "float", 4, "tensor_group", 16},
+    {"nvfp4_svd", "float", 4, "tensor_group", 16},
+    {"w4a8_nvfp4_fp8", "float", 4, "tensor_group", 16},
+    {"w4a16_nvfp4", "float", 4, "tensor_group", 16},
+    {"mxfp4", "float", 4, "group", 32},
+    {"w4a8_mxfp4_fp8", "float", 4, "group", 32},
+    {"mxfp8", "float", 8, "group", 32},
+    {"w8a8_sq_per_channel", "int", 8, "channel", 0},
+};
+
+void ReadAlgorithm(const Json& object, QuantWords& words) {
+  const std::string name = TextAt(object, "quant_algo");
+  for (const Algorithm& row : kAlgorithms) {
+    if (row.name != name) continue;
+    words.type = row.type;
+    words.bits = row.bits;
+    words.strategy = row.strategy;
+    if (row.strategy == "block") {
+      words.block_rows = words.block_cols = row.size;
+    } else if (row.size > 0) {
+      words.group = GroupAt(object, {"group_size"}).value_or(row.size);
+    }
+  }
+}
+
+/// MLX, GPTQ, AWQ, fp8, ModelOpt: keys of one object.
+void ReadFlat(const Json& object, QuantWords& words) {
+  const auto read = [](auto& word, auto value) {
+    if (value) word = value;
+  };
+  read(words.bits, CountAt(object, {"bits", "w_bit"}));
+  read(words.group, GroupAt(object, {"group_size", "q_group_size"}));
+  read(words.symmetric, FlagAt(object, "sym"));
+  read(words.act_order, FlagAt(object, "desc_act"));
+  read(words.global_scale, FlagAt(object, "global_scale"));
+  if (words.method.empty()) words.mode = TextAt(object, "mode");
+  if (FlagAt(object, "act_group_aware") == true) words.act_order.reset();
+  ReadBlock(object, "weight_block_size", words);
+  if (words.method == "mxfp8") {
+    words.strategy = "group";
+    words.group = 32;
+  }
+  ReadAlgorithm(object, words);
+}
+
+/// compressed-tensors' names of whole groups: {"W4A16": ["Linear"]}.
+void ReadPreset(const std::string& name, QuantWords& words) {
+  const auto of = [&](string_view type, uint64_t bits, std::optional<uint64_t> group) {
+    words.type = type;
+    words.bits = bits;
+    words.group = group;
+  };
+  const bool digit = name.size() > 2 && name[1] >= '1' && name[1] <= '9';
+  if (name.starts_with("NVFP4")) of("float", 4, 16);
+  for (const uint64_t bits : {4, 6, 8}) {
+    if (name.starts_with(fmt::format("MXFP{}", bits))) of("float", bits, 32);
+  }
+  if (name.starts_with("FP8")) of("float", 8, std::nullopt);
+  if (name.starts_with("INT8")) of("int", 8, std::nullopt);
+  if (name[0] == 'W' && digit && name[2] == 'A') {
+    of("int", static_cast<uint64_t>(name[1] - '0'), std::nullopt);
+    words.symmetric = !name.ends_with("_ASYM");
+  }
+}
+
+void ReadWeights(const Json& weights, QuantWords& words) {
+  words.bits = CountAt(weights, {"num_bits"});
+  words.group = GroupAt(weights, {"group_size"});
+  words.type = TextAt(weights, "type");
+  words.strategy = TextAt(weights, "strategy");
+  words.symmetric = FlagAt(weights, "symmetric");
+  const std::string order = TextAt(weights, "actorder");
+  words.act_order = FlagAt(weights, "actorder");
+  if (order == "group") words.act_order = true;
+  if (order == "weight" || order == "static") words.act_order = false;
+  ReadBlock(weights, "block_structure", words);
+}
+
+/// One of compressed-tensors' config_groups.
+struct Group {
+  QuantWords words;
+  Entries names;
+  std::vector<Pattern> patterns;
+  bool of_class = false;  ///< a class of modules ("Linear"), or no targets
+
+  Group(const std::string& name, const Json& group, QuantWords all) : words(std::move(all)) {
+    words.entry = fmt::format("{}, {}", kConfig, Printable(name));
+    const Json* targets = group.is_array() ? &group : Member(group, "targets");
+    if (const Json* weights = Member(group, "weights")) {
+      ReadWeights(*weights, words);
+    } else if (group.is_array()) {
+      ReadPreset(name, words);
+    }
+    if (const std::string format = TextAt(group, "format"); !format.empty()) words.format = format;
+    if (words.format == "mixed-precision") words.format.clear();
+    if (!targets || !targets->is_array()) {
+      of_class = true;
+      return;
+    }
+    for (const Json& target : *targets) {
+      if (target.is_string()) AddTarget(target);
+    }
+  }
+
+  void AddTarget(const Json& text) {
+    const std::string& target = text.get_ref<const std::string&>();
+    if (target.starts_with("re:")) {
+      if (auto pattern = CompilePattern(target.substr(3))) patterns.push_back(std::move(*pattern));
+    } else if (!target.empty() && target[0] >= 'A' && target[0] <= 'Z' &&
+               target.find('.') == std::string::npos) {
+      of_class = true;
+    } else {
+      names.Add(target, text);
+    }
+  }
+
+  /// 3: by name, 2: by pattern, 1: by class, 0: no target.
+  int Level(string_view module) const {
+    if (names.Find(module)) return 3;
+    for (const Pattern& pattern : patterns) {
+      if (MatchesPattern(pattern, module)) return 2;
+    }
+    return of_class ? 1 : 0;
+  }
+};
+
+/// GPTQModel's `dynamic` and AutoRound's `extra_config` with patterns: the first that matches.
+struct Rule {
+  std::string name;
+  Pattern pattern;
+  bool excludes;
+  const Json* value;
+};
+
+}  // namespace
+
+// ---- QuantWords ----
+
+std::string QuantWords::Text(std::string_view key) const {
+  return object ? TextAt(*object, key) : "";
+}
+
+std::optional<bool> QuantWords::Flag(std::string_view key) const {
+  return object ? FlagAt(*object, key) : std::nullopt;
+}
+
+// ---- QuantConfig ----
+
+struct QuantConfig::Impl {
+  Json object;
+  QuantWords all;   ///< what is said of every module
+  QuantWords none;  ///< nothing but the object
+  Exclusions excluded;
+  std::vector<Group> groups;
+  bool has_groups = false, by_layer = false;
+  Entries entries;  ///< of MLX, AutoRound (extra_config), ModelOpt (quantized_layers)
+  std::vector<Rule> rules;
+
+  void Read();
+  void ReadRules(const Json& table);
+  std::optional<QuantWords> Own(string_view module) const;
+  QuantWords Merged(const std::string& name, const Json& value) const;
+};
+
+void QuantConfig::Impl::Read() {
+  // hf_quant_config.json: {"producer": .., "quantization": {..}}
+  if (const Json* inner = Member(object, "quantization"); inner && inner->is_object()) {
+    object = Json(*inner);
+  }
+  none.object = all.object = &object;
+  if (!object.is_object()) return;
+  all.entry = kConfig;
+  all.method = QuantMethod(object);
+  all.format = TextAt(object, "format");
+  if (all.method.empty() && !TextAt(object, "quant_algo").empty()) all.method = "modelopt";
+  for (const char* key : {"ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules",
+                          "llm_int8_skip_modules"}) {
+    if (const Json* list = Member(object, key)) excluded.Add(*list);
+  }
+  if (const Json* table = Member(object, "config_groups"); table && table->is_object()) {
+    has_groups = true;
+    for (const auto& [name, group] : table->items()) groups.emplace_back(name, group, all);
+    return;
+  }
+  ReadFlat(object, all);
+  if (const Json* layers = Member(object, "quantized_layers"); layers && layers->is_object()) {
+    by_layer = true;
+    for (const auto& [name, value] : layers->items()) entries.Add(name, value);
+  }
+  for (const char* key : {"dynamic", "extra_config"}) {
+    if (const Json* table = Member(object, key); table && table->is_object()) ReadRules(*table);
+  }
+  if (!all.method.empty()) return;
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_object() || value.is_boolean()) entries.Add(name, value);
+  }
+}
+
+void QuantConfig::Impl::ReadRules(const Json& table) {
+  for (const auto& [name, value] : table.items()) {
+    entries.Add(name, value);
+    const bool marked = name.starts_with("-:") || name.starts_with("+:");
+    if (auto pattern = CompilePattern(string_view(name).substr(marked ? 2 : 0))) {
+      rules.push_back({name, std::move(*pattern), name.starts_with("-:"), &value});
+    }
+  }
+}
+
+/// MLX takes a module's entry alone, the others fill it up from what is said of all.
+QuantWords QuantConfig::Impl::Merged(const std::string& name, const Json& value) const {
+  QuantWords words = all;
+  if (all.method.empty() || by_layer) words = none;
+  words.method = all.method;
+  words.entry = fmt::format("{}, {}", kConfig, Printable(name));
+  if (value.is_boolean() && value.get<bool>()) return all;
+  words.quantized = !value.is_boolean();
+  ReadFlat(value, words);
+  return words;
+}
+
+std::optional<QuantWords> QuantConfig::Impl::Own(string_view module) const {
+  if (const Entries::Entry* entry = entries.Find(module)) return Merged(entry->name, *entry->value);
+  for (const Rule& rule : rules) {
+    if (!MatchesPattern(rule.pattern, module)) continue;
+    return rule.excludes ? none : Merged(rule.name, *rule.value);
+  }
+  return std::nullopt;
+}
+
+QuantConfig::QuantConfig(Json quantization) {
+  auto impl = std::make_unique<Impl>();
+  impl->object = std::move(quantization);
+  impl->Read();
+  impl_ = std::move(impl);
+}
+
+QuantConfig::~QuantConfig() = default;
+QuantConfig::QuantConfig(QuantConfig&&) noexcept = default;
+QuantConfig& QuantConfig::operator=(QuantConfig&&) noexcept = default;
+
+std::vector<QuantWords> QuantConfig::Of(std::string_view module) const {
+  if (impl_->excluded.Holds(module)) return {impl_->none};
+  if (!impl_->has_groups) {
+    const auto own = impl_->Own(module);
+    if (own) return {*own};
+    return {impl_->by_layer ? impl_->none : impl_->all};
+  }
+  int best = 1;
+  std::vector<QuantWords> words;
+  for (const Group& group : impl_->groups) {
+    const int level = group.Level(module);
+    if (level < best) continue;
+    if (level > best) words.clear();
+    best = level;
+    words.push_back(group.words);
+  }
+  if (words.empty()) words.push_back(impl_->none);
+  return words;
+}
+
+std::string QuantMethod(const Json& quantization) {
+  const std::string method = TextAt(quantization, "quant_method");
+  if (method == "intel/auto-round") return "auto-round";
+  return method.starts_with("modelopt") ? "modelopt" : method;
+}
+
+std::string_view ModuleOf(std::string_view payload) {
+  for (const string_view suffix : {".weight", ".weight_packed", ".qweight", "_blocks", ".blocks"}) {
+    if (payload.ends_with(suffix)) return payload.substr(0, payload.size() - suffix.size());
+  }
+  return payload;
+}
+
+// ---- statements ----
+
+std::optional<GridSize> GridOf(const QuantWords& words, uint64_t rows, uint64_t cols) {
+  if (words.strategy == "tensor") return GridSize{1, 1};
+  if (words.strategy == "channel") return GridSize{rows, 1};
+  if (words.strategy == "block" && words.block_rows > 0) {
+    return GridSize{CeilDiv(rows, words.block_rows), CeilDiv(cols, words.block_cols)};
+  }
+  const bool groups = words.strategy.empty() || words.strategy.ends_with("group");
+  if (!groups || !words.group) return std::nullopt;
+  return GridSize{rows, *words.group == 0 ? 1 : CeilDiv(cols, *words.group)};
+}
+
+Statement Says(std::string_view name, const std::string& said, std::string_view found) {
+  return {std::string(name), said, std::string(found), said.empty() || said == found};
+}
+
+Statement Says(std::string_view name, const std::optional<uint64_t>& said, uint64_t found) {
+  return Says(name, said ? fmt::to_string(*said) : "", fmt::to_string(found));
+}
+
+Statement Says(std::string_view name, const std::optional<bool>& said, bool found) {
+  return Says(name, said ? fmt::to_string(*said) : "", fmt::to_string(found));
+}
+
+Statement SaysGrid(const QuantWords& words, uint64_t rows, uint64_t cols, GridSize found) {
+  const auto wanted = GridOf(words, rows, cols);
+  if (!wanted) return {};
+  std::string how = words.strategy.empty() ? "group" : words.strategy;
+  if (how == "block") how += fmt::format(" {} x {}", words.block_rows, words.block_cols);
+  if (how.ends_with("group")) how += fmt::format(" {}", *words.group);
+  return {"scales", fmt::format("{} x {} for strategy {}", wanted->rows, wanted->cols, how),
+          fmt::format("{} x {}", found.rows, found.cols), *wanted == found};
+}
+
+Statement SaysZeroPoints(const QuantWords& words, bool found) {
+  return {"symmetric", words.symmetric == true ? "true" : "false",
+          found ? "with zero points" : "without zero points",
+          !words.symmetric || *words.symmetric != found};
+}
+
+namespace {
+
+/// `known` is what the codecs know: another text says nothing.
+Statement SaysOneOf(std::string_view name, const std::string& said,
+                    std::initializer_list<std::string_view> fitting,
+                    std::initializer_list<std::string_view> known) {
+  const auto holds = [&](const auto& list) {
+    return std::find(list.begin(), list.end(), said) != list.end();
+  };
+  return {std::string(name), said, fitting.size() > 0 ? std::string(*fitting.begin()) : "none",
+          holds(fitting) || !holds(known)};
+}
+
+}  // namespace
+
+Statement SaysMethod(const QuantWords& words, std::initializer_list<std::string_view> methods) {
+  return SaysOneOf("quant_method", words.method, methods,
+                   {"gptq", "awq", "compressed-tensors", "fp8", "fbgemm_fp8", "mxfp8", "mxfp4",
+                    "bitsandbytes", "modelopt"});
+}
+
+Statement SaysFormat(const QuantWords& words, std::initializer_list<std::string_view> formats) {
+  return SaysOneOf(
+      "format", words.format, formats,
+      {"pack-quantized", "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp6-pack-quantized",
+       "mxfp8-quantized", "float-quantized", "int-quantized", "naive-quantized"});
+}
+
+Result<void> CheckStatements(const TensorRef& payload, const std::optional<TensorRef>& companion,
+                             const QuantWords& words, const std::vector<Statement>& statements) {
+  for (const Statement& statement : statements) {
+    if (statement.agrees) continue;
+    return WrongCompanion(payload,
+                          fmt::format("{} {} ({}), not {}", statement.name,
+                                      Printable(statement.said), words.entry, statement.found),
+                          companion);
+  }
+  return {};
+}
+
+}  // namespace moe

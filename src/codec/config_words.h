@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codec/weight.h"
+
+namespace moe {
+
+/// What one entry of config.json's quantization says about the weights of one module, whatever the
+/// dialect (MLX, compressed-tensors, ModelOpt, fp8, GPTQ, AWQ, bitsandbytes). What it leaves open
+/// is empty. Texts are in lower case.
+struct QuantWords {
+  std::string entry;              ///< who says it, for errors: "quantization config, group_0"
+  bool quantized = true;          ///< false: MLX's "X": false
+  std::string method;             ///< quant_method; every kind of modelopt is "modelopt"
+  std::string format;             ///< of compressed-tensors: "pack-quantized"
+  std::string mode;               ///< of MLX: "affine", "mxfp4"
+  std::string type;               ///< "int" or "float"
+  std::string strategy;           ///< tensor, channel, group, tensor_group or block
+  std::optional<uint64_t> bits;   ///< of a code
+  std::optional<uint64_t> group;  ///< columns that share a scale; 0: all of a row
+  uint64_t block_rows = 0, block_cols = 0;  ///< of strategy "block"; 0: not said
+  std::optional<bool> symmetric, act_order, global_scale;
+  const nlohmann::ordered_json* object = nullptr;  ///< all of it, of the QuantConfig; or null
+
+  /// The text of a key of `object` in lower case; empty: absent or no text.
+  std::string Text(std::string_view key) const;
+  std::optional<bool> Flag(std::string_view key) const;
+};
+
+/// config.json's quantization (quantization_config, hf_quant_config.json, ...), read once.
+///
+/// Names of modules are compared without the wrappers around the text model, so that an entry for
+/// model.language_model.layers.0 is that of language_model.model.layers.0 (formats.md 10.3).
+///
+/// Threads: const members may be called from any thread at once. Words point into it.
+class QuantConfig {
+ public:
+  explicit QuantConfig(nlohmann::ordered_json quantization = nullptr);
+  ~QuantConfig();
+  QuantConfig(QuantConfig&&) noexcept;
+  QuantConfig& operator=(QuantConfig&&) noexcept;
+
+  /// What holds for `module` ("model.layers.0.mlp.experts.1.up_proj"): its own entry, else the
+  /// group whose target it is, else what is said of all. More than one where targets are classes
+  /// of modules (two groups for "Linear"): then one of them holds. One without words where nothing
+  /// is said, or the config excludes the module (ignore, modules_to_not_convert, ...).
+  std::vector<QuantWords> Of(std::string_view module) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<const Impl> impl_;
+};
+
+/// quant_method in lower case, "auto-round" for its other name; "" unknown.
+std::string QuantMethod(const nlohmann::ordered_json& quantization);
+
+/// The module whose payload has this name: without .weight, .weight_packed, .qweight, _blocks.
+std::string_view ModuleOf(std::string_view payload);
+
+/// Scales of a matrix: so many rows by so many columns of blocks.
+struct GridSize {
+  uint64_t rows = 0, cols = 0;
+  bool operator==(const GridSize&) const = default;
+};
+
+/// The grid that strategy, group or block ask for on a matrix [rows, cols]; nullopt: not said.
+std::optional<GridSize> GridOf(const QuantWords& words, uint64_t rows, uint64_t cols);
+
+/// One statement of the config beside what the tensors are.
+struct Statement {
+  std::string name, said, found;
+  bool agrees = true;
+};
+
+/// Not said: agrees.
+Statement Says(std::string_view name, const std::string& said, std::string_view found);
+Statement Says(std::string_view name, const std::optional<uint64_t>& said, uint64_t found);
+Statement Says(std::string_view name, const std::optional<bool>& said, bool found);
+Statement SaysGrid(const QuantWords& words, uint64_t rows, uint64_t cols, GridSize found);
+Statement SaysZeroPoints(const QuantWords& words, bool found);  ///< by `symmetric`
+
+/// Whether quant_method is one of `methods`, or one that no codec knows. Likewise for `format`.
+Statement SaysMethod(const QuantWords& words, std::initializer_list<std::string_view> methods);
+Statement SaysFormat(const QuantWords& words, std::initializer_list<std::string_view> formats);
+
+/// kMalformed for the first statement that doesn't agree, with both sides, and the shape of
+/// `companion`, which shows it.
+Result<void> CheckStatements(const TensorRef& payload, const std::optional<TensorRef>& companion,
+                             const QuantWords& words, const std::vector<Statement>& statements);
+
+}  // namespace moe

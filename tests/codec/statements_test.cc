@@ -1,0 +1,431 @@
+// Every statement about a payload against every other (docs/formats.md, "What must agree"): a small
+// module of each scheme, configs that agree with it, and one contradiction each of config,
+// companion or shape. Values are zeros: only what headers tell decides here.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <map>
+
+#include "codec/memory_file.h"
+
+namespace moe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using testing::HasSubstr;
+
+void Add(MemoryFile& file, const std::string& name, DType dtype,
+         const std::vector<uint64_t>& shape) {
+  uint64_t bits = DTypeBits(dtype);
+  for (const uint64_t size : shape) bits *= size;
+  file.Add(name, dtype, shape, std::vector<uint8_t>(bits / 8));
+}
+
+struct Part {
+  const char* name;
+  DType dtype;
+  std::vector<uint64_t> shape;
+};
+
+MemoryFile Make(const std::vector<Part>& parts) {
+  MemoryFile file;
+  for (const Part& part : parts) {
+    if (std::string_view(part.name) == "x.weight_shape") {
+      file.Add(part.name, part.dtype, part.shape, std::vector<int64_t>{64, 128});
+    } else {
+      Add(file, part.name, part.dtype, part.shape);
+    }
+  }
+  return file;
+}
+
+void AddState(MemoryFile& file, const std::string& type, const std::string& more) {
+  const std::string text = R"({"quant_type": ")" + type +
+                           R"(", "blocksize": 64, "dtype": "float16", "shape": [64, 128])" + more +
+                           "}";
+  file.Add("x.weight.quant_state.bitsandbytes__" + type, DType::kU8, {text.size()},
+           std::vector<char>(text.begin(), text.end()));
+}
+
+constexpr DType kU8 = DType::kU8, kU32 = DType::kU32, kI32 = DType::kI32, kF16 = DType::kF16,
+                kF32 = DType::kF32, kE4m3 = DType::kF8E4M3, kI8 = DType::kI8;
+
+/// A matrix of 64 x 128 in each scheme; the payload first.
+MemoryFile ModuleOfScheme(const std::string& scheme) {
+  static const std::map<std::string, std::vector<Part>> kModules = {
+      {"affine",
+       {{"x.weight", kU32, {64, 16}}, {"x.scales", kF16, {64, 2}}, {"x.biases", kF16, {64, 2}}}},
+      {"mlx_mxfp4", {{"x.weight", kU32, {64, 16}}, {"x.scales", kU8, {64, 4}}}},
+      {"mlx_nvfp4",
+       {{"x.weight", kU32, {64, 16}}, {"x.scales", kU8, {64, 8}}, {"x.global_scale", kF32, {}}}},
+      {"gpt_oss", {{"x_blocks", kU8, {2, 64, 4, 16}}, {"x_scales", kU8, {2, 64, 4}}}},
+      {"ct_int",
+       {{"x.weight_packed", kI32, {64, 16}},
+        {"x.weight_scale", kF16, {64, 4}},
+        {"x.weight_shape", DType::kI64, {2}}}},
+      {"ct_int_asym",
+       {{"x.weight_packed", kI32, {64, 16}},
+        {"x.weight_scale", kF16, {64, 4}},
+        {"x.weight_shape", DType::kI64, {2}},
+        {"x.weight_zero_point", kI32, {8, 4}}}},
+      {"ct_int_ordered",
+       {{"x.weight_packed", kI32, {64, 16}},
+        {"x.weight_scale", kF16, {64, 4}},
+        {"x.weight_shape", DType::kI64, {2}},
+        {"x.weight_g_idx", kI32, {128}}}},
+      {"ct_nvfp4",
+       {{"x.weight_packed", kU8, {64, 64}},
+        {"x.weight_scale", kE4m3, {64, 8}},
+        {"x.weight_global_scale", kF32, {1}}}},
+      {"ct_mxfp4", {{"x.weight_packed", kU8, {64, 64}}, {"x.weight_scale", kU8, {64, 4}}}},
+      {"modelopt_nvfp4",
+       {{"x.weight", kU8, {64, 64}},
+        {"x.weight_scale", kE4m3, {64, 8}},
+        {"x.weight_scale_2", kF32, {}}}},
+      {"fp4_expert", {{"x.weight", kI8, {64, 64}}, {"x.scale", DType::kF8E8M0, {64, 4}}}},
+      {"fp8_block", {{"x.weight", kE4m3, {64, 128}}, {"x.weight_scale_inv", kF32, {2, 4}}}},
+      {"fp8_channel", {{"x.weight", kE4m3, {64, 128}}, {"x.weight_scale", kF32, {64, 1}}}},
+      {"fp8_tensor", {{"x.weight", kE4m3, {64, 128}}, {"x.weight_scale", kF32, {1}}}},
+      {"fp8_stack", {{"x.up_proj", kE4m3, {3, 64, 128}}, {"x.up_proj_scale_inv", kF32, {3, 2, 4}}}},
+      {"mxfp8", {{"x.weight", kE4m3, {64, 128}}, {"x.weight_scale", kU8, {64, 4}}}},
+      {"int8", {{"x.weight", kI8, {64, 128}}, {"x.weight_scale", kF32, {64, 1}}}},
+      {"int8_asym",
+       {{"x.weight", kI8, {64, 128}},
+        {"x.weight_scale", kF32, {64, 1}},
+        {"x.weight_zero_point", kI8, {64, 1}}}},
+      {"bnb_int8", {{"x.weight", kI8, {64, 128}}, {"x.SCB", kF32, {64}}}},
+      {"gptq",
+       {{"x.qweight", kI32, {16, 64}},
+        {"x.qzeros", kI32, {4, 8}},
+        {"x.scales", kF16, {4, 64}},
+        {"x.g_idx", kI32, {128}}}},
+      {"gptq_in_order",
+       {{"x.qweight", kI32, {16, 64}}, {"x.qzeros", kI32, {4, 8}}, {"x.scales", kF16, {4, 64}}}},
+      {"awq",
+       {{"x.qweight", kI32, {128, 8}}, {"x.qzeros", kI32, {4, 8}}, {"x.scales", kF16, {4, 64}}}},
+      {"bnb4",
+       {{"x.weight", kU8, {4096, 1}},
+        {"x.weight.absmax", kF32, {128}},
+        {"x.weight.quant_map", kF32, {16}}}},
+  };
+  MemoryFile file = Make(kModules.at(scheme));
+  if (scheme == "bnb4") AddState(file, "nf4", "");
+  return file;
+}
+
+Result<std::optional<Weight>> Find(const MemoryFile& file, const char* config) {
+  TensorIndex tensors;
+  tensors.Add(file);
+  return FindWeight({&file, 0}, tensors, QuantConfig(Json::parse(config)));
+}
+
+/// weights of compressed-tensors' only group, and other keys.
+std::string Group(const std::string& weights, const std::string& format = "null") {
+  return R"({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets":
+      ["Linear"], "format": )" +
+         format + R"(, "weights": )" + weights + "}}}";
+}
+
+struct Agreement {
+  const char* scheme;
+  std::string config;
+  const char* storage;
+};
+
+const char* const kMxfp4 = R"({"group_size": 32, "bits": 4, "mode": "mxfp4"})";
+const char* const kBlock32 = R"({"quant_method": "fp8", "weight_block_size": [32, 32]})";
+const std::string kInt4 = Group(
+    R"({"num_bits": 4, "type": "int", "group_size": 32, "strategy": "group", "symmetric": true})",
+    R"("pack-quantized")");
+const std::string kChannel8 =
+    Group(R"({"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true})");
+const std::string kInt8 =
+    Group(R"({"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true})");
+const std::string kNvfp4 =
+    Group(R"({"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16})",
+          R"("nvfp4-pack-quantized")");
+
+const Agreement kAgree[] = {
+    {"affine", R"({"group_size": 64, "bits": 4, "mode": "affine"})", "affine_q4_g64"},
+    {"affine", R"({"group_size": 32, "bits": 8})", "affine_q8_g32"},
+    {"affine", R"({"group_size": 64})", "affine_q4_g64"},
+    {"affine", R"({"group_size": 32, "bits": 4, "mode": "mxfp4",
+        "x": {"group_size": 64, "bits": 4}})",
+     "affine_q4_g64"},
+    {"mlx_mxfp4", kMxfp4, "mxfp4"},
+    {"mlx_mxfp4", "null", "mxfp4"},
+    {"mlx_nvfp4", R"({"group_size": 16, "bits": 4, "mode": "nvfp4", "global_scale": true})",
+     "nvfp4"},
+    {"gpt_oss", R"({"quant_method": "mxfp4"})", "mxfp4"},
+    {"ct_int", kInt4, "int4_g32"},
+    {"ct_int", R"({"quant_method": "compressed-tensors", "ignore": ["x"], "config_groups":
+        {"g": {"weights": {"num_bits": 8, "symmetric": false}}}})",
+     "int4_g32"},
+    {"ct_int_asym", Group(R"({"num_bits": 4, "symmetric": false})"), "int4_g32_asym"},
+    {"ct_int_ordered", Group(R"({"num_bits": 4, "group_size": 32, "actorder": "group"})"),
+     "int4_g32"},
+    {"ct_int", R"({"quant_method": "compressed-tensors", "version": "0.19.0", "config_groups":
+        {"g": {"weights": {"num_bits": 4, "actorder": "group"}}}})",
+     "int4_g32"},
+    {"ct_nvfp4", kNvfp4, "nvfp4"},
+    {"ct_mxfp4",
+     Group(R"({"num_bits": 4, "type": "float", "strategy": "group",
+        "group_size": 32})",
+           R"("mxfp4-pack-quantized")"),
+     "mxfp4"},
+    {"modelopt_nvfp4", R"({"quantization": {"quant_algo": "NVFP4", "group_size": 16}})", "nvfp4"},
+    {"modelopt_nvfp4", R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "config_groups":
+        {"group_0": {"weights": {"num_bits": 4, "type": "float", "group_size": 16}}}})",
+     "nvfp4"},
+    {"fp4_expert", R"({"quant_method": "fp8", "weight_block_size": [128, 128],
+        "expert_dtype": "fp4"})",
+     "mxfp4"},
+    {"fp8_block", kBlock32, "fp8_block32"},
+    {"fp8_block", Group(R"({"num_bits": 8, "type": "float", "strategy": "block",
+        "block_structure": [32, 32]})"),
+     "fp8_block32"},
+    {"fp8_stack", kBlock32, "fp8_block32"},
+    {"fp8_channel", kChannel8, "fp8_channel"},
+    {"fp8_channel", R"({"quant_method": "fbgemm_fp8"})", "fp8_channel"},
+    {"fp8_tensor", R"({"quant_method": "modelopt", "quant_algo": "FP8"})", "fp8_tensor"},
+    {"fp8_tensor", R"({"quant_method": "fp8", "weight_block_size": null})", "fp8_tensor"},
+    {"mxfp8", R"({"quant_method": "mxfp8"})", "mxfp8"},
+    {"mxfp8", kBlock32, "mxfp8"},
+    {"int8", kInt8, "int8_channel"},
+    {"int8_asym", Group(R"({"num_bits": 8, "symmetric": false})"), "int8_channel_asym"},
+    {"bnb_int8", R"({"quant_method": "bitsandbytes", "load_in_8bit": true,
+        "load_in_4bit": false})",
+     "bnb_int8"},
+    {"gptq", R"({"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": true})",
+     "gptq_int4_g32"},
+    {"gptq_in_order", R"({"bits": 4, "group_size": 32, "desc_act": false})", "gptq_int4_g32"},
+    {"awq", R"({"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": true})",
+     "awq_int4_g32"},
+    {"bnb4", R"({"quant_method": "bitsandbytes", "load_in_4bit": true, "load_in_8bit": false,
+        "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": false})",
+     "bnb_nf4"},
+    // A method that no codec knows says nothing.
+    {"fp8_tensor", R"({"quant_method": "new", "format": "newer"})", "fp8_tensor"},
+};
+
+TEST(Statements, ThatAgreeTakeThePayload) {
+  for (const Agreement& row : kAgree) {
+    const MemoryFile file = ModuleOfScheme(row.scheme);
+    const auto found = Find(file, row.config.c_str());
+    ASSERT_TRUE(found.has_value()) << row.scheme << row.config << found.error().Text();
+    ASSERT_TRUE(found->has_value()) << row.scheme;
+    EXPECT_EQ((*found)->storage, row.storage) << row.config;
+  }
+}
+
+/// Header number `part`: none (0) is the payload's.
+using Break = void (*)(MemoryFile&);
+void Nothing(MemoryFile&) {}
+template <size_t kPart>
+void Lose(MemoryFile& file) {
+  file.info(kPart).name = "lost";
+}
+template <size_t kPart, uint64_t... kShape>
+void Reshape(MemoryFile& file) {
+  file.info(kPart).shape = {kShape...};
+}
+
+struct Contradiction {
+  const char* scheme;
+  std::string config;
+  Break breaks;
+  const char *expected, *found;  // parts of the reason
+};
+
+const Contradiction kContradict[] = {
+    // MLX: mode, bits, group_size, global_scale; scales, biases, global_scale
+    {"mlx_mxfp4", kMxfp4, Reshape<1, 64, 8>, "mode mxfp4", "not nvfp4"},
+    {"mlx_mxfp4", kMxfp4, Reshape<1, 64, 2>, "mode mxfp4", "not mxfp8"},
+    {"mlx_mxfp4", R"({"group_size": 32, "bits": 4, "mode": "nvfp4"})", Nothing, "mode nvfp4",
+     "not mxfp4"},
+    {"mlx_mxfp4", R"({"group_size": 64, "bits": 4, "mode": "affine"})", Nothing, "mode affine",
+     "not mxfp4"},
+    {"mlx_mxfp4", R"({"group_size": 64, "mode": "mxfp4"})", Nothing, "group_size 64", "not 32"},
+    {"mlx_mxfp4", R"({"bits": 8})", Nothing, "bits 8", "not 4"},
+    {"mlx_mxfp4", R"({"mode": "mxfp4", "x": false})", Nothing, "quantized false", "x.scales"},
+    {"mlx_mxfp4", R"({"quant_method": "gptq"})", Nothing, "quant_method gptq", "x.scales"},
+    {"mlx_nvfp4", R"({"mode": "nvfp4", "global_scale": true})", Lose<2>, "global_scale true",
+     "x.scales"},
+    {"mlx_nvfp4", R"({"mode": "nvfp4", "x": {"mode": "nvfp4", "global_scale": true}})", Lose<2>,
+     "global_scale true", "x.scales"},
+    {"mlx_nvfp4", R"({"mode": "nvfp4", "global_scale": false})", Nothing, "global_scale false",
+     "not true"},
+    {"mlx_nvfp4", "null", Reshape<2, 3>, "one float32 global_scale", "[3]"},
+    {"affine", R"({"group_size": 32, "bits": 4, "mode": "mxfp4"})", Nothing,
+     "4 bits in groups of 32", "256 by the shapes (2 x 128, 4 x 64, 8 x 32)"},
+    {"affine", R"({"group_size": 64, "bits": 4, "mode": "nvfp4"})", Nothing, "mode nvfp4",
+     "not affine"},
+    {"affine", R"({"group_size": 64, "bits": 3})", Nothing, "3 bits in groups of 64", "256"},
+    {"affine", R"({"group_size": 64, "bits": 4})", Reshape<1, 64, 4>, "biases of their shape",
+     "[64, 2]"},
+    {"affine", "null", Nothing, "bits and group_size", "256"},
+    {"affine", R"({"group_size": 64, "bits": 4})", Lose<2>, "x.biases", "x.scales"},
+    // gpt-oss
+    {"gpt_oss", R"({"quant_method": "gptq"})", Nothing, "quant_method gptq", "x_scales"},
+    {"gpt_oss", "null", Reshape<1, 1, 64, 4>, "first three axes", "[1, 64, 4]"},
+    // compressed-tensors' integers: method, format, type, num_bits, strategy, group_size,
+    // symmetric, actorder; weight_scale, weight_shape, zero points, g_idx
+    {"ct_int", kInt4, Reshape<1, 64, 1>, "64 x 4 for strategy group 32", "not 64 x 1"},
+    {"ct_int", kInt4, Reshape<1, 64, 2>, "64 x 4 for strategy group 32", "not 64 x 2"},
+    {"ct_int", kInt4, Reshape<1, 32, 4>, "weight_scale", "[32, 4]"},
+    {"ct_int", Group(R"({"num_bits": 4, "strategy": "channel"})"), Nothing,
+     "64 x 1 for strategy channel", "not 64 x 4"},
+    {"ct_int", Group(R"({"num_bits": 4, "group_size": -1})"), Nothing, "64 x 1", "not 64 x 4"},
+    {"ct_int", Group(R"({"num_bits": 4, "group_size": 128})"), Nothing, "64 x 1", "not 64 x 4"},
+    {"ct_int", Group(R"({"num_bits": 8})"), Nothing, "one packing of 8 bits", "16 words"},
+    {"ct_int", Group(R"({"num_bits": 4, "type": "float"})"), Nothing, "type float", "not int"},
+    {"ct_int", Group(R"({"num_bits": 4})", R"("nvfp4-pack-quantized")"), Nothing,
+     "format nvfp4-pack-quantized", "not pack-quantized"},
+    {"ct_int", R"({"quant_method": "awq"})", Nothing, "quant_method awq", "not compressed-tensors"},
+    {"ct_int", Group(R"({"num_bits": 4, "symmetric": false})"), Nothing, "symmetric false",
+     "without zero points"},
+    {"ct_int_asym", kInt4, Nothing, "symmetric true", "with zero points"},
+    {"ct_int_asym", "null", Reshape<3, 64, 4>, "weight_zero_point I32 [.., 8, 4]", "[64, 4]"},
+    {"ct_int", R"({"version": "0.15.0", "config_groups": {"g": {"weights":
+        {"num_bits": 4, "actorder": "group"}}}})",
+     Nothing, "actorder group", "without weight_g_idx"},
+    {"ct_int_ordered", Group(R"({"num_bits": 4, "actorder": "weight"})"), Nothing,
+     "actorder not by group", "with weight_g_idx"},
+    {"ct_int_ordered", "null", Reshape<3, 127>, "weight_g_idx I32 [128]", "[127]"},
+    // floats of compressed-tensors and ModelOpt
+    {"ct_nvfp4", kNvfp4, Reshape<1, 64, 1>, "scales [.., 64, 8]", "[64, 1]"},
+    {"ct_nvfp4", kNvfp4, Lose<2>, "global scale", "none"},
+    {"ct_nvfp4", kNvfp4, Reshape<2, 2>, "global scale", "[2]"},
+    {"ct_nvfp4", Group(R"({"group_size": 32, "strategy": "group"})"), Nothing,
+     "64 x 4 for strategy group 32", "not 64 x 8"},
+    {"ct_nvfp4", Group(R"({"num_bits": 8, "type": "float"})"), Nothing, "bits 8", "not 4"},
+    {"ct_nvfp4", Group(R"({"num_bits": 4, "type": "int"})"), Nothing, "type int", "not float"},
+    {"ct_nvfp4", Group("{}", R"("mxfp4-pack-quantized")"), Nothing, "format mxfp4-pack-quantized",
+     "not nvfp4-pack-quantized"},
+    {"ct_nvfp4", R"({"quant_method": "modelopt", "quant_algo": "NVFP4"})", Nothing,
+     "quant_method modelopt", "not compressed-tensors"},
+    {"ct_mxfp4", kNvfp4, Nothing, "format nvfp4-pack-quantized", "not mxfp4-pack-quantized"},
+    {"ct_mxfp4", Group(R"({"num_bits": 6, "type": "float"})"), Nothing, "bits 6", "not 4"},
+    {"modelopt_nvfp4", R"({"quant_algo": "FP8"})", Nothing, "bits 8", "not 4"},
+    {"modelopt_nvfp4", R"({"quant_algo": "NVFP4", "group_size": 32})", Nothing, "64 x 4",
+     "not 64 x 8"},
+    {"modelopt_nvfp4", R"({"quant_algo": "NVFP4"})", Lose<2>, "global scale", "none"},
+    {"modelopt_nvfp4", R"({"quant_method": "compressed-tensors"})", Nothing,
+     "quant_method compressed-tensors", "not modelopt"},
+    {"fp4_expert", R"({"quant_method": "fp8", "expert_dtype": "fp8"})", Nothing, "expert_dtype fp8",
+     "not fp4"},
+    {"fp4_expert", R"({"quant_method": "fp8"})", Reshape<1, 64, 1>, "scales [.., 64, 4]",
+     "[64, 1]"},
+    // FP8: blocks, strategy, algorithm, fmt
+    {"fp8_block", kBlock32, Reshape<1, 1, 1>, "2 x 4 for strategy block 32 x 32", "not 1 x 1"},
+    {"fp8_block", kBlock32, Reshape<1, 64, 1>, "2 x 4 for strategy block 32 x 32", "not 64 x 1"},
+    {"fp8_block", kBlock32, Reshape<1>, "2 x 4", "not 1 x 1"},
+    {"fp8_block", R"({"quant_method": "fp8", "weight_block_size": [128, 128]})", Nothing, "1 x 1",
+     "not 2 x 4"},
+    {"fp8_block", R"({"quant_method": "fp8", "fmt": "e5m2"})", Nothing, "fmt e5m2", "not e4m3"},
+    {"fp8_block", kChannel8, Nothing, "64 x 1 for strategy channel", "not 2 x 4"},
+    {"fp8_stack", kBlock32, Reshape<1, 1, 2, 4>, "each of 3 matrices", "[1, 2, 4]"},
+    {"fp8_stack", kBlock32, Reshape<1, 2, 2, 4>, "each of 3 matrices", "[2, 2, 4]"},
+    {"fp8_stack", kBlock32, Reshape<1, 1>, "each of 3 matrices", "[1]"},
+    {"fp8_stack", kBlock32, Reshape<1, 3, 1, 1>, "2 x 4", "not 1 x 1"},
+    {"fp8_stack", kChannel8, Reshape<1, 1, 1, 1>, "each of 3 matrices", "[1, 1, 1]"},
+    {"fp8_channel", kChannel8, Reshape<1, 1, 1>, "64 x 1 for strategy channel", "not 1 x 1"},
+    {"fp8_channel", kBlock32, Nothing, "2 x 4", "not 64 x 1"},
+    {"fp8_channel", Group(R"({"strategy": "tensor"})"), Nothing, "1 x 1 for strategy tensor",
+     "not 64 x 1"},
+    {"fp8_channel", kInt8, Nothing, "type int", "not float"},
+    {"fp8_channel", Group(R"({"num_bits": 4, "type": "float"})"), Nothing, "bits 4", "not 8"},
+    {"fp8_channel", R"({"quant_method": "gptq"})", Nothing, "quant_method gptq", "not fp8"},
+    {"fp8_tensor", R"({"quant_algo": "FP8_PB_WO"})", Reshape<1, 64, 1>, "1 x 1", "not 64 x 1"},
+    {"fp8_channel", R"({"quant_algo": "FP8"})", Nothing, "1 x 1 for strategy tensor", "not 64 x 1"},
+    {"mxfp8", R"({"quant_method": "mxfp8"})", Reshape<1, 64, 1>, "64 x 4 for strategy group 32",
+     "not 64 x 1"},
+    // int8
+    {"int8", kInt8, Reshape<1, 1, 1>, "64 x 1 for strategy channel", "not 1 x 1"},
+    {"int8", Group(R"({"strategy": "tensor"})"), Nothing, "1 x 1 for strategy tensor",
+     "not 64 x 1"},
+    {"int8", Group(R"({"strategy": "group", "group_size": 32})"), Nothing, "64 x 4", "not 64 x 1"},
+    {"int8", Group(R"({"num_bits": 4, "type": "int"})"), Nothing, "bits 4", "not 8"},
+    {"int8", Group(R"({"num_bits": 8, "type": "float"})"), Nothing, "type float", "not int"},
+    {"int8", Group(R"({"symmetric": false})"), Nothing, "symmetric false", "without zero points"},
+    {"int8_asym", kInt8, Nothing, "symmetric true", "with zero points"},
+    {"int8", Group("{}", R"("pack-quantized")"), Nothing, "format pack-quantized",
+     "not int-quantized"},
+    {"int8", R"({"quant_method": "bitsandbytes"})", Nothing, "quant_method bitsandbytes",
+     "not compressed-tensors"},
+    {"bnb_int8", R"({"quant_method": "bitsandbytes", "load_in_8bit": false})", Nothing,
+     "load_in_8bit false", "not true"},
+    {"bnb_int8", kInt8, Nothing, "quant_method compressed-tensors", "not bitsandbytes"},
+    // GPTQ and AWQ
+    {"gptq", R"({"bits": 8, "group_size": 32})", Nothing, "bits 8", "not 4"},
+    {"gptq", R"({"bits": 4, "group_size": 128})", Nothing, "64 x 1 for strategy group 128",
+     "not 64 x 4"},
+    {"gptq", R"({"bits": 4, "group_size": -1})", Nothing, "64 x 1", "not 64 x 4"},
+    {"gptq", R"({"bits": 4})", Reshape<3, 127>, "X.g_idx I32 [128]", "[127]"},
+    {"gptq", R"({"bits": 4})", Reshape<3, 129>, "X.g_idx I32 [128]", "[129]"},
+    {"gptq", R"({"bits": 4, "desc_act": true})", Lose<3>, "X.g_idx I32 [128] (desc_act true",
+     "none"},
+    {"gptq", R"({"quant_method": "awq"})", Nothing, "awq", "fit neither"},
+    {"awq", R"({"quant_method": "gptq"})", Nothing, "gptq", "fit neither"},
+    {"awq", R"({"bits": 8})", Nothing, "bits 8", "not 4"},
+    {"awq", R"({"group_size": 64})", Nothing, "64 x 2 for strategy group 64", "not 64 x 4"},
+    {"awq", R"({"group_size": 32})", Reshape<2, 1, 64>, "4 groups", "X.scales 1"},
+    {"awq", kInt4, Nothing, "compressed-tensors", "gptq, awq, auto-round"},
+    // bitsandbytes
+    {"bnb4", R"({"quant_method": "bitsandbytes", "bnb_4bit_quant_type": "fp4"})", Nothing,
+     "bnb_4bit_quant_type fp4", "not nf4"},
+    {"bnb4", R"({"quant_method": "bitsandbytes", "load_in_4bit": false})", Nothing,
+     "load_in_4bit false", "not true"},
+    {"bnb4", R"({"quant_method": "bitsandbytes", "bnb_4bit_use_double_quant": true})", Nothing,
+     "bnb_4bit_use_double_quant true", "not false"},
+    {"bnb4", R"({"quant_method": "gptq"})", Nothing, "quant_method gptq", "not bitsandbytes"},
+    {"bnb4", "null", Reshape<1, 64>, "must have 128 of float32", "[64]"},
+    {"bnb4", "null", Lose<3>, "X.weight.absmax", "no X.weight.quant_state"},
+};
+
+TEST(Statements, ThatContradictRefuseThePayloadWithBothSides) {
+  for (const Contradiction& row : kContradict) {
+    SCOPED_TRACE(fmt::format("{} {} {}", row.scheme, row.config, row.expected));
+    MemoryFile file = ModuleOfScheme(row.scheme);
+    row.breaks(file);
+    const auto found = Find(file, row.config.c_str());
+    ASSERT_FALSE(found.has_value());
+    EXPECT_THAT(found.error().message, HasSubstr(row.expected));
+    EXPECT_THAT(found.error().message, HasSubstr(row.found));
+    EXPECT_EQ(found.error().where, fmt::format("tensor '{}'", file.tensors()[0].name));
+  }
+}
+
+TEST(Statements, OfTwoGroupsForOneClassOneMustAgree) {
+  const char* config = R"({"config_groups": {
+      "a": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}},
+      "b": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 32}}}})";
+  EXPECT_TRUE(Find(ModuleOfScheme("ct_int"), config).has_value());
+  EXPECT_TRUE(Find(ModuleOfScheme("fp8_channel"), config).has_value());
+  EXPECT_FALSE(Find(ModuleOfScheme("fp8_block"), config).has_value());
+}
+
+/// desc_act and g_idx: what only the values tell.
+TEST(Statements, OfGroupsInOrderHoldForTheValuesOfGIdx) {
+  for (const bool in_order : {true, false}) {
+    MemoryFile file = ModuleOfScheme("gptq_in_order");
+    std::vector<int32_t> groups(128);
+    for (int32_t i = 0; i < 128; ++i) groups[static_cast<size_t>(i)] = i / 32;
+    if (!in_order) std::swap(groups[0], groups[127]);
+    file.Add("x.g_idx", kI32, {128}, groups);
+    const auto opened = [&](const char* config) { return OpenParts(**Find(file, config)); };
+    EXPECT_TRUE(opened(R"({"bits": 4, "group_size": 32, "desc_act": true})").has_value());
+    EXPECT_TRUE(opened(R"({"bits": 4, "group_size": 32})").has_value());
+    EXPECT_TRUE(opened(R"({"bits": 4, "group_size": 32, "desc_act": false,
+                           "act_group_aware": true})")
+                    .has_value());
+    const auto said = opened(R"({"bits": 4, "group_size": 32, "desc_act": false})");
+    EXPECT_EQ(said.has_value(), in_order);
+    if (!said) {
+      EXPECT_THAT(said.error().message, HasSubstr("input 0 into group 3"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace moe
