@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "codec/config_words.h"
+#include "codec/neighbours.h"
 #include "moescope/dtype.h"
 
 namespace moe {
@@ -53,6 +54,7 @@ class Opener {
       if (stopped()) return tl::make_unexpected(InterruptedError());
       for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) AddWeight(f, t);
     }
+    RefuseOddOnes();
     MarkCompanions();
     return std::move(checkpoint_);
   }
@@ -79,8 +81,24 @@ class Opener {
         for (size_t i = 1; i < (*found)->parts.size(); ++i) {
           companions_.insert((*found)->parts[i].info().name);
         }
+        neighbours_.Add(**found);
       }
       use.weight = std::make_shared<const Weight>(std::move(**found));
+    }
+  }
+
+  /// Weights that contradict the other experts of their layer, of which config.json says the same.
+  void RefuseOddOnes() {
+    const auto entry = [&](const std::string& payload) {
+      return config_.Of(ModuleOf(payload)).front().entry;
+    };
+    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
+      for (TensorUse& use : checkpoint_.uses[f]) {
+        if (!use.weight || !use.weight->open) continue;
+        const auto odd = neighbours_.OddityOf(*use.weight);
+        if (!odd || entry(use.weight->parts[0].info().name) != entry(odd->neighbour)) continue;
+        use = {nullptr, false, odd->reason};
+      }
     }
   }
 
@@ -96,6 +114,7 @@ class Opener {
 
   const ModelWords& words_;
   QuantConfig config_;
+  Neighbours neighbours_;
   bool keep_going_;
   uint64_t tensors_ = 0;
   Checkpoint checkpoint_;

@@ -177,11 +177,17 @@ class Storage(AcceptanceTest):
         def entry_of_other_bits(tensors):
             return first(tensors, "switch_mlp.up_proj.weight")
 
+        def unlike_its_neighbours(tensors):  # nothing is said of it: desc_act is false
+            name = first(tensors, "experts.1.up_proj.g_idx")
+            del tensors[name]
+            return name.replace("g_idx", "qweight")
+
         entry = {"language_model.model.layers.1.mlp.switch_mlp.up_proj": {
             "group_size": 64, "bits": 6}}
         for name, change, said, words in (
                 ("ct_int8_w8a8_mixtral", one_scale, {}, ["strategy channel", "not 1 x 1"]),
                 ("gptq_int4_sym_qwen3_moe", no_g_idx, {"desc_act": True}, ["g_idx", "found none"]),
+                ("gptq_int3_olmoe", unlike_its_neighbours, {}, ["g_idx", "3 of 4 neighbours"]),
                 ("ct_nvfp4_deepseek_v3", no_global_scale, {}, ["global scale", "found none"]),
                 ("mlx_qwen3_moe_q4_g64", entry_of_other_bits, entry, ["6 bits", "4 x 64"])):
             with self.subTest(name):
