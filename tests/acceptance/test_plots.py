@@ -20,6 +20,8 @@ LAYER_ERRORS = "plots/layer/B_quant_layer_summary__w_rel_fro__median_by_proj_and
 LAYER_MAXIMA = "plots/layer/B_quant_layer_summary__w_rel_max__median_by_proj_and_scheme"
 LINES = "plots/layer/quant_sim__w_rel_fro_by_proj_and_scheme"
 HEATMAPS = "plots/expert_layer_heatmaps/"
+VIRIDIS = [tuple(bytes.fromhex(colour)) for colour in (
+    "440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725")]
 PROJS = ["down_proj", "gate_proj", "up_proj"]
 
 
@@ -166,11 +168,16 @@ class DefaultSelection(PlotsTest):
             picture = self.picture(self.run_dir, HEATMAPS + f"{proj}__outlier_p999_over_median")
             cells = picture.cells(columns=4, rows=3).reshape(-1, 3)
             luma = cells @ [0.299, 0.587, 0.114]
-            order = np.argsort(rows["outlier_p999_over_median"].to_numpy())
+            values = rows["outlier_p999_over_median"].to_numpy()
+            order = np.argsort(values)
             self.assertTrue(np.all(np.diff(luma[order]) >= 0), luma[order])
-            # The ends of the ramp, Viridis.
-            self.assertEqual(tuple(cells[order[0]]), (0x44, 0x01, 0x54))
-            self.assertEqual(tuple(cells[order[-1]]), (0xFD, 0xE7, 0x25))
+            # The ramp, Viridis, spans a tenth of the median to each side, or all values if they reach further.
+            median = np.median(values)
+            low, high = min(values.min(), 0.9 * median), max(values.max(), 1.1 * median)
+            for end in (order[0], order[-1]):
+                at = (values[end] - low) / (high - low) * (len(VIRIDIS) - 1)
+                expected = [np.interp(at, range(len(VIRIDIS)), channel) for channel in np.transpose(VIRIDIS)]
+                np.testing.assert_allclose(cells[end].astype(float), expected, atol=2)
             for text in ("layer", "expert_id", "0", "3", f"{proj}: outlier_p999_over_median"):
                 self.assertIn(text, picture.texts())
 

@@ -2,12 +2,14 @@
 // other.
 import {studioOf} from "./chart.js";
 import {runOf} from "./data.js";
+import {decisionOf} from "./decision.js";
 import {h} from "./dom.js";
 import {clipped, moment, printable} from "./format.js";
 import {explained} from "./metrics.js";
 import {navigationOf} from "./navigation.js";
 import {placeOf} from "./place.js";
 import {hookPrinting} from "./print.js";
+import {answerCard} from "./sections/answer.js";
 import {limitsSection} from "./sections/limits.js";
 import {modelSection} from "./sections/model/index.js";
 import {oddSection} from "./sections/odd.js";
@@ -42,13 +44,16 @@ const header = ({facts}) => {
 /** What all sections work with. */
 const pageOf = async (run, theme) => {
   const metrics = run.metrics.map(explained);
+  const place = await placeOf(run),
+    state = stateOf(run.facts);
   return {
     run,
     theme,
     metrics,
+    place,
+    state,
     studio: studioOf(theme),
-    state: stateOf(run.facts),
-    place: await placeOf(run),
+    decision: await decisionOf({run, place, state}),
     metric: (name) => metrics.find((metric) => metric.name === name),
   };
 };
@@ -64,7 +69,8 @@ const start = async () => {
 
   const page = await pageOf(run, theme);
   const schemes = schemesSection(page);
-  main.replaceChildren(header(run), modelSection(page), schemes.element);
+  const card = answerCard(page);
+  main.replaceChildren(header(run), ...(card ? [card] : []), modelSection(page), schemes.element);
   await schemes.ready;
   const where = await whereSection(page);
   page.showWhere = where.show;

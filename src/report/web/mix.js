@@ -1,6 +1,10 @@
-// A scheme for each layer, projection and kind of expert: the fewest bits that keep the error under
-// a limit.
-import {hasValue, overall, summarise} from "./stats.js";
+// A scheme for each layer, projection and kind of expert: as good as one for all in the fewest bits, the
+// least error in a size, or the fewest bits under a limit.
+//
+// A choice: {scheme: index by group, -1 where none has numbers; met, bits: by group; notMet, unmeasured:
+// how many groups; bytes, bitsPerWeight; error}. Where none has numbers the stored bits count. `error` is
+// the root of the mean of squared relative errors, each matrix weighing as much as it has weights.
+import {front, hasValue, medianOf, overall, summarise} from "./stats.js";
 
 export const ERROR = "w_rel_fro";
 
@@ -42,8 +46,14 @@ const everyMatrix = () => true;
 const schemeNumbers = async (run, place, groups, index) => {
   const [errors, bits] = await Promise.all([run.values(ERROR, index), run.values("bits_per_weight", index)]);
   return {
+    ...run.facts.schemes[index],
     index,
-    name: run.facts.schemes[index].name,
+    codeBits: run.facts.schemes[index].bits,
+    squares: weightedMeans(
+      errors.map((error) => error * error),
+      place.weights,
+      groups,
+    ),
     bits: weightedMeans(bits, place.weights, groups),
     ...summarise(errors, groups, SHARES),
     whole: overall(errors, everyMatrix, SHARES).at,
@@ -52,7 +62,7 @@ const schemeNumbers = async (run, place, groups, index) => {
 
 /**
  * What choose() needs, once for a run: {groups, weights, stored, measured: by group; schemes}. A
- * scheme has `bits`, `rows` (errors, by judge) and `counts` by group, and `whole`, its errors over
+ * scheme has `bits`, `squares` (of errors, their mean), `rows` (errors, by judge) and `counts` by group, and `whole`, its errors over
  * all matrices by judge.
  */
 export const gather = async (run, place) => {
@@ -86,11 +96,14 @@ const leastOf = (schemes, score, tie) =>
     return order < 0 ? scheme : best;
   }, null);
 
+// What misses a limit by so little has met it: the next scheme costs many bits.
+export const TOLERANCE = 0.03;
+
 const chooseFor = (numbers, judge, limit, g) => {
   const candidates = numbers.schemes.filter((scheme) => isCandidate(numbers, scheme, g));
   const error = (scheme) => errorOf(scheme, judge, g),
     bits = (scheme) => scheme.bits[g];
-  const under = candidates.filter((scheme) => error(scheme) <= limit);
+  const under = candidates.filter((scheme) => error(scheme) <= limit * (1 + TOLERANCE));
   return under.length
     ? {scheme: leastOf(under, bits, error), isMet: true}
     : {scheme: leastOf(candidates, error, bits), isMet: false};
@@ -107,27 +120,236 @@ const sizeOf = ({weights}, bits) => {
   return {bytes: size / 8, bitsPerWeight: size / total};
 };
 
+const errorOfAll = ({schemes, weights}, taken) => {
+  let sum = 0,
+    total = 0;
+  taken.forEach((index, g) => {
+    if (index < 0) return;
+    sum += schemes[index].squares[g] * weights[g];
+    total += weights[g];
+  });
+  return Math.sqrt(sum / total);
+};
+
+/** The choice that takes `taken` (scheme by group), `met` where it keeps a limit. */
+const choiceOf = (numbers, taken, met) => {
+  const bits = Float64Array.from(taken, (index, g) =>
+    index < 0 ? numbers.stored[g] : numbers.schemes[index].bits[g],
+  );
+  const count = (is) => taken.reduce((n, index, g) => n + (is(index, g) ? 1 : 0), 0);
+  return {
+    scheme: taken,
+    met,
+    bits,
+    notMet: count((index, g) => index >= 0 && !met[g]),
+    unmeasured: count((index) => index < 0),
+    error: errorOfAll(numbers, taken),
+    ...sizeOf(numbers, bits),
+  };
+};
+
+const everyGroup = ({groups}, schemeOf) => Int32Array.from({length: groups.count}, (_, g) => schemeOf(g));
+const allMet = ({groups}) => new Uint8Array(groups.count).fill(1);
+
+/** The choice under a limit; where no scheme meets it, the one with the least error. */
+export const chooseUnder = (numbers, judge, limit) => {
+  const made = Array.from({length: numbers.groups.count}, (_, g) => chooseFor(numbers, judge, limit, g));
+  const taken = Int32Array.from(made, ({scheme}) => scheme?.index ?? -1);
+  return choiceOf(
+    numbers,
+    taken,
+    Uint8Array.from(made, ({isMet}) => (isMet ? 1 : 0)),
+  );
+};
+
+// ---- mixtures of the best trade-offs ----
+
+/** The schemes that could be applied wherever another one was; all that have numbers if there is none. */
+export const usableSchemes = (numbers) => {
+  const isEverywhere = (scheme) => numbers.measured.every((n, g) => !n || isCandidate(numbers, scheme, g));
+  const known = numbers.schemes.filter(({bits}) => hasValue(bits));
+  const usable = known.filter(isEverywhere);
+  return usable.length ? usable : known;
+};
+
+/** One scheme for all; where it has no numbers, the one nearest to it in bits. */
+export const uniform = (numbers, scheme) => {
+  const usual = medianOf(scheme.bits, 0, scheme.bits.length);
+  const nearest = (g) => {
+    if (isCandidate(numbers, scheme, g)) return scheme.index;
+    const others = numbers.schemes.filter((one) => isCandidate(numbers, one, g));
+    const found = leastOf(
+      others,
+      (one) => Math.abs(one.bits[g] - usual),
+      (one) => one.squares[g],
+    );
+    return found?.index ?? -1;
+  };
+  return {...choiceOf(numbers, everyGroup(numbers, nearest), allMet(numbers)), base: scheme.index};
+};
+
 /**
- * The choice under a limit: {scheme: index by group, -1 where none has numbers; met, bits: by group;
- * notMet, unmeasured: how many groups; bytes, bitsPerWeight}. Where no scheme meets the limit it is
- * the one with the least error; where none has numbers the stored bits count.
+ * What choices are measured against: affine, 4 bits in groups of 64; without it the affine 4-bit scheme
+ * nearest to that, else the scheme with as many bits, more or less. null without numbers.
  */
-export const choose = (numbers, judge, limit) => {
-  const {count} = numbers.groups;
-  const scheme = new Int32Array(count),
-    met = new Uint8Array(count),
-    bits = new Float64Array(count);
-  let notMet = 0,
-    unmeasured = 0;
-  for (let g = 0; g < count; ++g) {
-    const taken = chooseFor(numbers, judge, limit, g);
-    met[g] = taken.isMet ? 1 : 0;
-    scheme[g] = taken.scheme?.index ?? -1;
-    bits[g] = taken.scheme?.bits[g] ?? numbers.stored[g];
-    if (!taken.scheme) ++unmeasured;
-    else if (!taken.isMet) ++notMet;
+export const referenceOf = (numbers) => {
+  const known = usableSchemes(numbers);
+  const isFour = ({mode, codeBits}) => mode === "affine" && codeBits === 4;
+  const four = known.filter(isFour);
+  return four.length
+    ? leastOf(
+        four,
+        ({group_size: size}) => Math.abs(size - 64),
+        ({index}) => index,
+      )
+    : leastOf(
+        known,
+        (one) => Math.abs(medianOf(one.bits, 0, one.bits.length) - 4.5),
+        ({index}) => index,
+      );
+};
+
+/** The index of the other scheme that takes most nearly as many bits as scheme `index`. */
+export const nearestTo = ({schemes}, index) => {
+  const usual = schemes.map(({bits}) => medianOf(bits, 0, bits.length));
+  const away = (s) => Math.abs(usual[s] - usual[index]) || 0;
+  return schemes.map((_, s) => s).filter((s) => s !== index).sort((a, b) => away(a) - away(b))[0];
+};
+
+/** Whether it is affine, 4 bits in groups of 64. */
+export const isUsual = ({mode, codeBits, group_size: size}) =>
+  mode === "affine" && codeBits === 4 && size === 64;
+
+/** Of a group the schemes from the fewest bits on whose steps gain less and less error for a bit. */
+const hullOf = (numbers, g) => {
+  const points = numbers.schemes
+    .filter((scheme) => isCandidate(numbers, scheme, g))
+    .map(({index, bits, squares}) => ({index, bits: bits[g], error: squares[g]}));
+  const slope = (a, b) => (a.error - b.error) / (b.bits - a.bits);
+  const hull = [];
+  for (const point of front(points)) {
+    while (hull.length > 1 && slope(hull.at(-2), hull.at(-1)) <= slope(hull.at(-2), point)) hull.pop();
+    hull.push(point);
   }
-  return {scheme, met, bits, notMet, unmeasured, ...sizeOf(numbers, bits)};
+  return hull;
+};
+
+/** {cheapest: scheme by group, steps: [{g, index, bits, gain}], those that gain most for a bit first} */
+const stepsOf = (numbers) => {
+  const hulls = Array.from({length: numbers.groups.count}, (_, g) => hullOf(numbers, g));
+  const steps = hulls.flatMap((hull, g) =>
+    hull.slice(1).map((to, k) => {
+      const bits = to.bits - hull[k].bits,
+        gain = hull[k].error - to.error;
+      return {g, index: to.index, bits, gain, rate: gain / bits};
+    }),
+  );
+  steps.sort((a, b) => b.rate - a.rate || a.g - b.g);
+  return {cheapest: everyGroup(numbers, (g) => hulls[g][0]?.index ?? -1), steps};
+};
+
+// A mixture is worth its trouble if it saves so much of the size, or of the error.
+export const REAL_SAVING = 0.005;
+export const REAL_GAIN = 0.01;
+
+/** The mixture without what gains nothing real over `base`: scheme by scheme, as far as it isAllowed. */
+const withoutIdleSteps = (numbers, taken, base, isAllowed, isIdle) => {
+  let kept = taken;
+  for (const {index} of numbers.schemes) {
+    const without = kept.map((scheme, g) => (scheme === index ? base.scheme[g] : scheme));
+    const [now, then] = [kept, without].map((one) => choiceOf(numbers, one, allMet(numbers)));
+    if (isAllowed(then) && isIdle(now, then)) kept = without;
+  }
+  return kept;
+};
+
+const better = (numbers, taken, base, isAllowed, isIdle) => {
+  const kept = withoutIdleSteps(numbers, taken, base, isAllowed, isIdle);
+  const mixture = choiceOf(numbers, kept, allMet(numbers));
+  return isIdle(mixture, base)
+    ? {...base, offered: mixture}
+    : {...mixture, base: base.base, offered: mixture};
+};
+
+/**
+ * The fewest bits that are as good as `reference` alone. `base` of the result is the scheme that it
+ * starts from, `offered` the mixture, which is not taken if it saves nothing real.
+ */
+export const chooseAsGood = (numbers, reference) => {
+  const base = uniform(numbers, reference);
+  const {cheapest, steps} = stepsOf(numbers);
+  const {weights} = numbers;
+  const taken = cheapest.slice();
+  let square = cheapest.reduce(
+    (sum, s, g) => sum + (s < 0 ? 0 : numbers.schemes[s].squares[g] * weights[g]),
+    0,
+  );
+  const most = base.scheme.reduce(
+    (sum, s, g) => sum + (s < 0 ? 0 : numbers.schemes[s].squares[g] * weights[g]),
+    0,
+  );
+  for (const {g, index, gain} of steps) {
+    if (square <= most * (1 + 1e-9)) break;
+    taken[g] = index;
+    square -= gain * weights[g];
+  }
+  const isAllowed = ({error}) => error <= base.error * (1 + 1e-9);
+  return better(numbers, taken, base, isAllowed, (now, then) => now.bytes > then.bytes * (1 - REAL_SAVING));
+};
+
+/** The least error in at most so many bytes; `isTooLarge` if even the fewest bits take more. */
+export const chooseInSize = (numbers, bytes) => {
+  const {cheapest, steps} = stepsOf(numbers);
+  const taken = cheapest.slice(),
+    isFull = new Set();
+  let {bytes: size} = choiceOf(numbers, taken, allMet(numbers));
+  const isTooLarge = size > bytes;
+  for (const {g, index, bits} of steps) {
+    const next = size + (bits * numbers.weights[g]) / 8;
+    if (next > bytes) isFull.add(g);
+    if (isFull.has(g)) continue;
+    taken[g] = index;
+    size = next;
+  }
+  const fitting = usableSchemes(numbers)
+    .map((scheme) => uniform(numbers, scheme))
+    .filter((one) => one.bytes <= bytes * (1 + 1e-9));
+  const base = leastOf(
+    fitting,
+    ({error}) => error,
+    ({bytes: own}) => own,
+  );
+  const mixture = {...choiceOf(numbers, taken, allMet(numbers)), base: null, isTooLarge};
+  if (!base || isTooLarge) return {...mixture, offered: mixture};
+  const isAllowed = ({bytes: own}) => own <= bytes * (1 + 1e-9);
+  return better(numbers, taken, base, isAllowed, (now, then) => now.error > then.error * (1 - REAL_GAIN));
+};
+
+/** What each scheme beside the base does: [{scheme, groups, bytes, error}], changes against the base. */
+export const stepsFrom = (numbers, chosen) => {
+  if (chosen.base === null || chosen.base === undefined) return [];
+  const base = uniform(numbers, numbers.schemes[chosen.base]);
+  return numbers.schemes
+    .map((scheme) => {
+      const isMine = (g) => chosen.scheme[g] === scheme.index && base.scheme[g] !== scheme.index;
+      const alone = choiceOf(
+        numbers,
+        base.scheme.map((own, g) => (isMine(g) ? scheme.index : own)),
+        allMet(numbers),
+      );
+      const groups = [...chosen.scheme.keys()].filter(isMine).length;
+      return {scheme, groups, bytes: alone.bytes - base.bytes, error: alone.error / base.error - 1};
+    })
+    .filter(({groups}) => groups);
+};
+
+/** The scheme that most weights take, null if none does. */
+export const mostTaken = ({schemes, weights}, chosen) => {
+  const taken = schemes.map(({index}) =>
+    chosen.scheme.reduce((sum, scheme, g) => sum + (scheme === index ? weights[g] : 0), 0),
+  );
+  const most = Math.max(...taken);
+  return most > 0 ? taken.indexOf(most) : null;
 };
 
 /** Where a scheme has no size, what is stored counts; a scheme that failed everywhere has none. */
@@ -144,7 +366,7 @@ export const single = (numbers, scheme, judge, limit) => {
   for (let g = 0; g < numbers.groups.count; ++g) {
     if (!numbers.measured[g]) continue;
     if (!isCandidate(numbers, scheme, g)) ++failed;
-    else if (errorOf(scheme, judge, g) > limit) ++over;
+    else if (errorOf(scheme, judge, g) > limit * (1 + TOLERANCE)) ++over;
   }
   return {over, failed, ...sizeOfScheme(numbers, scheme)};
 };

@@ -1,5 +1,6 @@
 // Pieces that several sections are made of.
-import {fill, h} from "./dom.js";
+import {fill, freshId, h} from "./dom.js";
+import {clipped} from "./format.js";
 
 /** What is seen, and how to read it. */
 export const figure = (content, ...caption) => h("figure", null, content, h("figcaption", null, caption));
@@ -41,6 +42,20 @@ export const factList = (facts) =>
     facts
       .filter(([, value]) => isTold(value))
       .map(([label, value]) => h("div", null, h("dt", null, label), h("dd", null, value))),
+  );
+
+/** A control under its name. */
+export const labelled = (text, control) => {
+  control.id = freshId("control");
+  return h("div", {class: "control"}, h("label", {for: control.id}, text), control);
+};
+
+/** Values are the schemes' indices, as text. */
+export const schemeSelect = (schemes, onchange) =>
+  h(
+    "select",
+    {onchange: ({target}) => onchange(Number(target.value))},
+    schemes.map(({name}, s) => h("option", {value: String(s)}, clipped(name, 60))),
   );
 
 /** A bar as long as `share` (0 to 1) of its cell. */

@@ -51,7 +51,7 @@ const marksOf = (colours, [first, last]) => {
 const paintOf = ({xLabels, yLabels, values, scale, metric}, look) => {
   const all = Float64Array.from(scale, Number);
   const isWanted = () => true;
-  const colours = coloursOf(all, isWanted, null);
+  const colours = coloursOf(all, isWanted, null, /_db$/.test(metric) ? "dB" : "");
   const range = firstRange(colours, all, isWanted, explained({name: metric}).worse);
   const image = (columns, rows, numbers, shareOf) => (width, height) =>
     pngUrl(

@@ -1,6 +1,7 @@
 // What the reader has chosen, kept in the address behind #, so that links and the back button work:
-// metric, scheme, kind, show, scale of the heatmaps, judge and limit of the choice, and the marked
-// cell: proj, layer, slot, open.
+// metric, scheme, kind, show, scale of the heatmaps, goal, size, limit, judge and rest
+// of the choice, the marked cell:
+// proj, layer, slot, open, and the pair of schemes a, b.
 
 const indexOf = (list, text) => {
   const index = list.indexOf(text);
@@ -34,10 +35,15 @@ const codecOf = ({metrics, schemes, layers, slots, projs}) => {
     scale: oneOf("linear", "log"),
     judge: oneOf("median", "p90", "max"),
     limit: [positive, String],
+    goal: oneOf("good", "size", "limit"),
+    size: [positive, String],
+    rest: [(text) => text, String],
     proj: named(projs),
     layer: named(layers.map(({label}) => label)),
     slot: named(slots.map(({label}) => label)),
     open: [(text) => (text === "1" ? true : null), () => "1"],
+    a: named(schemes.map(({name}) => name)),
+    b: named(schemes.map(({name}) => name)),
   };
 };
 

@@ -127,9 +127,9 @@ export const pixelAt = (chart, {x, y}) =>
 export const panelOf = (page, proj) =>
   page.locator(".panel", {has: page.getByRole("heading", {name: proj, exact: true})});
 
-/** Draws every chart of the page. */
+/** Draws every chart of the page that is to be seen. */
 export const drawAll = async (page) => {
-  for (const chart of await page.locator(".chart").all()) await drawn(chart);
+  for (const chart of await page.locator(".chart:visible").all()) await drawn(chart);
 };
 
 /** The middle of a cell in the window, which the page's own link to that cell marks. */

@@ -36,6 +36,12 @@ describe("the report of an odd run", () => {
     }
   };
   const section = (page, id) => page.locator(`#${id}`).textContent();
+  /** Chooses by a limit, and which one. */
+  const limitTo = async (page, limit) => {
+    await page.locator("#schemes").getByLabel("by a limit of the error").check();
+    await page.locator(".limit-controls .limit-number").fill(String(limit));
+    await page.locator(".limit-controls .limit-number").press("Enter");
+  };
   const charts = (page, id) => page.locator(`#${id} .chart`).count();
 
   test(
@@ -158,13 +164,12 @@ describe("the report of an odd run", () => {
       assert.match(schemes, /mxfp4_g32 has no error for 63 matrices that another scheme could quantize/);
       assert.match(schemes, /affine_q4_g32 has no error for 9 matrices/);
       assert.match(schemes, /9 matrices have no error under any scheme/);
-      const sizes = await page.locator("#schemes table", {hasText: "Mixture"}).textContent();
+      await limitTo(page, 0.5);
+      const sizes = await page.locator("#schemes table", {hasText: "The choice"}).textContent();
       // In each layer and projection another scheme did what these could not.
       assert.match(sizes, /affine_q4_g32[^a]*9 failed/);
       assert.match(sizes, /mxfp4_g32–+9 failed/);
       // affine_q4_g32 is cheaper and under this limit, but it failed on an expert of each layer.
-      await page.locator(".limit-number").fill("0.5");
-      await page.locator(".limit-number").press("Enter");
       assert.match(
         await page.locator(".choice-tables").textContent(),
         /^(?!.*affine_q4).*affine_q8_g32 in layers 0–2/,
@@ -193,7 +198,7 @@ describe("the report of an odd run", () => {
       );
       assertClose(Object.values(numbers)[0], row.w_rel_fro, "w_rel_fro");
       // Bits by the schemes' definitions: 4 + 32 / 32.
-      const sizes = await page.locator("#schemes table", {hasText: "Mixture"}).textContent();
+      const sizes = await page.locator("#schemes table", {hasText: "The choice"}).textContent();
       const weights = stats.reduce((sum, one) => sum + one.rows * one.cols, 0);
       assert.ok(sizes.includes(`${Number(((weights * 5) / 8e6).toPrecision(3))} MB`), sizes);
       assert.match(sizes, /stored now–/);
@@ -241,7 +246,9 @@ describe("the report of an odd run", () => {
       const kilobytes = (size) => `${Number((size / 1e3).toPrecision(3))} kB`;
       assert.ok((await section(page, "model")).includes("sizes as stored"));
       const schemes = await section(page, "schemes");
-      assert.ok(schemes.includes(`${kilobytes(all - stored)} as stored) comes on top`), schemes);
+      assert.ok(schemes.includes(`and so on: ${kilobytes(all - stored)}, as stored`), schemes);
+      assert.ok((await page.locator(".answer").textContent()).includes(`the rest as it is stored now`));
+      assert.equal(await page.getByLabel("Rest of the model counted at").count(), 0);
       const now = page.locator("#schemes tr.stored");
       assert.ok((await now.textContent()).includes(kilobytes(stored)));
       assert.doesNotMatch(await page.locator("main").textContent(), /after decoding/);
@@ -271,8 +278,7 @@ describe("the report of an odd run", () => {
     "a proposal larger than a quantized checkpoint says that keeping it costs nothing",
     inspect("quantized", async (page) => {
       // affine_q8_g32 alone is under such a limit: 9 bits against the 4.625 that are stored.
-      await page.locator(".limit-number").fill("0.006");
-      await page.locator(".limit-number").press("Enter");
+      await limitTo(page, 0.006);
       const verdict = await page.locator(".verdict").textContent();
       assert.match(verdict, /larger than the 78\.1 kB stored now: keeping those costs no further error/);
       assert.match(await page.locator(".remarks").textContent(), /come on top of those of the earlier/);
@@ -283,6 +289,7 @@ describe("the report of an odd run", () => {
     "where a scheme failed, its size counts what is stored; where all did, the limit is not called missed",
     inspect("parts_failed", async (page, stats) => {
       const weights = stats.reduce((sum, one) => sum + one.rows * one.cols, 0);
+      await limitTo(page, 0.1);
       const row = page.locator("#schemes tbody tr", {hasText: "mxfp4_g32"});
       const cells = await row.locator("td").allTextContents();
       // By hand: a third of the weights takes 4.25 bits, the rest 16.

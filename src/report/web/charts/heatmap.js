@@ -35,10 +35,19 @@ const imageSeries = (at, image, more) => ({
   },
 });
 
-const painting = (data, look, {view, image}) => ({
-  grid: {left: 52, right: 8, top: 8, bottom: 40, outerBoundsMode: "none"},
+const LEAST_LEFT = 52,
+  LABEL_SIZE = 12;
+// Beside the labels: the axis's name, and the gaps around both.
+const BESIDE = 30,
+  NAME_BESIDE = 16;
+
+/** Where cells begin, so that the longest of the row labels is whole. */
+export const leftOf = (labels) => Math.max(LEAST_LEFT, Math.ceil(widest(labels, LABEL_SIZE)) + BESIDE);
+
+const painting = (data, look, {view, image, left = LEAST_LEFT}) => ({
+  grid: {left, right: 8, top: 8, bottom: 40, outerBoundsMode: "none"},
   xAxis: cellAxis(data.xName, data.xLabels, view.x, look, {nameGap: 24}),
-  yAxis: cellAxis(data.yName, data.yLabels, view.y, look, {nameGap: 36, inverse: true}),
+  yAxis: cellAxis(data.yName, data.yLabels, view.y, look, {nameGap: left - NAME_BESIDE, inverse: true}),
   series: [imageSeries([view.x[0], view.y[0]], image)],
 });
 
@@ -97,8 +106,8 @@ const notes = ({values}, look) => {
  * One coloured cell for each matrix, all of them one image, since 70,000 rectangles take ECharts most
  * of a second. Row 0 is at the top.
  * data: {title, xName, yName, xLabels: string[], yLabels: string[]}.
- * paint: {view: {x: [first, last], y: [first, last]}, image(width, height)}, view in cells, image in
- *        pixels; and, for a picture, scale: {ticks: [[place from 0 to 1, text], ...], image(width, height)},
+ * paint: {view: {x: [first, last], y: [first, last]}, image(width, height), left}, view in cells, image
+ *        in pixels, left of which the labels stand; and, for a picture, scale: {ticks: [[place from 0 to 1, text], ...], image(width, height)},
  *        which stands right of the cells.
  */
 export const heatmap = (data, look, paint) => {

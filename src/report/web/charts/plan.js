@@ -3,6 +3,8 @@ import {axis, frame} from "./frame.js";
 // A label needs this much room in its cell.
 const LABEL_WIDTH = 26,
   LABEL_HEIGHT = 15;
+// Names longer than this part of the picture take two lines.
+const LABEL_SHARE = 0.4;
 // From here on cells are set apart.
 const GAP_FROM = 5;
 
@@ -61,7 +63,7 @@ const cellOf = (data, look) => (params, api) => {
  *        cells: [{x, y, colour, label, met}]}; `colour` is an index of colours and inks, null where
  *        nothing is chosen; a stroke marks what was not met.
  */
-export const plan = (data, look) => {
+export const plan = (data, look, {width}) => {
   const bare = {type: "category", splitLine: {show: false}, axisTick: {show: false}, axisLine: {show: false}};
   return {
     ...frame({}, look),
@@ -71,7 +73,7 @@ export const plan = (data, look) => {
       ...bare,
       data: data.yLabels,
       inverse: true,
-      axisLabel: {color: look.text, width: 130, overflow: "truncate"},
+      axisLabel: {color: look.text, width: LABEL_SHARE * width, overflow: "break"},
     }),
     series: [
       {

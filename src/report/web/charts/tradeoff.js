@@ -7,7 +7,7 @@ for (let power = -9; power <= 2; ++power) for (const digit of [1, 2, 5]) TICKS.p
 
 /** Ends of the error axis, which has room for an error of zero, at `low`, below the `least` other one. */
 const spanOf = (errors, limit) => {
-  const positive = [...errors, limit].filter((error) => error > 0);
+  const positive = [...errors, limit ?? 0].filter((error) => error > 0);
   const least = Math.min(...positive);
   const hasZero = errors.some((error) => error === 0);
   return {low: hasZero ? least / 4 : least / 1.25, least, high: Math.max(...positive) * 1.25, hasZero};
@@ -70,7 +70,7 @@ const frontSeries = (data, look, y) => ({
     silent: true,
     symbol: "none",
     z: 1,
-    data: [{yAxis: Math.log10(data.limit)}],
+    data: data.limit === null ? [] : [{yAxis: Math.log10(data.limit)}],
     lineStyle: {color: look.series[1], width: 1.5, type: "solid"},
     label: {position: "insideEndTop", color: look.text, formatter: data.limitLabel},
   },
@@ -151,7 +151,7 @@ const pixelsOf =
 /**
  * Error against bits per weight.
  * data: {groups: [{colour, shared, points: [{bits, error, median, worst}]}],
- *        schemes: [{label, bits, error, worst, onFront}], front: [{bits, error}], limit, limitLabel,
+ *        schemes: [{label, bits, error, worst, onFront}], front: [{bits, error}], limit (null: none), limitLabel,
  *        xName, yName}. An item's `of` is the point.
  */
 export const tradeoff = (data, look, size) => {

@@ -1,10 +1,10 @@
-// Scheme against scheme: the pairs of the configuration, matrix by matrix.
+// Scheme against scheme: any two, matrix by matrix.
 import {differences, pairs} from "../charts/pairs.js";
-import {fill, h} from "../dom.js";
+import {fill, h, latest} from "../dom.js";
 import {clipped, percent, plural, shortNumber, significant} from "../format.js";
 import {definition} from "../metrics.js";
-import {ERROR} from "../mix.js";
-import {figure, named, section} from "../parts.js";
+import {ERROR, nearestTo} from "../mix.js";
+import {figure, labelled, named, schemeSelect, section} from "../parts.js";
 import {hasValue, histogram, largest, overall} from "../stats.js";
 import {hideTip, showTip, term} from "../tip.js";
 import {placeWords} from "./where/cell.js";
@@ -96,13 +96,16 @@ const errorLines = (names, a, b, i) => [
   [`under ${names.b}`, significant(b[i], 4)],
 ];
 
-/** A point tells its matrix, and opens it when clicked. */
-const hookScatter = (page, chart, data, names, a, b) => {
-  const nearest = (event) => nearestOf(chart, data, a, b, event);
+/** A point tells its matrix, and opens it when clicked; `shown()`: {names, errors, points}, or null. */
+const hookScatter = (page, chart, shown) => {
+  const nearest = (event) => {
+    const now = shown();
+    return now ? nearestOf(chart, now.points, ...now.errors, event) : -1;
+  };
   chart.element.addEventListener("mousemove", (event) => {
     const i = nearest(event);
     if (i < 0) hideTip();
-    else showTip(event, placeWords(page, i), errorLines(names, a, b, i));
+    else showTip(event, placeWords(page, i), errorLines(shown().names, ...shown().errors, i));
   });
   chart.element.addEventListener("pointerleave", hideTip);
   chart.element.addEventListener("click", (event) => {
@@ -132,97 +135,138 @@ const farthest = (page, names, a, b, difference) => [
   ),
 ];
 
-/** {element, fillIn()} of one pair. */
-const pairPart = (page, {name, a, b}) => {
+const scatterCaption = ({a, b}) =>
+  `A point is a matrix. Below the dashed line ${a} has less error than ${b}, above it more; a point far ` +
+  "from the others is an expert that one of them suits badly. A click on a point opens its matrix.";
+
+const histogramCaption = ({a, b}) =>
+  `The error under ${a} minus the one under ${b}: left of zero (blue) ${a} is better, right of it (orange) ` +
+  `${b}. A narrow hill means that all experts agree.`;
+
+/** Pictures and words of the pair that is chosen: {element, show({a, b})}. */
+const comparison = (page) => {
   const {run, studio} = page;
-  const names = {a: clipped(run.facts.schemes[a].name, 32), b: clipped(run.facts.schemes[b].name, 32)};
-  const scatter = studio.chart(`Errors under ${names.a} against ${names.b}`, "medium");
-  const bars = studio.chart(`Histogram of the difference of ${names.a} and ${names.b}`, "medium");
-  const summary = h("p", {role: "status"});
-  const most = h("div", null);
+  const scatter = studio.chart("", "medium"),
+    bars = studio.chart("", "medium");
+  const [summary, most] = [h("p", {role: "status"}), h("div", null)];
+  const [aboutScatter, aboutBars] = [h("span", null), h("span", null)];
   const charts = h(
     "div",
     {class: "columns"},
-    figure(
-      scatter.element,
-      `A point is a matrix. Below the dashed line ${names.a} has less error than ` +
-        `${names.b}, above it more; a point far from the others is an expert that one of them suits badly. A click on a point opens its matrix.`,
-    ),
-    figure(
-      bars.element,
-      `The error under ${names.a} minus the one under ${names.b}: left of zero (blue) ` +
-        `${names.a} is better, right of it (orange) ${names.b}. A narrow hill means that all experts agree.`,
+    figure(scatter.element, aboutScatter),
+    figure(bars.element, aboutBars),
+  );
+  let shown = null;
+  hookScatter(page, scatter, () => shown);
+
+  const draw = (names, errors, difference) => {
+    const points = scatterData(page, names, ...errors),
+      bins = histogramData(difference);
+    shown = {names, errors, points};
+    summary.textContent = sentence(names, difference) + beyondText(bins, difference);
+    aboutScatter.textContent = scatterCaption(names);
+    aboutBars.textContent = histogramCaption(names);
+    fill(most, farthest(page, names, ...errors, difference));
+    scatter.label(`Errors under ${names.a} against ${names.b}`);
+    bars.label(`Histogram of the difference of ${names.a} and ${names.b}`);
+    scatter.update((look) => pairs(points, look));
+    bars.update((look) => differences(bins, look));
+  };
+  return {
+    element: h("div", {class: "pair"}, summary, charts, most),
+    show: latest(async (isCurrent, {a, b}) => {
+      const [errorsA, errorsB] = await Promise.all([run.values(ERROR, a), run.values(ERROR, b)]);
+      if (!isCurrent()) return;
+      const [nameA, nameB] = [a, b].map((scheme) => clipped(run.facts.schemes[scheme].name, 32));
+      const difference = differenceOf(errorsA, errorsB);
+      const isKnown = hasValue(difference);
+      charts.hidden = most.hidden = !isKnown;
+      if (isKnown) draw({a: nameA, b: nameB}, [errorsA, errorsB], difference);
+      else summary.textContent = `No matrix has an error under both ${nameA} and ${nameB}.`;
+    }),
+  };
+};
+
+/** {element, show({a, b})}; onchange(patch) */
+const pairControls = ({schemes, deltas}, onchange) => {
+  const [a, b] = ["a", "b"].map((key) => schemeSelect(schemes, (scheme) => onchange({[key]: scheme})));
+  const presets = deltas.map((pair) =>
+    h(
+      "button",
+      {type: "button", onclick: () => onchange({a: pair.a, b: pair.b})},
+      named(clipped(pair.name, 40)),
     ),
   );
   return {
-    element: h("div", {class: "pair"}, h("h3", null, named(clipped(name, 60))), summary, charts, most),
-    fillIn: async () => {
-      const [errorsA, errorsB] = await Promise.all([run.values(ERROR, a), run.values(ERROR, b)]);
-      const difference = differenceOf(errorsA, errorsB);
-      if (!hasValue(difference)) {
-        summary.textContent = `No matrix has an error under both ${names.a} and ${names.b}.`;
-        charts.remove();
-        return;
-      }
-      const bins = histogramData(difference);
-      summary.textContent = sentence(names, difference) + beyondText(bins, difference);
-      const points = scatterData(page, names, errorsA, errorsB);
-      fill(most, farthest(page, names, errorsA, errorsB, difference));
-      hookScatter(page, scatter, points, names, errorsA, errorsB);
-      scatter.update((look) => pairs(points, look));
-      bars.update((look) => differences(bins, look));
+    element: [
+      h("div", {class: "controls"}, labelled("First scheme", a), labelled("against", b)),
+      presets.length ? h("p", {class: "buttons"}, "Pairs of the configuration: ", presets) : null,
+    ],
+    show: (pair) => {
+      [a.value, b.value] = [String(pair.a), String(pair.b)];
     },
   };
 };
 
-// How far outside the window a pair is computed.
+/** The pair to begin with: the configuration's first, else the scheme nearest in bits against 4-bit. */
+const firstPair = ({run: {facts}, decision: {numbers, reference}}) => {
+  if (facts.deltas.length) return facts.deltas[0];
+  const b = reference?.index ?? 0;
+  return {a: nearestTo(numbers, b), b};
+};
+
+// How far outside the window the pair is computed.
 const NEAR = "800px";
+
+const nothing = (text) => ({all: () => {}, element: section("pairs", TITLE, h("p", {class: "lead"}, text))});
 
 /** {element, all(): computes what no one has come near to, for paper} */
 export const pairsSection = (page) => {
-  const {deltas} = page.run.facts;
-  if (!deltas.length) {
-    return {
-      all: () => {},
-      element: section(
-        "pairs",
-        TITLE,
-        h(
-          "p",
-          {class: "lead"},
-          "The configuration names no pair of schemes (delta_pairs) that were both simulated, so " +
-            "there is nothing to compare.",
-        ),
-      ),
-    };
+  const {state, run} = page;
+  if (run.facts.schemes.length < 2) {
+    return nothing("Fewer than two schemes were simulated, so there is nothing to compare.");
   }
-  const parts = deltas.map((delta) => pairPart(page, delta));
-  const waiting = new Map(parts.map((part) => [part.element, part]));
-  const start = (element) => {
-    const part = waiting.get(element);
-    waiting.delete(element);
-    return part?.fillIn();
+  const controls = pairControls(run.facts, state.set);
+  const pictures = comparison(page);
+  const current = () => {
+    const {a, b} = state.get(),
+      first = firstPair(page);
+    return {a: a ?? first.a, b: b ?? first.b};
   };
+  const show = () => {
+    controls.show(current());
+    return pictures.show(current());
+  };
+  let isStarted = false;
+  const start = () => {
+    if (isStarted) return null;
+    isStarted = true;
+    return show();
+  };
+  state.listen((changed) => {
+    if (isStarted && (changed.has("a") || changed.has("b"))) show();
+  });
   const nearness = new IntersectionObserver(
     (entries) => {
-      for (const {target, isIntersecting} of entries) if (isIntersecting) start(target);
+      if (entries.some(({isIntersecting}) => isIntersecting)) start();
     },
     {rootMargin: `${NEAR} 0px`},
   );
-  for (const {element} of parts) nearness.observe(element);
+  nearness.observe(pictures.element);
   return {
-    all: () => Promise.all([...waiting.keys()].map(start)),
+    all: start,
     element: section(
       "pairs",
       TITLE,
       h(
         "p",
         {class: "lead"},
-        "The pairs of the configuration, matrix by matrix: how much one scheme gains over the other by ",
+        "Any two schemes, matrix by matrix: how much one gains over the other by ",
         term("relative error", definition(page.metric(ERROR))),
         ", and for which experts.",
       ),
-      parts.map(({element}) => element),
+      controls.element,
+      pictures.element,
     ),
   };
 };

@@ -1,13 +1,13 @@
-// Which scheme should I take? Error against size, and the cheapest mixture under a limit.
+// Which scheme should I take? Error against size, and the choice for each layer and projection.
 import {fill, h, latest} from "../../dom.js";
-import {choose, errorsOfChoice, gather, limitRange} from "../../mix.js";
+import {errorsOfChoice} from "../../mix.js";
 import {note, section} from "../../parts.js";
-import {limitControls} from "./limit.js";
+import {goalControls, restControl} from "./goal.js";
 import {choiceMap} from "./map.js";
 import {sizeTable} from "./sizes.js";
 import {choiceTables} from "./tables.js";
 import {gatherPoints, tradeoffFigure} from "./tradeoff.js";
-import {remarks, verdict} from "./words.js";
+import {remarks, stepTexts, verdict} from "./words.js";
 
 const TITLE = "Which scheme should I take?";
 
@@ -32,48 +32,52 @@ const nothingToCompare = ({facts}, {measured}) => {
   return lead(["No scheme could be applied to any matrix, so there are no errors to compare.", reasons]);
 };
 
-/** The choice under a limit: everything that moves with the slider, the scatter above too. */
-const choicePart = (page, numbers, scatter, range) => {
-  const {state} = page;
-  const current = () => ({judge: state.get().judge ?? "p90", limit: state.get().limit ?? range.start});
-  const controls = limitControls(range, current, state.set);
+const GOALS = ["good", "size", "limit"];
+
+/** The choice: everything that moves with the goal, the scatter above too. */
+const choicePart = (page, scatter) => {
+  const {decision, state} = page,
+    {numbers} = decision;
+  const controls = goalControls(decision, GOALS, state.set);
+  const rest = restControl(decision, state.set);
   const sentence = h("p", {class: "verdict", role: "status"});
-  const list = h("ul", {class: "plain remarks"});
-  const [sizes, map, tables] = [
-    sizeTable(page, numbers),
-    choiceMap(page, numbers),
-    choiceTables(page, numbers),
-  ];
+  const [steps, list] = [h("ul", {class: "plain steps"}), h("ul", {class: "plain remarks"})];
+  const [sizes, map, tables] = [sizeTable(page), choiceMap(page, numbers), choiceTables(page, numbers)];
 
   const show = latest(async (isCurrent) => {
-    const view = current();
-    const chosen = choose(numbers, view.judge, view.limit);
+    const view = decision.view(),
+      chosen = decision.chosen();
     controls.show(view);
+    rest.show(view);
     scatter.show(view);
-    fill(sentence, verdict(numbers, chosen, view));
+    fill(sentence, verdict(decision, chosen, view));
+    fill(
+      steps,
+      stepTexts(decision, chosen).map((text) => h("li", null, text)),
+    );
     fill(
       list,
-      remarks(page, numbers, chosen).map((text) => h("li", null, text)),
+      remarks(page, decision, chosen, view).map((text) => h("li", null, text)),
     );
     map.show(chosen, view);
-    tables.show(chosen);
+    tables.show(chosen, view);
     const errors = await errorsOfChoice(page.run, numbers, chosen);
     if (isCurrent()) sizes.show(chosen, errors, view);
   });
-  state.listen((changed) => {
-    if (changed.has("limit") || changed.has("judge")) show();
-  });
+  decision.listen(show);
   show();
   return [
-    h("h3", null, "The fewest bits under a limit"),
+    h("h3", null, "The choice"),
     h(
       "p",
       null,
-      "Say how large the error may become: 0.1 means a tenth of the weights' size. Each layer and " +
-        "projection then takes the scheme with the fewest bits that stays below.",
+      "Say what it shall be: as good as one 4-bit scheme for all in fewer bits, a size with the least error, or a " +
+        "limit of the error. Each layer and projection then takes a scheme of its own, where that gains something real.",
     ),
     controls.element,
+    h("div", {class: "controls"}, rest.element),
     sentence,
+    steps,
     sizes.element,
     list,
     map.element,
@@ -83,7 +87,7 @@ const choicePart = (page, numbers, scatter, range) => {
 
 /** {element, ready: when it is filled} */
 export const schemesSection = (page) => {
-  const {run} = page;
+  const {run, decision} = page;
   if (!run.facts.schemes.length) {
     return {
       ready: Promise.resolve(),
@@ -97,10 +101,9 @@ export const schemesSection = (page) => {
       ),
     };
   }
+  const {numbers, range} = decision;
   const body = h("div", null);
   const fillIn = async () => {
-    const numbers = await gather(run, page.place);
-    const range = limitRange(numbers);
     if (!range) {
       fill(body, nothingToCompare(run, numbers));
       return;
@@ -109,12 +112,12 @@ export const schemesSection = (page) => {
     fill(
       body,
       lead(
-        "Every scheme trades bits for error. The picture shows all that were tried; below it you set " +
-          "a limit and see what it takes.",
+        "Every scheme trades bits for error. The picture shows all that were tried; below it you say what " +
+          "you want and see what it takes.",
       ),
       gpuCaveat(run),
       scatter.element,
-      choicePart(page, numbers, scatter, range),
+      choicePart(page, scatter),
     );
   };
   return {element: section("schemes", TITLE, body), ready: fillIn()};

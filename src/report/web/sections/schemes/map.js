@@ -30,17 +30,20 @@ const legendItems = ({schemes}, chosen, {order, shares}, look) => [
   chosen.unmeasured ? h("li", null, swatch(null, "blank"), "no numbers") : null,
 ];
 
-const tipLines = (scheme, chosen, {limit}, g) =>
+const tipLines = (scheme, chosen, {goal, limit}, g) =>
   scheme
     ? [
         ["scheme", clipped(scheme.name)],
         ["bits per weight", significant(chosen.bits[g], 4)],
         ...JUDGES.map(([judge, words]) => [`error, ${words}`, significant(errorOf(scheme, judge, g), 4)]),
-        ["limit", `${shortNumber(limit)}${chosen.met[g] ? "" : ", not met"}`],
+        ...(goal === "limit" ? [["limit", `${shortNumber(limit)}${chosen.met[g] ? "" : ", not met"}`]] : []),
       ]
     : [["scheme", "none has numbers here"]];
 
-/** {element, show(chosen, {limit})} */
+const UNDER_LIMIT =
+  "Where a stroke crosses a cell no scheme stays under the limit, and the one with the least error is counted.";
+
+/** {element, show(chosen, view)} */
 export const choiceMap = (page, numbers) => {
   const {place} = page,
     {groups} = numbers;
@@ -50,6 +53,7 @@ export const choiceMap = (page, numbers) => {
   const chart = page.studio.chart("Chosen scheme of each layer and projection", "map");
   chart.element.style.setProperty("--rows", rows.length);
   const legend = h("ul", {class: "legend", "aria-label": "Colours of the schemes"});
+  const underLimit = h("span", null);
   let chosen = null,
     view = null;
 
@@ -82,20 +86,22 @@ export const choiceMap = (page, numbers) => {
   return {
     element: figure(
       [legend, chart.element],
-      "A cell is one choice. Dark is cheap, bright is expensive: bright layers need more bits to stay " +
-        "under the limit. Where a stroke crosses a cell no scheme stays under it, and the one with the " +
-        "least error is counted.",
+      "A cell is one choice. Dark is cheap, bright is expensive: bright layers take more bits. ",
+      underLimit,
     ),
     show: (next, nextView) => {
       [chosen, view] = [next, nextView];
-      chart.update((look) => {
+      chart.update((look, size) => {
         fill(legend, legendItems(numbers, chosen, rank, look));
-        return plan(data(look), look);
+        return plan(data(look), look, size);
       });
+      underLimit.textContent = view.goal === "limit" ? UNDER_LIMIT : "";
       const met = groups.count - chosen.notMet - chosen.unmeasured;
       chart.label(
-        "Chosen scheme of each layer and projection: " +
-          `${plural(met, "choice")} under the limit, ${count(chosen.notMet)} not.`,
+        view.goal === "limit"
+          ? `Chosen scheme of each layer and projection: ${plural(met, "choice")} under the limit, ` +
+              `${count(chosen.notMet)} not.`
+          : "Chosen scheme of each layer and projection",
       );
     },
   };

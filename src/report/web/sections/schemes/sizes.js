@@ -5,13 +5,16 @@ import {definition} from "../../metrics.js";
 import {ERROR, JUDGES, single, storedSize} from "../../mix.js";
 import {bar, named} from "../../parts.js";
 import {dataTable} from "../../table.js";
+import {AS_STORED} from "../../whole.js";
 import {OF_STORED, OVER_LIMIT, SIZE} from "../../terms.js";
 
 const NAMES = {
-  mix: () => h("b", null, "Mixture under the limit"),
+  mix: () => h("b", null, "The choice"),
   stored: () => "As stored now",
   scheme: ({name}) => named(clipped(name)),
 };
+
+const FITS = "The size of the whole model: all experts, and the rest as the select above counts it.";
 
 const overText = ({kind, over, failed, unmeasured, total}) => {
   if (kind === "stored") return "–";
@@ -23,7 +26,7 @@ const overText = ({kind, over, failed, unmeasured, total}) => {
   return parts.filter((part) => part).join(", ") || "none";
 };
 
-const columnsOf = ({metric}, stored, largest) => [
+const columnsOf = ({metric, decision: {whole}}, stored, largest) => [
   {key: "scheme", label: "Scheme", value: (row) => row.name, cell: (row) => NAMES[row.kind](row)},
   {
     key: "bits_per_weight",
@@ -41,6 +44,18 @@ const columnsOf = ({metric}, stored, largest) => [
     value: (row) => row.bytes,
     cell: (row) => bytes(row.bytes),
   },
+  ...(whole.isKnown
+    ? [
+        {
+          key: "whole_bytes",
+          label: "Whole model",
+          number: true,
+          meaning: ["Whole model", FITS],
+          value: (row) => row.whole,
+          cell: (row) => bytes(row.whole),
+        },
+      ]
+    : []),
   {key: "bar", label: "", value: (row) => row.bytes, cell: (row) => bar(row.bytes / largest())},
   {
     key: "of_stored",
@@ -68,17 +83,18 @@ const columnsOf = ({metric}, stored, largest) => [
   },
 ];
 
+// What is stored now is counted so altogether.
+const restOf = ({kind}, {rest}) => (kind === "stored" ? AS_STORED : rest);
+
 /** {element, show(chosen, errors of the choice by judge, {judge, limit})} */
-export const sizeTable = (page, numbers) => {
+export const sizeTable = (page) => {
+  const {numbers, whole} = page.decision;
   const stored = storedSize(numbers);
   const largest = () => Math.max(...table.rows().map((row) => row.bytes || 0));
-  const table = dataTable(
-    "Size of all experts, and the error that it costs",
-    columnsOf(page, stored, largest),
-    {
-      rowClass: (row) => row.kind,
-    },
-  );
+  const columns = columnsOf(page, stored, largest);
+  const table = dataTable("Size of all experts, and the error that it costs", columns, {
+    rowClass: (row) => row.kind,
+  });
   const schemeRow = (scheme, {judge, limit}) => ({
     kind: "scheme",
     name: scheme.name,
@@ -89,16 +105,22 @@ export const sizeTable = (page, numbers) => {
     element: table.element,
     show: (chosen, errors, view) => {
       const {bytes: size, bitsPerWeight, notMet, unmeasured} = chosen;
+      const isLimited = view.goal === "limit";
       const schemes = numbers.schemes
         .map((scheme) => schemeRow(scheme, view))
         // Without a size last.
         .sort((a, b) => (a.bytes || Infinity) - (b.bytes || Infinity) || 0);
       const rows = [
-        {kind: "mix", name: "mixture", bytes: size, bitsPerWeight, errors, over: notMet},
+        {kind: "mix", name: "choice", bytes: size, bitsPerWeight, errors, over: notMet},
         ...schemes,
         {kind: "stored", name: "stored", ...stored},
       ];
-      table.show(rows.map((row) => ({...row, unmeasured, total: numbers.groups.count})));
+      const total = numbers.groups.count;
+      const shown = columns.filter(({key}) => isLimited || key !== "over_limit");
+      table.show(
+        rows.map((row) => ({...row, unmeasured, total, whole: whole.bytesOf(row.bytes, restOf(row, view))})),
+        shown,
+      );
     },
   };
 };

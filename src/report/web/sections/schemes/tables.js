@@ -6,10 +6,11 @@ import {lazyDetails, named} from "../../parts.js";
 import {copyButton, csv, dataTable, save} from "../../table.js";
 import {groupName, rowsOf} from "./names.js";
 
-const columnsOf = ({run}, {groups, schemes, weights}, chosen) => {
+const columnsOf = ({run}, {groups, schemes, weights}, chosen, {goal}) => {
   const scheme = (g) => schemes[chosen.scheme[g]];
   const size = (g) => (chosen.bits[g] * weights[g]) / 8;
   const error = (judge) => (g) => (scheme(g) ? errorOf(scheme(g), judge, g) : NaN);
+  const ofLimit = ({key}) => goal === "limit" || key !== "limit";
   const limit = (g) => (!scheme(g) ? "no numbers" : chosen.met[g] ? "met" : "not met");
   return [
     {key: "layer", label: "Layer", number: true, value: (g) => run.facts.layers[groups.layer[g]].label},
@@ -42,7 +43,7 @@ const columnsOf = ({run}, {groups, schemes, weights}, chosen) => {
       value: limit,
       cell: (g) => h("span", {class: chosen.met[g] ? "" : "bad"}, limit(g)),
     },
-  ];
+  ].filter(ofLimit);
 };
 
 /** "affine_q4_g32: layers 0–3, 7", the scheme of most layers first. */
@@ -64,21 +65,24 @@ const summaryOf = ({place}, {groups, schemes}, chosen, mine) =>
       ),
     );
 
-/** {element, show(chosen)} */
+/** {element, show(chosen, view)} */
 export const choiceTables = (page, numbers) => {
   const {rows, rowOf} = rowsOf(numbers.groups);
   const groupsOf = rows.map((_, row) => [...numbers.groups.proj.keys()].filter((g) => rowOf(g) === row));
-  let chosen = null;
+  let chosen = null,
+    view = null;
   const lists = rows.map(() => h("ul", {class: "plain"}));
   const details = rows.map((row, i) =>
     lazyDetails("Layer by layer", () => {
-      const columns = columnsOf(page, numbers, chosen).filter(({key}) => key !== "proj" && key !== "experts");
+      const columns = columnsOf(page, numbers, chosen, view).filter(
+        ({key}) => key !== "proj" && key !== "experts",
+      );
       const table = dataTable(`The choice for ${groupName(page, row)}`, columns, {isSortable: true});
       table.show(groupsOf[i]);
       return table.element;
     }),
   );
-  const text = () => csv(columnsOf(page, numbers, chosen), groupsOf.flat());
+  const text = () => csv(columnsOf(page, numbers, chosen, view), groupsOf.flat());
   return {
     element: h(
       "div",
@@ -97,8 +101,8 @@ export const choiceTables = (page, numbers) => {
         copyButton("Copy the choice", text),
       ),
     ),
-    show: (next) => {
-      chosen = next;
+    show: (next, nextView) => {
+      [chosen, view] = [next, nextView];
       groupsOf.forEach((mine, i) => fill(lists[i], summaryOf(page, numbers, chosen, mine)));
       for (const one of details) one.renew();
     },

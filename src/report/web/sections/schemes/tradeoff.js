@@ -67,7 +67,7 @@ const limitText = (limit, {low, high}) => {
   return `limit ${shortNumber(limit)}${where}`;
 };
 
-const chartData = (numbers, groups, {judge, limit}, range) => {
+const chartData = (numbers, groups, {goal, judge, limit}, range) => {
   const {best, points} = wholeSchemes(numbers, judge);
   const shown = ({points: all, ...group}) => ({
     shared: group.shared === 1,
@@ -84,7 +84,7 @@ const chartData = (numbers, groups, {judge, limit}, range) => {
   return {
     xName: "bits per weight",
     yName: `relative error, ${judgeWords(judge)}`,
-    limit: Math.max(range.low, Math.min(range.high, limit)),
+    limit: goal === "limit" ? Math.max(range.low, Math.min(range.high, limit)) : null,
     limitLabel: limitText(limit, range),
     schemes: points,
     front: best,
@@ -162,10 +162,17 @@ const SIDE_BY_SIDE =
   " Projections of one scheme stand side by side though they have the same bits; names and line are for all " +
   "matrices together.";
 
-/** {element, show({judge, limit})}; `range` of the limit's slider. */
+/** {element, show(view)}; `range` of the limit's slider. */
 export const tradeoffFigure = (page, numbers, groups, range) => {
   const legend = h("ul", {class: "legend"});
   const front = h("span", null);
+  const limitLine = h(
+    "span",
+    null,
+    "The ",
+    h("span", {class: "limit-word"}, "orange line"),
+    " is the limit that you choose below.",
+  );
   const chart = page.studio.chart("Error against bits per weight of every scheme", "tall");
   tellOver(chart.element, tellPoint(page, chart));
   return {
@@ -174,9 +181,8 @@ export const tradeoffFigure = (page, numbers, groups, range) => {
         [legend, chart.element],
         "Lower and further left is better: less error for fewer bits. ",
         front,
-        "A stroke reaches from the median expert to the worst, and the ",
-        h("span", {class: "limit-word"}, "orange line"),
-        " is the limit that you choose below.",
+        "A stroke reaches from the median expert to the worst. ",
+        limitLine,
         groups.length > 1 ? SIDE_BY_SIDE : null,
       ),
       pointsTable(page, groups),
@@ -184,6 +190,7 @@ export const tradeoffFigure = (page, numbers, groups, range) => {
     show: (view) => {
       const data = chartData(numbers, groups, view, range);
       const hasFront = data.front.length > 1;
+      limitLine.hidden = view.goal !== "limit";
       front.textContent = hasFront ? FRONT : "";
       chart.update((look, size) => {
         fill(legend, legendItems(page, groups, hasFront, look));

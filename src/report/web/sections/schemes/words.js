@@ -1,8 +1,9 @@
 // The choice in one sentence, and what it leaves out.
 import {h} from "../../dom.js";
 import {bytes, clipped, percent, shortNumber, significant} from "../../format.js";
-import {judgeWords, single, storedSize} from "../../mix.js";
+import {REAL_SAVING, TOLERANCE, judgeWords, single, stepsFrom, storedSize, uniform} from "../../mix.js";
 import {named} from "../../parts.js";
+import {AS_STORED} from "../../whole.js";
 import {matrices, ofGroups} from "./names.js";
 
 /** The smallest single scheme that meets the limit everywhere, undefined if there is none. */
@@ -30,18 +31,94 @@ const besideStored = ({bytes: size}, {bytes: stored}) => {
     : `, ${percent(size / stored)} of the ${bytes(stored)} stored now.`;
 };
 
-export const verdict = (numbers, chosen, view) => {
+const sizeText = ({bytes: size, bitsPerWeight}) =>
+  h("b", null, `${bytes(size)}, ${significant(bitsPerWeight, 3)} bits per weight`);
+
+const underLimit = ({numbers}, chosen, view) => {
   const who = `of the ${judgeWords(view.judge)}`.replace("the 90 %", "90 %");
   const where = `in every layer and projection${chosen.unmeasured ? " that has numbers" : ""}`;
-  const size = `${bytes(chosen.bytes)}, ${significant(chosen.bitsPerWeight, 3)} bits per weight`;
   return [
-    h("b", null, size),
+    sizeText(chosen),
     chosen.notMet
       ? `: as near as these schemes come to an error ${who} of at most ${shortNumber(view.limit)}`
-      : `: the fewest that keep the error ${who} at or below ${shortNumber(view.limit)} ${where}`,
+      : `: the fewest that keep the error ${who} at or below ${shortNumber(view.limit)} ${where}, where a miss ` +
+        `of up to ${percent(TOLERANCE)} is let pass`,
     besideStored(chosen, storedSize(numbers)),
     chosen.notMet ? "" : comparedWith(bestSingle(numbers, view), chosen),
   ];
+};
+
+const nameOf = ({name}) => clipped(name, 32);
+
+/** Size, and error beside the reference's. */
+const besideReference = ({reference, base}, {bytes: size, error}) =>
+  `error ${significant(error, 3)} against ${significant(base.error, 3)} of ${nameOf(reference)} alone, ` +
+  `${bytes(size)} against ${bytes(base.bytes)}`;
+
+const notWorth = ({offered}, base) => {
+  const saved = 1 - offered.bytes / base.bytes,
+    gained = 1 - offered.error / base.error;
+  const what =
+    saved > 0 ? `${percent(saved)} of the size` : gained > 0 ? `${percent(gained)} of the error` : null;
+  return what
+    ? ` The best mixture would save ${what}: not worth its trouble.`
+    : " No mixture of these schemes saves anything.";
+};
+
+const asGood = (decision, chosen) => {
+  const {numbers, reference, base} = decision;
+  if (isSame(chosen, base)) {
+    return [
+      sizeText(chosen),
+      `: ${nameOf(reference)} for all. No choice that is as good is smaller by ${percent(REAL_SAVING)} or more.`,
+      notWorth(chosen, base),
+      besideStored(chosen, storedSize(numbers)).replace(/^, (.*)\.$/, " That is $1."),
+    ];
+  }
+  return [
+    sizeText(chosen),
+    `: as good as ${nameOf(reference)} alone and ${percent(1 - chosen.bytes / base.bytes)} smaller: ` +
+      `${besideReference(decision, chosen)}.`,
+  ];
+};
+
+const inSize = (decision, chosen, view) => {
+  const {numbers, whole} = decision;
+  const limit = `${bytes(view.size)}${whole.isKnown ? " for the whole model" : ""}`;
+  if (chosen.isTooLarge) {
+    const all = bytes(whole.bytesOf(chosen.bytes, view.rest));
+    return [sizeText(chosen), `: even the fewest bits take more than ${limit}: ${all}.`];
+  }
+  const base = chosen.base === null ? null : uniform(numbers, numbers.schemes[chosen.base]);
+  const alone = base && isSame(chosen, base);
+  return [
+    sizeText(chosen),
+    `: the least error within ${limit}`,
+    alone ? `, by ${nameOf(numbers.schemes[chosen.base])} for all` : "",
+    `: ${besideReference(decision, chosen)}.`,
+    alone ? notWorth(chosen, base) : "",
+  ];
+};
+
+const isSame = (a, b) => a.scheme.every((scheme, g) => scheme === b.scheme[g]);
+
+const BY_GOAL = {good: asGood, size: inSize, limit: underLimit};
+
+export const verdict = (decision, chosen, view) => BY_GOAL[view.goal](decision, chosen, view);
+
+const signedShare = (share) => `${percent(Math.abs(share))} ${share > 0 ? "more" : "less"}`;
+
+/** What each scheme of a mixture does, against its base for all. */
+export const stepTexts = ({numbers}, chosen) => {
+  const steps = stepsFrom(numbers, chosen);
+  const base = steps.length ? numbers.schemes[chosen.base] : null;
+  return steps.map(({scheme, groups, bytes: change, error}) => [
+    named(nameOf(scheme)),
+    ` instead of ${nameOf(base)} in ${ofGroups(groups, numbers.groups.count)} `,
+    change > 0
+      ? `costs ${bytes(change)}, for ${signedShare(error)} error.`
+      : `saves ${bytes(-change)}, for ${signedShare(error)} error.`,
+  ]);
 };
 
 const sum = (list) => list.reduce((total, value) => total + value, 0);
@@ -49,15 +126,23 @@ const sum = (list) => list.reduce((total, value) => total + value, 0);
 /** How many matrices have an error under another scheme, but none under this one. */
 const lackingOf = ({measured}, {counts}) => sum(Array.from(measured, (n, g) => n - counts[g]));
 
-/** Bytes of the checkpoint beside the experts that were analysed, their scales among those. */
-const restOf = ({facts}, numbers) =>
-  sum(Object.values(facts.model.roles ?? {}).map((role) => role.bytes)) - storedSize(numbers).bytes;
+/** How the whole model is counted. */
+const wholeText = ({whole}, chosen, {rest}) => {
+  if (!whole.isKnown) return whole.remark;
+  const beside = whole.bytesOf(0, rest);
+  const how = rest === AS_STORED ? "as stored" : `with its matrices counted at ${clipped(rest, 32)}`;
+  return (
+    `With the rest of the model (attention, embeddings and so on: ${bytes(beside)}, ${how}, norms and routers as ` +
+    `stored) that makes ${bytes(whole.bytesOf(chosen.bytes, rest))}.` +
+    (whole.remark ? ` ${whole.remark}` : "")
+  );
+};
 
 /** What was left out or estimated. */
-export const remarks = ({run}, numbers, chosen) => {
+export const remarks = ({run}, decision, chosen, view) => {
+  const {numbers} = decision;
   const {groups, schemes, measured} = numbers;
   const without = run.matrices - sum(measured);
-  const rest = restOf(run, numbers);
   return [
     run.facts.schemes.some(({requantized}) => requantized)
       ? "These weights were quantized before. Errors are against them as they are stored, and come on top of " +
@@ -85,9 +170,6 @@ export const remarks = ({run}, numbers, chosen) => {
       ? `${matrices(without)} ${without === 1 ? "has" : "have"} no error under any scheme: ` +
         "counted in the sizes, not in the errors."
       : null,
-    rest > 0
-      ? `Sizes are those of the experts. The rest of the checkpoint (attention, embeddings and so on, ` +
-        `${bytes(rest)} as stored) comes on top.`
-      : null,
+    wholeText(decision, chosen, view),
   ].filter((text) => text !== null);
 };

@@ -1,11 +1,7 @@
 // What the reader can choose for the heatmaps, the lines and the table of the worst.
-import {choice, freshId, h, setChoice} from "../../dom.js";
+import {choice, h, setChoice} from "../../dom.js";
 import {clipped} from "../../format.js";
-
-const labelled = (text, control) => {
-  control.id = freshId("control");
-  return h("div", {class: "control"}, h("label", {for: control.id}, text), control);
-};
+import {labelled, schemeSelect} from "../../parts.js";
 
 const optionText = ({label, name}) =>
   label === name ? clipped(name, 60) : `${label} (${clipped(name, 40)})`;
@@ -28,13 +24,6 @@ const metricSelect = (metrics, onchange) => {
     group("weights", "Of the weights"),
   );
 };
-
-const schemeSelect = (schemes, onchange) =>
-  h(
-    "select",
-    {onchange: ({target}) => onchange(Number(target.value))},
-    schemes.map(({name}, s) => h("option", {value: String(s)}, clipped(name, 60))),
-  );
 
 /** {element, show(projections)}; onchange(projections, null for all) */
 const projectionChoice = (projs, onchange) => {

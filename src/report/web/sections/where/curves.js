@@ -1,5 +1,6 @@
 // Lines over layers: how the values of a layer's experts are spread.
 import {lines} from "../../charts/lines.js";
+import {widest} from "../../charts/measure.js";
 import {h} from "../../dom.js";
 import {shortNumber} from "../../format.js";
 import {summarise} from "../../stats.js";
@@ -74,8 +75,17 @@ const axisOf = ([low, high], isLog) => {
   return {at, ends: {min: at(low), max: at(high)}, ticks, label};
 };
 
-/** The option of a projection's lines over the layers of `view`. */
-export const curveOption = ({curves, span, isLog}, proj, layers, view, look) => {
+const FONT_SIZE = 12,
+  BESIDE = 12;
+
+/** The room that the labels of the value axis need. */
+export const labelRoom = ({span, isLog}) => {
+  const {ticks, label} = axisOf(span, isLog);
+  return Math.ceil(widest(ticks.customValues.map(label), FONT_SIZE)) + BESIDE;
+};
+
+/** The option of a projection's lines over the layers of `view`, which begin at `left`. */
+export const curveOption = ({curves, span, isLog}, proj, layers, view, left, look) => {
   const {at, ends, ticks, label} = axisOf(span, isLog);
   const part = (list) => list.slice(view.x[0], view.x[1] + 1);
   const y = (list) => part(list).map((value) => (value === null ? null : at(value)));
@@ -85,7 +95,7 @@ export const curveOption = ({curves, span, isLog}, proj, layers, view, look) => 
     ...base,
     legend: undefined,
     color: COLOURS.map((i) => look.series[i]),
-    grid: {left: 52, right: 8, top: 10, bottom: 40, outerBoundsMode: "none"},
+    grid: {left, right: 8, top: 10, bottom: 40, outerBoundsMode: "none"},
     xAxis: {...base.xAxis, nameGap: 24, boundaryGap: true},
     yAxis: {
       ...base.yAxis,

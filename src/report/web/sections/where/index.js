@@ -1,6 +1,7 @@
 // Where does it hurt? One set of controls for the heatmaps, the lines and the worst matrices.
 import {fill, h, latest} from "../../dom.js";
 import {clipped} from "../../format.js";
+import {mostTaken} from "../../mix.js";
 import {definition} from "../../metrics.js";
 import {figure, section} from "../../parts.js";
 import {term} from "../../tip.js";
@@ -9,7 +10,7 @@ import {curveLegend} from "./curves.js";
 import {mapsOf} from "./maps.js";
 import {matrixPanel} from "./matrix.js";
 import {colourScale} from "./scale.js";
-import {defaultsOf, gatherShown, missingText, viewOf} from "./view.js";
+import {defaultsOf, gatherShown, statusText, viewOf} from "./view.js";
 import {worstTable} from "./worst.js";
 
 const TITLE = "Where does it hurt?";
@@ -55,13 +56,13 @@ const nothingText = ({metric}) =>
 const picturesOf = (page, onopen) => {
   const live = h("p", {class: "offscreen", "aria-live": "polite"});
   const [explanation, legend, bad] = [h("p", {class: "definition"}), h("div", null), h("span", null)];
-  const missing = h("p", {class: "quiet", role: "status"});
+  const status = h("p", {class: "quiet", role: "status"});
   const maps = mapsOf(page, live, onopen);
   const scale = colourScale(page, maps.range);
   return {
     elements: [
       explanation,
-      missing,
+      status,
       h("div", {class: "scale-row"}, scale.element, zoomButtons(maps)),
       legend,
       figure([maps.element, live], bad, READING),
@@ -72,7 +73,7 @@ const picturesOf = (page, onopen) => {
       fill(explanation, meaning(shown.metric));
       fill(legend, curveLegend(shown.metric));
       bad.textContent = BAD[shown.metric.worse];
-      missing.textContent = shown.colours ? (missingText(shown) ?? "") : nothingText(shown);
+      status.textContent = shown.colours ? statusText(shown) : nothingText(shown);
       scale.element.hidden = !shown.colours;
       if (shown.colours) scale.show(shown);
       maps.show(shown);
@@ -111,7 +112,8 @@ export const whereSection = async (page) => {
       open: () => {},
     };
   }
-  const defaults = await defaultsOf(run);
+  const chosen = page.decision.chosen();
+  const defaults = await defaultsOf(run, chosen && mostTaken(page.decision.numbers, chosen));
   const open = (i) =>
     state.set({proj: place.proj[i], layer: place.layer[i], slot: place.slot[i], open: true});
   const controls = whereControls(page, state.set);

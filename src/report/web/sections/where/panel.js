@@ -1,5 +1,5 @@
 // One projection: its heatmap, and its lines over layers below.
-import {heatmap} from "../../charts/heatmap.js";
+import {heatmap, leftOf} from "../../charts/heatmap.js";
 import {rampOf, shareIn} from "../../colours.js";
 import {h} from "../../dom.js";
 import {clipped, significant} from "../../format.js";
@@ -7,7 +7,7 @@ import {named} from "../../parts.js";
 import {cellImage, enlarged} from "../../raster.js";
 import {hideTip, showTip, tellOver} from "../../tip.js";
 import {cellFacts, tipLines} from "./cell.js";
-import {curveOption} from "./curves.js";
+import {curveOption, labelRoom} from "./curves.js";
 import {overlay} from "./overlay.js";
 import {boxOf, clamp, sizeOf} from "./zoom.js";
 
@@ -22,7 +22,11 @@ const FRAME_PIXELS = 48;
 const heightFor = (rows) =>
   FRAME_PIXELS + Math.max(rows, clamp(rows * ROW_PIXELS, LEAST_HEIGHT, MOST_HEIGHT));
 
-const mapOption = ({place}, {shown, range, view}, proj, look) => {
+/** Where the pictures of a view begin, one above the other, so that no label is cut. */
+const leftFor = ({place}, {shown, full: {y}}) =>
+  Math.max(leftOf(place.slots.slice(y[0], y[1] + 1)), labelRoom(shown));
+
+const mapOption = ({place}, {shown, range, view}, proj, left, look) => {
   const ramp = shown.colours ? rampOf(shown.colours, look) : look.ramp;
   const shareOf = shown.colours ? shareIn(shown.colours, range) : () => NaN;
   const cells = cellImage(
@@ -37,6 +41,7 @@ const mapOption = ({place}, {shown, range, view}, proj, look) => {
   const ratio = window.devicePixelRatio || 1;
   return heatmap({xName: "layer", yName: "expert", xLabels: place.layers, yLabels: place.slots}, look, {
     view,
+    left,
     image: (width, height) => enlarged(cells, view, width, height, ratio),
   });
 };
@@ -121,6 +126,7 @@ export const panelOf = (page, grid, proj) => {
   map.element.setAttribute("aria-roledescription", "heatmap");
   map.element.tabIndex = 0;
 
+  const title = h("h4", null, named(name));
   const showCursor = () =>
     cursor.cover(grid.view, grid.cell ? {layer: grid.cell[0], slot: grid.cell[1]} : null);
   const isMarked = () => grid.mark && (grid.mark.proj ?? proj) === proj;
@@ -140,19 +146,23 @@ export const panelOf = (page, grid, proj) => {
     element: h(
       "div",
       {class: "panel", data: {proj}},
-      h("h4", null, named(name)),
+      title,
       h("div", {class: "chart-box"}, map.element, mark.node, cursor.node, lasso.node),
       curves.element,
     ),
     drawMap: () => {
       map.element.style.height = `${heightFor(sizeOf(grid.full.y))}px`;
       map.label(`Heatmap of ${name}: ${grid.shown.metric.label} of every expert and layer. ${KEYS}`);
-      map.update((look) => mapOption(page, grid, proj, look));
+      const left = leftFor(page, grid);
+      title.style.setProperty("--left", `${left}px`);
+      map.update((look) => mapOption(page, grid, proj, left, look));
     },
     drawCurves: () => {
       const labels = grid.shown.curves.map(({label}) => label).join(", ");
       curves.label(`${labels} of ${grid.shown.metric.label} over the layers of ${name}`);
-      curves.update((look) => curveOption(grid.shown, proj, place.layers, grid.view, look));
+      curves.update((look) =>
+        curveOption(grid.shown, proj, place.layers, grid.view, leftFor(page, grid), look),
+      );
     },
   };
 };

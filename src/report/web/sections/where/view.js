@@ -1,14 +1,15 @@
 // From what the reader has chosen to what is shown.
 import {coloursOf, firstRange} from "../../colours.js";
-import {count, plural} from "../../format.js";
+import {count, plural, significant} from "../../format.js";
 import {ERROR} from "../../mix.js";
 import {filterOf} from "../../place.js";
 import {distanceScale, hasValue} from "../../stats.js";
 import {curvesOf, spanOf} from "./curves.js";
 
-/** The metric and scheme to begin with: the relative error, if any scheme has one. */
-export const defaultsOf = async (run) => {
-  for (const scheme of run.facts.schemes.keys()) {
+/** The metric and scheme to begin with: the relative error under the `chosen` scheme, if any has one. */
+export const defaultsOf = async (run, chosen) => {
+  for (const scheme of [chosen, ...run.facts.schemes.keys()]) {
+    if (scheme === null) continue;
     if (hasValue(await run.values(ERROR, scheme))) return {metric: ERROR, scheme};
   }
   const ofWeights = run.metrics.filter(({of}) => of === "weights").map(({name}) => name);
@@ -43,7 +44,7 @@ export const gatherShown = async ({run, place}, view) => {
   const {metric, scheme, kind, projs} = view;
   const values = await run.values(metric.name, scheme);
   const isWanted = filterOf(place, kind, projs);
-  const colours = coloursOf(values, isWanted, view.scale);
+  const colours = coloursOf(values, isWanted, view.scale, metric.unit);
   const range = colours ? firstRange(colours, values, isWanted, metric.worse) : [0, 1];
   const isLog = Boolean(colours?.isLog);
   const curves = curvesOf(place, metric, values, kind);
@@ -63,8 +64,14 @@ export const gatherShown = async ({run, place}, view) => {
   };
 };
 
+/** What there is to say of the values as a whole. */
+export const statusText = (shown) => [missingText(shown), alikeText(shown)].filter((text) => text).join(" ");
+
+const alikeText = ({colours: {areAlike, median}}) =>
+  areAlike ? `All within 3 % of the median, ${significant(median, 3)}: nothing stands out.` : null;
+
 /** "12 of 70,455 matrices have no value.", or null if all have one. */
-export const missingText = ({values, isWanted}) => {
+const missingText = ({values, isWanted}) => {
   let all = 0,
     missing = 0;
   for (let i = 0; i < values.length; ++i) {

@@ -1,0 +1,70 @@
+// What is chosen for the experts, as the reader's goal says: the card at the top and the section about
+// schemes show the same.
+import {chooseAsGood, chooseInSize, chooseUnder, gather, limitRange, referenceOf, uniform, usableSchemes} from "./mix.js";
+import {AS_STORED, wholeOf} from "./whole.js";
+
+/** What the reader wants, as the state says it: an address of before has a limit and no goal. */
+const goalOf = ({goal, size, limit, judge}) => {
+  if (goal !== null) return goal;
+  if (limit !== null || judge !== null) return "limit";
+  return size === null ? "good" : "size";
+};
+
+const restOf = (wanted, {schemes, first}) =>
+  wanted === AS_STORED || schemes.some(({name}) => name === wanted) ? wanted : first;
+
+/**
+ * null where no scheme has errors, so that there is nothing to choose; else {numbers, whole, reference,
+ * base: the reference alone, range: of the limit, sizes: {low, high}: of the whole model, view(), chosen(),
+ * listen(listener)}. A view is {goal, judge, limit, size, rest}.
+ */
+export const decisionOf = async ({run, place, state}) => {
+  const numbers = await gather(run, place);
+  const range = limitRange(numbers);
+  if (!range) return {numbers, chosen: () => null};
+  const whole = wholeOf(run, numbers);
+  const reference = referenceOf(numbers);
+  const base = uniform(numbers, reference);
+  const alone = usableSchemes(numbers).map((scheme) => uniform(numbers, scheme).bytes);
+  const asGood = chooseAsGood(numbers, reference);
+
+  const view = () => {
+    const {size, limit, judge, rest: wanted} = state.get();
+    const rest = restOf(wanted, whole);
+    return {
+      goal: goalOf(state.get()),
+      judge: judge ?? "p90",
+      limit: limit ?? range.start,
+      size: size ?? whole.bytesOf(base.bytes, rest),
+      rest,
+    };
+  };
+  const choose = ({goal, judge, limit, size, rest}) => {
+    if (goal === "limit") return chooseUnder(numbers, judge, limit);
+    return goal === "size" ? chooseInSize(numbers, size - whole.bytesOf(0, rest)) : asGood;
+  };
+  let made = null,
+    madeFor = "";
+  const chosen = () => {
+    const now = JSON.stringify(view());
+    if (now !== madeFor) [made, madeFor] = [choose(view()), now];
+    return made;
+  };
+  return {
+    numbers,
+    whole,
+    reference,
+    base,
+    range,
+    sizes: () => ({
+      low: whole.bytesOf(Math.min(...alone), view().rest),
+      high: whole.bytesOf(Math.max(...alone), view().rest),
+    }),
+    view,
+    chosen,
+    listen: (listener) =>
+      state.listen((changed) => {
+        if (["goal", "size", "limit", "judge", "rest"].some((key) => changed.has(key))) listener();
+      }),
+  };
+};

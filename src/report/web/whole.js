@@ -1,0 +1,73 @@
+// How large the whole model becomes: the experts under a choice, and the rest of the checkpoint as it is
+// stored, or with its matrices under a scheme.
+import {storedSize} from "./mix.js";
+
+// What a scheme can be applied to beside experts; norms, routers and all else stay as they are.
+const MATRICES = ["attention", "embedding", "other"];
+// Affine, 8 bits in groups of 64: what is usual for what is not an expert.
+const USUAL = {name: "affine_q8_g64", bits: 8.5};
+// Scales beside the rest's matrices that are more than this part of them: they are quantized already.
+const QUANTIZED_FROM = 0.01;
+
+export const AS_STORED = "stored";
+
+const sum = (list) => list.reduce((total, value) => total + value, 0);
+
+const meanBits = ({weights}, {bits}) => {
+  const known = [...weights.keys()].filter((g) => bits[g] === bits[g]);
+  return sum(known.map((g) => bits[g] * weights[g])) / sum(known.map((g) => weights[g]));
+};
+
+/** [{name, bits}] of what the rest may be counted at. */
+const schemesFor = (numbers) => {
+  const known = numbers.schemes
+    .map((scheme) => ({name: scheme.name, bits: meanBits(numbers, scheme)}))
+    .filter(({bits}) => bits === bits);
+  return known.some(({name}) => name === USUAL.name) ? known : [USUAL, ...known];
+};
+
+const UNKNOWN = {
+  roles:
+    "The logs of this run do not tell how large the rest of the model is, so sizes are those of the experts.",
+  stored:
+    "It is not known what the experts take as stored, so the rest of the model can't be told from them; sizes are those of the experts.",
+};
+
+const unknown = (reason) => ({
+  isKnown: false,
+  remark: UNKNOWN[reason],
+  schemes: [],
+  first: AS_STORED,
+  bytesOf: (experts) => experts,
+});
+
+/**
+ * {isKnown; remark: what a reader must know, or null; schemes: [{name, bits}] that the rest can be counted
+ * at beside AS_STORED; first: the name to begin with; bytesOf(experts, name): bytes of all}. Where the
+ * rest is not known bytes are the experts'.
+ */
+export const wholeOf = ({facts}, numbers) => {
+  const {roles} = facts.model;
+  if (!roles) return unknown("roles");
+  const stored = storedSize(numbers).bytes;
+  const all = sum(Object.values(roles).map(({bytes}) => bytes));
+  if (!(stored <= all)) return unknown("stored");
+  const matrices = MATRICES.map((role) => roles[role] ?? {bytes: 0, parameters: 0});
+  const bytes = sum(matrices.map((role) => role.bytes)),
+    parameters = sum(matrices.map((role) => role.parameters));
+  const experts = (roles.routed_expert?.bytes ?? 0) + (roles.shared_expert?.bytes ?? 0);
+  const scales = (roles.companion?.bytes ?? 0) - Math.max(0, stored - experts);
+  const isPlain = parameters > 0 && scales <= QUANTIZED_FROM * bytes;
+  const schemes = isPlain ? schemesFor(numbers) : [];
+  const matricesAt = (name) => {
+    const scheme = schemes.find((one) => one.name === name);
+    return scheme ? (parameters * scheme.bits) / 8 : bytes;
+  };
+  return {
+    isKnown: true,
+    remark: facts.run.incomplete ? "This run is incomplete: sizes are those of what was read." : null,
+    schemes,
+    first: isPlain ? USUAL.name : AS_STORED,
+    bytesOf: (own, name) => own + (all - stored - bytes) + matricesAt(name),
+  };
+};

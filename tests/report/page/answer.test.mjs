@@ -1,0 +1,212 @@
+// The card that the page opens with, and the choice that it shows, compared with the run's tables.
+import assert from "node:assert/strict";
+import {readFileSync} from "node:fs";
+import {after, before, describe, test} from "node:test";
+import {drawAll, launch, makeRun, parseCsv, rowsOf, withPage} from "./browser.mjs";
+
+// What attention, embeddings and so on are counted at: affine, 8 bits in groups of 64.
+const REST_BITS = 8.5;
+
+const inMegabytes = (bytes) => `${Number((bytes / 1e6).toPrecision(3))} MB`;
+
+/** Of rows of quant_sim: bytes, and the root of the mean of squared errors, by weights. */
+const sumsOf = (rows) => {
+  let [weights, bits, squares] = [0, 0, 0];
+  for (const row of rows) {
+    const n = row.rows * row.cols;
+    [weights, bits, squares] = [
+      weights + n,
+      bits + n * row.bits_per_weight,
+      squares + n * row.w_rel_fro ** 2,
+    ];
+  }
+  return {bytes: bits / 8, error: Math.sqrt(squares / weights)};
+};
+
+const threeDigits = (value) => Number(value.toPrecision(3));
+
+/** The rows of quant_sim that the page's choice takes, by its CSV. */
+const chosenRows = async (page, quant) => {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", {name: "Download the choice (CSV)"}).click(),
+  ]);
+  const choice = parseCsv(readFileSync(await download.path(), "utf8"));
+  const schemeOf = new Map(choice.map(({layer, proj, scheme}) => [`${layer} ${proj}`, scheme]));
+  return quant.filter((row) => schemeOf.get(`${row.layer} ${row.proj}`) === row.scheme);
+};
+
+const cardOf = async (page) => {
+  const card = page.locator(".answer");
+  const tiles = await card
+    .locator(".tile")
+    .evaluateAll((all) =>
+      Object.fromEntries(
+        all.map((tile) => [tile.querySelector("dt").textContent, tile.querySelector("b").textContent]),
+      ),
+    );
+  return {title: await card.locator("h2").textContent(), text: await card.textContent(), tiles};
+};
+
+describe("the answer of a run of nine schemes", () => {
+  let browser, run, quant, roles;
+  const open = (options, use) => withPage(browser, run.page, options, use);
+  before(async () => {
+    [run, browser] = [makeRun("nine"), await launch()];
+    quant = rowsOf(run.quant_sim);
+    ({roles} = JSON.parse(readFileSync(`${run.runDir}/logs/run_health.json`, "utf8")));
+  });
+  after(async () => {
+    await browser?.close();
+    run?.remove();
+  });
+  const under = (scheme) => sumsOf(quant.filter((row) => row.scheme === scheme));
+  /** The rest of the model by hand: matrices at some bits, norms and routers as stored. */
+  const restAt = (bits) => {
+    const {attention, embedding, other, norm, router} = roles;
+    const parameters = attention.parameters + embedding.parameters + other.parameters;
+    return (parameters * bits) / 8 + norm.bytes + router.bytes;
+  };
+
+  test("the card tells the choice, sizes of the whole model, the error and the oddities", () =>
+    open({}, async (page) => {
+      const {title, tiles} = await cardOf(page);
+      assert.equal(title, "Take affine_q4_g64 for all experts");
+      const {bytes, error} = under("affine_q4_g64");
+      assert.equal(tiles["Whole model"], inMegabytes(bytes + restAt(REST_BITS)));
+      assert.equal(Number(tiles["Relative error"]), threeDigits(error));
+      const odd = await page.locator("#odd .kind .count").allTextContents();
+      assert.equal(
+        Number(tiles["What is odd"]),
+        odd.reduce((sum, n) => sum + Number(n), 0),
+      );
+      const rows = await page
+        .locator(".answer tbody tr")
+        .evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+      assert.equal(rows.length, 9);
+      const base = under("affine_q4_g64");
+      for (const [scheme, size, , shown, times] of rows) {
+        const alone = under(scheme);
+        assert.equal(size, inMegabytes(alone.bytes + restAt(REST_BITS)), scheme);
+        assert.equal(Number(shown), threeDigits(alone.error), scheme);
+        if (scheme !== "affine_q4_g64") {
+          assert.equal(Number(times.slice(2)), Number((alone.error / base.error).toPrecision(2)), scheme);
+        }
+      }
+    }));
+
+  test("the rest of the model is counted as the reader says", () =>
+    open({}, async (page) => {
+      const {bytes} = under("affine_q4_g64");
+      const select = page.locator(".answer").getByLabel("Rest of the model counted at");
+      await select.selectOption({label: "as stored now"});
+      assert.equal((await cardOf(page)).tiles["Whole model"], inMegabytes(bytes + restAt(16)));
+      assert.match(page.url(), /rest=stored/);
+      await select.selectOption({label: "affine_q4_g64"});
+      assert.equal((await cardOf(page)).tiles["Whole model"], inMegabytes(bytes + restAt(4.5)));
+    }));
+
+  test("a size is filled with the least error, which no single scheme of that size has", () =>
+    open({}, async (page) => {
+      const card = page.locator(".answer");
+      await card.getByLabel("by size").check();
+      for (const megabytes of [19, 23, 30]) {
+        await card.getByRole("spinbutton").fill(String(megabytes));
+        await card.getByRole("spinbutton").press("Enter");
+        const taken = sumsOf(await chosenRows(page, quant));
+        const whole = taken.bytes + restAt(REST_BITS);
+        assert.ok(whole <= megabytes * 1e6, `${whole} in ${megabytes} MB`);
+        const {tiles} = await cardOf(page);
+        assert.equal(tiles["Whole model"], inMegabytes(whole));
+        assert.equal(Number(tiles["Relative error"]), threeDigits(taken.error));
+        const fitting = [...new Set(quant.map(({scheme}) => scheme))]
+          .map(under)
+          .filter(({bytes}) => bytes + restAt(REST_BITS) <= megabytes * 1e6);
+        assert.ok(taken.error <= Math.min(...fitting.map(({error}) => error)), String(megabytes));
+      }
+      assert.match(page.url(), /goal=size/);
+      await card.getByRole("spinbutton").fill("10");
+      await card.getByRole("spinbutton").press("Enter");
+      assert.match(await page.locator(".verdict").textContent(), /even the fewest bits take more than 10 MB/);
+    }));
+
+  test("the heatmaps open on the chosen scheme", () =>
+    open({hash: "#size=30000000"}, async (page) => {
+      const scheme = page.getByLabel("Scheme", {exact: true});
+      assert.equal(await scheme.evaluate((select) => select.selectedOptions[0].textContent), "affine_q6_g64");
+    }));
+
+  test("a miss of some percent of a limit takes no more bits", () =>
+    open({hash: "#limit=0.0905&judge=p90"}, async (page) => {
+      // affine_q4_g64 has 0.0911 or so in each layer: 5.5 bits instead of 4.5 would be the next step.
+      assert.match(
+        await page.locator(".verdict").textContent(),
+        /4\.50 bits per weight.*a miss of up to 3 %/,
+      );
+    }));
+
+  test("no label is cut and nothing needs sideways scrolling on a phone", () =>
+    open({viewport: {width: 360, height: 740}, hasTouch: true, isMobile: true}, async (page) => {
+      await drawAll(page);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+      const {isCut} = await page
+        .locator(".answer .table-box")
+        .evaluate((box) => ({isCut: box.scrollWidth > box.clientWidth}));
+      assert.ok(!isCut);
+    }));
+});
+
+describe("the answer of other runs", () => {
+  let browser;
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser?.close());
+  const inspect = (kind, use) => async () => {
+    const run = makeRun(kind);
+    try {
+      await withPage(browser, run.page, {}, (page) => use(page, rowsOf(run.quant_sim), run));
+    } finally {
+      run.remove();
+    }
+  };
+
+  test(
+    "a mixture is taken where it saves something, and each step says what",
+    inspect("uneven", async (page, quant) => {
+      const alone = sumsOf(quant.filter(({scheme}) => scheme === "affine_q4_g32"));
+      const rows = await chosenRows(page, quant);
+      const taken = sumsOf(rows);
+      assert.ok(taken.bytes < 0.995 * alone.bytes && taken.error <= alone.error, JSON.stringify(taken));
+      const {title, text} = await cardOf(page);
+      assert.match(title, /^Take a mixture: /);
+      assert.match(text, /less than affine_q4_g32/);
+      const steps = await page.locator("#schemes .steps li").allTextContents();
+      const others = new Set(rows.map(({scheme}) => scheme));
+      others.delete("affine_q4_g32");
+      assert.equal(steps.length, others.size);
+      for (const step of steps) {
+        assert.match(
+          step,
+          /instead of affine_q4_g32 in \d of 9 choices (saves|costs) [\d.]+ .B, for [\d.]+ % (more|less)/,
+        );
+      }
+    }),
+  );
+
+  test(
+    "without logs the rest of the model is said to be unknown",
+    inspect("shared", async (page) => {
+      const {text, tiles} = await cardOf(page);
+      assert.match(text, /do not tell how large the rest of the model is/);
+      assert.ok("All experts" in tiles && !("Whole model" in tiles));
+    }),
+  );
+
+  test(
+    "where there is nothing to choose the card says so",
+    inspect("no_schemes", async (page) => {
+      assert.match(await page.locator(".answer").textContent(), /nothing to recommend/);
+    }),
+  );
+});
