@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/pipeline.h"
+#include "cli/summary.h"
+#include "report/web_assets.h"
 #include "run/config.h"
 #include "run/find_run.h"
 #include "run/run_dir.h"
@@ -105,11 +107,20 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) return collected;
   const ExitCode built = RunBuildTables(*run_dir, report);
   if (built != ExitCode::kOk) return built;
+  std::optional<std::filesystem::path> page;
   if (!options.no_report) {
     const ExitCode reported = RunReport(*run_dir, true, report);
     if (reported != ExitCode::kOk) return reported;
+    if (PageTemplate()) page = *run_dir / "report.html";
   }
-  report.Answer("results: " + run_dir->string());
+  const auto matrices = ReadRunMatrices(*run_dir, {});
+  if (!matrices) return FailWith(matrices.error(), report);
+  AnswerWith(*run_dir, page, *matrices, report);
+  if (collected == ExitCode::kIncomplete) {
+    report.Answer("");
+    report.Answer(
+        fmt::format("{}: data/unmatched_tensors and logs/warnings say what", Meaning(collected)));
+  }
   return collected;
 }
 
@@ -137,7 +148,10 @@ void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->footer(
       "Examples:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs\n"
       "  moescope analyze ~/models/Qwen3-30B-A3B --out runs --schemes mlx,q2,q4g128");
-  cmd->callback([opt, &exit, &report] { exit = RunAnalyze(*opt, report); });
+  cmd->callback([opt, &exit, &report] {
+    report.set_usual_verbosity(Verbosity::kAnswer);
+    exit = RunAnalyze(*opt, report);
+  });
 }
 
 }  // namespace moe::cli

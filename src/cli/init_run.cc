@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/terminal.h"
 #include "collect/inspect.h"
 #include "run/run_dir.h"
 
@@ -42,7 +43,8 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
     report.object()["run"] = run_dir->string();
     report.object()["config"] = (*run_dir / "analysis_config.json").string();
     report.Step("[init_run] run directory: " + run_dir->string());
-    report.Step("[init_run] next: moescope collect-data " + run_dir->string());
+    report.Step("[init_run] next: " + ShellWord(report.program()) + " collect-data " +
+                ShellWord(run_dir->string()));
   });
 }
 

@@ -113,6 +113,7 @@ int Run(int argc, char** argv) {
   OpenClosedStandardStreams();
   InstallSignalHandlers();
   Reporter report;
+  if (argc > 0) report.set_program(argv[0]);
   ExitCode exit = ExitCode::kOk;
 
   CLI::App app{"Look inside Mixture-of-Experts checkpoints before you quantize them.", "moescope"};

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cli/exit_code.h"
 #include "collect/observer.h"
@@ -40,6 +41,9 @@ class Reporter : public CollectObserver {
   void set_json() { json_ = true; }
   bool json() const { return json_; }
   Json& object() { return object_; }
+  /// What the user called the program.
+  void set_program(std::string program) { program_ = std::move(program); }
+  const std::string& program() const { return program_; }
   /// With --json, unless the command printed results: the object.
   void PrintObject(std::string_view command, ExitCode exit);
 
@@ -86,6 +90,7 @@ class Reporter : public CollectObserver {
   std::optional<Verbosity> asked_;
   Verbosity usual_ = Verbosity::kSteps;
   bool json_ = false;
+  std::string program_ = "moescope";
   Json object_ = Json::object(), warnings_ = Json::array(), errors_ = Json::array();
   bool terminal_ = false, color_ = false, progress_shown_ = false, printed_ = false;
   int output_error_ = 0;

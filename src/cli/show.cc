@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/run_argument.h"
+#include "cli/summary.h"
 #include "cli/table_view.h"
 #include "report/findings.h"
 #include "report/run_matrices.h"
@@ -157,6 +158,10 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
 
 // ---- The overview ----
 
+std::string Text(const Json& json) {
+  return json.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
 struct Part {
   const char* title;
   const char* table;
@@ -166,7 +171,7 @@ struct Part {
 };
 
 const std::vector<Part> kQuantParts = {
-    {"Error and size of each scheme",
+    {"Error of each projection under each scheme",
      "B_quant_global_summary",
      {"proj", "scheme", "n", "bits_per_weight__median", "w_rel_fro__median", "w_rel_fro__p99",
       "w_rel_fro__max", "sqnr_db__median"},
@@ -231,10 +236,14 @@ class Overview {
                   "name it with --table");
     }
     ShowHead(run_dir);
+    const auto matrices = ReadRunMatrices(run_dir, {});
+    const bool missing = !matrices && matrices.error().code == ErrorCode::kNotFound;  // told below
+    if (!matrices && !missing) return tl::make_unexpected(matrices.error());
+    if (matrices) ShowSummary(*matrices);
     auto shown = ShowParts(kQuantParts);
     if (shown && !*shown) shown = ShowParts(kWeightParts);
     if (!shown) return tl::make_unexpected(shown.error());
-    if (auto odd = ShowFindings(run_dir); !odd) return odd;
+    if (matrices) ShowFindings(*matrices);
     if (format_ == ShowFormat::kJson) {
       report_.Result("}");
     } else {
@@ -246,10 +255,7 @@ class Overview {
  private:
   void ShowHead(const fs::path& run_dir) {
     const Json run = RunJson(run_dir);
-    if (format_ == ShowFormat::kJson) {
-      report_.Result("{\n\"run\": " + run.dump(-1, ' ', true, Json::error_handler_t::replace));
-      return;
-    }
+    if (format_ == ShowFormat::kJson) return report_.Result("{\n\"run\": " + Text(run));
     std::string line = Printable(run_dir.string());
     for (const char* key : {"model_id", "run_name"}) {
       if (run[key].is_string()) line += ", " + Printable(run[key].get<std::string>());
@@ -289,30 +295,30 @@ class Overview {
     return true;
   }
 
-  Result<void> ShowFindings(const fs::path& run_dir) {
-    const auto matrices = ReadRunMatrices(run_dir, {});
-    if (!matrices && matrices.error().code == ErrorCode::kNotFound) return {};  // told above
-    if (!matrices) return tl::make_unexpected(matrices.error());
-    const Findings odd = FindOddities(*matrices, top_ > 0 ? top_ : matrices->size());
+  void ShowSummary(const RunMatrices& matrices) {
+    const RunSummary summary = Summarize(matrices);
+    if (summary.schemes.empty()) return;
+    if (format_ == ShowFormat::kJson) {
+      ShowTitle("", "schemes");
+      report_.Result(Text(SchemesJson(matrices, summary)));
+    } else {
+      ShowTitle("Size of the experts, median and worst error under each scheme",
+                "all of quant_sim");
+      ShowSchemes(matrices, summary, format_, report_);
+    }
+  }
+
+  void ShowFindings(const RunMatrices& matrices) {
+    const Findings odd = FindOddities(matrices, top_ > 0 ? top_ : matrices.size());
     if (format_ == ShowFormat::kJson) {
       ShowTitle("", "findings");
-      report_.Result(FindingsJson(odd));
+      report_.Result(Text(FindingsJson(odd)));
     } else if (!odd.list.empty()) {
       ShowTitle("What is odd", "from matrix_stats and quant_sim");
       for (const Finding& one : odd.list) report_.Result("- " + Printable(one.text));
     }
-    uint64_t left_out = 0;
-    for (const auto& [kind, count] : odd.left_out) left_out += count;
+    const uint64_t left_out = CountOf(odd) - odd.list.size();
     if (left_out > 0) report_.Note(fmt::format("{} more odd things; --top 0 shows all", left_out));
-    return {};
-  }
-
-  static std::string FindingsJson(const Findings& odd) {
-    Json list = Json::array();
-    for (const Finding& one : odd.list) {
-      list.push_back({{"kind", FindingKindName(one.kind)}, {"text", one.text}});
-    }
-    return list.dump(-1, ' ', true, Json::error_handler_t::replace);
   }
 
   void ShowTitle(std::string_view title, std::string_view source) {

@@ -22,38 +22,8 @@ namespace {
 
 bool OnTerminal() { return isatty(STDOUT_FILENO) != 0; }
 
-/// What the locale says, installed or not: the first of its variables that is set counts.
-bool Utf8Locale() {
-  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    const char* value = std::getenv(name);
-    if (value == nullptr || *value == '\0') continue;
-    const std::string locale = LowerAscii(value);
-    return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
-  }
-  return false;
-}
-
 bool IsNumeric(ColumnType type) {
   return type == ColumnType::kDouble || type == ColumnType::kInt64;
-}
-
-bool StartsCharacter(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }
-
-/// Characters of UTF-8 text.
-size_t Width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), StartsCharacter));
-}
-
-/// The part from character `begin` to `end`.
-std::string_view Characters(std::string_view text, size_t begin, size_t end) {
-  size_t character = 0, from = text.size(), to = text.size();
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (!StartsCharacter(text[i])) continue;
-    if (character == begin) from = i;
-    if (character == end) to = i;
-    ++character;
-  }
-  return text.substr(from, to - from);
 }
 
 /// For people: five digits, "-" for null, one line without control characters.
@@ -183,9 +153,8 @@ class AlignedView : public TableView {
       const std::string blanks(width - length, ' ');
       return right ? blanks + text : text + blanks;
     }
-    const std::string_view mark = utf8_ ? "…" : "~";
     const size_t head = (width - 1) / 2;
-    return fmt::format("{}{}{}", Characters(text, 0, head), mark,
+    return fmt::format("{}{}{}", Characters(text, 0, head), CutMark(),
                        Characters(text, length - (width - 1 - head), length));
   }
 

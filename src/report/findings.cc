@@ -114,16 +114,6 @@ class Finder {
     return found == nullptr || found->of_quant ? nullptr : &found->values.front();
   }
 
-  std::string LayerText(uint32_t layer) const {
-    const StackLayer& at = m_.layers[layer];
-    if (at.layer < 0) return "An unknown layer";
-    return "Layer " + at.Label();
-  }
-  std::string ExpertOf(size_t matrix) const {
-    const Place& at = m_.places[matrix];
-    const Slot& slot = m_.slots[at.slot];
-    return fmt::format("{}, {}{}", LayerText(at.layer), slot.shared ? "" : "expert ", slot.Label());
-  }
   const std::string& ProjOf(size_t matrix) const { return m_.projs[m_.places[matrix].proj]; }
   /// What else `projs` has than the projection of `matrix`: "; gate and up too".
   std::string Also(std::vector<std::string> projs, size_t matrix) const {
@@ -178,7 +168,7 @@ class Finder {
       if (!(count > 0)) continue;
       Add(FindingKind::kNonFinite, count, m_.places[i], "nonfinite_count",
           fmt::format("{}: {} holds {} NaN or infinite weight{}, so nothing else is known of it.",
-                      ExpertOf(i), ProjOf(i), count, count == 1 ? "" : "s"));
+                      m_.ExpertText(i), ProjOf(i), count, count == 1 ? "" : "s"));
     }
   }
 
@@ -201,11 +191,12 @@ class Finder {
     }
     for (const OddMatrix& odd : small) tiny_.insert(odd.matrix);
     AddByExpert(FindingKind::kDead, "rms", zero, [&](const OddMatrix& odd, const auto& projs) {
-      return fmt::format("{}: all weights of {} are zero.", ExpertOf(odd.matrix), Listed(projs));
+      return fmt::format("{}: all weights of {} are zero.", m_.ExpertText(odd.matrix),
+                         Listed(projs));
     });
     AddByExpert(FindingKind::kDead, "rms", small, [&](const OddMatrix& odd, const auto& projs) {
       return fmt::format("{}: the weights of {} are tiny: rms {}, its layer's median {}{}.",
-                         ExpertOf(odd.matrix), ProjOf(odd.matrix), Short((*rms)[odd.matrix]),
+                         m_.ExpertText(odd.matrix), ProjOf(odd.matrix), Short((*rms)[odd.matrix]),
                          Short(odd.typical), Also(projs, odd.matrix));
     });
   }
@@ -308,7 +299,7 @@ class Finder {
       const double value = of.values[worst.scheme.value_or(0)][worst.matrix];
       return fmt::format(
           "{}: the {} of {}{} is {}, {} times the median of its layer's experts ({}){}{}.",
-          ExpertOf(worst.matrix), Named(metric), ProjOf(worst.matrix), Under(worst.scheme),
+          m_.ExpertText(worst.matrix), Named(metric), ProjOf(worst.matrix), Under(worst.scheme),
           Short(value), Short(value / worst.typical), Short(worst.typical),
           worst.z < kEndlessZ ? fmt::format(", {:.0f} robust deviations off", worst.z) : "",
           Also(projs, worst.matrix));
@@ -329,7 +320,7 @@ class Finder {
                   return fmt::format(
                       "{}: one weight in a thousand of {} is over {} times the median weight "
                       "(normal weights: 4.9), the largest {} times{}.",
-                      ExpertOf(worst.matrix), ProjOf(worst.matrix), Short(worst.score),
+                      m_.ExpertText(worst.matrix), ProjOf(worst.matrix), Short(worst.score),
                       Short((*largest)[worst.matrix] / worst.typical), Also(projs, worst.matrix));
                 });
   }
@@ -400,7 +391,7 @@ class Finder {
       most.finding = {FindingKind::kLayerTrend, "", proj, trend.layers[i], {}, scheme, metric};
       most.finding.text = fmt::format(
           "{}: the median {} of {}{} is {}, {} times that of the layers around it ({}).",
-          LayerText(trend.layers[i]), Named(metric), m_.projs[proj], Under(scheme), Short(value),
+          m_.LayerText(trend.layers[i]), Named(metric), m_.projs[proj], Under(scheme), Short(value),
           Short(value / typical), Short(typical));
     }
   }
@@ -422,7 +413,7 @@ class Finder {
                         "worst, {}, {:.3g} %.",
                         m_.schemes[scheme].name, matrices.size(),
                         matrices.size() == 1 ? "matrix" : "matrices", m_.projs[proj],
-                        LowerFirst(ExpertOf(worst)), 100 * share));
+                        LowerFirst(m_.ExpertText(worst)), 100 * share));
         found_.back().finding.scheme = scheme;
       }
     }

@@ -1,5 +1,7 @@
 #include "report/run_matrices.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -403,6 +405,16 @@ const MatrixMetric* RunMatrices::Find(std::string_view metric) const {
   const auto found = std::ranges::find_if(
       metrics, [metric](const MatrixMetric& m) { return m.column.name == metric; });
   return found == metrics.end() ? nullptr : &*found;
+}
+
+std::string RunMatrices::LayerText(uint32_t layer) const {
+  return layers[layer].layer < 0 ? "An unknown layer" : "Layer " + layers[layer].Label();
+}
+
+std::string RunMatrices::ExpertText(size_t matrix) const {
+  const Slot& slot = slots[places[matrix].slot];
+  return fmt::format("{}, {}{}", LayerText(places[matrix].layer), slot.shared ? "" : "expert ",
+                     slot.Label());
 }
 
 Result<RunMatrices> ReadRunMatrices(const fs::path& run_dir,

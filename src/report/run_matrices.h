@@ -79,6 +79,8 @@ struct RunMatrices {
 
   size_t size() const { return places.size(); }
   const MatrixMetric* Find(std::string_view metric) const;  ///< nullptr if there is none
+  std::string LayerText(uint32_t layer) const;              ///< "Layer 3", "An unknown layer"
+  std::string ExpertText(size_t matrix) const;              ///< "Layer 3, expert 5"
 };
 
 /// Reads data/matrix_stats and data/quant_sim, of any age: columns that are not there are null, and

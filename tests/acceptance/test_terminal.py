@@ -84,7 +84,7 @@ class HowMuch(AcceptanceTest):
 
     def setUp(self):
         super().setUp()
-        self.folder = self.model(experts(count=1, rows=32, cols=64),
+        self.folder = self.model(experts(count=1, rows=64, cols=64),
                                  config={"hidden_size": 64})
         self.run_path = self.run_dir(self.folder)
         self.commands = [
@@ -152,7 +152,7 @@ class HowMuch(AcceptanceTest):
                 self.assertIn(told["errors"][0], done.stderr)
 
     def test_a_few_warnings_are_told_and_all_if_asked_for(self):
-        tensors = experts(count=1, rows=32, cols=64)
+        tensors = experts(count=1, rows=64, cols=64)
         for i in range(1, 9):
             tensors[f"model.layers.0.mlp.experts.{i}.up_proj.weight"] = tensors[
                 "model.layers.0.mlp.experts.0.up_proj.weight"].astype("uint32")
@@ -174,3 +174,98 @@ class HowMuch(AcceptanceTest):
                              for part in ("[meta]", "[collect] (1/1)", "[collect] matrix_stats"))
         self.assertLess(first, file)
         self.assertLess(file, rows)
+
+
+class Answer(AcceptanceTest):
+    """What analyze ends with."""
+
+    def setUp(self):
+        super().setUp()
+        tensors = experts(count=3, rows=64, cols=64, layers=2)
+        tensors["model.layers.1.mlp.experts.2.up_proj.weight"][:] = 0
+        self.folder = self.model(tensors, config={"hidden_size": 64})
+        self.run_path = self.tmp / "it's out" / "model" / "analysis"
+
+    def analyze(self, *flags, expect=0):
+        done = run("analyze", self.folder, "-o", self.tmp / "it's out", *flags)
+        self.assertEqual(done.returncode, expect, done.stderr)
+        return done
+
+    def expected_schemes(self):
+        """Of each scheme: bits, bytes, median and worst error, and the worst matrix."""
+        quant = self.table(self.run_path, "quant_sim")
+        weights = (quant.rows * quant.cols)[quant.scheme == quant.scheme[0]].sum()
+        schemes = {}
+        for name, rows in quant.groupby("scheme"):
+            bits = rows.bits_per_weight.unique().item()
+            worst = rows.loc[rows.w_rel_fro.idxmax()]
+            schemes[name] = [bits, int(weights * bits / 8), rows.w_rel_fro.median(),
+                             worst.w_rel_fro, worst.derived_tensor]
+        return dict(sorted(schemes.items(), key=lambda item: item[1][0]))
+
+    def test_a_line_for_each_scheme_what_is_odd_and_where_to_look(self):
+        done = self.analyze("--schemes", "template")
+        lines = done.stdout.splitlines()
+        self.assertLessEqual(len(lines), 14)
+        self.assertNotIn("[collect]", done.stdout + done.stderr)
+        expected = self.expected_schemes()
+        shown = [line.split() for line in lines if line.split()[:1] and line.split()[0] in expected]
+        self.assertEqual([line[0] for line in shown], list(expected))
+        for line, (bits, size, median, worst, name) in zip(shown, expected.values()):
+            self.assertEqual([line[1], *line[4:6]], [f"{x:.5g}" for x in (bits, median, worst)])
+            self.assertEqual(line[2:4], [f"{size / 1000:.3g}", "kB"])
+            layer, expert = name.split(".")[2], name.split(".")[5]
+            self.assertEqual(line[6:], ["Layer", layer + ",", "expert", expert + ",",
+                                        name.split("::")[1]])
+        self.assertIn("- Layer 1, expert 2: all weights of up_proj are zero.", lines)
+        self.assertIn("report.html", lines[-2])
+
+    def test_its_last_lines_can_be_pasted(self):
+        *_, page, show = self.analyze().stdout.splitlines()
+        pasted = subprocess.run(["bash", "-c", show + " --json"], capture_output=True, text=True)
+        self.assertEqual(pasted.returncode, 0, pasted.stderr)
+        self.assertEqual(json.loads(pasted.stdout)["run"]["run_dir"], str(self.run_path))
+        self.assertRegex(page, "^ +(xdg-)?open ")
+        printed = subprocess.run(["bash", "-c", "printf %s " + page.split("open ", 1)[1]],
+                                 capture_output=True, text=True)
+        self.assertEqual(printed.stdout, str(self.run_path / "report.html"))
+        self.assertNotIn("report.html", self.analyze("--no-report").stdout)
+
+    def test_the_steps_are_told_if_asked_for(self):
+        done = self.analyze("-v")
+        for part in ("[collect] matrix_stats rows: 18", "routed_expert", "[build_tables] ",
+                     "[report] wrote", "Worst experts per scheme"):
+            self.assertIn(part, done.stdout)
+        self.assertIn("[collect] (1/1)", done.stderr)
+
+    def test_one_object_for_programs(self):
+        told = json.loads(self.analyze("--json").stdout)
+        self.assertEqual([told[key] for key in ("run", "report", "model", "coverage")],
+                         [str(self.run_path), str(self.run_path / "report.html"),
+                          str(self.folder), 1.0])
+        self.assertEqual(told["tables"]["matrix_stats"], 18)
+        expected = self.expected_schemes()
+        self.assertEqual([scheme["scheme"] for scheme in told["schemes"]], list(expected))
+        for scheme, (bits, size, median, worst, name) in zip(told["schemes"], expected.values()):
+            self.assertEqual([scheme[key] for key in ("bits_per_weight", "expert_bytes",
+                                                      "worst_error", "worst_matrix", "failed")],
+                             [bits, size, worst, name, 0])
+            self.assertAlmostEqual(scheme["median_error"], median, delta=1e-15)
+        self.assertEqual([one["kind"] for one in told["findings"]], ["dead"])
+        shown = json.loads(run("show", self.run_path, "--json").stdout)
+        self.assertEqual((shown["schemes"], shown["findings"]),
+                         (told["schemes"], told["findings"]))
+
+    def test_an_incomplete_run_does_not_end_like_a_whole_one(self):
+        tensors = experts(count=1, rows=64, cols=64)
+        tensors["model.layers.0.mlp.experts.1.up_proj.weight"] = tensors[
+            "model.layers.0.mlp.experts.0.up_proj.weight"].astype("uint32")
+        self.folder = self.model(tensors, name="broken")
+        self.run_path = self.tmp / "it's out" / "broken" / "analysis"
+        done = self.analyze(expect=3)
+        self.assertIn("refused or skipped", done.stdout.splitlines()[-1])
+        told = json.loads(self.analyze("--json", expect=3).stdout)
+        self.assertEqual(told["exit_code"], 3)
+        self.assertIn("refused or skipped", told["exit_meaning"])
+        self.assertLess(told["coverage"], 1)
+        self.assertTrue(told["warnings"])

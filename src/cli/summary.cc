@@ -1,0 +1,130 @@
+#include "cli/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/text.h"
+#include "checkpoint/names.h"
+#include "cli/terminal.h"
+
+namespace moe::cli {
+namespace {
+
+constexpr size_t kOddLines = 4;
+
+#ifdef __APPLE__
+constexpr std::string_view kOpen = "open";
+#else
+constexpr std::string_view kOpen = "xdg-open";
+#endif
+
+template <class T>
+Value OrNull(const std::optional<T>& value) {
+  return value ? Value(*value) : Value();
+}
+
+template <class T>
+Json JsonOrNull(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+/// "25.2 million".
+std::string HumanCount(uint64_t count) {
+  const auto number = static_cast<double>(count);
+  if (number >= 1e9) return fmt::format("{:.1f} billion", number / 1e9);
+  return number < 1e6 ? fmt::format("{}", count) : fmt::format("{:.1f} million", number / 1e6);
+}
+
+/// "Layer 3, expert 5, gate_proj".
+std::string MatrixText(const RunMatrices& matrices, uint32_t matrix) {
+  return matrices.ExpertText(matrix) + ", " + matrices.projs[matrices.places[matrix].proj];
+}
+
+void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
+  const Findings odd = FindOddities(matrices, 1);  // the most striking of each kind
+  if (odd.list.empty()) return;
+  report.Answer("");
+  report.Answer("What is odd:");
+  const size_t shown = std::min(kOddLines, odd.list.size());
+  for (size_t i = 0; i < shown; ++i) {
+    const std::string line = "- " + Escaped(odd.list[i].text);
+    report.Answer(report.verbose() ? line : CutToTerminal(line));
+  }
+  if (shown < CountOf(odd)) report.Answer(fmt::format("- {} more", CountOf(odd) - shown));
+}
+
+}  // namespace
+
+void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFormat format,
+                 Reporter& report) {
+  const std::vector<WantedColumn> columns = {
+      {"scheme", ColumnType::kString},  {"bits", ColumnType::kDouble},
+      {"experts", ColumnType::kString}, {"error", ColumnType::kDouble},
+      {"worst", ColumnType::kDouble},   {"worst expert", ColumnType::kString}};
+  const auto view = MakeTableView({format, columns, std::nullopt, false}, report);
+  for (const SchemeSummary& scheme : summary.schemes) {
+    std::string worst = scheme.worst ? MatrixText(matrices, *scheme.worst) : "";
+    if (scheme.failed > 0) {
+      worst += fmt::format("{}{} of {} failed", worst.empty() ? "" : "; ", scheme.failed,
+                           matrices.size());
+    }
+    (void)view->Append({scheme.name, OrNull(scheme.bits_per_weight),
+                        scheme.bytes ? Value(HumanBytes(*scheme.bytes)) : Value(),
+                        OrNull(scheme.median_error), OrNull(scheme.worst_error), worst});
+  }
+  view->Finish();
+}
+
+Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary) {
+  Json list = Json::array();
+  for (const SchemeSummary& scheme : summary.schemes) {
+    list.push_back({{"scheme", scheme.name},
+                    {"bits_per_weight", JsonOrNull(scheme.bits_per_weight)},
+                    {"expert_bytes", JsonOrNull(scheme.bytes)},
+                    {"median_error", JsonOrNull(scheme.median_error)},
+                    {"worst_error", JsonOrNull(scheme.worst_error)},
+                    {"worst_matrix", scheme.worst ? Json(matrices.names[*scheme.worst]) : Json()},
+                    {"failed", scheme.failed}});
+  }
+  return list;
+}
+
+Json FindingsJson(const Findings& odd) {
+  Json list = Json::array();
+  for (const Finding& one : odd.list) {
+    list.push_back({{"kind", FindingKindName(one.kind)}, {"text", one.text}});
+  }
+  return list;
+}
+
+uint64_t CountOf(const Findings& odd) {
+  return std::accumulate(odd.left_out.begin(), odd.left_out.end(), uint64_t{odd.list.size()},
+                         [](uint64_t sum, const auto& left_out) { return sum + left_out.second; });
+}
+
+void AnswerWith(const std::filesystem::path& run_dir,
+                const std::optional<std::filesystem::path>& page, const RunMatrices& matrices,
+                Reporter& report) {
+  const RunSummary summary = Summarize(matrices);
+  report.object()["schemes"] = SchemesJson(matrices, summary);
+  report.object()["findings"] = FindingsJson(FindOddities(matrices, matrices.size()));
+  if (report.json() || report.verbosity() < Verbosity::kAnswer) return;
+  std::string stored = summary.bytes ? HumanBytes(*summary.bytes) : "";
+  if (summary.bytes) stored = fmt::format(", {} at {:.4g} bits", stored, *summary.bits_per_weight);
+  report.Answer(fmt::format("{} expert matrices, {} weights{}", matrices.size(),
+                            HumanCount(summary.weights), stored));
+  if (!summary.schemes.empty()) {
+    report.Answer("");
+    report.Answer("Relative error of the weights under each scheme, median and worst:");
+    ShowSchemes(matrices, summary, ShowFormat::kTable, report);
+  }
+  AnswerOddities(matrices, report);
+  report.Answer("");
+  if (page) report.Answer(fmt::format("  {} {}", kOpen, ShellWord(page->string())));
+  report.Answer(
+      fmt::format("  {} show {}", ShellWord(report.program()), ShellWord(run_dir.string())));
+}
+
+}  // namespace moe::cli

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cli/reporter.h"
+#include "cli/table_view.h"
+#include "report/findings.h"
+#include "report/run_summary.h"
+
+namespace moe::cli {
+
+/// A line for each scheme: bits per weight, size of the experts, median and worst error.
+void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFormat format,
+                 Reporter& report);
+
+/// The same for programs: a list of objects. Errors are w_rel_fro.
+Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary);
+Json FindingsJson(const Findings& odd);
+
+/// How many things are odd: those in the list, and those left out.
+uint64_t CountOf(const Findings& odd);
+
+/// What `analyze` ends with: model, schemes, what is odd, and where to look. `page`: its
+/// report.html.
+void AnswerWith(const std::filesystem::path& run_dir,
+                const std::optional<std::filesystem::path>& page, const RunMatrices& matrices,
+                Reporter& report);
+
+}  // namespace moe::cli
