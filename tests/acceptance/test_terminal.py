@@ -239,7 +239,7 @@ class Answer(AcceptanceTest):
         self.assertIn("[collect] (1/1)", done.stderr)
 
     def test_one_object_for_programs(self):
-        told = json.loads(self.analyze("--json").stdout)
+        told = json.loads(self.analyze("--json", "--schemes", "template").stdout)
         self.assertEqual([told[key] for key in ("run", "report", "model", "coverage")],
                          [str(self.run_path), str(self.run_path / "report.html"),
                           str(self.folder), 1.0])
