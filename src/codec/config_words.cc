@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -87,20 +88,38 @@ string_view Core(string_view name) {
   }
 }
 
-/// Whether a pattern of Python's re.match takes the name under one of its wrappers.
-bool MatchesPattern(const Pattern& pattern, string_view module) {
-  const auto matches = [&](const std::string& name) {
-    const auto found = pattern.Match(name);
-    return found && found->has_value();
-  };
-  if (matches(std::string(module))) return true;
-  const std::string core(Core(module));
-  for (const char* wrapper :
-       {"", "model.", "model.language_model.", "language_model.model.", "language_model."}) {
-    if (matches(wrapper + core)) return true;
+/// A pattern of Python's re.match. One that cannot be compiled, or once took too many steps,
+/// matches nothing: it may be asked for each of a million names.
+class NamePattern {
+ public:
+  explicit NamePattern(string_view text) {
+    auto pattern = Pattern::Compile(text, kConfig);
+    if (pattern) pattern_.emplace(std::move(*pattern));
+    *useless_ = !pattern;
   }
-  return false;
-}
+
+  /// Whether it takes the name, under any of the wrappers.
+  bool Matches(string_view module) const {
+    const std::string core(Core(module));
+    return MatchesName(std::string(module)) ||
+           std::any_of(std::begin(kSpellings), std::end(kSpellings),
+                       [&](const char* wrapper) { return MatchesName(wrapper + core); });
+  }
+
+ private:
+  static constexpr const char* kSpellings[] = {"", "model.", "model.language_model.",
+                                               "language_model.model.", "language_model."};
+
+  bool MatchesName(const std::string& name) const {
+    if (*useless_) return false;
+    const auto found = pattern_->Match(name);
+    if (!found) *useless_ = true;
+    return found && found->has_value();
+  }
+
+  std::optional<Pattern> pattern_;
+  std::unique_ptr<std::atomic<bool>> useless_ = std::make_unique<std::atomic<bool>>(false);
+};
 
 /// `text` against a shell pattern of '*' and '?'.
 bool MatchesGlob(string_view glob, string_view text) {
@@ -121,11 +140,6 @@ bool MatchesGlob(string_view glob, string_view text) {
   }
   while (g < glob.size() && glob[g] == '*') ++g;
   return g == glob.size();
-}
-
-std::optional<Pattern> CompilePattern(string_view text) {
-  auto pattern = Pattern::Compile(text, kConfig);
-  return pattern ? std::optional(std::move(*pattern)) : std::nullopt;
 }
 
 struct TextHash {
@@ -152,13 +166,13 @@ class Exclusions {
                          return MatchesGlob(glob, core) || MatchesGlob(glob + ".*", core);
                        }) ||
            std::any_of(patterns_.begin(), patterns_.end(),
-                       [&](const Pattern& pattern) { return MatchesPattern(pattern, module); });
+                       [&](const NamePattern& pattern) { return pattern.Matches(module); });
   }
 
  private:
   void AddName(string_view name) {
     if (name.starts_with("re:")) {
-      if (auto pattern = CompilePattern(name.substr(3))) patterns_.push_back(std::move(*pattern));
+      patterns_.emplace_back(name.substr(3));
       return;
     }
     while (name.ends_with('.')) name.remove_suffix(1);
@@ -186,7 +200,7 @@ class Exclusions {
 
   std::unordered_set<std::string, TextHash, std::equal_to<>> names_;
   std::vector<std::string> globs_;
-  std::vector<Pattern> patterns_;
+  std::vector<NamePattern> patterns_;
 };
 
 /// Entries of single modules, by name.
@@ -266,6 +280,7 @@ void ReadFlat(const Json& object, QuantWords& words) {
   if (words.method.empty()) words.mode = TextAt(object, "mode");
   if (FlagAt(object, "act_group_aware") == true) words.act_order.reset();
   ReadBlock(object, "weight_block_size", words);
+  if (words.method == "fbgemm_fp8") words.strategy = "channel";
   if (words.method == "mxfp8") {
     words.strategy = "group";
     words.group = 32;
@@ -310,7 +325,7 @@ void ReadWeights(const Json& weights, QuantWords& words) {
 struct Group {
   QuantWords words;
   Entries names;
-  std::vector<Pattern> patterns;
+  std::vector<NamePattern> patterns;
   bool of_class = false;  ///< a class of modules ("Linear"), or no targets
 
   Group(const std::string& name, const Json& group, QuantWords all) : words(std::move(all)) {
@@ -335,7 +350,7 @@ struct Group {
   void AddTarget(const Json& text) {
     const std::string& target = text.get_ref<const std::string&>();
     if (target.starts_with("re:")) {
-      if (auto pattern = CompilePattern(target.substr(3))) patterns.push_back(std::move(*pattern));
+      patterns.emplace_back(target.substr(3));
     } else if (!target.empty() && target[0] >= 'A' && target[0] <= 'Z' &&
                target.find('.') == std::string::npos) {
       of_class = true;
@@ -347,8 +362,8 @@ struct Group {
   /// 3: by name, 2: by pattern, 1: by class, 0: no target.
   int Level(string_view module) const {
     if (names.Find(module)) return 3;
-    for (const Pattern& pattern : patterns) {
-      if (MatchesPattern(pattern, module)) return 2;
+    for (const NamePattern& pattern : patterns) {
+      if (pattern.Matches(module)) return 2;
     }
     return of_class ? 1 : 0;
   }
@@ -357,7 +372,7 @@ struct Group {
 /// GPTQModel's `dynamic` and AutoRound's `extra_config` with patterns: the first that matches.
 struct Rule {
   std::string name;
-  Pattern pattern;
+  NamePattern pattern;
   bool excludes;
   const Json* value;
 };
@@ -430,9 +445,8 @@ void QuantConfig::Impl::ReadRules(const Json& table) {
   for (const auto& [name, value] : table.items()) {
     entries.Add(name, value);
     const bool marked = name.starts_with("-:") || name.starts_with("+:");
-    if (auto pattern = CompilePattern(string_view(name).substr(marked ? 2 : 0))) {
-      rules.push_back({name, std::move(*pattern), name.starts_with("-:"), &value});
-    }
+    rules.push_back({name, NamePattern(string_view(name).substr(marked ? 2 : 0)),
+                     name.starts_with("-:"), &value});
   }
 }
 
@@ -451,7 +465,7 @@ QuantWords QuantConfig::Impl::Merged(const std::string& name, const Json& value)
 std::optional<QuantWords> QuantConfig::Impl::Own(string_view module) const {
   if (const Entries::Entry* entry = entries.Find(module)) return Merged(entry->name, *entry->value);
   for (const Rule& rule : rules) {
-    if (!MatchesPattern(rule.pattern, module)) continue;
+    if (!rule.pattern.Matches(module)) continue;
     return rule.excludes ? none : Merged(rule.name, *rule.value);
   }
   return std::nullopt;
@@ -469,6 +483,8 @@ QuantConfig::QuantConfig(QuantConfig&&) noexcept = default;
 QuantConfig& QuantConfig::operator=(QuantConfig&&) noexcept = default;
 
 std::vector<QuantWords> QuantConfig::Of(std::string_view module) const {
+  constexpr size_t kLongestName = 1024;  // of a longer one each part would be looked up
+  if (module.size() > kLongestName) return {impl_->none};
   if (impl_->excluded.Holds(module)) return {impl_->none};
   if (!impl_->has_groups) {
     const auto own = impl_->Own(module);

@@ -159,7 +159,10 @@ Result<Granularity> FindGranularity(const TensorRef& payload, const TensorRef& s
   const auto found = tail ? GridOfTail(*tail, rows) : std::nullopt;
   const QuantWords words = WithMxGroups(said, scale.info(), found, rows, cols);
   const auto wanted = GridOf(words, rows, cols);
-  if (!wanted) {
+  // Channels of a stack [in, out] are its columns.
+  const bool columns = words.strategy == "channel" && !info.name.ends_with(".weight") && found &&
+                       tail->per_matrix && IsByColumn(info, scale.info(), found->rows, found->cols);
+  if (!wanted || columns) {
     const auto how = GranularityOf(info, scale.info(), tail);
     if (how) return *how;
     return WrongCompanion(payload, "scales by tensor, row, column or blocks of 128, 64 or 32",
@@ -240,6 +243,15 @@ Weight Build(const TensorRef& payload, const TensorRef& scale, const Granularity
   return weight;
 }
 
+/// "e4m3" or "e5m2" of fmt, which may say "float8_e4m3fn"; empty: something else.
+std::string FormatOf(const QuantWords& words) {
+  const std::string text = words.Text("fmt");
+  for (const char* format : {"e4m3", "e5m2"}) {
+    if (text.find(format) != std::string::npos) return format;
+  }
+  return "";
+}
+
 }  // namespace
 
 Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const TensorIndex& tensors,
@@ -261,13 +273,12 @@ Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const Tens
     return WrongCompanion(payload, "a scale (weight_scale_inv, weight_scale, scale)", scale);
   }
   const bool e5m2 = info.dtype == DType::kF8E5M2;
-  const std::string format = words.Text("fmt");
   auto agrees = CheckStatements(
       payload, scale, words,
       {SaysMethod(words, {"fp8", "fbgemm_fp8", "mxfp8", "modelopt", "compressed-tensors"}),
        SaysFormat(words, {"float-quantized", "mxfp8-quantized", "naive-quantized"}),
        Says("type", words.type, "float"), Says("bits", words.bits, 8),
-       Says("fmt", words.method == "fp8" ? format : "", e5m2 ? "e5m2" : "e4m3")});
+       Says("fmt", FormatOf(words), e5m2 ? "e5m2" : "e4m3")});
   if (!agrees) return tl::make_unexpected(agrees.error());
   const auto how = FindGranularity(payload, *scale, words);
   if (!how) return tl::make_unexpected(how.error());

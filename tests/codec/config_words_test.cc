@@ -122,6 +122,16 @@ TEST(ConfigWords, OfHostileConfigsSayNothing) {
   }
 }
 
+TEST(ConfigWords, EndlessPatternsAndNamesAreGivenUp) {
+  const QuantConfig config(Json::parse(
+      R"({"quant_method": "x", "bits": 4, "ignore": ["re:(a|a)*(b|b)*(a|a)*$c", "lm_head"]})"));
+  for (int i = 0; i < 100'000; ++i) {
+    ASSERT_EQ(config.Of("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").front().bits, 4u);
+  }
+  std::string dots(1 << 20, '.');
+  EXPECT_EQ(config.Of(dots).size(), 1u);
+}
+
 TEST(ConfigWords, GroupsAndPresetsTellSignAndOrder) {
   const QuantConfig config(Json::parse(R"({"config_groups": {
       "W4A16_ASYM": ["re:.*a$"], "NVFP4A16": ["re:.*b$"], "MXFP6A16": ["re:.*c$"],
