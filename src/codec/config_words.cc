@@ -65,7 +65,7 @@ void ReadBlock(const Json& object, string_view key, QuantWords& words) {
   const Json &rows = (*pair)[0], &cols = (*pair)[1];
   if (!rows.is_number_unsigned() || !cols.is_number_unsigned()) return;
   if (rows.get<uint64_t>() == 0 || cols.get<uint64_t>() == 0) return;
-  words.strategy = "block";
+  if (words.strategy.empty()) words.strategy = "block";
   words.block_rows = rows.get<uint64_t>();
   words.block_cols = cols.get<uint64_t>();
 }
@@ -259,6 +259,7 @@ void ReadAlgorithm(const Json& object, QuantWords& words) {
     words.type = row.type;
     words.bits = row.bits;
     words.strategy = row.strategy;
+    words.group.reset();
     if (row.strategy == "block") {
       words.block_rows = words.block_cols = row.size;
     } else if (row.size > 0) {
@@ -519,12 +520,19 @@ std::string_view ModuleOf(std::string_view payload) {
 
 // ---- statements ----
 
+namespace {
+
+std::optional<GridSize> GridOfBlocks(const QuantWords& words, uint64_t rows, uint64_t cols) {
+  if (words.block_rows == 0) return std::nullopt;
+  return GridSize{CeilDiv(rows, words.block_rows), CeilDiv(cols, words.block_cols)};
+}
+
+}  // namespace
+
 std::optional<GridSize> GridOf(const QuantWords& words, uint64_t rows, uint64_t cols) {
   if (words.strategy == "tensor") return GridSize{1, 1};
   if (words.strategy == "channel") return GridSize{rows, 1};
-  if (words.strategy == "block" && words.block_rows > 0) {
-    return GridSize{CeilDiv(rows, words.block_rows), CeilDiv(cols, words.block_cols)};
-  }
+  if (words.strategy == "block") return GridOfBlocks(words, rows, cols);
   const bool groups = words.strategy.empty() || words.strategy.ends_with("group");
   if (!groups || !words.group) return std::nullopt;
   return GridSize{rows, *words.group == 0 ? 1 : CeilDiv(cols, *words.group)};
@@ -542,12 +550,35 @@ Statement Says(std::string_view name, const std::optional<bool>& said, bool foun
   return Says(name, said ? fmt::to_string(*said) : "", fmt::to_string(found));
 }
 
+namespace {
+
+/// Where the strategy's size is not said: a group still is of one row, and a block of several.
+Statement SaysStrategy(const QuantWords& words, uint64_t rows, GridSize found) {
+  const bool by_row = found.rows == rows;
+  const bool fits = words.strategy == "block"           ? !by_row || rows == 1
+                    : words.strategy.ends_with("group") ? by_row
+                                                        : true;
+  return {"strategy", words.strategy, fmt::format("{} x {} scales", found.rows, found.cols), fits};
+}
+
+}  // namespace
+
 Statement SaysGrid(const QuantWords& words, uint64_t rows, uint64_t cols, GridSize found) {
   const auto wanted = GridOf(words, rows, cols);
-  if (!wanted) return {};
+  if (!wanted) return SaysStrategy(words, rows, found);
+  const uint64_t group = words.group.value_or(0);
   std::string how = words.strategy.empty() ? "group" : words.strategy;
-  if (how == "block") how += fmt::format(" {} x {}", words.block_rows, words.block_cols);
-  if (how.ends_with("group")) how += fmt::format(" {}", *words.group);
+  if (how.ends_with("group")) {
+    how += fmt::format(" {}", group);
+  } else if (group > 0 && *wanted != GridSize{rows, CeilDiv(cols, group)}) {
+    return {"group_size", fmt::to_string(group), "strategy " + how, false};
+  }
+  if (how == "block") {
+    how += fmt::format(" {} x {}", words.block_rows, words.block_cols);
+  } else if (GridOfBlocks(words, rows, cols).value_or(*wanted) != *wanted) {
+    return {"block_structure", fmt::format("{} x {}", words.block_rows, words.block_cols),
+            "strategy " + how, false};
+  }
   return {"scales", fmt::format("{} x {} for strategy {}", wanted->rows, wanted->cols, how),
           fmt::format("{} x {}", found.rows, found.cols), *wanted == found};
 }

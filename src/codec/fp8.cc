@@ -164,7 +164,12 @@ Result<Granularity> FindGranularity(const TensorRef& payload, const TensorRef& s
                        tail->per_matrix && IsByColumn(info, scale.info(), found->rows, found->cols);
   if (!wanted || columns) {
     const auto how = GranularityOf(info, scale.info(), tail);
-    if (how) return *how;
+    if (how) {
+      const GridSize grid = columns ? *wanted : GridSize{how->grid_rows, how->grid_cols};
+      auto agrees = CheckStatements(payload, scale, words, {SaysGrid(words, rows, cols, grid)});
+      if (!agrees) return tl::make_unexpected(agrees.error());
+      return *how;
+    }
     return WrongCompanion(payload, "scales by tensor, row, column or blocks of 128, 64 or 32",
                           scale);
   }
@@ -277,7 +282,7 @@ Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const Tens
       payload, scale, words,
       {SaysMethod(words, {"fp8", "fbgemm_fp8", "mxfp8", "modelopt", "compressed-tensors"}),
        SaysFormat(words, {"float-quantized", "mxfp8-quantized", "naive-quantized"}),
-       Says("type", words.type, "float"), Says("bits", words.bits, 8),
+       Says("type", words.type, "float"), Says("bits", words.bits, 8), SaysZeroPoints(words, false),
        Says("fmt", FormatOf(words), e5m2 ? "e5m2" : "e4m3")});
   if (!agrees) return tl::make_unexpected(agrees.error());
   const auto how = FindGranularity(payload, *scale, words);

@@ -62,9 +62,10 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
   const uint64_t rows = info.shape[ndim - 2];
   const uint64_t groups = CeilDiv(found.code_cols, found.kind.group);
   const TensorInfo& scale = found.scale.info();
-  dialect.insert(dialect.end(),
-                 {Says("type", words.type, "float"), Says("bits", words.bits, found.kind.bits),
-                  SaysGrid(words, rows, found.code_cols, {rows, groups})});
+  dialect.insert(
+      dialect.end(),
+      {Says("type", words.type, "float"), Says("bits", words.bits, found.kind.bits),
+       SaysZeroPoints(words, false), SaysGrid(words, rows, found.code_cols, {rows, groups})});
   auto agrees = CheckStatements(payload, found.scale, words, dialect);
   if (!agrees) return tl::make_unexpected(agrees.error());
   if (scale.shape != WithLastAxes(info.shape, rows, groups)) {
