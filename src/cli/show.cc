@@ -14,6 +14,7 @@
 #include "report/findings.h"
 #include "report/run_matrices.h"
 #include "run/logs.h"
+#include "tables/explain_column.h"
 #include "tables/table_query.h"
 
 namespace moe::cli {
@@ -26,7 +27,7 @@ constexpr uint64_t kDefaultTop = 20, kWorstMatrices = 3;
 struct ShowOptions {
   RunArgument run;
   std::string format = "table";
-  std::optional<std::string> table, sort, where, columns;
+  std::optional<std::string> table, sort, where, columns, explain;
   std::optional<uint64_t> top;
 
   bool overview() const { return !table && !sort && !where && !columns; }
@@ -132,6 +133,7 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   if (!open) return tl::make_unexpected(open.error());
   TableQuery& query = open->query;
   if (auto refined = Refine(options, query); !refined) return refined;
+  if (auto known = CheckValues(*open->reader, query.where); !known) return known;
 
   const ShowFormat format = FormatOf(options, report);
   const bool for_people = format == ShowFormat::kTable || format == ShowFormat::kMarkdown;
@@ -346,6 +348,24 @@ ExitCode RunShow(const fs::path& run_dir, const ShowOptions& options, Reporter& 
   return shown.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
 }
 
+ExitCode Explain(const std::string& name, Reporter& report) {
+  const auto column = ExplainColumn(name);
+  if (!column) {
+    report.Error(column.error());
+    return ExitCode::kUsage;
+  }
+  const std::pair<const char*, std::string> parts[] = {
+      {"column", column->name},     {"in", fmt::format("{}", fmt::join(column->tables, ", "))},
+      {"unit", column->unit},       {"meaning", column->meaning},
+      {"reading", column->reading},
+  };
+  for (const auto& [part, text] : parts) {
+    report.object()[part] = text;
+    if (!report.json() && !text.empty()) report.Result(fmt::format("{:<8} {}", part, text));
+  }
+  return ExitCode::kOk;
+}
+
 constexpr const char* kFooter =
     R"(--where joins conditions by commas, all of which must hold: COLUMN=VALUE, or != < <= > >=. A value
 with a comma stands in quotes; "error!=" finds what is not null. A null meets no other comparison.
@@ -358,7 +378,8 @@ Examples:
   moescope show runs/m/first --sort w_rel_fro --where 'proj=down_proj,layer>=40'
   moescope show runs/m/first --table matrix_stats --sort rms:asc --top 5
   moescope show runs/m/first --table B_quant_layer_summary --format csv > layers.csv
-  moescope show runs/m/first --where 'error!=' --columns derived_tensor,scheme,error)";
+  moescope show runs/m/first --where 'error!=' --columns derived_tensor,scheme,error
+  moescope show --explain w_rel_fro)";
 
 }  // namespace
 
@@ -371,6 +392,8 @@ void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
   cmd->add_option("--where", opt->where, "Only rows that meet these conditions")->join(',');
   cmd->add_option("--sort", opt->sort, "Order by this column, with a bar for each number");
   cmd->add_option("--columns", opt->columns, "Only these columns, separated by commas");
+  cmd->add_option("--explain", opt->explain,
+                  "What a column means: unit, formula, how to read it; needs no run");
   cmd->add_option("--top", opt->top,
                   "Only the first N rows, 0 for all; default 20 for table and markdown, all for "
                   "csv and json; in the overview for each scheme and kind of oddity, default 3")
@@ -380,6 +403,10 @@ void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
       ->capture_default_str();
   cmd->footer(kFooter);
   cmd->callback([opt, &exit, &report] {
+    if (opt->explain) {
+      exit = Explain(*opt->explain, report);
+      return;
+    }
     exit = WithRun(opt->run, report,
                    [&](const auto& run_dir) { return RunShow(run_dir, *opt, report); });
   });

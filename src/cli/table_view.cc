@@ -82,7 +82,7 @@ class AlignedView : public TableView {
   size_t Finish() override {
     std::vector<size_t> shown(columns_.size());
     std::iota(shown.begin(), shown.end(), size_t{0});
-    if (const auto terminal = TerminalWidth(STDOUT_FILENO)) FitTerminal(*terminal, shown);
+    FitColumns(shown);
     for (const double value : bar_values_) {
       if (std::isfinite(value)) largest_ = std::max(largest_, std::abs(value));
     }
@@ -121,6 +121,16 @@ class AlignedView : public TableView {
     const bool varies =
         std::adjacent_find(cells.begin(), cells.end(), std::not_equal_to<>()) != cells.end();
     return varies && columns_[i].width <= kWideText ? 2 : 3;
+  }
+
+  /// In a pipe the columns of the terminal that the user sits at, but with their text whole.
+  void FitColumns(std::vector<size_t>& shown) {
+    constexpr size_t kUsual = 80;
+    if (const auto terminal = TerminalWidth(STDOUT_FILENO)) return FitTerminal(*terminal, shown);
+    std::vector<size_t> whole;
+    for (const Column& column : columns_) whole.push_back(column.width);
+    FitTerminal(TerminalWidth(STDERR_FILENO).value_or(kUsual), shown);
+    for (size_t i = 0; i < whole.size(); ++i) columns_[i].width = whole[i];
   }
 
   /// Cuts long text and leaves out columns of high rank until a line fits.

@@ -19,7 +19,7 @@ struct ViewOptions {
   ShowFormat format = ShowFormat::kTable;
   std::vector<WantedColumn> columns;  ///< of the rows that will be appended
   std::optional<std::string> bars;    ///< kTable: the numeric column that gets a bar
-  bool all_columns = false;           ///< kTable: none is left out where the terminal is narrow
+  bool all_columns = false;           ///< kTable: none is left out where there is no room for all
 };
 
 /// Prints the rows appended to it as results. Numbers are exact in CSV and JSON, and have five

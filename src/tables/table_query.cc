@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/text.h"
 #include "tables/aggregate.h"
@@ -291,6 +292,20 @@ Result<Chosen> ChooseRows(const TableReader& reader, const TableQuery& query) {
   return chosen;
 }
 
+tl::unexpected<Error> NoSuchValue(const std::string& column, const std::string& text,
+                                  const std::set<std::string>& values) {
+  constexpr size_t kMostListed = 12;
+  std::vector<std::string> listed(values.begin(), values.end());
+  const auto closest = ClosestName(text, listed);
+  const size_t more = listed.size() - std::min(listed.size(), kMostListed);
+  listed.resize(listed.size() - more);
+  return BadOption(
+      "--where", fmt::format("there is no {} '{}'", column, text),
+      fmt::format("{}{}{}{}", closest ? fmt::format("did you mean '{}'? ", *closest) : "",
+                  values.empty() ? "the column is empty" : "values: ", fmt::join(listed, ", "),
+                  more > 0 ? fmt::format(", {} more", more) : ""));
+}
+
 // ---- Fetching them ----
 
 Row RowOf(const Frame& frame, uint32_t number) {
@@ -397,6 +412,24 @@ Result<SortKey> ParseSortKey(const std::string& text, std::span<const WantedColu
 Result<std::vector<Condition>> ParseConditions(std::string_view text,
                                                std::span<const WantedColumn> columns) {
   return ConditionParser(text, columns).Parse();
+}
+
+Result<void> CheckValues(const TableReader& reader, std::span<const Condition> where) {
+  for (const Condition& condition : where) {
+    const auto* text = std::get_if<std::string>(&condition.value);
+    const bool equality =
+        condition.comparison == Comparison::kEqual || condition.comparison == Comparison::kNotEqual;
+    if (text == nullptr || !equality) continue;
+    std::set<std::string> values;
+    const auto read = reader.ReadBatches({&condition.column, 1}, [&](uint64_t, const Frame& batch) {
+      const auto& texts = batch.columns.front().dictionary;
+      values.insert(texts.begin(), texts.end());
+      return Result<bool>(!values.contains(*text));
+    });
+    if (!read) return read;
+    if (!values.contains(*text)) return NoSuchValue(condition.column.name, *text, values);
+  }
+  return {};
 }
 
 Result<uint64_t> RunQuery(const TableReader& reader, const TableQuery& query, RowSink& sink) {

@@ -51,6 +51,10 @@ Result<SortKey> ParseSortKey(const std::string& text, std::span<const WantedColu
 Result<std::vector<Condition>> ParseConditions(std::string_view text,
                                                std::span<const WantedColumn> columns);
 
+/// kBadArgument if a text that must be equal or unequal to a column's is none of it: names the
+/// closest one, and the first of all. Reads these columns.
+Result<void> CheckValues(const TableReader& reader, std::span<const Condition> where);
+
 /// Appends to `sink` the rows that `query` asks for; returns how many rows meet its conditions.
 ///
 /// Only the needed columns are read: first those of the conditions and the order, in batches, then

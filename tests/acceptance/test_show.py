@@ -183,8 +183,8 @@ class Overview(OneRun):
             text = show(run_dir).stdout
             cells = [line.split() for line in text.splitlines()]
             for row in worst:
-                line = next(line for line in cells if line[:1] == [row["scheme"]] and
-                            line[-1] == row["derived_tensor"])
+                place = [row["scheme"], str(row["layer"]), row["proj"], str(row["expert_id"])]
+                line = next(line for line in cells if line[:4] == place)
                 self.assertIn(f"{row['w_rel_fro']:.5g}", line)
             self.assertIn("A_weight_layer_summary", text)
 
@@ -222,6 +222,28 @@ class Oddities(AcceptanceTest):
         self.assertEqual(odd, [{"kind": "dead",
                                 "text": "Layer 1, expert 2: all weights of up_proj are zero."}])
         self.assertIn("- " + odd[0]["text"], show(run_dir).stdout.splitlines())
+
+
+class Explained(AcceptanceTest):
+    def test_a_column_is_explained_without_a_run(self):
+        text = run("show", "--explain", "w_rel_fro", cwd=self.tmp)
+        self.assertEqual((text.returncode, text.stderr), (0, ""))
+        for part in ("quant_sim", "ratio", "sqrt(sum d^2)", "a tenth of the size"):
+            self.assertIn(part, text.stdout)
+        told = json.loads(run("show", "--explain", "rms__p99", "--json").stdout)
+        self.assertEqual((told["column"], told["unit"]), ("rms__p99", "weights"))
+        self.assertIn("sqrt(sum w^2 / N)", told["meaning"])
+        refused = run("show", "--explain", "w_rel_frob")
+        self.assertEqual((refused.returncode, refused.stdout), (2, ""))
+        self.assertIn("did you mean 'w_rel_fro'?", refused.stderr)
+
+    def test_every_column_that_a_run_has_is_explained(self):
+        run_dir = self.collected(experts(count=2))
+        self.assertEqual(run("build-tables", run_dir).returncode, 0)
+        for path in (*run_dir.glob("data/*.parquet"), run_dir / "tables/B_quant_layer_summary.parquet"):
+            for name in pq.read_schema(path).names[:40]:
+                if name != "n":
+                    self.assertEqual(run("show", "--explain", name).returncode, 0, name)
 
 
 class Bars(OneRun):
@@ -276,6 +298,18 @@ class Terminal(OneRun):
                                where)
         self.assertEqual(len(lines), 2)
         self.assertLessEqual({*keys, "w_rel_fro"}, set(lines[0].split()))
+
+    def test_a_pipe_gets_the_same_columns_with_their_text_whole(self):
+        for table in ("quant_sim", "matrix_stats", "tensor_inventory"):
+            lines, _ = in_terminal(80, "--run-dir", self.parquet, "--table", table)
+            piped = show(self.parquet, "--table", table)
+            self.assertEqual(piped.stdout.splitlines()[0].split(), lines[0].split())
+            self.assertIn("columns more", piped.stderr)
+            self.assertNotIn("…", piped.stdout)
+        everything = show(self.parquet, "--table", "quant_sim", "-v")
+        self.assertEqual(everything.stdout.splitlines()[0].split(), list(self.quant[0]))
+        name = self.quant[0]["derived_tensor"]
+        self.assertIn(name, show(self.parquet, "--columns", "scheme,derived_tensor").stdout)
 
     def test_a_wide_terminal_shows_all(self):
         lines, errors = in_terminal(1000, "--run-dir", self.parquet, "--table", "quant_sim")
@@ -383,6 +417,13 @@ class Refusals(OneRun):
                  (["--where", "layr>=1"], ["'layr'", "did you mean 'layer'?"]),
                  (["--where", "layer>=x"], ["'x'", "'layer'", "a whole number"]),
                  (["--where", "layer"], ["COLUMN=VALUE"]),
+                 (["--where", "proj=dwon_proj"],
+                  ["there is no proj 'dwon_proj'", "did you mean 'down_proj'?",
+                   "values: down_proj, gate_proj, up_proj"]),
+                 (["--where", "layer=0,scheme!=q4"], ["no scheme 'q4'", "affine_q4_g32, "]),
+                 (["--where", "error=none"], ["no error 'none'", "the column is empty"]),
+                 (["--table", "matrix_stats", "--where", "derived_tensor=x"],
+                  ["model.layers.0", "more"]),
                  (["--where", "a\x1b[31m=1"], ["\\x1b"]),
                  (["--where", "a\u009b31m=1"], ["\\xc2\\x9b"]),
                  (["--sort", "w_rel_frob"], ["did you mean 'w_rel_fro'?"]),

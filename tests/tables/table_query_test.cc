@@ -125,6 +125,30 @@ TEST_P(TableQueryTest, ConditionsChooseRowsByTheColumnsType) {
   }
 }
 
+TEST_P(TableQueryTest, TextsThatAColumnDoesNotHoldAreTold) {
+  const auto check = [&](const char* where) {
+    return CheckValues(*reader_, ParseConditions(where, columns_).value());
+  };
+  for (const char* where : {"name=b", "name!=a", "name=\"c, d\"", "name=", "name<zzz", "layer=7"}) {
+    EXPECT_TRUE(check(where)) << where;
+  }
+  for (const char* where : {"name=bb", "name!=bb", "layer=3,name=bb"}) {
+    const auto checked = check(where);
+    ASSERT_FALSE(checked) << where;
+    EXPECT_EQ(checked.error().code, ErrorCode::kBadArgument);
+    EXPECT_THAT(checked.error().Text(), HasSubstr("there is no name 'bb'"));
+    EXPECT_THAT(checked.error().Text(), HasSubstr("values: B, a, b, c, d"));
+  }
+  std::vector<Row> many = kRows;
+  for (int64_t i = 10; i < 30; ++i)
+    many.push_back({i, "n" + std::to_string(i), kNull, kNull, kNull});
+  Write(many);
+  const auto checked = check("name=n9");
+  ASSERT_FALSE(checked);
+  EXPECT_THAT(checked.error().Text(), HasSubstr("did you mean"));
+  EXPECT_THAT(checked.error().Text(), HasSubstr("n17, 12 more"));
+}
+
 TEST_P(TableQueryTest, NullsComeLastAndEqualsKeepTheirOrder) {
   const std::vector<std::pair<std::string, std::vector<int64_t>>> cases = {
       {"w_rel_fro", {1, 0, 4, 3, 5, 2}},     {"w_rel_fro:desc", {1, 0, 4, 3, 5, 2}},
