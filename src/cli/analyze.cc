@@ -113,9 +113,9 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
     if (reported != ExitCode::kOk) return reported;
     if (PageTemplate()) page = *run_dir / "report.html";
   }
-  const auto matrices = ReadRunMatrices(*run_dir, {});
-  if (!matrices) return FailWith(matrices.error(), report);
-  AnswerWith(*run_dir, page, *matrices, report);
+  if (auto answered = AnswerWith(*run_dir, page, report); !answered) {
+    return FailWith(answered.error(), report);
+  }
   if (collected == ExitCode::kIncomplete) {
     report.Answer("");
     report.Answer(

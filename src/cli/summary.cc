@@ -55,6 +55,22 @@ void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
   if (shown < CountOf(odd)) report.Answer(fmt::format("- {} more", CountOf(odd) - shown));
 }
 
+void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {
+  const std::string stored =
+      summary.bytes
+          ? fmt::format(", {} at {:.4g} bits", HumanBytes(*summary.bytes), *summary.bits_per_weight)
+          : "";
+  report.Answer(fmt::format("{} expert matrices, {} weights{}", matrices.size(),
+                            HumanCount(summary.weights), stored));
+}
+
+void AnswerSchemes(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {
+  if (summary.schemes.empty()) return;
+  report.Answer("");
+  report.Answer("Relative error of the weights under each scheme, median and worst:");
+  ShowSchemes(matrices, summary, ShowFormat::kTable, report);
+}
+
 }  // namespace
 
 void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFormat format,
@@ -104,27 +120,25 @@ uint64_t CountOf(const Findings& odd) {
                          [](uint64_t sum, const auto& left_out) { return sum + left_out.second; });
 }
 
-void AnswerWith(const std::filesystem::path& run_dir,
-                const std::optional<std::filesystem::path>& page, const RunMatrices& matrices,
-                Reporter& report) {
-  const RunSummary summary = Summarize(matrices);
-  report.object()["schemes"] = SchemesJson(matrices, summary);
-  report.object()["findings"] = FindingsJson(FindOddities(matrices, matrices.size()));
-  if (report.json() || report.verbosity() < Verbosity::kAnswer) return;
-  std::string stored = summary.bytes ? HumanBytes(*summary.bytes) : "";
-  if (summary.bytes) stored = fmt::format(", {} at {:.4g} bits", stored, *summary.bits_per_weight);
-  report.Answer(fmt::format("{} expert matrices, {} weights{}", matrices.size(),
-                            HumanCount(summary.weights), stored));
-  if (!summary.schemes.empty()) {
-    report.Answer("");
-    report.Answer("Relative error of the weights under each scheme, median and worst:");
-    ShowSchemes(matrices, summary, ShowFormat::kTable, report);
+Result<void> AnswerWith(const std::filesystem::path& run_dir,
+                        const std::optional<std::filesystem::path>& page, Reporter& report) {
+  if (!report.json() && report.verbosity() < Verbosity::kAnswer) return {};
+  const auto matrices = ReadRunMatrices(run_dir, {});
+  if (!matrices) return tl::make_unexpected(matrices.error());
+  const RunSummary summary = Summarize(*matrices);
+  if (report.json()) {
+    report.object()["schemes"] = SchemesJson(*matrices, summary);
+    report.object()["findings"] = FindingsJson(FindOddities(*matrices, matrices->size()));
+    return {};
   }
-  AnswerOddities(matrices, report);
+  AnswerSize(*matrices, summary, report);
+  AnswerSchemes(*matrices, summary, report);
+  AnswerOddities(*matrices, report);
   report.Answer("");
   if (page) report.Answer(fmt::format("  {} {}", kOpen, ShellWord(page->string())));
   report.Answer(
       fmt::format("  {} show {}", ShellWord(report.program()), ShellWord(run_dir.string())));
+  return {};
 }
 
 }  // namespace moe::cli

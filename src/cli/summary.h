@@ -22,10 +22,9 @@ Json FindingsJson(const Findings& odd);
 /// How many things are odd: those in the list, and those left out.
 uint64_t CountOf(const Findings& odd);
 
-/// What `analyze` ends with: model, schemes, what is odd, and where to look. `page`: its
-/// report.html.
-void AnswerWith(const std::filesystem::path& run_dir,
-                const std::optional<std::filesystem::path>& page, const RunMatrices& matrices,
-                Reporter& report);
+/// What `analyze` ends with: size, schemes, what is odd, and where to look; with --json the same in
+/// the reporter's object. `page`: its report.html. Fails if the run's tables can't be read.
+Result<void> AnswerWith(const std::filesystem::path& run_dir,
+                        const std::optional<std::filesystem::path>& page, Reporter& report);
 
 }  // namespace moe::cli
