@@ -120,18 +120,32 @@ struct UnmappedProj {
 /// What was decided about one tensor.
 struct Extraction {
   Role role = Role::kOther;
-  bool considered = false;        ///< passed the filter: rules and fallback were tried
-  std::string preset;             ///< family whose rule read it; "any": of all; "": no preset
-  bool by_rule = false;           ///< else by fallback; meaningless without banks
-  std::vector<ExpertBank> banks;  ///< in output order; empty: nothing to analyse
+  std::optional<int64_t> layer;      ///< the first number in the name; nullopt: none
+  std::optional<std::string> stack;  ///< as ExpertBank::stack, whatever the tensor is
+  bool considered = false;           ///< passed the filter: rules and fallback were tried
+  std::string preset;                ///< family whose rule read it; "any": of all; "": no preset
+  bool by_rule = false;              ///< else by fallback; meaningless without banks
+  bool layout_given = false;         ///< by a rule of the user, whose word on the axes is taken
+  std::vector<ExpertBank> banks;     ///< in output order; empty: nothing to analyse
   /// Why an expert-like tensor is not analysed; goes to unmatched_tensors. nullopt: nothing to
   /// report.
   std::optional<std::string> unmatched_reason;
+  bool refused = false;  ///< unmatched because its shape contradicts others or the config (D12)
   std::vector<std::string> warnings;  ///< "[extract] ...", in order
   std::vector<UnmappedProj> unmapped_projs;
 };
 
 struct ModelFacts;  // src/experts/model_facts.h
+
+/// The matrices that a tensor is said to hold by its name alone: one projection of one expert or of
+/// all experts of a layer.
+struct ExpertClaim {
+  std::optional<std::string> stack;
+  bool is_shared_expert = false;
+  int64_t layer = -1;
+  std::string proj;
+  std::optional<int64_t> expert;  ///< nullopt: all of the layer
+};
 
 /// Applies the filter, the rules and the fallback to tensors (contract sections 4 to 7).
 ///
@@ -153,6 +167,10 @@ class Extractor {
   Result<Extraction> Extract(const TensorInfo& tensor) const {
     return Extract(PlainWeight(tensor));
   }
+
+  /// What a tensor of that name would hold, though it can't be read or is not there; payloads of
+  /// quantized weights ("X.qweight", "X_blocks") too. Empty: no expert's weight.
+  Result<std::vector<ExpertClaim>> ClaimsOf(std::string name) const;
 
   /// Name of the preset that the model_type, the GGUF architecture or a tensor's name gave; ""
   /// none.

@@ -7,6 +7,7 @@
 
 #include "base/pattern.h"
 #include "base/text.h"
+#include "collect/decide.h"
 #include "collect/expert_census.h"
 #include "collect/model_reading.h"
 #include "collect/plan.h"
@@ -57,15 +58,6 @@ Result<Opened> Open(const fs::path& model_path) {
   return opened;
 }
 
-Result<Extraction> Decide(const Opened& opened, size_t file, size_t tensor) {
-  if (!opened.checkpoint.uses[file][tensor].companion) {
-    return opened.extractor->Extract(opened.checkpoint.ShapeOf(file, tensor));
-  }
-  Extraction companion;
-  companion.role = Role::kCompanion;
-  return companion;
-}
-
 uint64_t Product(const std::vector<uint64_t>& shape) {
   uint64_t product = 1;
   for (const uint64_t size : shape) product *= size;  // checked by the readers
@@ -77,9 +69,11 @@ class Inspector {
   explicit Inspector(const Opened& opened) : opened_(opened) {}
 
   Result<Inspection> Run() {
+    auto decided = DecideAll(opened_.checkpoint, *opened_.extractor, [] { return false; });
+    if (!decided) return tl::make_unexpected(std::move(decided.error()));
     for (size_t f = 0; f < opened_.checkpoint.files.size(); ++f) {
       for (size_t t = 0; t < opened_.checkpoint.uses[f].size(); ++t) {
-        if (auto done = Add(f, t); !done) return tl::make_unexpected(done.error());
+        Add(f, t, (*decided)[f][t]);
       }
     }
     Inspection inspection;
@@ -89,14 +83,12 @@ class Inspector {
   }
 
  private:
-  Result<void> Add(size_t file, size_t number) {
+  void Add(size_t file, size_t number, const Extraction& extraction) {
     const TensorInfo& tensor = opened_.checkpoint.files[file]->tensors()[number];
     const TensorUse& use = opened_.checkpoint.uses[file][number];
     bytes_ += tensor.nbytes;
-    if (use.companion) return {};  // counted with its weight
-    const auto extraction = Decide(opened_, file, number);
-    if (!extraction) return tl::make_unexpected(extraction.error());
-    Part& part = parts_[static_cast<size_t>(extraction->role)];
+    if (use.companion) return;  // counted with its weight
+    Part& part = parts_[static_cast<size_t>(extraction.role)];
     ++part.tensors;
     part.parameters += Product(use.weight ? use.weight->shape : tensor.shape);
     if (use.weight) {
@@ -105,12 +97,11 @@ class Inspector {
       part.bytes += tensor.nbytes;
     }
     part.storage.insert(use.weight ? use.weight->storage : tensor.dtype_text);
-    if (extraction->unmatched_reason) {
-      unmatched_.push_back({{"tensor", tensor.name}, {"reason", *extraction->unmatched_reason}});
+    if (extraction.unmatched_reason) {
+      unmatched_.push_back({{"tensor", tensor.name}, {"reason", *extraction.unmatched_reason}});
     }
-    census_.AddPreset(extraction->preset);
-    for (const ExpertBank& bank : extraction->banks) AddBank(bank, *use.weight);
-    return {};
+    census_.AddPreset(extraction.preset);
+    for (const ExpertBank& bank : extraction.banks) AddBank(bank, *use.weight);
   }
 
   void AddBank(const ExpertBank& bank, const Weight& weight) {
@@ -232,7 +223,7 @@ Result<Json> ListTensors(const fs::path& model_path, const std::string& pattern)
       const auto hit = wanted->Search(file.tensors()[t].name);
       if (!hit) return tl::make_unexpected(hit.error());
       if (!*hit) continue;
-      const auto extraction = Decide(*opened, f, t);
+      const auto extraction = Decide(opened->checkpoint, *opened->extractor, f, t);
       if (!extraction) return tl::make_unexpected(extraction.error());
       list.push_back(
           TensorJson(file, file.tensors()[t], opened->checkpoint.uses[f][t], extraction->role));

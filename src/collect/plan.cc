@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/utf8.h"
+#include "collect/decide.h"
 
 namespace moe {
 namespace {
@@ -44,11 +45,11 @@ bool LooksLikeMoeWeight(std::string_view name) {
 
 class Planner {
  public:
-  Planner(Checkpoint checkpoint, const IndexSummary& index, const Extractor& extractor,
-          const PlanOptions& options, RowSink& inventory, RowSink& unmatched,
-          const std::function<bool()>& stopped)
-      : index_(index),
-        extractor_(extractor),
+  Planner(Checkpoint checkpoint, std::vector<std::vector<Extraction>> decided,
+          const IndexSummary& index, const Extractor& extractor, const PlanOptions& options,
+          RowSink& inventory, RowSink& unmatched, const std::function<bool()>& stopped)
+      : decided_(std::move(decided)),
+        index_(index),
         options_(options),
         inventory_(inventory),
         unmatched_(unmatched),
@@ -74,21 +75,11 @@ class Planner {
   }
 
  private:
-  Result<Extraction> Decide(size_t file, size_t tensor) const {
-    if (!plan_.checkpoint.uses[file][tensor].companion) {
-      return extractor_.Extract(plan_.checkpoint.ShapeOf(file, tensor));
-    }
-    Extraction companion;
-    companion.role = Role::kCompanion;
-    return companion;
-  }
-
   Result<void> AddTensor(size_t file_number, size_t number_in_file) {
     const TensorFile& file = *plan_.checkpoint.files[file_number];
     const TensorInfo& tensor = file.tensors()[number_in_file];
     const TensorUse& use = plan_.checkpoint.uses[file_number][number_in_file];
-    auto extraction = Decide(file_number, number_in_file);
-    if (!extraction) return tl::make_unexpected(extraction.error());
+    Extraction* extraction = &decided_[file_number][number_in_file];
     if (auto done = AddInventoryRow(file, tensor, *extraction); !done) return done;
 
     CountRole(tensor, use, *extraction);
@@ -154,7 +145,7 @@ class Planner {
     AddExample(plan_.unmatched_examples, tensor.name);
     const std::string& reason = *extraction.unmatched_reason;
     if (reason == "proj_group_strict_no_alias_map") ++plan_.proj_no_alias_map;
-    if (use.weight == nullptr) {
+    if (use.weight == nullptr || extraction.refused) {
       ++plan_.refused_tensors;
       plan_.warnings.push_back(
           {plan_.tensors_observed, "[extract] " + tensor.name + " is not analysed: " + reason});
@@ -183,8 +174,8 @@ class Planner {
     }
   }
 
+  std::vector<std::vector<Extraction>> decided_;  // of each file's tensors
   const IndexSummary& index_;
-  const Extractor& extractor_;
   const PlanOptions& options_;
   RowSink& inventory_;
   RowSink& unmatched_;
@@ -223,7 +214,10 @@ Result<CollectPlan> MakePlan(Checkpoint checkpoint, const IndexSummary& index,
                              RowSink& inventory, RowSink& unmatched,
                              const std::function<bool()>& stopped) {
   const size_t files = checkpoint.files.size();
-  Planner planner(std::move(checkpoint), index, extractor, options, inventory, unmatched, stopped);
+  auto decided = DecideAll(checkpoint, extractor, stopped);
+  if (!decided) return tl::make_unexpected(std::move(decided.error()));
+  Planner planner(std::move(checkpoint), std::move(*decided), index, extractor, options, inventory,
+                  unmatched, stopped);
   for (size_t file = 0; file < files; ++file) {
     if (auto done = planner.AddFile(file); !done) return tl::make_unexpected(done.error());
   }

@@ -91,7 +91,9 @@ struct Extractor::Impl {
   std::optional<uint64_t> RoutedBeforeShared(const Subject& subject) const;
   void PartShared(const Subject& subject, std::vector<ExpertBank>& banks) const;
   bool HasSharedKeywords(const std::string& lower) const;
-  Result<Subject> Look(const WeightShape& weight) const;
+  Result<Subject> Look(const WeightShape& weight, bool has_shape) const;
+  std::vector<std::string> ProjsOf(const std::string& name, const CompiledRule* rule) const;
+  Result<std::vector<ExpertClaim>> ClaimsOf(std::string name) const;
   Result<Extraction> Extract(const WeightShape& weight) const;
   Result<RuleEnd> TryRule(const Subject& subject, const RuleHit& hit, Extraction& out) const;
   Result<RuleEnd> TryPacked(const Subject& subject, const RuleHit& hit, Extraction& out) const;
@@ -419,15 +421,59 @@ Checked<BankShape> Extractor::Impl::ShapeFor(const Subject& subject, const RuleH
   return ApplyLayout(*layout, subject.weight.shape);
 }
 
-// Everything that the name and the shape tell.
-Result<Subject> Extractor::Impl::Look(const WeightShape& weight) const {
+// The projections that a rule gives, by the name alone.
+std::vector<std::string> Extractor::Impl::ProjsOf(const std::string& name,
+                                                  const CompiledRule* rule) const {
+  if (rule != nullptr && rule->rule.packed_split) return rule->rule.packed_split->projs;
+  if (rule != nullptr && rule->preset != nullptr) return {rule->preset->proj};
+  const auto proj = names.Infer(name);
+  return proj ? std::vector<std::string>{*proj} : std::vector<std::string>{};
+}
+
+Result<std::vector<ExpertClaim>> Extractor::Impl::ClaimsOf(std::string name) const {
+  constexpr std::pair<std::string_view, const char*> kPayloads[] = {
+      {".qweight", ".weight"}, {".weight_packed", ".weight"}, {"_blocks", ""}};
+  for (const auto& [suffix, base] : kPayloads) {
+    if (name.ends_with(suffix)) name.replace(name.size() - suffix.size(), suffix.size(), base);
+  }
+  const WeightShape weight{name, {}, "", ""};
+  auto looked = Look(weight, false);
+  if (!looked) return tl::make_unexpected(std::move(looked.error()));
+  Subject& subject = *looked;
+  const auto role = RoleTable::Get().Classify(subject.facts);
+  if (!role) return tl::make_unexpected(role.error());
+  if (*role || !subject.facts.expert_like || !EndsAsWeight(subject.facts.lower)) {
+    return std::vector<ExpertClaim>{};
+  }
+  const RuleHit* hit = subject.hits.empty() ? nullptr : &subject.hits.front();
+  auto layer = layer_pattern.Search(name), expert = expert_pattern.Search(name);
+  if (!layer) return tl::make_unexpected(std::move(layer.error()));
+  if (!expert) return tl::make_unexpected(std::move(expert.error()));
+  subject.layer = ParseId(*layer, 1);
+  if (!subject.layer) subject.layer = LayerNumber(name);
+  auto id = ParseId(*expert, 1);
+  if (hit != nullptr && hit->rule->rule.expert_group) {
+    id = ParseId(hit->match, *hit->rule->rule.expert_group);
+  }
+  std::vector<ExpertClaim> claims;
+  for (std::string& proj : ProjsOf(name, hit == nullptr ? nullptr : hit->rule)) {
+    claims.push_back({StackFor(subject), subject.shared, subject.layer.value_or(-1),
+                      names.Canonicalise(proj).value_or(proj), id});
+  }
+  return claims;
+}
+
+// Everything that the name and the shape tell. Without a shape (`has_shape` false) rules for any
+// number of dimensions may hit.
+Result<Subject> Extractor::Impl::Look(const WeightShape& weight, bool has_shape) const {
   Subject subject{weight, {}, false, {}, {}, {}};
   NameFacts& facts = subject.facts;
   facts.lower = LowerAscii(weight.name);
   facts.ndim = weight.shape.size();
   subject.shared = HasSharedKeywords(facts.lower);
   for (const CompiledRule& rule : rules) {
-    if (rule.rule.ndim && *rule.rule.ndim != static_cast<int64_t>(facts.ndim)) continue;
+    const bool fits = !rule.rule.ndim || *rule.rule.ndim == static_cast<int64_t>(facts.ndim);
+    if (has_shape && !fits) continue;
     if (rule.preset != nullptr && !weight.name.ends_with(rule.preset->suffix)) continue;
     auto match = rule.pattern.Match(weight.name);
     if (!match) return tl::make_unexpected(std::move(match.error()));
@@ -446,7 +492,7 @@ Result<Subject> Extractor::Impl::Look(const WeightShape& weight) const {
 }
 
 Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
-  auto looked = Look(weight);
+  auto looked = Look(weight, true);
   if (!looked) return tl::make_unexpected(std::move(looked.error()));
   Subject& subject = *looked;
   const auto named_role = RoleTable::Get().Classify(subject.facts);
@@ -454,6 +500,10 @@ Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
   const bool expert_like = subject.facts.expert_like && !*named_role;
 
   Extraction out;
+  out.layer = LayerNumber(weight.name);
+  subject.layer = out.layer;
+  out.stack = StackFor(subject);
+  subject.layer.reset();
   if (*named_role) out.role = **named_role;
   if (expert_like) out.role = subject.shared ? Role::kSharedExpert : Role::kRoutedExpert;
   if (IsNeverAnalysed(out.role)) return out;
@@ -482,6 +532,7 @@ Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
     if (preset) {
       if (const auto layout = LayoutFor(subject, hit); !layout) {
         if (reports) out.unmatched_reason = layout.error();
+        out.refused = reports;
         return out;
       }
     }
@@ -490,6 +541,7 @@ Result<Extraction> Extractor::Impl::Extract(const WeightShape& weight) const {
     if (*end == RuleEnd::kFallback) break;
     out.by_rule = *end == RuleEnd::kDone;
     if (out.by_rule) {
+      out.layout_given = !preset && !IsGeneric(hit.rule->rule);
       if (preset) {
         out.preset = hit.rule->preset->family;
         PartShared(subject, out.banks);
@@ -598,6 +650,10 @@ Extractor& Extractor::operator=(Extractor&&) noexcept = default;
 
 Result<Extraction> Extractor::Extract(const WeightShape& weight) const {
   return impl_->Extract(weight);
+}
+
+Result<std::vector<ExpertClaim>> Extractor::ClaimsOf(std::string name) const {
+  return impl_->ClaimsOf(std::move(name));
 }
 
 int64_t ExpertBank::LayerAt(uint64_t layer_pos) const {

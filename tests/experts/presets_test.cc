@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "experts/preset_cases.h"
+#include "experts/shape_judge.h"
 #include "moescope/experts.h"
 
 namespace moe {
@@ -43,10 +44,16 @@ Extractions ExtractCase(const PresetCase& c) {
   const auto extractor = Extractor::Create(options, weights);
   EXPECT_TRUE(extractor.has_value()) << extractor.error().Text();
   if (!extractor) return found;
+  ShapeJudge judge(extractor->facts());
   for (const WeightShape& weight : weights) {
     auto got = extractor->Extract(weight);
     EXPECT_TRUE(got.has_value()) << weight.name << ": " << got.error().Text();
-    if (got) found.emplace_back(weight.name, std::move(*got));
+    if (!got) continue;
+    judge.Add(found.size(), weight, false, *got);
+    found.emplace_back(weight.name, std::move(*got));
+  }
+  for (const auto& [number, reason] : judge.Refusals()) {
+    ADD_FAILURE() << found[number].first << " is refused: " << reason;
   }
   return found;
 }

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "collect/open_checkpoint.h"
+#include "moescope/experts.h"
+
+namespace moe {
+
+/// What the extractor says of one tensor on its own; a companion is that and nothing else.
+Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extractor, size_t file,
+                          size_t tensor);
+
+/// For each file its tensors, in order. Tensors whose shapes contradict each other or the config
+/// are refused: no banks, and the reason (ShapeJudge).
+/// Fails as Extractor::Extract does, and when `stopped` says so (kInterrupted).
+Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpoint,
+                                                       const Extractor& extractor,
+                                                       const std::function<bool()>& stopped);
+
+}  // namespace moe

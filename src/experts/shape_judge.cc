@@ -1,0 +1,200 @@
+#include "experts/shape_judge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace moe {
+namespace {
+
+constexpr std::array<const char*, 3> kProjNames = {"gate_proj", "up_proj", "down_proj"};
+
+// "P.shared_expert" of "P.shared_expert.up_proj.weight": what the parts of one expert share.
+std::string ModuleOf(std::string name) {
+  constexpr std::string_view kWeight = ".weight";
+  if (name.ends_with(kWeight)) name.resize(name.size() - kWeight.size());
+  const size_t dot = name.rfind('.');
+  return dot == std::string::npos ? "" : name.substr(0, dot);
+}
+
+// The config's sizes are those of the text model.
+bool ConfigSpeaksOf(const std::string& stack) {
+  return stack.empty() || stack == "mtp" || stack == "thinker" || stack == "encoder" ||
+         stack == "decoder";
+}
+
+// "; config: hidden size 256, expert width 512".
+std::string SizesOf(const ModelFacts& facts) {
+  std::string text;
+  if (facts.hidden) text += fmt::format(", hidden size {}", *facts.hidden);
+  if (facts.expert_width) text += fmt::format(", expert width {}", *facts.expert_width);
+  return text.empty() ? "" : "; config: " + text.substr(2);
+}
+
+}  // namespace
+
+// What the members of one expert say about its H (or I), and what the config says.
+struct ShapeJudge::Side {
+  bool hidden_side;
+  const Members& members;
+  std::optional<uint64_t> config;
+
+  uint64_t Of(const Member& m) const { return hidden_side ? m.hidden() : m.width(); }
+
+  std::optional<uint64_t> Unanimous() const {
+    const uint64_t first = Of(members.front());
+    for (const Member& m : members) {
+      if (Of(m) != first) return std::nullopt;
+    }
+    return first;
+  }
+
+  size_t Votes(uint64_t value) const {
+    return static_cast<size_t>(std::count_if(members.begin(), members.end(),
+                                             [&](const Member& m) { return Of(m) == value; }));
+  }
+
+  // nullopt: nobody can tell.
+  std::optional<uint64_t> Truth() const {
+    if (const auto all = Unanimous()) return all;
+    if (config && Votes(*config) > 0) return config;
+    std::optional<uint64_t> rows;
+    for (const Member& m : members) {
+      if (!m.packed || !m.rows_are(hidden_side)) continue;
+      if (rows && *rows != Of(m)) return std::nullopt;
+      rows = Of(m);
+    }
+    if (rows) return rows;
+    for (const Member& m : members) {
+      if (2 * Votes(Of(m)) > members.size()) return Of(m);
+    }
+    return std::nullopt;
+  }
+
+  // Whether all that have this side along their rows (or columns) agree with the config (or none).
+  bool All(bool rows, bool agree) const {
+    return config && std::all_of(members.begin(), members.end(), [&](const Member& m) {
+             return m.rows_are(hidden_side) != rows || (Of(m) == *config) == agree;
+           });
+  }
+
+  // All agree against the config, but only by columns that a codec worked out.
+  bool ContradictsConfig() const {
+    const auto all = Unanimous();
+    return config && all && *all != *config &&
+           std::all_of(members.begin(), members.end(),
+                       [&](const Member& m) { return m.packed && !m.rows_are(hidden_side); });
+  }
+};
+
+void ShapeJudge::Add(size_t number, const WeightShape& weight, bool packed,
+                     const Extraction& extraction) {
+  if (extraction.layout_given) return;
+  for (const ExpertBank& bank : extraction.banks) {
+    const auto name = std::find(kProjNames.begin(), kProjNames.end(), bank.proj);
+    if (name == kProjNames.end()) continue;
+    const bool single = !bank.is_shared_expert && bank.experts == 1 && bank.single_expert_id;
+    experts_[{bank.stack.value_or(""), bank.first_layer,
+              bank.is_shared_expert ? ModuleOf(weight.name) : "",
+              single ? *bank.single_expert_id : -1}]
+        .push_back({number, static_cast<Proj>(name - kProjNames.begin()), bank.experts, bank.rows,
+                    bank.cols, packed});
+  }
+}
+
+void ShapeJudge::JudgeShapes(const Key& key, const Members& members,
+                             std::map<size_t, std::string>& refusals) const {
+  const auto& [stack, layer, module, id] = key;
+  std::set<Proj> projs;
+  for (const Member& m : members) {
+    if (!projs.insert(m.proj).second) return;  // of several experts or layers, told apart by nobody
+  }
+  const bool spoken_of = ConfigSpeaksOf(stack), routed = module.empty();
+  Side hidden{true, members, {}}, width{false, members, {}};
+  if (spoken_of) {
+    hidden.config = routed && facts_.expert_input ? facts_.expert_input : facts_.hidden;
+    if (routed && facts_.width_is_of_experts) width.config = facts_.expert_width;
+  }
+  std::optional<uint64_t> h = hidden.Truth(), i = width.Truth();
+  const bool turned = hidden.config && h && i && hidden.Unanimous() && width.Unanimous() &&
+                      *h != *hidden.config && *i == *hidden.config;
+  if (turned || hidden.ContradictsConfig()) h = hidden.config;
+  if (turned || width.ContradictsConfig())
+    i = turned && !width.config ? hidden.Truth() : width.config;
+
+  // Rows left out of all of them, as test files do: no axis is in doubt, and the census tells it.
+  const bool cut =
+      std::none_of(members.begin(), members.end(), [](const Member& m) { return m.packed; }) &&
+      hidden.All(false, true) && width.All(false, true) && hidden.All(true, false) &&
+      width.All(true, false);
+  if (cut) return;
+
+  std::string all;
+  for (const Member& m : members) {
+    all += fmt::format("{}{} {} x {}", all.empty() ? "" : ", ",
+                       kProjNames[static_cast<size_t>(m.proj)], m.rows, m.cols);
+  }
+  for (const Member& m : members) {
+    if (h && i && m.hidden() == *h && m.width() == *i) continue;
+    const bool down = m.proj == Proj::kDown;
+    const std::string expected =
+        h && i
+            ? fmt::format("expected {} x {}, found {} x {}", down ? *h : *i, down ? *i : *h, m.rows,
+                          m.cols)
+            : fmt::format("found {} x {}, which doesn't fit the other projections", m.rows, m.cols);
+    refusals.emplace(
+        m.tensor, fmt::format("{}{} ({}{})", expected, turned ? ", the axes turned round" : "", all,
+                              spoken_of ? SizesOf(facts_) : ""));
+  }
+}
+
+void ShapeJudge::JudgeCount(const Key& key, const Members& members, const std::set<Proj>& usual,
+                            std::map<size_t, std::string>& refusals) const {
+  const auto& [stack, layer, module, id] = key;
+  if (!facts_.experts || *facts_.experts == 0 || !module.empty() || !ConfigSpeaksOf(stack)) return;
+  for (const Member& m : members) {
+    const uint64_t last = id < 0 ? m.experts - 1 : static_cast<uint64_t>(id);
+    if (last < *facts_.experts) continue;
+    std::string lacking;
+    for (const Proj proj : usual) {
+      const bool there = std::any_of(members.begin(), members.end(),
+                                     [&](const Member& other) { return other.proj == proj; });
+      if (!there) lacking = kProjNames[static_cast<size_t>(proj)];
+    }
+    if (facts_.zero_experts == 0 && (id < 0 || lacking.empty())) continue;
+    refusals.emplace(
+        m.tensor, fmt::format("expected experts 0 to {} (config.json: {} experts{}), found expert "
+                              "{}{}",
+                              *facts_.experts - 1, *facts_.experts,
+                              facts_.zero_experts > 0
+                                  ? fmt::format(" and {} identity experts, which have no weights",
+                                                facts_.zero_experts)
+                                  : "",
+                              last, lacking.empty() ? "" : " without " + lacking));
+  }
+}
+
+std::set<ShapeJudge::Proj> ShapeJudge::UsualProjections() const {
+  std::set<Proj> usual;
+  for (const auto& [key, members] : experts_) {
+    const auto& [stack, layer, module, id] = key;
+    const bool counted = !facts_.experts || id < 0 || static_cast<uint64_t>(id) < *facts_.experts;
+    if (!module.empty() || !counted) continue;
+    for (const Member& m : members) usual.insert(m.proj);
+  }
+  return usual;
+}
+
+std::map<size_t, std::string> ShapeJudge::Refusals() const {
+  std::map<size_t, std::string> refusals;
+  const std::set<Proj> usual = UsualProjections();
+  for (const auto& [key, members] : experts_) {
+    JudgeCount(key, members, usual, refusals);
+    JudgeShapes(key, members, refusals);
+  }
+  return refusals;
+}
+
+}  // namespace moe

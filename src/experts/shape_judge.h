@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "experts/model_facts.h"
+#include "moescope/experts.h"
+
+namespace moe {
+
+/// Finds the expert tensors that contradict what else is known: gate_proj and up_proj [I, H] and
+/// down_proj [H, I] of one expert must agree on H and I, and a payload whose shape its codec worked
+/// out must agree with config.json. Where they don't, the config decides who is wrong, then the
+/// rows of packed weights (which no wrong number of bits can change), then the majority; if none
+/// can, all of them are.
+///
+/// Tensors that agree with each other against the config are not refused (the config is of another
+/// model, or was not updated when the model was pruned: the census says so), unless it says that
+/// their axes are turned round.
+///
+/// An expert beyond the config's count is refused when it is an identity expert (LongCat) or lacks
+/// a projection.
+class ShapeJudge {
+ public:
+  explicit ShapeJudge(const ModelFacts& facts) : facts_(facts) {}
+
+  /// `number`: the tensor's, as Refusals() gives it. `packed`: its shape was worked out by a codec.
+  void Add(size_t number, const WeightShape& weight, bool packed, const Extraction& extraction);
+
+  /// Tensor -> why it is refused: what was expected and what was found.
+  std::map<size_t, std::string> Refusals() const;
+
+ private:
+  enum class Proj { kGate, kUp, kDown };
+  struct Member {
+    size_t tensor;
+    Proj proj;
+    uint64_t experts, rows, cols;
+    bool packed;
+    uint64_t hidden() const { return proj == Proj::kDown ? rows : cols; }
+    uint64_t width() const { return proj == Proj::kDown ? cols : rows; }
+    bool rows_are(bool hidden_side) const { return (proj == Proj::kDown) == hidden_side; }
+  };
+  using Members = std::vector<Member>;
+  struct Side;  // the H or the I of one expert
+  /// Stack ("" none), layer, module of a shared expert ("" routed), expert (-1: a whole stack).
+  using Key = std::tuple<std::string, int64_t, std::string, int64_t>;
+
+  void JudgeShapes(const Key& key, const Members& members,
+                   std::map<size_t, std::string>& refusals) const;
+  void JudgeCount(const Key& key, const Members& members, const std::set<Proj>& usual,
+                  std::map<size_t, std::string>& refusals) const;
+  std::set<Proj> UsualProjections() const;
+
+  const ModelFacts& facts_;
+  std::map<Key, Members> experts_;
+};
+
+}  // namespace moe

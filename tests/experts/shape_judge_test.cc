@@ -1,0 +1,147 @@
+#include "experts/shape_judge.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace moe {
+namespace {
+
+using testing::HasSubstr;
+
+struct Weight {
+  const char* name;
+  std::vector<uint64_t> shape;
+  bool packed = false;
+};
+
+std::map<size_t, std::string> Refusals(const std::string& config,
+                                       const std::vector<Weight>& weights) {
+  ExtractOptions options = DefaultExtractOptions();
+  options.model_config = config;
+  const auto extractor = Extractor::Create(options);
+  ShapeJudge judge(extractor->facts());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const WeightShape shape{std::string("model.layers.1.mlp.") + weights[i].name + ".weight",
+                            weights[i].shape, "", ""};
+    judge.Add(i, shape, weights[i].packed, *extractor->Extract(shape));
+  }
+  return judge.Refusals();
+}
+
+const std::string kConfig =
+    R"({"num_hidden_layers":2,"hidden_size":256,"moe_intermediate_size":128,"num_experts":4})";
+const std::string kNoWidth = R"({"hidden_size":256,"intermediate_size":512})";
+
+struct Case {
+  const char* name;
+  const std::string& config;
+  std::vector<Weight> weights;
+  std::set<size_t> refused;
+};
+
+const std::string kNone;
+const char *kGate = "experts.0.gate_proj", *kUp = "experts.0.up_proj",
+           *kDown = "experts.0.down_proj";
+
+// H = 256, I = 128.
+const Case kCases[] = {
+    {"AllAgree", kConfig, {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {256, 128}}}, {}},
+    // Too many bits a weight: every matrix has too few columns, and the right rows.
+    {"WrongBits",
+     kConfig,
+     {{kGate, {128, 64}, true}, {kUp, {128, 64}, true}, {kDown, {256, 32}, true}},
+     {0, 1, 2}},
+    {"WrongBitsWithoutWidth",
+     kNoWidth,
+     {{kGate, {128, 64}, true}, {kUp, {128, 64}, true}, {kDown, {256, 32}, true}},
+     {0, 1, 2}},
+    {"WrongBitsWithoutConfig",
+     kNone,
+     {{kGate, {128, 64}, true}, {kUp, {128, 64}, true}, {kDown, {256, 32}, true}},
+     {0, 1, 2}},
+    {"WrongBitsOfOne",
+     kNone,
+     {{kGate, {128, 64}, true}, {kUp, {128, 256}, true}, {kDown, {256, 128}, true}},
+     {0}},
+    {"WrongBitsAlone", kConfig, {{kGate, {128, 64}, true}}, {0}},
+    {"Stack",
+     kConfig,
+     {{"switch_mlp.gate_proj", {4, 128, 64}, true}, {"switch_mlp.down_proj", {4, 256, 128}, true}},
+     {0}},
+    {"ShortDown", kConfig, {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {256, 64}}}, {2}},
+    {"ShortDownByMajority",
+     kNone,
+     {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {256, 64}}},
+     {2}},
+    {"NobodyCanTell", kNone, {{kUp, {128, 256}}, {kDown, {256, 64}}}, {0, 1}},
+    {"Turned", kConfig, {{kGate, {256, 128}}, {kUp, {256, 128}}, {kDown, {128, 256}}}, {0, 1, 2}},
+    {"TurnedDown", kConfig, {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {128, 256}}}, {2}},
+    // Pruned in width, or with another model's config: they agree, and the census tells.
+    {"OtherConfig", kConfig, {{kGate, {96, 64}}, {kUp, {96, 64}}, {kDown, {64, 96}}}, {}},
+    {"PlainAlone", kConfig, {{kGate, {96, 64}}}, {}},
+    {"Shared",
+     kConfig,
+     {{"shared_expert.gate_proj", {320, 256}}, {"shared_expert.down_proj", {256, 160}}},
+     {0, 1}},
+    {"SharedOfItsOwnWidth",
+     kConfig,
+     {{"shared_expert.gate_proj", {320, 256}}, {"shared_expert.down_proj", {256, 320}}},
+     {}},
+    // Beyond the config's four: incomplete ones are refused, whole ones are not.
+    {"ExpertBeyond",
+     kConfig,
+     {{kGate, {128, 256}},
+      {kDown, {256, 128}},
+      {"experts.4.gate_proj", {128, 256}},
+      {"experts.5.gate_proj", {128, 256}},
+      {"experts.5.down_proj", {256, 128}}},
+     {2}},
+};
+
+TEST(ShapeJudge, RefusesWhatContradicts) {
+  for (const Case& row : kCases) {
+    std::set<size_t> refused;
+    for (const auto& [tensor, reason] : Refusals(row.config, row.weights)) refused.insert(tensor);
+    EXPECT_EQ(refused, row.refused) << row.name;
+  }
+}
+
+TEST(ShapeJudge, SaysWhatWasExpectedAndWhatWasFound) {
+  const auto wrong = Refusals(kConfig, {{kGate, {128, 64}, true}, {kDown, {256, 128}, true}});
+  EXPECT_THAT(wrong.at(0), HasSubstr("expected 128 x 256, found 128 x 64"));
+  EXPECT_THAT(wrong.at(0), HasSubstr("down_proj 256 x 128; config: hidden size 256"));
+  const auto turned = Refusals(kConfig, {{kGate, {256, 128}}, {kDown, {128, 256}}});
+  EXPECT_THAT(turned.at(1), HasSubstr("the axes turned round"));
+}
+
+TEST(ShapeJudge, RefusesTheIdentityExpertsOfLongCatWhateverTheyHold) {
+  const auto refused = Refusals(
+      R"({"hidden_size":8,"expert_ffn_hidden_size":4,"n_routed_experts":1,"zero_expert_num":1})",
+      {{kUp, {4, 8}},
+       {kDown, {8, 4}},
+       {"experts.1.up_proj", {4, 8}},
+       {"experts.1.down_proj", {8, 4}}});
+  ASSERT_EQ(refused.size(), 2U);
+  EXPECT_THAT(refused.at(2), HasSubstr("1 experts and 1 identity experts"));
+  EXPECT_THAT(refused.at(2), HasSubstr("found expert 1"));
+}
+
+TEST(ShapeJudge, TakesTheWordOfTheUsersRule) {
+  ExtractOptions options = DefaultExtractOptions();
+  options.model_config = kConfig;
+  ExtractRule rule;
+  rule.name = "mine";
+  rule.match = R"(.*experts\.(\d+)\.(up_proj|down_proj)\.weight$)";
+  rule.layout = {{}, {}, 1, 0};
+  rule.expert_group = 1;
+  rule.proj_group = 2;
+  options.rules.insert(options.rules.begin(), rule);
+  const auto extractor = Extractor::Create(options);
+  ShapeJudge judge(extractor->facts());
+  const WeightShape shape{"m.layers.0.mlp.experts.0.down_proj.weight", {256, 128}, "", ""};
+  judge.Add(0, shape, false, *extractor->Extract(shape));
+  EXPECT_TRUE(judge.Refusals().empty());
+}
+
+}  // namespace
+}  // namespace moe
