@@ -31,12 +31,12 @@ void PrintRoles(const CollectReport& done, Reporter& report) {
                             RoleName(static_cast<Role>(i)), totals.tensors,
                             HumanBytes(totals.bytes), totals.parameters));
   }
-  if (done.plan.expert_parameters == 0) {
+  if (done.plan.promised_parameters() == 0) {
     report.Step("[collect] no expert parameters found");
     return;
   }
   report.Step(fmt::format("[collect] expert parameters analysed: {} of {} ({:.2f} %)",
-                          done.analysed_parameters, done.plan.expert_parameters,
+                          done.analysed_parameters, done.plan.promised_parameters(),
                           100 * done.expert_coverage.value_or(0)));
 }
 

@@ -364,20 +364,22 @@ class Collection {
     } else if (plan.expert_parameters == 0) {
       warnings.push_back("[coverage] no expert parameters were found");
     }
-    if (plan.expert_parameters > 0) {
-      report_.expert_coverage = static_cast<double>(report_.analysed_parameters) /
-                                static_cast<double>(plan.expert_parameters);
+    if (const uint64_t promised = plan.promised_parameters(); promised > 0) {
+      report_.expert_coverage =
+          static_cast<double>(report_.analysed_parameters) / static_cast<double>(promised);
     }
     const double share = report_.expert_coverage.value_or(0);
     if (report_.expert_coverage && share < 1) {
-      warnings.push_back(
-          fmt::format("[coverage] {:.2f} % of the expert parameters were analysed; "
-                      "data/unmatched_tensors says why the rest was not",
-                      100 * share));
+      warnings.push_back(fmt::format(
+          "[coverage] {:.2f} % of the expert parameters were analysed; "
+          "data/unmatched_tensors says why the rest was not{}",
+          100 * share,
+          plan.missing.empty() ? "" : ", missing_experts in run_health what is missing"));
     }
     for (std::string& text : QuantizationWarnings(metadata_)) warnings.push_back(std::move(text));
     for (std::string& text : plan.census.Warnings(plan.facts, plan.family))
       warnings.push_back(std::move(text));
+    for (std::string& text : MissingWarnings(plan.missing)) warnings.push_back(std::move(text));
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||

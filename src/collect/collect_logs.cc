@@ -140,10 +140,12 @@ void AddOurs(const LogContext& c, Json& health) {
   health["roles"] = RolesJson(plan);
   health["family"] = plan.family.empty() ? Json() : Json(plan.family);
   health["experts"] = plan.census.ToJson(plan.facts);
-  health["expert_coverage"] = {{"expert_parameters", plan.expert_parameters},
+  health["expert_coverage"] = {{"expert_parameters", plan.promised_parameters()},
+                               {"missing_parameters", MissingParameters(plan.missing)},
                                {"analysed_parameters", c.report.analysed_parameters},
                                {"share", OrNull(c.report.expert_coverage)},
                                {"min_expert_coverage", OrNull(c.config.scan.min_expert_coverage)}};
+  health["missing_experts"] = MissingJson(plan.missing);
   Json left_out = Json::array();
   for (const LeftOut& file : c.scan.left_out) {
     left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});

@@ -1,5 +1,8 @@
 #include "collect/decide.h"
 
+#include <string_view>
+#include <unordered_set>
+
 #include "experts/shape_judge.h"
 
 namespace moe {
@@ -43,6 +46,33 @@ Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpo
     refused.refused = true;
   }
   return decided;
+}
+
+Result<std::vector<MissingExperts>> FindMissing(
+    const Checkpoint& checkpoint, const IndexSummary& index, const Extractor& extractor,
+    const std::vector<std::vector<Extraction>>& decided) {
+  ExpertPromise promise;
+  std::unordered_set<std::string_view> there;
+  for (size_t file = 0; file < decided.size(); ++file) {
+    for (size_t tensor = 0; tensor < decided[file].size(); ++tensor) {
+      const std::string& name = checkpoint.files[file]->tensors()[tensor].name;
+      const Extraction& extraction = decided[file][tensor];
+      there.insert(name);
+      if (checkpoint.uses[file][tensor].companion) continue;
+      promise.Add(checkpoint.ShapeOf(file, tensor), extraction);
+      if (!extraction.unmatched_reason) continue;
+      const auto unread = extractor.ClaimsOf(name);
+      if (!unread) return tl::make_unexpected(unread.error());
+      promise.AddUnread(*unread);
+    }
+  }
+  for (const auto& [name, shard] : index.weight_map) {
+    if (!index.used_for_scan || there.contains(name)) continue;
+    const auto listed = extractor.ClaimsOf(name);
+    if (!listed) return tl::make_unexpected(listed.error());
+    promise.AddListed(*listed);
+  }
+  return promise.Missing(extractor.facts());
 }
 
 }  // namespace moe

@@ -3,6 +3,8 @@
 #include <functional>
 #include <vector>
 
+#include "checkpoint/shard_index.h"
+#include "collect/expert_promise.h"
 #include "collect/open_checkpoint.h"
 #include "moescope/experts.h"
 
@@ -18,5 +20,10 @@ Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extract
 Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpoint,
                                                        const Extractor& extractor,
                                                        const std::function<bool()>& stopped);
+
+/// What is missing of what config, routers and the index (if it was used for the scan) promise.
+Result<std::vector<MissingExperts>> FindMissing(
+    const Checkpoint& checkpoint, const IndexSummary& index, const Extractor& extractor,
+    const std::vector<std::vector<Extraction>>& decided);
 
 }  // namespace moe

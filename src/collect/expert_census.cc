@@ -5,33 +5,12 @@
 
 #include <algorithm>
 
+#include "collect/expert_promise.h"
+
 namespace moe {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr size_t kShown = 5;  // of what a line lists
-
-/// "0-2, 5, 7-9".
-std::string Ranges(const std::set<int64_t>& numbers) {
-  std::string text;
-  for (auto it = numbers.begin(); it != numbers.end();) {
-    const int64_t first = *it;
-    int64_t last = first;
-    while (++it != numbers.end() && *it == last + 1) last = *it;
-    text += text.empty() ? "" : ", ";
-    text += first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
-  }
-  return text;
-}
-
-std::set<int64_t> MissingBelow(const std::set<int64_t>& ids, int64_t count) {
-  std::set<int64_t> missing;
-  for (int64_t id = 0; id < count; ++id) {
-    if (!ids.contains(id)) missing.insert(id);
-  }
-  return missing;
-}
 
 template <class Layers>
 std::pair<uint64_t, uint64_t> CountRange(const Layers& layers) {
@@ -84,13 +63,6 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
     const auto& [stack, shared, proj] = key;
     if (shared) continue;
     const std::string name = NameOf(stack, proj);
-    size_t gaps = 0;
-    for (const auto& [layer, ids] : group.layers) {
-      const auto missing = MissingBelow(ids, *ids.rbegin() + 1);
-      if (missing.empty() || ++gaps > kShown) continue;
-      lines.push_back(fmt::format("[experts] layer {}: {} of experts {} is missing", layer, name,
-                                  Ranges(missing)));
-    }
     const auto [least, most] = CountRange(group.layers);
     if (facts.experts && stack.empty() && least == most && most != *facts.experts) {
       lines.push_back(
@@ -111,18 +83,6 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
       const auto [rows, cols] = *group.shapes.begin();
       lines.push_back(fmt::format("[experts] {}: the config says {} x {}, the tensors hold {} x {}",
                                   name, wanted->first, wanted->second, rows, cols));
-    }
-    for (const auto& [other_key, other] : groups_) {
-      const auto& [other_stack, other_shared, other_proj] = other_key;
-      if (other_shared || other_stack != stack || other_proj <= proj) continue;
-      size_t differing = 0;
-      for (const auto& [layer, ids] : group.layers) {
-        const auto found = other.layers.find(layer);
-        const size_t count = found == other.layers.end() ? 0 : found->second.size();
-        if (count == ids.size() || ++differing > kShown) continue;
-        lines.push_back(fmt::format("[experts] layer {}: {} of {} experts, but {} of {}", layer,
-                                    name, ids.size(), other_proj, count));
-      }
     }
   }
   return lines;

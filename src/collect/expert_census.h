@@ -15,8 +15,8 @@
 
 namespace moe {
 
-/// Which experts were found, layer by layer, against what the model's config says. Counts are
-/// checked, not trusted: a pruned model with other counts is fine, but said.
+/// Which experts were found, layer by layer, against what the model's config says; which of them
+/// are missing, ExpertPromise tells.
 class ExpertCensus {
  public:
   void Add(const ExpertBank& bank, const std::string& storage, double bits_per_weight);
@@ -24,8 +24,7 @@ class ExpertCensus {
   /// The family whose rule read a tensor (Extraction::preset).
   void AddPreset(const std::string& preset) { presets_.insert(preset); }
 
-  /// "[experts] ...": experts missing within a layer, projections that disagree, numbers and shapes
-  /// that contradict the config (both sides are shown).
+  /// "[experts] ...": numbers and shapes that contradict the config (both sides are shown).
   /// `family`: the one that the config or a name gave; "": unknown.
   std::vector<std::string> Warnings(const ModelFacts& facts, std::string_view family) const;
 

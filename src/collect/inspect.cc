@@ -32,6 +32,7 @@ struct Part {
 struct Opened {
   fs::path path;
   ModelMetadata metadata;
+  IndexSummary index;
   ScanPlan scan;
   Checkpoint checkpoint;
   std::optional<Extractor> extractor;
@@ -42,8 +43,8 @@ Result<Opened> Open(const fs::path& model_path) {
   opened.path = ResolvePath(model_path.string());
   opened.metadata = ReadModelMetadata(opened.path, std::nullopt);
   const ScanOptions options;
-  const IndexSummary index = FindShardIndex(opened.path, options);
-  auto scan = PlanScan(opened.path, options, index);
+  opened.index = FindShardIndex(opened.path, options);
+  auto scan = PlanScan(opened.path, options, opened.index);
   if (!scan) return tl::make_unexpected(scan.error());
   opened.scan = std::move(*scan);
   auto checkpoint =
@@ -71,13 +72,16 @@ class Inspector {
   Result<Inspection> Run() {
     auto decided = DecideAll(opened_.checkpoint, *opened_.extractor, [] { return false; });
     if (!decided) return tl::make_unexpected(std::move(decided.error()));
+    auto missing = FindMissing(opened_.checkpoint, opened_.index, *opened_.extractor, *decided);
+    if (!missing) return tl::make_unexpected(std::move(missing.error()));
+    missing_ = std::move(*missing);
     for (size_t f = 0; f < opened_.checkpoint.files.size(); ++f) {
       for (size_t t = 0; t < opened_.checkpoint.uses[f].size(); ++t) {
         Add(f, t, (*decided)[f][t]);
       }
     }
     Inspection inspection;
-    inspection.complete = unmatched_.empty();
+    inspection.complete = unmatched_.empty() && missing_.empty();
     inspection.report = Report();
     return inspection;
   }
@@ -119,6 +123,7 @@ class Inspector {
     Json warnings = Json::array();
     for (const std::string& text : QuantizationWarnings(opened_.metadata)) warnings.push_back(text);
     for (const std::string& text : census_.Warnings(facts, family)) warnings.push_back(text);
+    for (const std::string& text : MissingWarnings(missing_)) warnings.push_back(text);
     Json left_out = Json::array();
     for (const LeftOut& file : opened_.scan.left_out) {
       left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});
@@ -135,6 +140,7 @@ class Inspector {
             {"parameters", ParametersJson(facts)},
             {"analyze", AnalyzeJson()},
             {"unmatched", unmatched_},
+            {"missing_experts", MissingJson(missing_)},
             {"left_out_files", left_out},
             {"warnings", warnings}};
   }
@@ -188,6 +194,7 @@ class Inspector {
 
   const Opened& opened_;
   ExpertCensus census_;
+  std::vector<MissingExperts> missing_;
   std::array<Part, kRoleCount> parts_;
   Json unmatched_ = Json::array();
   uint64_t bytes_ = 0, matrices_ = 0;

@@ -16,10 +16,11 @@ namespace moe {
 ///   parameters: total, active for one token (null where the config has no experts per token);
 ///   analyze: matrices, bytes and estimated seconds of an analysis on this machine;
 ///   unmatched: expert-like tensors that would not be read, each with its reason;
+///   missing_experts: what config, routers or the index promise and is not there (MissingJson);
 ///   left_out_files, warnings.
 struct Inspection {
   nlohmann::ordered_json report;
-  bool complete = true;  ///< nothing is unmatched or refused
+  bool complete = true;  ///< nothing is unmatched, refused or missing
 };
 
 /// kNotFound for no such path; kMalformed or kUnsupported for a broken or unknown file.

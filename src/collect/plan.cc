@@ -204,6 +204,10 @@ uint64_t CollectPlan::bytes() const {
   return sum;
 }
 
+uint64_t CollectPlan::promised_parameters() const {
+  return expert_parameters + MissingParameters(missing);
+}
+
 uint64_t PlannedBank::matrix_bytes() const {
   const double weights = static_cast<double>(bank.rows) * static_cast<double>(bank.cols);
   return static_cast<uint64_t>(weights * weight->bits_per_weight / 8);
@@ -216,12 +220,16 @@ Result<CollectPlan> MakePlan(Checkpoint checkpoint, const IndexSummary& index,
   const size_t files = checkpoint.files.size();
   auto decided = DecideAll(checkpoint, extractor, stopped);
   if (!decided) return tl::make_unexpected(std::move(decided.error()));
+  auto missing = FindMissing(checkpoint, index, extractor, *decided);
+  if (!missing) return tl::make_unexpected(std::move(missing.error()));
   Planner planner(std::move(checkpoint), std::move(*decided), index, extractor, options, inventory,
                   unmatched, stopped);
   for (size_t file = 0; file < files; ++file) {
     if (auto done = planner.AddFile(file); !done) return tl::make_unexpected(done.error());
   }
-  return planner.Take();
+  CollectPlan plan = planner.Take();
+  plan.missing = std::move(*missing);
+  return plan;
 }
 
 }  // namespace moe

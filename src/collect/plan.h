@@ -11,6 +11,7 @@
 
 #include "checkpoint/discovery.h"
 #include "collect/expert_census.h"
+#include "collect/expert_promise.h"
 #include "collect/open_checkpoint.h"
 #include "moescope/checkpoint.h"
 #include "moescope/experts.h"
@@ -45,18 +46,21 @@ struct CollectPlan {
   uint64_t smoke_candidates = 0;  ///< named like an expert weight (section 13)
   std::vector<std::string> smoke_examples;
   ExpertCensus census;
-  std::string family;  ///< preset that was recognised; "" none
+  std::vector<MissingExperts> missing;  ///< promised by config, router or index, and not there
+  std::string family;                   ///< preset that was recognised; "" none
   ModelFacts facts;
-  std::array<RoleTotals, kRoleCount> roles;                ///< by Role
-  uint64_t expert_parameters = 0, planned_parameters = 0;  ///< of experts: all, and those in banks
-  std::set<std::string> observed_tensors;                  ///< filled only when an index is used
+  std::array<RoleTotals, kRoleCount> roles;  ///< by Role
+  /// Weights of experts: of all tensors that are there, and of those in banks.
+  uint64_t expert_parameters = 0, planned_parameters = 0;
+  std::set<std::string> observed_tensors;  ///< filled only when an index is used
   std::vector<TensorWarning> warnings;
   std::vector<ProjCanonicalizationRow> proj_report;  ///< sorted by its key
   uint64_t proj_dropped_strict = 0, proj_kept_split = 0, proj_kept_group = 0;
   uint64_t proj_no_alias_map = 0;  ///< strict drops without any alias
 
   uint64_t matrices() const;
-  uint64_t bytes() const;  ///< stored bytes of all planned matrices
+  uint64_t bytes() const;                ///< stored bytes of all planned matrices
+  uint64_t promised_parameters() const;  ///< of experts: there or missing
 };
 
 struct PlanOptions {

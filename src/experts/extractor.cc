@@ -621,6 +621,7 @@ Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const Weig
   const Family* family = options.presets == "auto"
                              ? FindFamily(options.model_type, facts.gguf_arch, weights)
                              : FamilyNamed(options.presets);
+  facts.router_has_more = family != nullptr && family->router_has_more;
   auto presets = PresetRules(options.presets, family, weights);
   if (!presets) return tl::make_unexpected(std::move(presets.error()));
   auto rules = CompileRules(options, *presets);  // points into *presets, which keep their place

@@ -439,7 +439,11 @@ const std::vector<Family>& Families() {
        {},
        kGudMlp,
        kNone,
-       "M.router.classifier.weight, M.router.e_score_correction_bias"},
+       "M.router.classifier.weight, M.router.e_score_correction_bias",
+       R"((?:.*\.)?layers)",
+       ".mlps.0.gate_proj.weight",
+       false,
+       true},
       {"43", "arctic", "Snowflake Arctic", {"arctic"}, {"arctic"}, kW123Sparse, kNone, kMlpGate},
       {"44",
        "nemotron_h",
@@ -582,7 +586,9 @@ const std::vector<Family>& Families() {
        {{"shared w13", R"(mlp(?:\.(?:shared_)?experts)?)"}},
        "M.gate.weight, M.gate.bias",
        R"((?:.*\.)?layers)",
-       ".shared_w13_weight"},
+       ".shared_w13_weight",
+       false,
+       true},
   };
   return families;
 }

@@ -20,6 +20,7 @@ struct ModelFacts {
   std::optional<uint64_t> layers, hidden, expert_width, experts, experts_per_token;
   bool width_is_of_experts = false;  ///< expert_width's key speaks of no dense layer as well
   uint64_t zero_experts = 0;         ///< identity experts: behind the others in routers, no weights
+  bool router_has_more = false;  ///< routers have rows of identity or shared experts (the family)
   std::optional<std::set<int64_t>> moe_layers;  ///< nullopt: the config has no key about them
   std::set<int64_t> mtp_layers;  ///< blocks of GGUF with multi-token prediction (LearnFromTensors)
   bool empty() const { return !layers && !hidden && !expert_width && !experts; }

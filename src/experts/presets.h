@@ -55,6 +55,7 @@ struct Family {
   /// read only where the config or this sign tells the family.
   const char* sign = nullptr;
   bool shared_in_stack = false;  ///< MLX stacks one expert more than the router has: the shared one
+  bool router_has_more = false;  ///< its router has rows of shared or identity experts as well
 };
 
 std::span<const LayoutClass> AllLayoutClasses();

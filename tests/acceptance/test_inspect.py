@@ -81,7 +81,7 @@ class Inspect(AcceptanceTest):
             "hidden_size": 6, "moe_intermediate_size": 5,
             "num_hidden_layers": 3, "mlp_only_layers": [1]}))
         warnings = "\n".join(inspect(folder)["warnings"])
-        self.assertIn("gate_proj of experts 1 is missing", warnings)
+        self.assertIn("layer 0: gate_proj of experts 1, 3-7 is missing", warnings)
         self.assertIn("the config says 8 experts a layer, the tensors hold 2", warnings)
         self.assertIn("the config says experts in layers 0, 2, the tensors have them in 0",
                       warnings)

@@ -315,7 +315,7 @@ class Coverage(LogsTest):
                 self.assertEqual(health["roles"][role], {"tensors": tensors, "bytes": nbytes,
                                                          "parameters": parameters})
         self.assertEqual(health["expert_coverage"], {
-            "expert_parameters": 256, "analysed_parameters": 256, "share": 1.0,
+            "expert_parameters": 256, "missing_parameters": 0, "analysed_parameters": 256, "share": 1.0,
             "min_expert_coverage": None})
 
     def test_full_coverage_is_no_warning(self):
@@ -327,7 +327,7 @@ class Coverage(LogsTest):
         run_dir = self.partial(expect=3)
         health = self.log(run_dir, "run_health.json")
         self.assertEqual(health["expert_coverage"], {
-            "expert_parameters": 128, "analysed_parameters": 64, "share": 0.5,
+            "expert_parameters": 128, "missing_parameters": 0, "analysed_parameters": 64, "share": 0.5,
             "min_expert_coverage": None})
         line, = [w for w in self.warnings(run_dir) if w.startswith("[coverage]")]
         self.assertRegex(line, r"\b50(\.0+)? ?%")

@@ -1,0 +1,290 @@
+#include "collect/expert_promise.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace moe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMostLines = 12;
+constexpr uint64_t kMostLayers = 100'000;  // more are no model's, and would fill the memory
+
+// The parts of a model that the config's number of experts is about.
+bool ConfigCounts(const std::string& stack) {
+  return stack.empty() || stack == "mtp" || stack == "thinker" || stack == "encoder" ||
+         stack == "decoder";
+}
+
+void AddRange(int64_t first, int64_t last, std::string& text) {
+  text += text.empty() ? "" : ", ";
+  text += first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
+}
+
+// Ids from 0 to count - 1 that are not in `ids`, as ranges, and how many. Never counts one by one.
+std::pair<std::string, uint64_t> Gaps(const std::set<int64_t>& ids, int64_t count) {
+  std::pair<std::string, uint64_t> gaps;
+  int64_t next = 0;
+  const auto close = [&](int64_t end) {
+    if (next < end) {
+      AddRange(next, end - 1, gaps.first);
+      gaps.second += static_cast<uint64_t>(end - next);
+    }
+  };
+  for (const int64_t id : ids) {
+    if (id >= count) break;
+    close(id);
+    next = id + 1;
+  }
+  close(count);
+  return gaps;
+}
+
+// A router's matrix: [experts, hidden] or, seldom, [hidden, experts].
+bool IsRouter(const WeightShape& weight, const Extraction& extraction) {
+  const std::string& name = weight.name;
+  return extraction.role == Role::kRouter && weight.shape.size() == 2 &&
+         name.ends_with(".weight") && name.find("shared_expert") == std::string::npos &&
+         name.find("_shexp") == std::string::npos;
+}
+
+bool IsExpert(const Extraction& extraction) {
+  return extraction.role == Role::kRoutedExpert || extraction.role == Role::kSharedExpert;
+}
+
+}  // namespace
+
+void ExpertPromise::Ids::Add(const ExpertClaim& claim) {
+  if (claim.expert) {
+    ids.insert(*claim.expert);
+  } else {
+    all = true;
+  }
+}
+
+void ExpertPromise::Add(const WeightShape& weight, const Extraction& extraction) {
+  if (!extraction.stack && extraction.layer) seen_layers_.insert(*extraction.layer);
+  if (IsRouter(weight, extraction) && extraction.layer) {
+    stacks_[extraction.stack.value_or("")].blocks[*extraction.layer].router =
+        std::pair(weight.shape[0], weight.shape[1]);
+  }
+  if (!IsExpert(extraction)) return;
+  for (const ExpertBank& bank : extraction.banks) {
+    Stack& stack = stacks_[bank.stack.value_or("")];
+    stack.inputs.insert(bank.proj == "down_proj" ? bank.rows : bank.cols);
+    (bank.is_shared_expert ? stack.shared_weights : stack.routed_weights) =
+        static_cast<double>(bank.rows) * static_cast<double>(bank.cols);
+    for (uint64_t l = 0; l < bank.layers; ++l) {
+      Block& block = stack.blocks[bank.LayerAt(l)];
+      if (bank.is_shared_expert) {
+        block.shared.insert(bank.proj);
+        continue;
+      }
+      auto& ids = block.routed[bank.proj].ids;
+      for (uint64_t e = 0; e < bank.experts; ++e) ids.insert(ids.end(), bank.ExpertIdAt(e));
+    }
+  }
+}
+
+void ExpertPromise::AddUnread(const std::vector<ExpertClaim>& claims) {
+  for (const ExpertClaim& claim : claims) {
+    Block& block = stacks_[claim.stack.value_or("")].blocks[claim.layer];
+    if (claim.is_shared_expert) {
+      block.shared.insert(claim.proj);
+    } else {
+      block.routed[claim.proj].Add(claim);
+    }
+  }
+}
+
+void ExpertPromise::AddListed(const std::vector<ExpertClaim>& claims) {
+  for (const ExpertClaim& claim : claims) {
+    if (claim.is_shared_expert) continue;  // promised where any layer has one
+    stacks_[claim.stack.value_or("")].blocks[claim.layer].listed[claim.proj].Add(claim);
+  }
+}
+
+/// What one stack promises.
+class ExpertPromise::Account {
+ public:
+  Account(const std::string& name, const Stack& stack, const ModelFacts& facts)
+      : name_(name), stack_(stack), facts_(facts) {
+    for (const auto& [layer, block] : stack.blocks) {
+      for (const auto* projs : {&block.routed, &block.listed}) {
+        for (const auto& [proj, ids] : *projs) {
+          projs_.insert(proj);
+          if (!ids.ids.empty()) most_ = std::max(most_, *ids.ids.rbegin() + 1);
+        }
+      }
+      shared_.insert(block.shared.begin(), block.shared.end());
+    }
+    found_any_ = !projs_.empty();
+    if (facts.experts.value_or(0) > 0 && ConfigCounts(name)) config_ = *facts.experts;
+    const bool usual = projs_.contains("gate_proj") || projs_.contains("up_proj") ||
+                       projs_.contains("down_proj") || !found_any_;
+    if (config_ > 0 && usual) projs_.insert({"up_proj", "down_proj"});
+  }
+
+  std::vector<MissingExperts> Missing(const std::set<int64_t>& seen_layers) {
+    if (!found_any_ && config_ == 0) return {};  // a router without experts: of something else
+    std::set<int64_t> layers = LayersOfConfig(seen_layers);
+    for (const auto& [layer, block] : stack_.blocks) {
+      const bool routed = !block.routed.empty() || !block.listed.empty() || block.router;
+      if (routed) layers.insert(layer);
+    }
+    for (const int64_t layer : layers) AddLayer(layer);
+    std::vector<MissingExperts> list;
+    for (auto& [key, missing] : missing_) list.push_back(std::move(missing));
+    std::stable_sort(list.begin(), list.end(), [](const auto& a, const auto& b) {
+      return *a.layers.begin() < *b.layers.begin();
+    });
+    return list;
+  }
+
+ private:
+  // Of the model itself. No key about layers: all of them, if every one that was seen has experts.
+  std::set<int64_t> LayersOfConfig(const std::set<int64_t>& seen_layers) const {
+    if (!name_.empty() || config_ == 0) return {};
+    if (facts_.moe_layers) return *facts_.moe_layers;
+    if (!facts_.layers || *facts_.layers > kMostLayers) return {};
+    const auto count = static_cast<int64_t>(*facts_.layers);
+    std::set<int64_t> layers;
+    for (const int64_t layer : seen_layers) {
+      if (layer < count && !stack_.blocks.contains(layer)) return {};
+    }
+    for (int64_t layer = 0; layer < count; ++layer) layers.insert(layer);
+    return layers;
+  }
+
+  // How many experts the layer has, and who says so.
+  std::pair<int64_t, std::string> Count(const Block* block) const {
+    if (config_ > 0) {
+      return {static_cast<int64_t>(config_), fmt::format("the config says {} a layer", config_)};
+    }
+    if (block != nullptr && block->router && !facts_.router_has_more) {
+      const auto [rows, cols] = *block->router;
+      const auto known = [&](uint64_t size) {
+        return size == facts_.hidden || stack_.inputs.contains(size);
+      };
+      const uint64_t experts = known(cols) ? rows : known(rows) ? cols : 0;
+      if (experts > 0 && experts <= INT32_MAX) {
+        return {static_cast<int64_t>(experts), fmt::format("the router knows {}", experts)};
+      }
+    }
+    return {most_, fmt::format("another layer or projection has {}", most_)};
+  }
+
+  void AddLayer(int64_t layer) {
+    const auto found = stack_.blocks.find(layer);
+    const Block* block = found == stack_.blocks.end() ? nullptr : &found->second;
+    const auto [count, by] = Count(block);
+    for (const std::string& proj : projs_) {
+      Ids there, listed;
+      if (block != nullptr && block->routed.contains(proj)) there = block->routed.at(proj);
+      if (block != nullptr && block->listed.contains(proj)) listed = block->listed.at(proj);
+      if (there.all) continue;
+      int64_t promised = count;
+      if (!listed.ids.empty()) promised = std::max(promised, *listed.ids.rbegin() + 1);
+      const auto [experts, matrices] = Gaps(there.ids, promised);
+      const bool of_index = listed.all || !listed.ids.empty();
+      if (matrices > 0) Note(layer, false, proj, experts, matrices, of_index ? "the index" : by);
+    }
+    for (const std::string& proj : shared_) {
+      if (block == nullptr || !block->shared.contains(proj)) {
+        Note(layer, true, proj, "", 1, "other layers have it");
+      }
+    }
+  }
+
+  void Note(int64_t layer, bool shared, const std::string& proj, const std::string& experts,
+            uint64_t matrices, const std::string& by) {
+    MissingExperts& missing = missing_[{shared, proj, experts, by}];
+    missing.stack = name_;
+    missing.is_shared_expert = shared;
+    missing.proj = proj;
+    missing.experts = experts;
+    missing.promised_by = by;
+    missing.layers.insert(layer);
+    missing.matrices += matrices;
+    missing.parameters += static_cast<double>(matrices) * WeightsOfOne(shared);
+  }
+
+  double WeightsOfOne(bool shared) const {
+    const double found = shared ? stack_.shared_weights : stack_.routed_weights;
+    const auto& input = facts_.expert_input ? facts_.expert_input : facts_.hidden;
+    if (found > 0 || !input || !facts_.expert_width) return found;
+    return static_cast<double>(*input) * static_cast<double>(*facts_.expert_width);
+  }
+
+  const std::string& name_;
+  const Stack& stack_;
+  const ModelFacts& facts_;
+  std::set<std::string> projs_, shared_;
+  bool found_any_ = false;
+  uint64_t config_ = 0;  // experts a layer; 0: the config doesn't say
+  int64_t most_ = 0;     // the highest id of an expert that is there or listed, and one
+  std::map<std::tuple<bool, std::string, std::string, std::string>, MissingExperts> missing_;
+};
+
+std::vector<MissingExperts> ExpertPromise::Missing(const ModelFacts& facts) const {
+  std::vector<MissingExperts> list;
+  for (const auto& [name, stack] : stacks_) {
+    auto missing = Account(name, stack, facts).Missing(seen_layers_);
+    std::move(missing.begin(), missing.end(), std::back_inserter(list));
+  }
+  return list;
+}
+
+uint64_t MissingParameters(const std::vector<MissingExperts>& missing) {
+  constexpr double kMost = 1e18;  // a hostile config may promise more than can be counted
+  double sum = 0;
+  for (const MissingExperts& row : missing) sum += row.parameters;
+  return static_cast<uint64_t>(std::min(sum, kMost));
+}
+
+std::vector<std::string> MissingWarnings(const std::vector<MissingExperts>& missing) {
+  std::vector<std::string> lines;
+  for (const MissingExperts& row : missing) {
+    if (lines.size() == kMostLines) {
+      lines.push_back(
+          fmt::format("[experts] {} more lines of missing experts are in missing_experts",
+                      missing.size() - kMostLines));
+      break;
+    }
+    lines.push_back(fmt::format(
+        "[experts] layer{} {}: {}{} of {} is missing ({})", row.layers.size() == 1 ? "" : "s",
+        Ranges(row.layers), row.stack.empty() ? "" : row.stack + " ", row.proj,
+        row.is_shared_expert ? "the shared expert" : "experts " + row.experts, row.promised_by));
+  }
+  return lines;
+}
+
+Json MissingJson(const std::vector<MissingExperts>& missing) {
+  Json list = Json::array();
+  for (const MissingExperts& row : missing) {
+    list.push_back({{"stack", row.stack.empty() ? Json() : Json(row.stack)},
+                    {"shared", row.is_shared_expert},
+                    {"proj", row.proj},
+                    {"layers", Ranges(row.layers)},
+                    {"experts", row.is_shared_expert ? Json() : Json(row.experts)},
+                    {"matrices", row.matrices},
+                    {"promised_by", row.promised_by}});
+  }
+  return list;
+}
+
+std::string Ranges(const std::set<int64_t>& numbers) {
+  std::string text;
+  for (auto it = numbers.begin(); it != numbers.end();) {
+    const int64_t first = *it;
+    int64_t last = first;
+    while (++it != numbers.end() && *it == last + 1) last = *it;
+    AddRange(first, last, text);
+  }
+  return text;
+}
+
+}  // namespace moe

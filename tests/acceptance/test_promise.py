@@ -1,0 +1,109 @@
+"""Experts against what config.json, routers and the index promise, and shapes against each other."""
+
+import json
+
+import numpy as np
+
+from support import AcceptanceTest, experts, run
+
+CONFIG = {"model_type": "qwen3_moe", "num_hidden_layers": 2, "num_experts": 4, "hidden_size": 128,
+          "moe_intermediate_size": 64, "num_experts_per_tok": 2, "mlp_only_layers": []}
+
+
+class Promise(AcceptanceTest):
+    def look(self, tensors, config=CONFIG, index=None, name="m"):
+        """-> inspect's object and exit code, collect-data's run directory and exit code; the limit
+        of coverage is 1."""
+        model = self.model(tensors, name=name, config=config)
+        if index is not None:
+            (model / "model.safetensors.index.json").write_text(json.dumps(
+                {"metadata": {}, "weight_map": {key: "model.safetensors" for key in index}}))
+        inspected = run("inspect", model, "--json")
+
+        def change(c):
+            c["scan"]["min_expert_coverage"] = 1.0
+            c["scan"]["strict_index"] = False
+            c["mlx"]["enabled"] = False
+        run_dir = self.run_dir(model, change, name="run-" + name)
+        collected = run("collect-data", "--run-dir", run_dir)
+        return json.loads(inspected.stdout), inspected.returncode, run_dir, collected.returncode
+
+    def missing_of(self, tensors, **how):
+        inspected, inspect_code, run_dir, code = self.look(tensors, **how)
+        health = self.log(run_dir, "run_health.json")
+        self.assertEqual(inspected["missing_experts"], health["missing_experts"])
+        self.assertEqual((inspect_code, code), (3, 3))
+        warnings = list(self.table(run_dir, "warnings", folder="logs").warning)
+        self.assertTrue(any("is missing" in line for line in warnings), warnings)
+        return health
+
+    def test_a_lost_last_expert_is_missing_and_lowers_the_coverage(self):
+        whole = experts(4, layers=2)
+        lost = {k: v for k, v in whole.items() if "layers.1.mlp.experts.3." not in k}
+        for name, config in (("config", CONFIG), ("neighbours", None)):
+            with self.subTest(name):
+                health = self.missing_of(lost, config=config, name=name)
+                self.assertEqual([(m["proj"], m["layers"], m["experts"], m["matrices"])
+                                  for m in health["missing_experts"]],
+                                 [(p, "1", "3", 1) for p in ("down_proj", "gate_proj", "up_proj")])
+                coverage = health["expert_coverage"]
+                self.assertEqual(coverage["share"], 21 / 24)
+                self.assertEqual(coverage["expert_parameters"], 24 * 64 * 128)
+                self.assertEqual(coverage["missing_parameters"], 3 * 64 * 128)
+
+    def test_experts_that_the_router_alone_knows_are_missing(self):
+        tensors = experts(3, layers=2)
+        for layer in range(2):
+            tensors[f"model.layers.{layer}.mlp.gate.weight"] = np.ones((4, 128), np.float32)
+        health = self.missing_of(tensors, config=None)
+        self.assertEqual({(m["layers"], m["experts"], m["promised_by"])
+                          for m in health["missing_experts"]}, {("0-1", "3", "the router knows 4")})
+
+    def test_a_layer_that_the_config_alone_knows_is_missing(self):
+        health = self.missing_of(experts(4, layers=1))
+        self.assertEqual({(m["layers"], m["experts"]) for m in health["missing_experts"]},
+                         {("1", "0-3")})
+        self.assertEqual(health["expert_coverage"]["share"], 0.5)
+
+    def test_an_expert_that_the_index_alone_knows_is_missing(self):
+        whole = experts(4)
+        name = "model.layers.0.mlp.experts.3.up_proj.weight"
+        health = self.missing_of({k: v for k, v in whole.items() if k != name}, config=None,
+                                 index=whole)
+        self.assertEqual([(m["proj"], m["experts"], m["promised_by"])
+                          for m in health["missing_experts"]], [("up_proj", "3", "the index")])
+
+    def test_a_whole_model_misses_nothing(self):
+        inspected, inspect_code, run_dir, code = self.look(experts(4, layers=2))
+        self.assertEqual((inspect_code, code), (0, 0))
+        self.assertEqual(inspected["missing_experts"], [])
+        self.assertEqual(self.log(run_dir, "run_health.json")["expert_coverage"]["share"], 1.0)
+
+    def test_a_matrix_that_does_not_fit_its_expert_is_refused_alone(self):
+        tensors = experts(4, layers=2)
+        name = "model.layers.1.mlp.experts.2.down_proj.weight"
+        tensors[name] = np.ones((128, 32), np.float32)
+        inspected, inspect_code, run_dir, code = self.look(tensors)
+        self.assertEqual((inspect_code, code), (3, 3))
+        unmatched = self.table(run_dir, "unmatched_tensors")
+        self.assertEqual(list(unmatched.tensor_name), [name])
+        self.assertIn("expected 128 x 64, found 128 x 32", unmatched.reason[0])
+        self.assertEqual([row["tensor"] for row in inspected["unmatched"]], [name])
+        self.assertEqual(inspected["missing_experts"], [])  # it is there, though not read
+        stats = self.table(run_dir, "matrix_stats")
+        self.assertEqual(len(stats), 23)
+        self.assertNotIn(name, set(stats.source_tensor))
+
+    def test_identity_experts_are_refused_and_no_others(self):
+        tensors = {k: v for k, v in experts(6).items()
+                   if not ("down_proj" in k and (".4." in k or ".5." in k))}
+        config = {"model_type": "longcat_flash", "hidden_size": 128, "num_layers": 1,
+                  "expert_ffn_hidden_size": 64, "n_routed_experts": 4, "zero_expert_num": 2}
+        _, inspect_code, run_dir, code = self.look(tensors, config=config)
+        self.assertEqual((inspect_code, code), (3, 3))
+        self.assertEqual(set(self.table(run_dir, "matrix_stats").expert_id), {0, 1, 2, 3})
+        reasons = list(self.table(run_dir, "unmatched_tensors").reason)
+        self.assertEqual(len(reasons), 4)
+        for reason in reasons:
+            self.assertIn("expected experts 0 to 3", reason)
+            self.assertIn("without down_proj", reason)
