@@ -177,6 +177,18 @@ std::optional<std::set<int64_t>> MoeLayersOf(const json& config, std::optional<u
   return layers;
 }
 
+// ERNIE-4.5-VL: text and vision experts are numbered one after the other.
+std::optional<uint64_t> SumOverModalities(const json& config) {
+  const json* counts = At(config, "moe_num_experts");
+  if (counts == nullptr || !counts->is_array()) return std::nullopt;
+  uint64_t sum = 0;
+  for (const json& count : *counts) {
+    if (!count.is_number_unsigned() || count.get<uint64_t>() > INT16_MAX) return std::nullopt;
+    sum += count.get<uint64_t>();
+  }
+  return sum;
+}
+
 bool HasAny(const json& config, std::span<const char* const> keys) {
   return std::any_of(keys.begin(), keys.end(),
                      [&](const char* key) { return At(config, key) != nullptr; });
@@ -210,6 +222,7 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
     facts.expert_width = NumberOf(text, kAnyWidth);
   }
   facts.experts = CountOf(text, kExperts);
+  if (const auto sum = SumOverModalities(text)) facts.experts = sum;
   facts.zero_experts = CountOf(text, kZeroExperts).value_or(0);
   facts.experts_per_token = NumberOf(text, kExpertsPerToken);
   return facts;

@@ -11,6 +11,7 @@ using Layers = std::set<int64_t>;
 TEST(FactsOfConfig, TakeAListForANumberOnlyWhereItIsOne) {
   EXPECT_EQ(FactsOfConfig(R"({"num_experts":[8,8,8]})").experts, 8U);
   EXPECT_EQ(FactsOfConfig(R"({"num_experts":[8,6]})").experts, std::nullopt);
+  EXPECT_EQ(FactsOfConfig(R"({"moe_num_experts":[64,48]})").experts, 112U);
   // ERNIE-4.5-VL: one width a modality; intermediate_size is that of dense layers.
   const ModelFacts ernie =
       FactsOfConfig(R"({"moe_intermediate_size":[1536,512],"intermediate_size":12288})");
