@@ -95,7 +95,8 @@ std::string_view Named(std::string_view metric) {
 
 class Finder {
  public:
-  explicit Finder(const RunMatrices& matrices) : m_(matrices), groups_(GroupsOf(matrices)) {}
+  explicit Finder(const RunMatrices& matrices)
+      : m_(matrices), groups_(GroupsOf(matrices)), few_huge_(FewHugeShares(matrices)) {}
 
   std::vector<Scored> All() {
     FindNonFinite();
@@ -105,6 +106,7 @@ class Finder {
     FindHeavyTails();
     FindLayerTrends();
     FindVanishing();
+    FindFewHuge();
     return std::move(found_);
   }
 
@@ -297,11 +299,14 @@ class Finder {
     const MatrixMetric& of = *m_.Find(metric);
     const auto text = [&](const OddMatrix& worst, const auto& projs) {
       const double value = of.values[worst.scheme.value_or(0)][worst.matrix];
+      const bool flattered = metric == "w_rel_fro" && value < worst.typical &&
+                             few_huge_[worst.matrix] >= kFewHugeShare;
       return fmt::format(
-          "{}: the {} of {}{} is {}, {} times the median of its layer's experts ({}){}{}.",
+          "{}: the {} of {}{} is {}, {} times the median of its layer's experts ({}){}{}{}.",
           m_.ExpertText(worst.matrix), Named(metric), ProjOf(worst.matrix), Under(worst.scheme),
           Short(value), Short(value / worst.typical), Short(worst.typical),
           worst.z < kEndlessZ ? fmt::format(", {:.0f} robust deviations off", worst.z) : "",
+          flattered ? ", which a few huge weights make look better than it is" : "",
           Also(projs, worst.matrix));
     };
     AddByExpert(FindingKind::kOutlierExpert, metric, odd, text);
@@ -419,6 +424,22 @@ class Finder {
     }
   }
 
+  void FindFewHuge() {
+    std::vector<OddMatrix> odd;
+    for (size_t i = 0; i < m_.size(); ++i) {
+      if (few_huge_[i] >= kFewHugeShare) odd.push_back({i, few_huge_[i]});
+    }
+    AddByExpert(FindingKind::kFewHuge, "max_abs", odd,
+                [&](const OddMatrix& worst, const auto& projs) {
+                  return fmt::format(
+                      "{}: one weight in a thousand of {} holds over {:.3g} % of the sum of "
+                      "squares, so its "
+                      "relative errors look better than they are{}.",
+                      m_.ExpertText(worst.matrix), ProjOf(worst.matrix), 100 * worst.score,
+                      Also(projs, worst.matrix));
+                });
+  }
+
   static std::string LowerFirst(std::string text) {
     text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
     return text;
@@ -426,16 +447,45 @@ class Finder {
 
   const RunMatrices& m_;
   std::vector<Group> groups_;
-  std::set<size_t> tiny_;  ///< matrices found to be nearly dead
+  std::vector<double> few_huge_;  ///< FewHugeShares()
+  std::set<size_t> tiny_;         ///< matrices found to be nearly dead
   std::vector<Scored> found_;
 };
 
 }  // namespace
 
 std::string_view FindingKindName(FindingKind kind) {
-  constexpr std::array<std::string_view, 7> kNames = {
-      "nonfinite", "dead", "duplicate", "outlier_expert", "heavy_tail", "layer_trend", "vanishing"};
+  constexpr std::array<std::string_view, 8> kNames = {"nonfinite",      "dead",       "duplicate",
+                                                      "outlier_expert", "heavy_tail", "layer_trend",
+                                                      "vanishing",      "few_huge"};
   return kNames[static_cast<size_t>(kind)];
+}
+
+std::vector<double> FewHugeShares(const RunMatrices& matrices) {
+  const MatrixMetric *rms = matrices.Find("rms"), *most = matrices.Find("p999_abs");
+  std::vector<double> shares(matrices.size(), std::nan(""));
+  if (rms == nullptr || most == nullptr) return shares;
+  struct Known {
+    double u;
+    const MatrixMetric* metric;
+  };
+  std::vector<Known> known;
+  for (const auto& [u, name] : {std::pair(0.5, "p50_abs"), std::pair(0.99, "p99_abs")}) {
+    if (const MatrixMetric* metric = matrices.Find(name)) known.push_back({u, metric});
+  }
+  known.push_back({0.999, most});
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    double others = 0, u = 0, a = 0;
+    for (const Known& next : known) {
+      const double b = next.metric->values[0][i];
+      others += (next.u - u) * (a * a + a * b + b * b) / 3;
+      u = next.u;
+      a = b;
+    }
+    const double size = rms->values[0][i];
+    if (size > 0 && !std::isnan(others)) shares[i] = std::max(0.0, 1 - others / (size * size));
+  }
+  return shares;
 }
 
 Findings FindOddities(const RunMatrices& matrices, size_t most) {

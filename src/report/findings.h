@@ -20,6 +20,7 @@ enum class FindingKind {
   kHeavyTail,      ///< a few weights that dwarf the rest
   kLayerTrend,     ///< a layer unlike the layers around it
   kVanishing,      ///< a scheme that turns most weights of a matrix to zero
+  kFewHuge,        ///< a few huge weights hold most of the sum of squares
 };
 std::string_view FindingKindName(FindingKind kind);  ///< "outlier_expert"
 
@@ -40,6 +41,18 @@ struct Findings {
   std::vector<Finding> list;  ///< by kind, the most striking first
   std::map<FindingKind, uint64_t> left_out;
 };
+
+/// A matrix with so much of the sum of squares in its largest thousandth of weights looks better
+/// than it is: relative errors tell of those few, however the others fare.
+inline constexpr double kFewHugeShare = 0.5;
+
+/// By matrix at least how much of the sum of its squares lies in the largest thousandth of its
+/// weights; NaN where that is not known. With q(u) the size that the share u of the weights does
+/// not exceed, the others hold the integral of q(u)^2 up to 0.999. Where larger weights are rarer
+/// than smaller ones q is convex, so straight lines between its known values (0, p50_abs, p99_abs,
+/// p999_abs) are above it: from a at u to b at v they hold (v - u) (a^2 + a b + b^2) / 3. All over
+/// rms^2, from 1, and never below 0.
+std::vector<double> FewHugeShares(const RunMatrices& matrices);
 
 /// What stands out, at most `most` of each kind.
 ///

@@ -142,13 +142,15 @@ Json ColumnsJson(const RunMatrices& matrices, Blocks& blocks) {
     for (const RunMatrices::Place& place : matrices.places) values.push_back(place.*of);
     return blocks.Add(PackInts(values));
   };
+  std::vector<uint32_t> few_huge;
+  for (const double share : FewHugeShares(matrices)) few_huge.push_back(share >= kFewHugeShare);
   using Place = RunMatrices::Place;
   const std::string names =
       Json(matrices.names).dump(-1, ' ', true, Json::error_handler_t::replace);
-  return {{"layer", index(&Place::layer)},      {"slot", index(&Place::slot)},
-          {"proj", index(&Place::proj)},        {"shape", index(&Place::shape)},
-          {"storage", index(&Place::storage)},  {"file", index(&Place::file)},
-          {"name", blocks.Add(PackText(names))}};
+  return {{"layer", index(&Place::layer)},       {"slot", index(&Place::slot)},
+          {"proj", index(&Place::proj)},         {"shape", index(&Place::shape)},
+          {"storage", index(&Place::storage)},   {"file", index(&Place::file)},
+          {"name", blocks.Add(PackText(names))}, {"few_huge", blocks.Add(PackInts(few_huge))}};
 }
 
 // ---- the rest ----

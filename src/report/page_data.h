@@ -42,7 +42,9 @@ namespace moe {
 //   "findings_left_out": {"outlier_expert": 12},             kind: how many more
 //   "findings_need": {"experts": 6, "layers": 6},            fewer are not compared
 //   "matrices": 768,
-//   "columns": {"layer": 0, "slot": 1, "proj": 2, "shape": 3, "storage": 4, "file": 5, "name": 6},
+//   "columns": {"layer": 0, "slot": 1, "proj": 2, "shape": 3, "storage": 4, "file": 5, "name": 6,
+//               "few_huge": 7},                          1: FewHugeShares() is kFewHugeShare or
+//               more
 //   "metrics": [{"name": "rms", "of": "weights", "unit", "doc", "block": 7},
 //               {"name": "w_rel_fro", "of": "quant", "unit", "doc", "blocks": [8, null, 9]},
 //               {"name": "sqnr_db", "of": "quant", "unit", "doc", "derived": true}],

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -233,6 +234,38 @@ TEST(Findings, ARunWithoutMatricesHasNone) {
                            "file,derived_tensor,layer,expert_id,scheme\n");
   ASSERT_TRUE(run) << run.error().Text();
   EXPECT_THAT(FindOddities(*run, 12).list, IsEmpty());
+}
+
+TEST(Findings, AFewHugeWeightsAreTold) {
+  // A thousandth of the weights is huge: rms ten times what the others make.
+  const Findings findings = FindIn([](Cell& cell) {
+    if (!Is(cell, 3, 5)) return;
+    cell.max_abs = 300 * cell.rms;
+    cell.rms *= 10;
+    cell.error = 0.01;
+  });
+  const auto of = [&](FindingKind kind, const char* part) {
+    return std::ranges::count_if(findings.list, [&](const Finding& one) {
+      return one.kind == kind && one.text.find(part) != std::string::npos;
+    });
+  };
+  // By hand, in units of the other weights' rms: (0.5 * 0.67^2 + 0.499 * (0.67^2 + 0.67 * 3.29 +
+  // 3.29^2)) / 3 = 2.315, of 100.
+  EXPECT_EQ(of(FindingKind::kFewHuge,
+               "Layer 3, expert 5: one weight in a thousand of up holds over "
+               "97.7 % of the sum of squares"),
+            1);
+  EXPECT_EQ(of(FindingKind::kFewHuge, ""), 1);
+  EXPECT_EQ(of(FindingKind::kOutlierExpert, "which a few huge weights make look better"), 1);
+}
+
+TEST(Findings, LargeWeightsThatAreNotFewAreNoFewHuge) {
+  // Laplace's distribution, b = 1: rms sqrt(2), percentiles -ln(1 - u).
+  const Findings findings = FindIn([](Cell& cell) {
+    cell.p50 = cell.rms * std::log(2.0) / std::sqrt(2.0);
+    cell.p999 = cell.rms * std::log(1000.0) / std::sqrt(2.0);
+  });
+  for (const Finding& one : findings.list) EXPECT_NE(one.kind, FindingKind::kFewHuge) << one.text;
 }
 
 }  // namespace

@@ -1,6 +1,15 @@
 // What is chosen for the experts, as the reader's goal says: the card at the top and the section about
 // schemes show the same.
-import {chooseAsGood, chooseInSize, chooseUnder, gather, limitRange, referenceOf, uniform, usableSchemes} from "./mix.js";
+import {
+  chooseAsGood,
+  chooseInSize,
+  chooseUnder,
+  gather,
+  limitRange,
+  referenceOf,
+  uniform,
+  usableSchemes,
+} from "./mix.js";
 import {AS_STORED, wholeOf} from "./whole.js";
 
 /** What the reader wants, as the state says it: an address of before has a limit and no goal. */

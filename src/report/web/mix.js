@@ -213,7 +213,10 @@ export const referenceOf = (numbers) => {
 export const nearestTo = ({schemes}, index) => {
   const usual = schemes.map(({bits}) => medianOf(bits, 0, bits.length));
   const away = (s) => Math.abs(usual[s] - usual[index]) || 0;
-  return schemes.map((_, s) => s).filter((s) => s !== index).sort((a, b) => away(a) - away(b))[0];
+  return schemes
+    .map((_, s) => s)
+    .filter((s) => s !== index)
+    .sort((a, b) => away(a) - away(b))[0];
 };
 
 /** Whether it is affine, 4 bits in groups of 64. */

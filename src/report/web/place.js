@@ -26,11 +26,13 @@ const rangeAround = ({begin, end}, i) => {
 /** Columns of indices by matrix, typed arrays all, and what follows from them. */
 export const placeOf = async (run) => {
   const {facts} = run;
-  const names = ["layer", "slot", "proj", "shape", "storage", "file"];
-  const [layer, slot, proj, shape, storage, file] = await Promise.all(names.map((name) => run.indices(name)));
+  const names = ["layer", "slot", "proj", "shape", "storage", "file", "few_huge"];
+  const [layer, slot, proj, shape, storage, file, fewHuge] = await Promise.all(
+    names.map((name) => run.indices(name)),
+  );
   const shared = Uint8Array.from(slot, (s) => (facts.slots[s].shared ? 1 : 0));
   const weights = Float64Array.from(shape, (s) => facts.shapes[s][0] * facts.shapes[s][1]);
-  const columns = {layer, slot, proj, shape, storage, file, shared, weights};
+  const columns = {layer, slot, proj, shape, storage, file, fewHuge, shared, weights};
   const cells = cellsOf(columns, facts);
   const groups = {};
   const groupsOfKind = (kind) => (groups[kind] ??= groupsOf(columns, kind));

@@ -7,6 +7,12 @@ export const AWAY = [
     "sign. Above 6 is unusual.",
 ];
 
+export const FEW_HUGE = [
+  "Few huge weights",
+  "One weight in a thousand holds most of the sum of squares of this matrix. Relative errors tell of those few, so " +
+    "they look better than they are: the other weights may be spoiled.",
+];
+
 export const MODE = [
   "Mode",
   "How codes stand for weights. affine: each group has a scale and an offset. mxfp4, mxfp8, nvfp4: small " +

@@ -145,6 +145,35 @@ describe("the answer of a run of nine schemes", () => {
       );
     }));
 
+  test("an expert with a few huge weights, which looks better than it is, is marked where it is listed", () =>
+    open({hash: "#proj=up_proj&layer=3&slot=5&open=1"}, async (page) => {
+      await page.waitForFunction(() => document.querySelector(".matrix").dataset.matrix);
+      assert.match(await page.locator(".matrix .note").textContent(), /look better than they are/);
+      await page.keyboard.press("Escape");
+      await page.getByLabel(/^Filter/).fill("layer=3");
+      const notes = page.locator(".worst tbody tr", {hasText: "few huge weights"});
+      await page.waitForFunction(() => document.querySelectorAll(".worst tbody tr").length === 48);
+      const marked = await notes.evaluateAll((all) =>
+        all.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent)),
+      );
+      assert.deepEqual(
+        marked.map(([layer, expert]) => `${layer} ${expert}`),
+        ["3 5", "3 5", "3 5"],
+      );
+      const odd = await page.locator("#odd").textContent();
+      assert.match(odd, /Layer 3, expert 5: one weight in a thousand of \w+ holds over 9\d\.?\d* %/);
+      assert.match(odd, /Layer 3, expert 5: the relative error .* which a few huge weights make look better/);
+    }));
+
+  test("values that hardly differ look alike, and the page says that nothing stands out", () =>
+    open({hash: "#metric=bits_per_weight"}, async (page) => {
+      const status = page.locator("#where p[role=status]").first();
+      assert.equal(await status.textContent(), "All within 3 % of the median, 4.50: nothing stands out.");
+      assert.equal(await page.locator(".range-text").textContent(), "4.5 to 4.5");
+      await page.getByLabel("Metric", {exact: true}).selectOption("w_rel_fro");
+      await page.waitForFunction(() => !document.querySelector("#where p[role=status]").textContent);
+    }));
+
   test("no label is cut and nothing needs sideways scrolling on a phone", () =>
     open({viewport: {width: 360, height: 740}, hasTouch: true, isMobile: true}, async (page) => {
       await drawAll(page);

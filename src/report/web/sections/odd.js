@@ -38,6 +38,11 @@ const KINDS = {
     "Layers off the trend",
     "The layer's median differs from that of the layers before and after it.",
   ],
+  few_huge: [
+    "A few huge weights",
+    "They hold most of the sum of squares, which relative errors are measured against: such a matrix looks better " +
+      "than it is, and is marked wherever it is listed.",
+  ],
   vanishing: [
     "Weights that vanish",
     "The scale of this scheme is too coarse for these matrices: most of their weights become zero.",

@@ -6,6 +6,7 @@ import {definition} from "../metrics.js";
 import {ERROR, nearestTo} from "../mix.js";
 import {figure, labelled, named, schemeSelect, section} from "../parts.js";
 import {hasValue, histogram, largest, overall} from "../stats.js";
+import {FEW_HUGE} from "../terms.js";
 import {hideTip, showTip, term} from "../tip.js";
 import {placeWords} from "./where/cell.js";
 
@@ -130,6 +131,7 @@ const farthest = (page, names, a, b, difference) => [
         `: ${errorLines(names, a, b, i)
           .map(([under, error]) => `${error} ${under}`)
           .join(", ")}`,
+        page.place.fewHuge[i] ? [" (", term("few huge weights", FEW_HUGE), ")"] : null,
       ),
     ),
   ),

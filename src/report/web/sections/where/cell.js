@@ -17,16 +17,18 @@ export const cellFacts = (page, {values, scale}, i) => {
     median: medianOf(values, begin, end),
     away: deviationIn(values, begin, end, scale)(values[i]),
     isShared: place.goesOn(i),
+    isFlattered: place.fewHuge[i] === 1,
   };
 };
 
 /** +12.3, -0.4 */
 export const signed = (value, digits) => `${value > 0 ? "+" : ""}${significant(value, digits)}`;
 
-export const tipLines = ({metric}, {value, median, away, isShared}) => [
+export const tipLines = ({metric}, {value, median, away, isShared, isFlattered}) => [
   [metric.label, significant(value, 5)],
   ["median of its layer", significant(median, 5)],
   ...(away === away ? [["robust deviations", signed(away, 3)]] : []),
+  ...(isFlattered ? [["few huge weights", "errors look better than they are"]] : []),
   ...(isShared ? [["note", "more matrices share this cell"]] : []),
 ];
 

@@ -2,10 +2,10 @@
 import {fill, h, latest} from "../../dom.js";
 import {clipped, count, plural, printable, shortNumber, significant} from "../../format.js";
 import {definition} from "../../metrics.js";
-import {factList, named} from "../../parts.js";
+import {factList, named, note} from "../../parts.js";
 import {deviationIn, distanceScale, hasValue, medianOf} from "../../stats.js";
 import {copyButton, dataTable} from "../../table.js";
-import {AWAY} from "../../terms.js";
+import {AWAY, FEW_HUGE} from "../../terms.js";
 import {term} from "../../tip.js";
 import {signed} from "./cell.js";
 
@@ -141,6 +141,8 @@ const schemeTable = async ({run, metrics}, i) => {
   ];
 };
 
+const flattered = ({place}, i) => (place.fewHuge[i] ? note("warning", FEW_HUGE.slice(1).join(" ")) : null);
+
 /** Other matrices that claim to stand in the same cell. */
 const twins = ({place}, i, onopen) => {
   const others = [];
@@ -186,7 +188,7 @@ export const matrixPanel = (page, onclose) => {
     if (!isCurrent()) return;
     // What takes long comes when it is there.
     const [schemes, weights] = [h("div", null), h("div", null)];
-    fill(body, placeFacts(page, i, names[i]), twins(page, i, open), schemes, weights);
+    fill(body, placeFacts(page, i, names[i]), flattered(page, i), twins(page, i, open), schemes, weights);
     await Promise.all([
       schemeTable(page, i).then((table) => fill(schemes, table)),
       weightTable(page, i).then((table) => fill(weights, table)),

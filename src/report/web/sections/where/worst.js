@@ -5,7 +5,8 @@ import {definition} from "../../metrics.js";
 import {named} from "../../parts.js";
 import {deviations, hasValue, largest} from "../../stats.js";
 import {copyButton, dataTable, save} from "../../table.js";
-import {AWAY} from "../../terms.js";
+import {AWAY, FEW_HUGE} from "../../terms.js";
+import {term} from "../../tip.js";
 import {signed} from "./cell.js";
 import {fits, parseFilter} from "./filter.js";
 
@@ -30,7 +31,14 @@ const metricColumn = ([metric, values]) => ({
   cell: (i) => significant(values[i], 4),
 });
 
-const columnsOf = ({run, place}, metrics, names, away, onopen) => [
+const noteColumn = ({place}) => ({
+  key: "note",
+  label: "Note",
+  value: (i) => (place.fewHuge[i] ? "few huge weights" : ""),
+  cell: (i) => (place.fewHuge[i] ? term("few huge weights", FEW_HUGE) : ""),
+});
+
+const columnsOf = ({run, place}, rows, metrics, names, away, onopen) => [
   {key: "layer", label: "Layer", number: true, value: (i) => run.facts.layers[place.layer[i]].label},
   {key: "expert", label: "Expert", number: true, value: (i) => run.facts.slots[place.slot[i]].label},
   {
@@ -48,6 +56,7 @@ const columnsOf = ({run, place}, metrics, names, away, onopen) => [
     value: (i) => away[i],
     cell: (i) => signed(away[i], 3),
   },
+  ...(rows.some((i) => place.fewHuge[i]) ? [noteColumn({place})] : []),
   {
     key: "tensor",
     label: "Tensor",
@@ -108,7 +117,11 @@ export const worstTable = (page, onopen) => {
     const passes = (i) => now.isWanted(i) && conditions.every(fits(run, place, names, i));
     const rows = largest(run.matrices, (i) => (passes(i) ? score(i) : NaN), MOST);
     const title = titleOf(run, now, rows.length, conditions.length > 0);
-    table.show(rows, columnsOf(page, [[now.metric, now.values], ...beside], names, away, onopen), title);
+    table.show(
+      rows,
+      columnsOf(page, rows, [[now.metric, now.values], ...beside], names, away, onopen),
+      title,
+    );
     status.textContent = `${title}.`;
   });
   const fileName = () => `moescope-worst-${shown.metric.name.replace(/\W+/g, "_")}.csv`;
