@@ -60,7 +60,7 @@ Result<std::vector<MissingExperts>> FindMissing(
       there.insert(name);
       if (checkpoint.uses[file][tensor].companion) continue;
       promise.Add(checkpoint.ShapeOf(file, tensor), extraction);
-      if (!extraction.unmatched_reason) continue;
+      if (!extraction.unmatched_reason || extraction.unmatched_reason == "empty") continue;
       const auto unread = extractor.ClaimsOf(name);
       if (!unread) return tl::make_unexpected(unread.error());
       promise.AddUnread(*unread);

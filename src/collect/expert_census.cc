@@ -49,6 +49,18 @@ void ExpertCensus::Add(const ExpertBank& bank, const std::string& storage, doubl
   }
 }
 
+std::optional<std::string> ExpertCensus::Misfit(const Key& key, const Group& group) const {
+  const auto& [stack, shared, proj] = key;
+  const auto down = groups_.find({stack, shared, "down_proj"});
+  if (shared || proj == "down_proj" || down == groups_.end()) return std::nullopt;
+  if (group.shapes.size() != 1 || down->second.shapes.size() != 1) return std::nullopt;
+  const auto [rows, cols] = *group.shapes.begin();
+  const auto [down_rows, down_cols] = *down->second.shapes.begin();
+  if (rows == down_cols && cols == down_rows) return std::nullopt;
+  return fmt::format("[experts] {} {} x {} and down_proj {} x {} don't fit each other",
+                     NameOf(stack, proj), rows, cols, down_rows, down_cols);
+}
+
 std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
                                                 std::string_view family) const {
   std::vector<std::string> lines;
@@ -78,6 +90,7 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
                       "have them in {}",
                       name, Ranges(*facts.moe_layers), Ranges(layers)));
     }
+    if (auto misfit = Misfit(key, group)) lines.push_back(std::move(*misfit));
     const auto wanted = ConfigShape(proj, facts);
     if (wanted && stack.empty() && group.shapes.size() == 1 && *group.shapes.begin() != *wanted) {
       const auto [rows, cols] = *group.shapes.begin();

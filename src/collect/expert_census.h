@@ -44,6 +44,9 @@ class ExpertCensus {
   /// stack ("" none), shared, projection.
   using Key = std::tuple<std::string, bool, std::string>;
 
+  /// Where gate_proj or up_proj of one shape [I, H] is no match for down_proj [H, I].
+  std::optional<std::string> Misfit(const Key& key, const Group& group) const;
+
   std::map<Key, Group> groups_;
   std::set<std::string> presets_;
 };

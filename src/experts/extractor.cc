@@ -152,6 +152,13 @@ std::string RuleFailure(const Subject& subject, const ExtractRule& rule, std::st
                      rule.name, cause);
 }
 
+// Gate and up of vLLM's stacks, under a name that says nothing of their order.
+bool IsW13(std::string_view lower) {
+  return lower.ends_with(".w13_weight") || lower.ends_with(".w13.weight");
+}
+
+bool IsOfAdapter(std::string_view lower) { return lower.find(".lora_") != std::string_view::npos; }
+
 bool IsNeverAnalysed(Role role) {
   return role == Role::kRouter || role == Role::kCompanion || role == Role::kNorm;
 }
@@ -285,10 +292,11 @@ bool Extractor::Impl::EndsAsWeight(std::string_view name) const {
 // Why the fallback can't place an expert-like tensor.
 std::string Extractor::Impl::Unplaced(const Subject& subject) const {
   const std::string& lower = subject.facts.lower;
-  if (lower.ends_with("w13_weight")) {
+  if (IsW13(lower) && subject.facts.ndim == 3) {
     return "w13 holds gate_proj and up_proj, in halves or in alternating rows: which, its name "
            "doesn't tell for this family; write a rule with packed_split";
   }
+  if (IsOfAdapter(lower)) return "part of a LoRA adapter, and no weight by itself";
   if (names.Infer(subject.weight.name) && !EndsAsWeight(lower)) {
     return fmt::format("'.{}' is the end of no weight's name", NameComponents(lower).back());
   }
@@ -303,7 +311,8 @@ std::string Extractor::Impl::Unplaced(const Subject& subject) const {
 Result<void> Extractor::Impl::Fallback(const Subject& subject, Extraction& out) const {
   const auto proj = names.Infer(subject.weight.name);
   const size_t ndim = subject.weight.shape.size();
-  if (!proj || (ndim != 2 && ndim != 3) || !EndsAsWeight(subject.facts.lower)) return {};
+  if (!proj || (ndim != 2 && ndim != 3)) return {};
+  if (!EndsAsWeight(subject.facts.lower) || IsOfAdapter(subject.facts.lower)) return {};
   std::optional<int64_t> id;
   RuleLayout layout = {{}, 0, 1, 2};
   if (ndim == 2) {
@@ -426,6 +435,7 @@ std::vector<std::string> Extractor::Impl::ProjsOf(const std::string& name,
                                                   const CompiledRule* rule) const {
   if (rule != nullptr && rule->rule.packed_split) return rule->rule.packed_split->projs;
   if (rule != nullptr && rule->preset != nullptr) return {rule->preset->proj};
+  if (IsW13(LowerAscii(name))) return {"gate_proj", "up_proj"};
   const auto proj = names.Infer(name);
   return proj ? std::vector<std::string>{*proj} : std::vector<std::string>{};
 }
@@ -442,9 +452,9 @@ Result<std::vector<ExpertClaim>> Extractor::Impl::ClaimsOf(std::string name) con
   Subject& subject = *looked;
   const auto role = RoleTable::Get().Classify(subject.facts);
   if (!role) return tl::make_unexpected(role.error());
-  if (*role || !subject.facts.expert_like || !EndsAsWeight(subject.facts.lower)) {
-    return std::vector<ExpertClaim>{};
-  }
+  const std::string& lower = subject.facts.lower;
+  const bool named = !subject.hits.empty() || (EndsAsWeight(lower) && !IsOfAdapter(lower));
+  if (*role || !subject.facts.expert_like || !named) return std::vector<ExpertClaim>{};
   const RuleHit* hit = subject.hits.empty() ? nullptr : &subject.hits.front();
   auto layer = layer_pattern.Search(name), expert = expert_pattern.Search(name);
   if (!layer) return tl::make_unexpected(std::move(layer.error()));

@@ -83,6 +83,7 @@ const std::vector<LayoutClass>& Classes() {
       {"w13",
        {{"experts.w13_weight", 3, {kGate, kUp}, AxisOrder::kOutIn, kInterleaved},
         {"experts.w2_weight", 3, {kDown}}}},
+      {"w2", {{"experts.w2_weight", 3, {kDown}}}},
       // Shared experts and dense blocks that run beside the routed ones.
       {"gud",
        {{"gate_proj.weight", 2, {kGate}},

@@ -117,6 +117,9 @@ void ShapeJudge::JudgeShapes(const Key& key, const Members& members,
     hidden.config = routed && facts_.expert_input ? facts_.expert_input : facts_.hidden;
     if (routed && facts_.width_is_of_experts) width.config = facts_.expert_width;
   }
+  const bool exact =
+      std::none_of(members.begin(), members.end(), [](const Member& m) { return m.packed; });
+  if (exact && !hidden.config && !width.config) return;
   std::optional<uint64_t> h = hidden.Truth(), i = width.Truth();
   const bool turned = hidden.config && h && i && hidden.Unanimous() && width.Unanimous() &&
                       *h != *hidden.config && *i == *hidden.config;
@@ -125,10 +128,8 @@ void ShapeJudge::JudgeShapes(const Key& key, const Members& members,
     i = turned && !width.config ? hidden.Truth() : width.config;
 
   // Rows left out of all of them, as test files do: no axis is in doubt, and the census tells it.
-  const bool cut =
-      std::none_of(members.begin(), members.end(), [](const Member& m) { return m.packed; }) &&
-      hidden.All(false, true) && width.All(false, true) && hidden.All(true, false) &&
-      width.All(true, false);
+  const bool cut = exact && hidden.All(false, true) && width.All(false, true) &&
+                   hidden.All(true, false) && width.All(true, false);
   if (cut) return;
 
   std::string all;

@@ -18,6 +18,9 @@ namespace moe {
 /// rows of packed weights (which no wrong number of bits can change), then the majority; if none
 /// can, all of them are.
 ///
+/// Where no config says a size, shapes that no codec worked out are taken as they are; the census
+/// tells when they don't fit each other.
+///
 /// Tensors that agree with each other against the config are not refused (the config is of another
 /// model, or was not updated when the model was pruned: the census says so), unless it says that
 /// their axes are turned round.

@@ -153,6 +153,7 @@ TEST(Unmatched, HoldsWhatIsNoWeightOfAKnownMeaning) {
       {"m.layers.0.mlp.experts.up_proj.weight_scale_invx", {4, 2, 2}, "'.weight_scale_invx'"},
       {"m.layers.0.mlp.experts.w13_weight", {4, 16, 8}, "halves or in alternating rows"},
       {"m.layers.0.mlp.experts.3.w13.weight", {16, 8}, "no_rule_match_or_proj_infer"},
+      {"m.layers.0.mlp.experts.0.down_proj.lora_A.weight", {2, 8}, "part of a LoRA adapter"},
       {"m.layers.0.moe.3.w1.weight", {8, 8}, "parsing.expert_regex finds no expert's number"},
       {"m.layers.0.mlp.switch_mlp.w1.weight", {8, 8}, "parsing.expert_regex finds no"},
   };
@@ -163,6 +164,32 @@ TEST(Unmatched, HoldsWhatIsNoWeightOfAKnownMeaning) {
     EXPECT_THAT(got.unmatched_reason.value_or("none"), HasSubstr(row.reason)) << row.name;
     EXPECT_THAT(got.banks, IsEmpty()) << row.name;
   }
+}
+
+TEST(Claims, AreWhatATensorOfThatNameWouldHold) {
+  const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
+  const auto shown = [&](const char* name) {
+    std::string text;
+    for (const ExpertClaim& claim : *extractor.ClaimsOf(name)) {
+      text += std::to_string(claim.layer) + " " + claim.proj + " " +
+              (claim.is_shared_expert ? "shared " : "") +
+              (claim.expert ? std::to_string(*claim.expert) : "all") + "; ";
+    }
+    return text;
+  };
+  const std::pair<const char*, const char*> cases[] = {
+      {"model.layers.2.mlp.experts.5.up_proj.weight", "2 up_proj 5; "},
+      {"model.layers.2.block_sparse_moe.experts.5.w2.qweight", "2 down_proj 5; "},
+      {"model.layers.2.mlp.experts.gate_up_proj_blocks", "2 gate_proj all; 2 up_proj all; "},
+      {"model.layers.2.mlp.experts.w13_weight", "2 gate_proj all; 2 up_proj all; "},
+      {"blk.4.ffn_down_exps.weight", "4 down_proj all; "},
+      {"model.layers.2.mlp.shared_expert.up_proj.weight", "2 up_proj shared all; "},
+      {"model.layers.2.mlp.experts.5.up_proj.weight_scale", ""},
+      {"model.layers.2.mlp.experts.5.up_proj.scalesx", ""},
+      {"model.layers.2.mlp.up_proj.weight", ""},
+      {"model.layers.2.mlp.gate.weight", ""},
+  };
+  for (const auto& [name, claims] : cases) EXPECT_EQ(shown(name), claims) << name;
 }
 
 // The first layers of Kimi-Linear: formerly measured as expert 0.

@@ -70,10 +70,11 @@ const Case kCases[] = {
      {0}},
     {"ShortDown", kConfig, {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {256, 64}}}, {2}},
     {"ShortDownByMajority",
-     kNone,
+     kNoWidth,
      {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {256, 64}}},
      {2}},
-    {"NobodyCanTell", kNone, {{kUp, {128, 256}}, {kDown, {256, 64}}}, {0, 1}},
+    {"NobodyCanTell", kNoWidth, {{kUp, {128, 256}}, {kDown, {256, 64}}}, {0, 1}},
+    {"NobodySaysASize", kNone, {{kUp, {128, 256}}, {kDown, {256, 64}}}, {}},
     {"Turned", kConfig, {{kGate, {256, 128}}, {kUp, {256, 128}}, {kDown, {128, 256}}}, {0, 1, 2}},
     {"TurnedDown", kConfig, {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {128, 256}}}, {2}},
     // Pruned in width, or with another model's config: they agree, and the census tells.
