@@ -13,8 +13,8 @@ constexpr std::string_view kAnyFamily = "any";
 
 // What any family may be re-saved as, under any module.
 constexpr Placement kCommonRouted[] = {
-    {"PE-gud", "*"}, {"PE-w123", "*"}, {"ST", "*"},   {"MX-s", "*"},
-    {"MX-e", "*"},   {"MX-g", "*"},    {"MX-f", "*"}, {"MX-fc", "*"},
+    {"PE-gud", "*"}, {"PE-w123", "*"}, {"ST", "*"},    {"MX-s", "*"}, {"MX-e", "*"},
+    {"MX-g", "*"},   {"MX-f", "*"},    {"MX-fc", "*"}, {"w2", "*"},
 };
 constexpr Placement kCommonShared[] = {
     {"gud", R"((?:[^.]+\.)*share(?:d_experts?|_expert|d_mlp))"},

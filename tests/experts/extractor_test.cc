@@ -166,6 +166,17 @@ TEST(Unmatched, HoldsWhatIsNoWeightOfAKnownMeaning) {
   }
 }
 
+// vLLM's stacks: w2 is clear where w13 is not.
+TEST(Rules, ReadW2StacksOfEveryFamily) {
+  ExtractOptions options = DefaultExtractOptions();
+  options.model_type = "mixtral";
+  const Extraction got =
+      Extract(options, Tensor("model.layers.1.block_sparse_moe.experts.w2_weight", {4, 8, 6}));
+  ASSERT_EQ(got.banks.size(), 1U);
+  EXPECT_EQ(got.banks[0].proj, "down_proj");
+  EXPECT_EQ(got.banks[0].experts, 4U);
+}
+
 TEST(Claims, AreWhatATensorOfThatNameWouldHold) {
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
   const auto shown = [&](const char* name) {
