@@ -36,8 +36,8 @@ const shoot = async (page, name, selector, act = () => {}) => {
 const browser = await launch();
 const show = (options, use) => withPage(browser, resolve(report), {...WINDOW, ...options}, use);
 try {
-  await show({}, (page) => shoot(page, "report-overview", "main"));
-  await show({hash: "#limit=0.09&judge=max"}, (page) => shoot(page, "report-schemes", "#schemes figure"));
+  await show({}, (page) => shoot(page, "report-overview", ".title"));
+  await show({hash: "#size=25000000"}, (page) => shoot(page, "report-schemes", "#schemes figure"));
   await show({hash: "#metric=outlier_max_over_mean"}, (page) =>
     shoot(page, "report-where", ".where-controls", () =>
       hover(page, {proj: "gate_proj", layer: 3, expert: 5}),
