@@ -11,6 +11,7 @@
 #include "run/find_run.h"
 #include "run/run_dir.h"
 #include "run/schemes.h"
+#include "tables/table_reader.h"
 
 namespace moe::cli {
 namespace {
@@ -50,6 +51,13 @@ ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
   return change;
 }
 
+/// A run that failed before anything was measured: any model may take its place.
+bool HoldsNothing(const std::filesystem::path& run_dir) {
+  std::error_code failed;
+  return std::filesystem::exists(run_dir / "logs" / "run_failure.json", failed) &&
+         !LocateDataTable(run_dir, "matrix_stats");
+}
+
 /// Makes or finds the run directory of `model`, with the configuration that the flags ask for.
 tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& options,
                                                          const std::filesystem::path& model,
@@ -66,18 +74,20 @@ tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& o
   const std::filesystem::path path = *run_dir / "analysis_config.json";
   auto config = LoadConfig(path);
   const bool existing = config || config.error().code != ErrorCode::kNotFound;
-  if (config && !config->model_path.empty() && !NamesModel(*config, model) && !options.force) {
+  const bool of_another = config && !config->model_path.empty() && !NamesModel(*config, model);
+  const bool fresh = options.fresh || (of_another && HoldsNothing(*run_dir));
+  if (of_another && !options.force && !HoldsNothing(*run_dir)) {
     return fail({ErrorCode::kBadArgument, run_dir->string(),
                  "is a run of " + config->model_path + ", not of " + model.string(),
                  "--run-name NAME makes another run, --force replaces this one", ""});
   }
   std::error_code ignored;
-  if (options.fresh) std::filesystem::remove(path, ignored);
+  if (fresh) std::filesystem::remove(path, ignored);
   const auto made = InitRun(options.out, id, options.run_name, model, "auto");
   if (!made) return fail(made.error());
   config = LoadConfig(path);
   if (!config) return tl::make_unexpected(FailWithConfig(config.error(), report));
-  const bool kept = existing && !options.fresh;
+  const bool kept = existing && !fresh;
   std::optional<SchemeChoice> wanted;
   if (!kept || options.schemes) wanted = std::move(*schemes);
   const ConfigChange change = ChangeFor(*config, model, wanted);

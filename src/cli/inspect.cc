@@ -120,6 +120,7 @@ ExitCode RunInspect(const InspectOptions& options, Reporter& report) {
   } else {
     PrintSummary(inspection->report, report);
   }
+  if (inspection->nothing) return FailWith(*inspection->nothing, report);
   return inspection->complete ? ExitCode::kOk : ExitCode::kIncomplete;
 }
 
@@ -136,7 +137,7 @@ void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report) {
                       "without one")
           ->expected(0, 1);
   cmd->footer(
-      "Exit code 3: some expert tensors would not be read.\n\nExamples:\n"
+      "Exit code 3: some expert tensors would not be read; 1: there is none.\n\nExamples:\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B --json\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B --tensors 'layers\\.3\\.'");

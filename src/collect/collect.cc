@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "collect/collect_logs.h"
 #include "collect/model_reading.h"
+#include "collect/nothing_found.h"
 #include "mlx/mlx_backend.h"
 #include "run/model_metadata.h"
 #include "tables/build_tables.h"
@@ -163,6 +164,7 @@ class Collection {
       : config_(config),
         options_(options),
         observer_(observer),
+        scan_options_(ScanOptionsOf(config.scan)),
         started_(std::chrono::steady_clock::now()) {}
 
   Result<CollectReport> Run() {
@@ -179,10 +181,10 @@ class Collection {
  private:
   Result<void> Steps() {
     if (auto done = ResolveModel(); !done) return done;
-    index_ = FindShardIndex(report_.model_path, ScanOptionsOf(config_.scan));
+    index_ = FindShardIndex(report_.model_path, scan_options_);
     index_searched_ = true;
     if (auto warning = IndexParseWarning(index_)) Warn(*warning);
-    auto scan = PlanScan(report_.model_path, ScanOptionsOf(config_.scan), index_);
+    auto scan = PlanScan(report_.model_path, scan_options_, index_);
     if (!scan) return tl::make_unexpected(scan.error());
     scan_ = std::move(*scan);
     if (scan_.index_discovered_but_ignored_due_to_file_model_path) {
@@ -313,12 +315,31 @@ class Collection {
                          tables_.inventory(), tables_.unmatched(), [this] { return Stopped(); });
     if (!plan) return tl::make_unexpected(plan.error());
     report_.plan = std::move(*plan);
+    if (FoundNothing(report_.plan)) return tl::make_unexpected(NothingFound(SearchDone()));
     auto work = MeasureMatrices(report_.plan, work_, tables_.matrix_stats(), tables_.quant_sim(),
                                 tables_.unmatched(), observer_);
     if (!work) return tl::make_unexpected(work.error());
     report_.work = std::move(*work);
     report_.plan.checkpoint = {{}, {}, {}, std::move(report_.plan.checkpoint.skipped_files), {}};
     return {};
+  }
+
+  /// Nothing that is an expert's, or may be: no tables are written then.
+  static bool FoundNothing(const CollectPlan& plan) {
+    return plan.banks.empty() && plan.expert_parameters == 0 && plan.unmatched_expertish == 0 &&
+           plan.smoke_candidates == 0 && plan.checkpoint.skipped_files.empty();
+  }
+
+  Search SearchDone() const {
+    return {report_.model_path,
+            scan_options_,
+            index_,
+            scan_,
+            report_.plan.facts,
+            metadata_.model_type,
+            report_.plan.tensors_observed,
+            report_.plan.roles[static_cast<size_t>(Role::kRouter)].tensors,
+            config_.extract.experts_only};
   }
 
   /// Warning lines in the order of contract section 13, and the tables of logs/.
@@ -358,10 +379,7 @@ class Collection {
     const CollectPlan& plan = report_.plan;
     std::vector<std::string> warnings;
     report_.analysed_parameters = plan.planned_parameters - report_.work.unread_parameters;
-    if (scan_.files.empty()) {
-      warnings.push_back("[scan] no file to read under " + report_.model_path.string() +
-                         "; see scan in the config");
-    } else if (plan.expert_parameters == 0) {
+    if (plan.expert_parameters == 0) {
       warnings.push_back("[coverage] no expert parameters were found");
     }
     if (const uint64_t promised = plan.promised_parameters(); promised > 0) {
@@ -382,7 +400,8 @@ class Collection {
     for (std::string& text : MissingWarnings(plan.missing)) warnings.push_back(std::move(text));
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
-    report_.incomplete = plan.refused_tensors + report_.work.refused_tensors > 0 ||
+    report_.incomplete = report_.work.matrix_rows == 0 || report_.work.failed_schemes > 0 ||
+                         plan.refused_tensors + report_.work.refused_tensors > 0 ||
                          !plan.checkpoint.skipped_files.empty() || (limit && share < *limit);
     return warnings;
   }
@@ -407,6 +426,7 @@ class Collection {
   const Config& config_;
   const CollectOptions& options_;
   CollectObserver& observer_;
+  ScanOptions scan_options_;
   std::chrono::steady_clock::time_point started_;
   CollectReport report_;
   ModelMetadata metadata_;

@@ -10,6 +10,7 @@
 #include "collect/decide.h"
 #include "collect/expert_census.h"
 #include "collect/model_reading.h"
+#include "collect/nothing_found.h"
 #include "collect/plan.h"
 
 namespace moe {
@@ -32,21 +33,29 @@ struct Part {
 struct Opened {
   fs::path path;
   ModelMetadata metadata;
+  ScanOptions options;
   IndexSummary index;
   ScanPlan scan;
   Checkpoint checkpoint;
   std::optional<Extractor> extractor;
 };
 
+Search SearchOf(const Opened& opened, const ModelFacts& facts, uint64_t tensors, uint64_t routers) {
+  return {opened.path, opened.options, opened.index, opened.scan, facts, opened.metadata.model_type,
+          tensors,     routers};
+}
+
 Result<Opened> Open(const fs::path& model_path) {
   Opened opened;
   opened.path = ResolvePath(model_path.string());
   opened.metadata = ReadModelMetadata(opened.path, std::nullopt);
-  const ScanOptions options;
-  opened.index = FindShardIndex(opened.path, options);
-  auto scan = PlanScan(opened.path, options, opened.index);
+  opened.index = FindShardIndex(opened.path, opened.options);
+  auto scan = PlanScan(opened.path, opened.options, opened.index);
   if (!scan) return tl::make_unexpected(scan.error());
   opened.scan = std::move(*scan);
+  if (opened.scan.files.empty()) {
+    return tl::make_unexpected(NothingFound(SearchOf(opened, ModelFacts(), 0, 0)));
+  }
   auto checkpoint =
       OpenCheckpoint(opened.scan, WordsOf(opened.metadata), false, [] { return false; });
   if (!checkpoint) return tl::make_unexpected(checkpoint.error());
@@ -82,6 +91,11 @@ class Inspector {
     }
     Inspection inspection;
     inspection.complete = unmatched_.empty() && missing_.empty();
+    const uint64_t experts = TensorsOf(Role::kRoutedExpert) + TensorsOf(Role::kSharedExpert);
+    if (census_.empty() && experts + unmatched_.size() == 0) {
+      inspection.nothing = NothingFound(
+          SearchOf(opened_, opened_.extractor->facts(), Tensors(), TensorsOf(Role::kRouter)));
+    }
     inspection.report = Report();
     return inspection;
   }
@@ -150,6 +164,8 @@ class Inspector {
     for (const auto& uses : opened_.checkpoint.uses) count += uses.size();
     return count;
   }
+
+  uint64_t TensorsOf(Role role) const { return parts_[static_cast<size_t>(role)].tensors; }
 
   Json PartsJson() const {
     Json parts = Json::object();

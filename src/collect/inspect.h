@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "moescope/error.h"
@@ -20,10 +21,12 @@ namespace moe {
 ///   left_out_files, warnings.
 struct Inspection {
   nlohmann::ordered_json report;
-  bool complete = true;  ///< nothing is unmatched, refused or missing
+  bool complete = true;          ///< nothing is unmatched, refused or missing
+  std::optional<Error> nothing;  ///< there is no expert at all: what it is instead
 };
 
-/// kNotFound for no such path; kMalformed or kUnsupported for a broken or unknown file.
+/// kNotFound for no such path; kMalformed or kUnsupported for a broken or unknown file, and for a
+/// folder without any file that can be read.
 Result<Inspection> InspectModel(const std::filesystem::path& model_path);
 
 /// Every tensor of the checkpoint whose name `pattern` (Python re.search syntax; "" all) finds:

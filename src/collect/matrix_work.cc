@@ -109,6 +109,7 @@ class MatrixWork {
         unmatched_(unmatched),
         observer_(observer),
         weights_(plan),
+        failures_(options.schemes.size()),
         worst_(options.schemes.size()) {
     first_matrix_.reserve(plan.banks.size() + 1);
     for (const PlannedBank& bank : plan.banks) {
@@ -131,6 +132,7 @@ class MatrixWork {
     read_ahead_.reset();
     if (!failure_) return tl::make_unexpected(failure_.error());
     AnnounceFilesUpTo(plan_.checkpoint.files.size());
+    FinishFailures();
     FinishWorst();
     return std::move(summary_);
   }
@@ -290,13 +292,7 @@ class MatrixWork {
       bool warned = false;
       for (auto& [id, measured] : bank_quant_) {
         QuantError& error = measured.quant[s];
-        if (error.error && !warned) {
-          warned = true;
-          summary_.warnings.push_back(
-              {NumberOf(planned),
-               fmt::format("[quant_sim] scheme={} failed: {} ({})", options_.schemes[s].name,
-                           *error.error, id.derived_tensor)});
-        }
+        if (error.error) NoteFailure(s, planned, id, *error.error, warned);
         NoteWorst(s, id, error);
         ++summary_.quant_rows;
         const QuantSimRow row{id,
@@ -310,6 +306,32 @@ class MatrixWork {
       }
     }
     return {};
+  }
+
+  /// One warning a bank (contract section 9), for now.
+  void NoteFailure(size_t scheme, const PlannedBank& planned, const MatrixIdentity& id,
+                   const std::string& error, bool& warned) {
+    SchemeFailures& failures = failures_[scheme];
+    if (failures.matrices++ == 0) failures.first_error = error;
+    if (warned) return;
+    warned = true;
+    failures.warnings.push_back(
+        {NumberOf(planned), fmt::format("[quant_sim] scheme={} failed: {} ({})",
+                                        options_.schemes[scheme].name, error, id.derived_tensor)});
+  }
+
+  /// A scheme that failed on every matrix gets one warning instead of those of its banks.
+  void FinishFailures() {
+    for (size_t s = 0; s < failures_.size(); ++s) {
+      auto& [matrices, first_error, warnings] = failures_[s];
+      if (matrices > 0 && matrices == summary_.matrix_rows) {
+        ++summary_.failed_schemes;
+        warnings = {{warnings.front().tensor_number,
+                     fmt::format("[quant_sim] scheme={} failed: {} (on every one of {} matrices)",
+                                 options_.schemes[s].name, first_error, matrices)}};
+      }
+      std::ranges::move(warnings, std::back_inserter(summary_.warnings));
+    }
   }
 
   void NoteWorst(size_t scheme, const MatrixIdentity& id, const QuantError& error) {
@@ -338,6 +360,13 @@ class MatrixWork {
     }
   }
 
+  /// What went wrong with a scheme.
+  struct SchemeFailures {
+    uint64_t matrices = 0;
+    std::string first_error;
+    std::vector<TensorWarning> warnings;
+  };
+
   struct BankMatrix {
     MatrixIdentity id;
     MatrixMeasurement measured;
@@ -355,7 +384,8 @@ class MatrixWork {
   uint64_t matrices_ = 0;
   Result<void> failure_;
   MatrixWorkSummary summary_;
-  std::vector<BankMatrix> bank_quant_;  // of the bank in work
+  std::vector<BankMatrix> bank_quant_;    // of the bank in work
+  std::vector<SchemeFailures> failures_;  // by scheme, as worst_
   std::vector<std::vector<WorstMatrix>> worst_;
   std::optional<uint64_t> refused_number_;
   uint64_t done_matrices_ = 0, done_bytes_ = 0;

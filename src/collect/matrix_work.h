@@ -47,6 +47,7 @@ struct MatrixWorkSummary {
   uint64_t refused_tensors = 0;    ///< unreadable when it came to their data (keep_going)
   uint64_t unread_parameters = 0;  ///< of refused matrices
   uint64_t nonfinite_matrices = 0;
+  uint64_t failed_schemes = 0;  ///< schemes that could not be applied to a single matrix
   std::vector<TensorWarning> warnings;
   std::vector<WorstMatrix> worst;  ///< by scheme in config order, worst first, a few each
 };

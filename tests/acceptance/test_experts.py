@@ -123,8 +123,9 @@ class Filter(ExpertsTest):
 
     def test_a_part_of_a_component_is_no_component(self):
         self.extract({"model.layers.0.moelike.up_proj.weight": bank(2),
-                      "model.layers.0.not_moe.up_proj.weight": bank(2)})
-        self.assertEqual(len(self.stats), 0)
+                      "model.layers.0.not_moe.up_proj.weight": bank(2),
+                      "model.layers.1.moe.up_proj.weight": bank(2)})
+        self.assertEqual(set(self.stats.layer), {1})
         self.assertEqual(self.unmatched(), {})
 
     def test_expert_regex_names_the_expert_of_a_moe_component(self):
@@ -144,9 +145,9 @@ class Filter(ExpertsTest):
                            for e in range(2)])
 
     def test_a_disabled_rule_makes_nothing_expert_like(self):
-        self.extract({"blk.7.ffn_bank_down.weight": bank(2)},
+        self.extract({"blk.7.ffn_bank_down.weight": bank(2), "experts.0.up_proj": matrix()},
                      [rule(r"blk", axes(1, 2, expert=0), proj_group=0, enabled=False)])
-        self.assertEqual(len(self.stats), 0)
+        self.assertEqual(set(self.stats.source_tensor), {"experts.0.up_proj"})
         self.assertEqual(self.unmatched(), {})
 
     def test_routers_are_never_analysed_nor_unmatched(self):
@@ -154,11 +155,13 @@ class Filter(ExpertsTest):
                    "model.layers.0.mlp.router.weight", "model.layers.0.moe.router.weight"]
         for experts_only in (True, False):
             with self.subTest(experts_only=experts_only):
-                self.extract({name: matrix(8, 64) for name in routers},
+                expert = "model.layers.0.mlp.experts.0.up_proj.weight"
+                self.extract({name: matrix(8, 64) for name in [*routers, expert]},
                              name=f"only{experts_only}", scan={"experts_only": experts_only})
-                self.assertEqual(len(self.stats), 0)
+                self.assertEqual(set(self.stats.source_tensor), {expert})
                 self.assertEqual(self.unmatched(), {})
-                self.assertEqual(self.roles(), {name: "router" for name in routers})
+                self.assertEqual(self.roles(), {**{name: "router" for name in routers},
+                                                expert: "routed_expert"})
 
     def test_a_gate_under_experts_is_a_projection(self):
         name = "model.layers.0.mlp.experts.3.gate.weight"
@@ -264,7 +267,7 @@ class Unmatched(ExpertsTest):
     NAME = "model.layers.0.mlp.experts.blob.weight"
 
     def test_an_expert_like_matrix_that_nothing_places_says_so(self):
-        self.extract({self.NAME: matrix()})
+        self.extract({self.NAME: matrix()}, expect=3)
         self.assertEqual(len(self.stats), 0)
         self.assertEqual(self.unmatched(), {self.NAME: NO_RULE})
         row = self.table(self.run_path, "unmatched_tensors").iloc[0]
@@ -272,19 +275,19 @@ class Unmatched(ExpertsTest):
 
     def test_the_dump_can_be_switched_off(self):
         self.extract({self.NAME: matrix()},
-                     change=lambda c: c["debug"].update(dump_unmatched_tensors=False))
+                     change=lambda c: c["debug"].update(dump_unmatched_tensors=False), expect=3)
         self.assertEqual(list((self.run_path / "data").glob("unmatched_tensors*")), [])
 
     def test_other_numbers_of_dimensions_are_unmatched(self):
         names = {"model.layers.0.mlp.experts.up_proj.weight": np.ones((2, 2, 4, 32), np.float32),
                  "model.layers.0.mlp.experts.gate_proj.weight": np.ones(32, np.float32)}
-        self.extract(names, rules=[])
+        self.extract(names, rules=[], expect=3)
         self.assertEqual(len(self.stats), 0)
         self.assertEqual(self.unmatched(), {name: NO_RULE for name in names})
 
     def test_an_empty_expert_is_unmatched_because_empty(self):
         name = "model.layers.0.mlp.experts.0.up_proj.weight"
-        self.extract({name: np.zeros((0, 64), np.float32)})
+        self.extract({name: np.zeros((0, 64), np.float32)}, expect=3)
         self.assertEqual(self.unmatched(), {name: "empty"})
         self.assertEqual(len(self.table(self.run_path, "tensor_inventory")), 1)
 
@@ -497,7 +500,7 @@ class Aliases(ExpertsTest):
     def test_strict_proj_group_without_aliases_says_so(self):
         name = self.PREFIX + "up_proj.weight"
         self.extract({name: matrix()}, [self.group_rule(2)],
-                     parsing={"proj_group_strict": True, "proj_aliases": {}})
+                     parsing={"proj_group_strict": True, "proj_aliases": {}}, expect=3)
         self.assertEqual(len(self.stats), 0)
         self.assertEqual(self.unmatched(), {name: "proj_group_strict_no_alias_map"})
         self.warned("[config] parsing.proj_group_strict=true but parsing.proj_aliases is empty; "

@@ -48,7 +48,8 @@ class Success(LogsTest):
 
     def test_write_manifest_names_every_file(self):
         run_dir = self.collected({**bank(count=2), "experts.x.weight": np.ones((2, 2), np.float32)},
-                                 lambda c: c["quant_schemes"].append({"name": "bad", "mode": "b"}))
+                                 lambda c: c["quant_schemes"].append({"name": "bad", "mode": "b"}),
+                                 expect=3)
         manifest = self.log(run_dir, "write_manifest.json")
         self.assertEqual((manifest["requested_format"], manifest["requested_compression"]),
                          ("parquet", "zstd"))
@@ -140,7 +141,7 @@ class Success(LogsTest):
         (self.tmp / "m/sub").mkdir(parents=True)
         for i, name in enumerate(["d", "c", "sub/b", "a"]):
             write_safetensors_raw(self.tmp / f"m/{name}.safetensors",
-                                  {f"t{i}": ("F32", (1,), bytes(4))})
+                                  {f"t{i}.experts.0.up_proj": ("F32", (1, 32), bytes(128))})
         run_dir = self.run_dir(self.tmp / "m", lambda c: c["scan"].update(recursive=True))
         self.collect(run_dir)
         context = self.log(run_dir, "run_context.json")
@@ -185,10 +186,10 @@ class Index(LogsTest):
         folder.mkdir()
         for i, name in enumerate(["a", "b", "stale"]):
             write_safetensors_raw(folder / f"{name}.safetensors",
-                                  {f"t{i}": ("F32", (1,), bytes(4))})
+                                  {f"t{i}.experts.0.up_proj": ("F32", (1, 32), bytes(128))})
         (folder / "model.safetensors.index.json").write_text(json.dumps({
             "metadata": {"total_size": 8, "note": "x"},
-            "weight_map": {"t0": "a.safetensors", "x": "b.safetensors", "y": "gone.safetensors"}}))
+            "weight_map": {"t0.experts.0.up_proj": "a.safetensors", "x": "b.safetensors", "y": "gone.safetensors"}}))
         run_dir = self.run_dir(folder)
         self.collect(run_dir)
         health = self.log(run_dir, "run_health.json")
@@ -417,7 +418,7 @@ class ProjReport(LogsTest):
                 self.change(proj_group_strict=True, proj_aliases={})(config)
                 config["debug"]["dump_unmatched_tensors"] = dump
             with self.subTest(dump=dump):
-                run_dir = self.collected(self.TENSORS, edit, name=f"d{dump}")
+                run_dir = self.collected(self.TENSORS, edit, name=f"d{dump}", expect=3)
                 lines = [w for w in self.warnings(run_dir) if w.startswith("[config]")]
                 self.assertEqual(len(lines), 1, lines)
                 self.assertRegex(lines[0], "^" + re.escape(warning) + end + "$")
@@ -485,7 +486,7 @@ class Metadata(LogsTest):
         (folder / "config.json").write_text("{")
         run_dir = self.run_dir(folder, lambda c: c["quant_schemes"].append(
             {"name": "bad", "mode": "symmetric"}))
-        self.collect(run_dir)
+        self.collect(run_dir, expect=3)
         warnings = self.warnings(run_dir)
         self.assertTrue(warnings[0].startswith("[meta] "), warnings)
         self.assertTrue(warnings[-1].startswith("[quant_sim] scheme=bad failed: "), warnings)
@@ -526,7 +527,7 @@ class Warnings(LogsTest):
             config["parsing"]["presets"] = "off"
             config["quant_schemes"] = [{"name": "bad", "mode": "symmetric"}]
         run_dir = self.run_dir(folder, change)
-        self.collect(run_dir)
+        self.collect(run_dir, expect=3)
         starts = ["[meta]", "[quant_sim] scheme=bad failed", "[index] missing shards",
                   "[index] missing tensors", "[index] extra tensors",
                   "[proj] unmapped proj tokens kept raw"]
@@ -541,7 +542,7 @@ class Warnings(LogsTest):
     def test_a_matrix_with_non_finite_weights_has_one_warning_that_names_it(self):
         weights = np.ones((2, 32), np.float32)
         weights[0, 0], weights[1, 3] = np.nan, np.inf
-        run_dir = self.collected({"layers.0.experts.0.up_proj.weight": weights})
+        run_dir = self.collected({"layers.0.experts.0.up_proj.weight": weights}, expect=3)
         lines = [w for w in self.warnings(run_dir) if "layers.0.experts.0.up_proj.weight" in w
                  and not w.startswith("[quant_sim]")]
         self.assertEqual(len(lines), 1, self.warnings(run_dir))
@@ -554,7 +555,7 @@ class Warnings(LogsTest):
     def test_smoke_check_tells_an_effectively_empty_run(self):
         # No name that the template's rules or the filter know, yet it looks like experts.
         tensors = {f"blocks.0.xmoe.{e}.w1.weight": np.ones((2, 32), np.float32) for e in range(3)}
-        run_dir = self.collected(tensors, lambda c: c["parsing"].update(presets="off"))
+        run_dir = self.collected(tensors, lambda c: c["parsing"].update(presets="off"), expect=3)
         check = self.log(run_dir, "run_health.json")["smoke_checks"]["effectively_empty_collect"]
         self.assertEqual(check["triggered"], True)
         self.assertEqual(check["candidate_tensors_observed"], 3)
@@ -573,7 +574,7 @@ class Progress(LogsTest):
         (self.tmp / "m").mkdir()
         for i in range(5):
             write_safetensors_raw(self.tmp / f"m/{i}.safetensors",
-                                  {f"t{i}": ("F32", (1,), bytes(4))})
+                                  {f"t{i}.experts.0.up_proj": ("F32", (1, 32), bytes(128))})
         for every, want in ((0, []), (1, [1, 2, 3, 4, 5]), (2, [1, 2, 4]), (9, [1])):
             with self.subTest(every):
                 run_dir = self.run_dir(self.tmp / "m", lambda c, every=every: c["debug"].update(

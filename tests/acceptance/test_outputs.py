@@ -87,7 +87,8 @@ class Parquet(AcceptanceTest):
         # No layer in any name, nothing shared, no error, no index: all-null columns.
         self.check_types(self.collected({"experts.gate_proj.weight":
                                          np.ones((1, 2, 32), np.float32)}, name="nulls"))
-        self.check_types(self.collected({"norm.weight": np.ones(4, np.float32)}, name="empty"))
+        self.check_types(self.collected({"experts.odd": np.ones(4, np.float32)}, name="empty",
+                                        expect=3))
 
     def test_pandas_reads_the_types_that_a_notebook_expects(self):
         run_dir = self.collected(experts(count=1, rows=64, cols=64))
@@ -170,7 +171,8 @@ class CsvText(AcceptanceTest):
         folder, path = self.write({
             odd: ("I64", (1,), bytes(8)), "scalar": ("BF16", (), bytes(2)),
             "model.layers.0.conv.weight": ("F16", (2, 8, 4), bytes(128)),
-            "model.layers.0.input_layernorm.weight": ("F32", (8,), bytes(32))})
+            "model.layers.0.input_layernorm.weight": ("F32", (8,), bytes(32)),
+            "z.experts.0.up_proj": ("F32", (1, 32), bytes(128))})
         run_dir = self.run_dir(folder, exact_small)
         self.collect(run_dir)
         self.assertEqual((run_dir / "data/tensor_inventory.csv").read_text(), "".join([
@@ -178,17 +180,20 @@ class CsvText(AcceptanceTest):
             f'{path},"a ""quoted"", odd\nname.ü",int64,"(1,)",1,8,,,other\n',
             f'{path},model.layers.0.conv.weight,float16,"(2, 8, 4)",3,128,,,other\n',
             f'{path},model.layers.0.input_layernorm.weight,float32,"(8,)",1,32,,,norm\n',
-            f'{path},scalar,bfloat16,(),0,2,,,other\n']))
+            f'{path},scalar,bfloat16,(),0,2,,,other\n',
+            f'{path},z.experts.0.up_proj,float32,"(1, 32)",2,128,,,routed_expert\n']))
 
     def test_inventory_lines_with_an_index(self):
-        folder, path = self.write({"x": ("F32", (2, 2), bytes(16)), "y": ("F32", (0,), b"")})
+        folder, path = self.write({"x": ("F32", (2, 2), bytes(16)), "y": ("F32", (0,), b""),
+                                   "z.experts.0.up_proj": ("F32", (1, 32), bytes(128))})
         (folder / "model.safetensors.index.json").write_text(
             json.dumps({"weight_map": {"x": "m.safetensors"}}))
         run_dir = self.run_dir(folder, exact_small)
         self.collect(run_dir)
         self.assertEqual(self.lines(run_dir, "tensor_inventory")[1:], [
             f'{path},x,float32,"(2, 2)",2,16,True,m.safetensors,other',
-            f'{path},y,float32,"(0,)",1,0,False,,other'])
+            f'{path},y,float32,"(0,)",1,0,False,,other',
+            f'{path},z.experts.0.up_proj,float32,"(1, 32)",2,128,False,,routed_expert'])
 
     def test_matrix_stats_line_of_a_hand_computed_matrix(self):
         # 1 x 32 of +2 and -1, half each: mean 0.5, mean |w| 1.5, rms sqrt(2.5), std 1.5.
@@ -240,7 +245,7 @@ class CsvText(AcceptanceTest):
         ones = np.ones((1, 48), np.float32).tobytes()  # 32 does not divide 48
         folder, path = self.write({"layers.0.experts.0.up_proj.weight": ("F32", (1, 48), ones)})
         run_dir = self.run_dir(folder, csv_output)
-        self.collect(run_dir)
+        self.collect(run_dir, expect=3)  # no scheme fits a single matrix
         header, *rows = csv.reader(self.lines(run_dir, "quant_sim"))
         self.assertEqual(header, COLUMNS["quant_sim"])
         self.assertEqual([row[10:14] for row in rows],
@@ -280,16 +285,24 @@ class CsvText(AcceptanceTest):
 
 
 class EmptyTables(AcceptanceTest):
-    TENSORS = {"model.norm.weight": np.ones(4, np.float32)}
+    TENSORS = {f"model.layers.0.xmoe.{e}.w1.weight": np.ones((2, 32), np.float32) for e in range(2)}
+
+    def collected(self, tensors, change=None, **more):
+        """Without presets: named like experts, and not known (the contract's smoke check)."""
+        def without_presets(config):
+            config["parsing"]["presets"] = "off"
+            if change is not None:
+                change(config)
+        return super().collected(tensors, without_presets, **more)
 
     def test_csv_has_the_whole_header(self):
-        run_dir = self.collected(self.TENSORS, csv_output)
+        run_dir = self.collected(self.TENSORS, csv_output, expect=3)
         for name in ("matrix_stats", "quant_sim", "unmatched_tensors"):
             self.assertEqual((run_dir / f"data/{name}.csv").read_text(),
                              ",".join(COLUMNS[name]) + "\n")
 
     def test_parquet_has_all_columns_and_no_rows(self):
-        run_dir = self.collected(self.TENSORS)
+        run_dir = self.collected(self.TENSORS, expect=3)
         for name in ("matrix_stats", "quant_sim", "unmatched_tensors"):
             frame = pd.read_parquet(run_dir / f"data/{name}.parquet")
             self.assertEqual((frame.columns.tolist(), len(frame)), (COLUMNS[name], 0))
@@ -324,7 +337,7 @@ class Twins(AcceptanceTest):
             settings["output"]["format"] = output
             settings["quant_schemes"].append({"name": "bad", "mode": "symmetric"})  # one warning
             config.write_text(json.dumps(settings))
-            self.collect(run_dir)
+            self.collect(run_dir, expect=3)
             self.assertEqual(sorted(files_of(run_dir / "data")),
                              sorted(f"{name}.{output}" for name in COLUMNS))
             self.assertEqual([p.name for p in (run_dir / "logs").glob("warnings.*")],
@@ -334,7 +347,7 @@ class Twins(AcceptanceTest):
         model = self.model(bank(), config=CONFIG)
         run_dir = self.run_dir(model, lambda c: c["quant_schemes"].append(
             {"name": "bad", "mode": "symmetric"}))
-        self.collect(run_dir)
+        self.collect(run_dir, expect=3)
         self.assertEqual(len(list((run_dir / "logs").glob("warnings.*"))), 1)
         config = json.loads((run_dir / "analysis_config.json").read_text())
         del config["quant_schemes"][-1]

@@ -1,0 +1,171 @@
+#include "collect/nothing_found.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/utf8.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kReadable[] = {".safetensors", ".npz", ".gguf"};
+constexpr size_t kShownFiles = 3;
+
+/// Files that hold weights and are not read.
+struct OtherKind {
+  std::string_view suffix, what, hint;
+};
+constexpr std::string_view kConvert =
+    "convert it to safetensors, for one with transformers: "
+    "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)";
+constexpr std::string_view kDownload = "finish the download";
+constexpr OtherKind kOtherKinds[] = {
+    {".bin", "a pickled PyTorch checkpoint, which is not read", kConvert},
+    {".pt", "a pickled PyTorch checkpoint, which is not read", kConvert},
+    {".pth", "a pickled PyTorch checkpoint, which is not read", kConvert},
+    {".ckpt", "a pickled PyTorch checkpoint, which is not read", kConvert},
+    {".pkl", "a pickled checkpoint, which is not read", kConvert},
+    {".h5", "a Keras checkpoint, which is not read", kConvert},
+    {".msgpack", "a Flax checkpoint, which is not read", kConvert},
+    {".onnx", "an ONNX model, which is not read", "take the checkpoint that it was made from"},
+    {".npy", "which is read only when it is named itself", "give the file"},
+    {".incomplete", "an unfinished download", kDownload},
+    {".part", "an unfinished download", kDownload},
+    {".crdownload", "an unfinished download", kDownload},
+    {".aria2", "an unfinished download", kDownload},
+};
+
+std::string NameOf(const fs::path& path) { return AsUtf8(path.filename().string()); }
+
+/// The files of a folder by name, its subfolders' if it has none itself; without hidden ones.
+std::vector<fs::path> FilesOf(const fs::path& folder) {
+  const auto add = [](const fs::directory_entry& entry, std::vector<fs::path>& files) {
+    std::error_code failed;
+    const bool hidden = entry.path().filename().string().starts_with('.');
+    if (!hidden && entry.is_regular_file(failed)) files.push_back(entry.path());
+  };
+  std::vector<fs::path> files;
+  std::error_code failed;
+  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
+    add(*at, files);
+  }
+  if (files.empty()) {
+    fs::recursive_directory_iterator at(folder, failed);
+    for (const fs::recursive_directory_iterator end; !failed && at != end; at.increment(failed)) {
+      add(*at, files);
+    }
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+/// "a, b, c and 2 more".
+std::string Listed(const std::vector<fs::path>& files) {
+  std::vector<std::string> names;
+  for (const fs::path& file : files) {
+    if (names.size() < kShownFiles) names.push_back(NameOf(file));
+  }
+  const std::string more =
+      files.size() > kShownFiles ? fmt::format(" and {} more", files.size() - kShownFiles) : "";
+  return fmt::format("{}{}", fmt::join(names, ", "), more);
+}
+
+template <class Predicate>
+std::vector<fs::path> Those(const std::vector<fs::path>& files, Predicate predicate) {
+  std::vector<fs::path> chosen;
+  std::ranges::copy_if(files, std::back_inserter(chosen), predicate);
+  return chosen;
+}
+
+struct Sentence {
+  std::string message, hint;
+};
+
+/// There are files, and a reader for them, and still none was scanned.
+Sentence OfReadable(const Search& search, const std::vector<fs::path>& readable) {
+  const auto& left_out = search.scan.left_out;
+  if (!left_out.empty()) {
+    return {fmt::format("nothing to read: {} is left out ({})", NameOf(left_out.front().path),
+                        left_out.front().reason),
+            "give the checkpoint that it belongs to"};
+  }
+  const auto unlisted = Those(readable, [&](const fs::path& file) {
+    const auto& listed = search.options.extensions;
+    return std::ranges::find(listed, file.extension().string()) == listed.end();
+  });
+  if (!unlisted.empty()) {
+    return {fmt::format("nothing to read: scan.extensions of the configuration does not list the "
+                        "suffix of {}",
+                        Listed(unlisted)),
+            "add it there"};
+  }
+  return {fmt::format("nothing to read: the configuration's scan leaves out {}", Listed(readable)),
+          "see max_files and recursive there"};
+}
+
+Sentence WithoutFiles(const Search& search) {
+  if (search.index.used_for_scan && !search.index.missing_shards.empty()) {
+    return {fmt::format("none of the {} shards that {} names is there",
+                        search.index.missing_shards.size(), NameOf(*search.index.index_path)),
+            std::string(kDownload)};
+  }
+  const auto files =
+      search.scan.model_path_is_file ? std::vector{search.model} : FilesOf(search.model);
+  const auto readable = Those(files, [](const fs::path& file) {
+    return std::ranges::find(kReadable, file.extension().string()) != std::end(kReadable);
+  });
+  if (!readable.empty()) return OfReadable(search, readable);
+  for (const OtherKind& kind : kOtherKinds) {
+    const auto of_kind = Those(
+        files, [&](const fs::path& file) { return file.extension().string() == kind.suffix; });
+    if (of_kind.empty()) continue;
+    return {fmt::format("nothing to read: only {}, {}", Listed(of_kind), kind.what),
+            std::string(kind.hint)};
+  }
+  if (files.empty()) return {"nothing to read: the folder is empty", "give a checkpoint's folder"};
+  const bool config = std::ranges::any_of(
+      files, [](const fs::path& file) { return file.filename() == "config.json"; });
+  if (config) return {"config.json but no weights", std::string(kDownload)};
+  return {fmt::format("nothing to read: no file of a kind that can be read ({}), only {}",
+                      fmt::join(kReadable, ", "), Listed(files)),
+          "give a checkpoint's folder or file"};
+}
+
+Sentence WithoutExperts(const Search& search) {
+  const size_t files = search.scan.files.size();
+  if (search.tensors == 0) {
+    return {fmt::format("{} file{} without a tensor", files, files == 1 ? "" : "s"),
+            std::string(kDownload)};
+  }
+  const std::string type =
+      search.model_type.empty() ? "" : fmt::format(" (model_type {})", search.model_type);
+  const uint64_t experts = search.facts.experts.value_or(0);
+  if (experts > 0 || search.routers > 0) {
+    return {fmt::format("none of the {} tensors is an expert's weight, though {}{}", search.tensors,
+                        experts > 0
+                            ? fmt::format("the model's configuration speaks of {} experts", experts)
+                            : "there are routers",
+                        type),
+            "a rule can say which they are: docs/config.md, 'Finding the experts'"};
+  }
+  if (!search.experts_only) {
+    return {fmt::format("none of the {} tensors is a matrix of floats", search.tensors), ""};
+  }
+  return {fmt::format("a dense model: no expert weights among {} tensors{}", search.tensors, type),
+          "moescope is about Mixture-of-Experts models; with scan.experts_only false in the "
+          "configuration it measures every matrix"};
+}
+
+}  // namespace
+
+Error NothingFound(const Search& search) {
+  Sentence sentence = search.scan.files.empty() ? WithoutFiles(search) : WithoutExperts(search);
+  return {ErrorCode::kUnsupported, AsUtf8(search.model.string()), std::move(sentence.message),
+          std::move(sentence.hint), ""};
+}
+
+}  // namespace moe
