@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/pipeline.h"
 #include "cli/summary.h"
+#include "collect/inspect.h"
 #include "report/web_assets.h"
 #include "run/config.h"
 #include "run/find_run.h"
@@ -90,6 +91,7 @@ tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& o
   const bool kept = existing && !fresh;
   std::optional<SchemeChoice> wanted;
   if (!kept || options.schemes) wanted = std::move(*schemes);
+  if (wanted && !options.schemes) wanted = FittingSchemes(*wanted, ExpertColumns(model));
   const ConfigChange change = ChangeFor(*config, model, wanted);
   if (auto done = ChangeConfig(path, change); !done) return fail(done.error());
   if (kept) {

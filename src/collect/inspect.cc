@@ -255,6 +255,20 @@ Result<Json> ListTensors(const fs::path& model_path, const std::string& pattern)
   return list;
 }
 
+std::set<uint64_t> ExpertColumns(const fs::path& model_path) {
+  std::set<uint64_t> columns;
+  const auto opened = Open(model_path);
+  if (!opened) return columns;
+  const auto decided = DecideAll(opened->checkpoint, *opened->extractor, [] { return false; });
+  if (!decided) return columns;
+  for (const std::vector<Extraction>& file : *decided) {
+    for (const Extraction& tensor : file) {
+      for (const ExpertBank& bank : tensor.banks) columns.insert(bank.cols);
+    }
+  }
+  return columns;
+}
+
 std::string RecognisePreset(const fs::path& model_path) {
   const auto opened = Open(model_path);
   return opened && !opened->extractor->family().empty() ? std::string(opened->extractor->family())

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "moescope/error.h"
@@ -33,6 +34,10 @@ Result<Inspection> InspectModel(const std::filesystem::path& model_path);
 /// name, file, dtype, shape, bytes, role, and scheme and bits per weight of weights.
 Result<nlohmann::ordered_json> ListTensors(const std::filesystem::path& model_path,
                                            const std::string& pattern);
+
+/// The numbers of columns that the expert matrices of `model_path` have; empty where it has none or
+/// can't be opened.
+std::set<uint64_t> ExpertColumns(const std::filesystem::path& model_path);
 
 /// Name of the preset that fits `model_path`; "auto" where none is recognised or it can't be
 /// opened.

@@ -146,6 +146,26 @@ std::vector<DeltaPair> PairsOf(const Schemes& schemes) {
   return pairs;
 }
 
+/// `scheme`, or the same in the largest groups below that divide some number of `columns`.
+std::optional<QuantScheme> Fitting(const QuantScheme& scheme, const std::set<uint64_t>& columns) {
+  const QuantMode* mode = FindQuantMode(scheme.mode);
+  if (mode == nullptr) return std::nullopt;
+  int64_t best = 0;
+  for (const int64_t group : mode->group_sizes) {
+    const bool divides = std::ranges::any_of(
+        columns, [&](uint64_t count) { return count % static_cast<uint64_t>(group) == 0; });
+    if (divides && group <= scheme.group_size) best = std::max(best, group);
+  }
+  if (best == 0) return std::nullopt;
+  return Named(*mode, scheme.bits, best);
+}
+
+/// Adds `scheme` unless it is there.
+void AddOnce(QuantScheme scheme, Schemes& schemes) {
+  const auto there = std::ranges::find(schemes, scheme.name, &QuantScheme::name);
+  if (there == schemes.end()) schemes.push_back(std::move(scheme));
+}
+
 /// Whether `value` is one of `allowed`; else the error at `pointer`.
 Result<void> CheckOneOf(std::span<const int64_t> allowed, int64_t value, std::string_view mode,
                         const std::string& where, const std::string& pointer) {
@@ -207,14 +227,19 @@ Result<SchemeChoice> ParseSchemes(std::string_view list) {
   for (const std::string_view word : words) {
     auto schemes = Expand(word);
     if (!schemes) return tl::make_unexpected(schemes.error());
-    for (QuantScheme& scheme : *schemes) {
-      const bool there = std::ranges::find(choice.schemes, scheme.name, &QuantScheme::name) !=
-                         choice.schemes.end();
-      if (!there) choice.schemes.push_back(std::move(scheme));
-    }
+    for (QuantScheme& scheme : *schemes) AddOnce(std::move(scheme), choice.schemes);
   }
   choice.delta_pairs = PairsOf(choice.schemes);
   return choice;
+}
+
+SchemeChoice FittingSchemes(const SchemeChoice& choice, const std::set<uint64_t>& columns) {
+  SchemeChoice fitting;
+  for (const QuantScheme& scheme : choice.schemes) {
+    if (auto fit = Fitting(scheme, columns)) AddOnce(std::move(*fit), fitting.schemes);
+  }
+  fitting.delta_pairs = PairsOf(fitting.schemes);
+  return fitting.schemes.empty() ? choice : fitting;
 }
 
 bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantScheme>& b) {

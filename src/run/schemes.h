@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,10 @@ struct SchemeChoice {
 /// affine of as many bits; of "template" alone those of the template.
 /// kBadArgument names an unknown word and the closest one.
 Result<SchemeChoice> ParseSchemes(std::string_view list);
+
+/// `choice` for matrices of these numbers of columns. A scheme whose groups divide none of them
+/// gives way to one of smaller groups, or is left out; as it is where nothing would be left.
+SchemeChoice FittingSchemes(const SchemeChoice& choice, const std::set<uint64_t>& columns);
 
 /// Whether they are the same schemes in the same order.
 bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantScheme>& b);

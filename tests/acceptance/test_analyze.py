@@ -158,6 +158,15 @@ class Schemes(AnalyzeTest):
         checked = run("config", "check", run_dir / "analysis_config.json")
         self.assertEqual((checked.returncode, checked.stderr), (0, ""))
 
+    def test_by_default_groups_that_fit_no_matrix_give_way_and_asked_for_they_end_with_3(self):
+        model = self.model(experts(count=1, rows=32, cols=96))
+        self.analyze(model, "--out", self.tmp / "out")
+        self.assertEqual([row[0] for row in self.rows(self.only_run(self.tmp / "out"))],
+                         ["affine_q3_g32", "affine_q4_g32", "affine_q5_g32", "affine_q6_g32",
+                          "affine_q8_g32", "mxfp4_g32", "mxfp8_g32", "nvfp4_g16"])
+        done = self.analyze(model, "--out", self.tmp / "out", "--schemes", "q4", expect=3)
+        self.assertIn("3 matrices", done.stderr)
+
     def test_the_flag_takes_every_spelling_and_keeps_the_order(self):
         self.analyze(self.small_model(), "--out", self.tmp / "out",
                      "--schemes", "Q6,affine_q4_g64,q4g32,mxfp4,q4")

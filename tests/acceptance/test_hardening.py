@@ -7,7 +7,6 @@ import unittest
 import zipfile
 
 import numpy as np
-import pandas as pd
 
 from support import PROGRAM, AcceptanceTest, experts, run
 
@@ -33,7 +32,7 @@ class Streams(AcceptanceTest):
     def test_control_characters_of_names_do_not_reach_the_terminal(self):
         name = "model.layers.0.mlp.experts.0.\x1b]0;pwn\x07.up_proj.weight"
         run_dir = self.run_dir(self.model({name: np.ones((32, 40), np.float32)}))
-        done = self.collect(run_dir)
+        done = self.collect(run_dir, expect=3)  # no scheme fits 40 columns
         self.assertNotIn("\x1b", done.stdout + done.stderr)
         self.assertEqual(self.table(run_dir, "matrix_stats").source_tensor[0], name)
 
@@ -70,16 +69,6 @@ class Input(AcceptanceTest):
         self.assertAlmostEqual(coverage["share"], 5 / 6)
         self.assertEqual(len(self.table(run_dir, "unmatched_tensors")), 1)
 
-    def test_a_folder_without_experts_has_no_coverage_and_says_so(self):
-        (self.tmp / "empty").mkdir()
-
-        def demand(config):
-            config["scan"]["min_expert_coverage"] = 0.5
-        run_dir = self.run_dir(self.tmp / "empty", demand)
-        self.collect(run_dir, expect=3)
-        self.assertIsNone(self.log(run_dir, "run_health.json")["expert_coverage"]["share"])
-        self.assertTrue(self.table(run_dir, "warnings", "logs").warning.str.startswith("[scan]").any())
-
     @unittest.skipIf(sys.platform == "darwin", "macOS has only UTF-8 file names")
     def test_a_file_name_that_is_no_utf8_makes_a_readable_table(self):
         folder = os.fsencode(self.tmp) + b"/nu\xff"
@@ -112,16 +101,6 @@ class WholeOrNothing(AcceptanceTest):
         self.model(experts(count=2))
         self.collect(run_dir, expect=1)
         self.assertEqual({path: path.read_bytes() for path in (run_dir / "data").iterdir()}, old)
-
-    def test_analyzing_another_model_into_one_run_is_warned_of(self):
-        first = self.model(experts(count=1), name="a/ckpt")
-        second = self.model(experts(count=2), name="b/ckpt")
-        for model, matrices in ((first, 3), (second, 6)):
-            done = run("analyze", model, "--out", self.tmp / "out")
-            self.assertEqual(done.returncode, 0, done.stderr)
-            stats = pd.read_parquet(self.tmp / "out/ckpt/analysis/data/matrix_stats.parquet")
-            self.assertEqual(len(stats), matrices)
-        self.assertIn(str(first), done.stderr)
 
 
 if __name__ == "__main__":

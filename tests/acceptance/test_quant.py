@@ -273,7 +273,7 @@ class AgainstMlx(QuantTest):
                  scheme("affine", 4, 48), scheme("mxfp4", 4, 16), scheme("mxfp4", 8, 32),
                  scheme("mxfp8", 4, 32), scheme("nvfp4", 4, 32), scheme("nvfp4", 8, 16)]
         good = scheme("affine", 4, 32)
-        table = self.simulate(folder, [*cases, good])
+        table = self.simulate(folder, [*cases, good], expect=3)
         self.assertEqual(len(table), 2 * (len(cases) + 1))
         for case in cases:
             with self.subTest(case["name"]):
@@ -284,14 +284,14 @@ class AgainstMlx(QuantTest):
                 self.assertTrue(rows[NUMBERS].isna().all(axis=None))
                 lines = [w for w in self.warnings()
                          if f"[quant_sim] scheme={case['name']} failed: " in w]
-                # each expert is a tensor of its own here, that is a bank
-                self.assertEqual(len(lines), 2)
+                self.assertEqual(len(lines), 1)
+                self.assertIn("2 matrices", lines[0])
                 self.assertIn(want.split(": ", 1)[1], lines[0])
         self.assertTrue(table[table.scheme == good["name"]].error.isna().all())
 
     def test_a_failing_scheme_warns_once_for_a_whole_bank(self):
         tensors = {"model.layers.0.mlp.experts.up_proj.weight": np.ones((3, 8, 48), np.float32)}
-        table = self.simulate(self.model(tensors), [scheme("affine", 4, 32)])
+        table = self.simulate(self.model(tensors), [scheme("affine", 4, 32)], expect=3)
         self.assertEqual(len(table), 3)
         self.assertEqual(table.error.nunique(dropna=False), 1)
         self.assertEqual(len([w for w in self.warnings() if "[quant_sim]" in w]), 1)
@@ -303,7 +303,7 @@ class NonFinite(QuantTest):
     def test_non_finite_weights_are_counted_in_the_error(self):
         w = np.ones((4, 64), np.float32)
         w[0, 0], w[1, 1], w[2, 2] = np.nan, np.inf, -np.inf
-        table = self.simulate(self.folder([w])[0], self.SCHEMES)
+        table = self.simulate(self.folder([w])[0], self.SCHEMES, expect=3)
         self.assertEqual(list(table.error), ["ValueError: 3 non-finite weights"] * 2)
         self.assertTrue(table[NUMBERS].isna().all(axis=None))
 
@@ -311,7 +311,7 @@ class NonFinite(QuantTest):
         w = np.ones((4, 64), np.float32)
         w[0, :5] = 1e6
         table = self.simulate(self.folder([w])[0], self.SCHEMES,
-                              stats={"quant_compute_dtype": "fp16"})
+                              stats={"quant_compute_dtype": "fp16"}, expect=3)
         self.assertEqual(list(table.error), ["OverflowError: 5 weights exceed fp16"] * 2)
         self.assertTrue(table[NUMBERS].isna().all(axis=None))
         self.assertEqual(self.table(self.run_path, "matrix_stats").nonfinite_count.iloc[0], 0)
@@ -320,7 +320,8 @@ class NonFinite(QuantTest):
         # hi - lo is beyond float16: the stored scale is infinite.
         w = np.zeros((1, 32), np.float32)
         w[0, 0], w[0, 1] = 65504, -65504
-        row = self.simulate(self.folder([w], "fp16")[0], [scheme("affine", 1, 32)]).iloc[0]
+        row = self.simulate(self.folder([w], "fp16")[0], [scheme("affine", 1, 32)],
+                            expect=3).iloc[0]
         self.assertEqual(row.error, "ValueError: non-finite reconstruction")
         self.assertTrue(row[["w_rel_fro", "w_rel_max", "sqnr_db", "max_abs_err"]].isna().all())
         self.assertEqual(row.bias_mean, -65504)

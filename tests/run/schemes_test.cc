@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "base/quant_modes.h"
 #include "run/config_template.h"
 
@@ -123,6 +125,21 @@ TEST(SchemeList, NamesTheUnknownWordAndTheClosest) {
     EXPECT_EQ(choice.error().code, ErrorCode::kBadArgument);
     EXPECT_THAT(choice.error().Text(), HasSubstr(part));
   }
+}
+
+TEST(FittingSchemes, GiveWayToSmallerGroupsOrAreLeftOut) {
+  const SchemeChoice choice = *ParseSchemes("q3,q4,mxfp4,nvfp4,q4g32");
+  const auto names = [&](const std::set<uint64_t>& columns) {
+    return Names(FittingSchemes(choice, columns).schemes);
+  };
+  EXPECT_EQ(names({32, 128}), Names(choice.schemes)) << "one matrix that fits is enough";
+  EXPECT_THAT(names({96, 32}),
+              ElementsAre("affine_q3_g32", "affine_q4_g32", "mxfp4_g32", "nvfp4_g16"));
+  EXPECT_THAT(names({48}), ElementsAre("nvfp4_g16"));
+  EXPECT_EQ(names({}), Names(choice.schemes));
+  EXPECT_EQ(names({5}), Names(choice.schemes));
+  EXPECT_THAT(PairTexts(FittingSchemes(choice, {32})),
+              testing::Contains("mxfp4_minus_q4g32: mxfp4_g32 - affine_q4_g32"));
 }
 
 TEST(SchemeEntry, WithoutBitsAndGroupHasThoseOfItsMode) {
