@@ -346,6 +346,18 @@ export const stepsFrom = (numbers, chosen) => {
     .filter(({groups}) => groups);
 };
 
+/** Mean bits per weight of a scheme over the groups that count and where it has them. */
+export const meanBits = ({groups, weights}, scheme, isWanted) => {
+  let sum = 0,
+    total = 0;
+  for (let g = 0; g < groups.count; ++g) {
+    if (!isWanted(g) || scheme.bits[g] !== scheme.bits[g]) continue;
+    sum += scheme.bits[g] * weights[g];
+    total += weights[g];
+  }
+  return sum / total;
+};
+
 /** The scheme that most weights take, null if none does. */
 export const mostTaken = ({schemes, weights}, chosen) => {
   const taken = schemes.map(({index}) =>

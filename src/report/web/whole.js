@@ -1,6 +1,6 @@
 // How large the whole model becomes: the experts under a choice, and the rest of the checkpoint as it is
 // stored, or with its matrices under a scheme.
-import {storedSize} from "./mix.js";
+import {meanBits, storedSize} from "./mix.js";
 
 // What a scheme can be applied to beside experts; norms, routers and all else stay as they are.
 const MATRICES = ["attention", "embedding", "other"];
@@ -13,15 +13,10 @@ export const AS_STORED = "stored";
 
 const sum = (list) => list.reduce((total, value) => total + value, 0);
 
-const meanBits = ({weights}, {bits}) => {
-  const known = [...weights.keys()].filter((g) => bits[g] === bits[g]);
-  return sum(known.map((g) => bits[g] * weights[g])) / sum(known.map((g) => weights[g]));
-};
-
 /** [{name, bits}] of what the rest may be counted at. */
 const schemesFor = (numbers) => {
   const known = numbers.schemes
-    .map((scheme) => ({name: scheme.name, bits: meanBits(numbers, scheme)}))
+    .map((scheme) => ({name: scheme.name, bits: meanBits(numbers, scheme, () => true)}))
     .filter(({bits}) => bits === bits);
   return known.some(({name}) => name === USUAL.name) ? known : [USUAL, ...known];
 };

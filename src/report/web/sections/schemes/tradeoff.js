@@ -3,24 +3,12 @@ import {tradeoff} from "../../charts/tradeoff.js";
 import {fill, h} from "../../dom.js";
 import {clipped, count, decibels, shortNumber, significant} from "../../format.js";
 import {definition} from "../../metrics.js";
-import {ERROR, JUDGES, SHARES, judgeIndex, judgeWords} from "../../mix.js";
+import {ERROR, JUDGES, SHARES, judgeIndex, judgeWords, meanBits} from "../../mix.js";
 import {figure, lazyDetails, named} from "../../parts.js";
 import {front, overall} from "../../stats.js";
 import {dataTable} from "../../table.js";
 import {hideTip, showTip, tellOver} from "../../tip.js";
 import {groupName} from "./names.js";
-
-/** Mean bits per weight of a scheme over the groups that count and where it has them. */
-const meanBits = ({groups, weights}, scheme, isWanted) => {
-  let sum = 0,
-    total = 0;
-  for (let g = 0; g < groups.count; ++g) {
-    if (!isWanted(g) || scheme.bits[g] !== scheme.bits[g]) continue;
-    sum += scheme.bits[g] * weights[g];
-    total += weights[g];
-  }
-  return sum / total;
-};
 
 const kindsOf = ({hasRouted, hasShared}) => [...(hasRouted ? [0] : []), ...(hasShared ? [1] : [])];
 
