@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -60,6 +61,10 @@ class TensorFile {
   /// an unlinked temporary file, which is mapped: anonymous memory stays small whatever its size.
   virtual Result<TensorBytes> Bytes(size_t index) const = 0;
 
+  /// kIo once bytes were read that the file had lost since it was opened (where the program handles
+  /// SIGBUS as moescope does; else such a read ends it).
+  virtual Result<void> CheckWhole() const { return {}; }
+
   /// Where in the file the bytes of tensors()[index] begin; nullopt where they don't lie there as
   /// they are (npz).
   virtual std::optional<uint64_t> PositionOf(size_t /*index*/) const { return std::nullopt; }
@@ -68,6 +73,10 @@ class TensorFile {
 /// Opens `path` by its suffix (.safetensors, .npz, .npy) and validates all of its header.
 /// kNotFound/kIo from the system; kMalformed names the broken rule (formats.md sections 1 and 2);
 /// kUnsupported for a suffix that no reader has.
-Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path);
+///
+/// `stopped` is asked by any thread while bytes are inflated or their checksum is taken: once true,
+/// Bytes() ends with kInterrupted.
+Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
+                                                   std::function<bool()> stopped = {});
 
 }  // namespace moe

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <limits>
 #include <string>
@@ -39,6 +41,10 @@ class Descriptor {
   int value_;
 };
 
+constexpr const char* kChooseFolder = "set TMPDIR to a folder with more space";
+
+uintptr_t AddressOf(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
+
 fs::path SpoolFolder() {
   const char* chosen = std::getenv("TMPDIR");
   return chosen != nullptr && *chosen != '\0' ? chosen : "/var/tmp";
@@ -70,15 +76,75 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Map(int descriptor, uint64
     if (data == MAP_FAILED) return SystemError(path, "cannot map", errno);
     bytes = {static_cast<const std::byte*>(data), static_cast<size_t>(size)};
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(bytes));
+  return std::shared_ptr<const MappedFile>(new MappedFile(bytes, path));
+}
+
+/// Where a file is mapped, for a signal handler to find: never freed, used again instead.
+struct MappedFile::Range {
+  std::atomic<bool> used{true}, lost{false};
+  std::atomic<uintptr_t> begin{0}, end{0};
+  Range* next = nullptr;
+
+  static std::atomic<Range*> all;
+};
+
+std::atomic<MappedFile::Range*> MappedFile::Range::all{nullptr};
+
+MappedFile::Range* MappedFile::Register(std::span<const std::byte> bytes) {
+  Range* range = Range::all;
+  while (range != nullptr && range->used.exchange(true)) range = range->next;
+  const bool is_new = range == nullptr;
+  if (is_new) range = new Range;
+  range->lost = false;
+  range->end = AddressOf(bytes.data()) + bytes.size();
+  range->begin = AddressOf(bytes.data());
+  if (is_new) {
+    range->next = Range::all;
+    while (!Range::all.compare_exchange_weak(range->next, range)) {
+    }
+  }
+  return range;
+}
+
+MappedFile::MappedFile(std::span<const std::byte> bytes, fs::path path)
+    : bytes_(bytes), path_(std::move(path)), range_(Register(bytes)) {}
+
+Result<void> MappedFile::CheckWhole() const {
+  if (!range_->lost) return {};
+  return Fail(ErrorCode::kIo, path_.string(),
+              "became shorter while it was read, or its disk failed", "copy or download it again");
+}
+
+bool MendLostBytes(const void* address) {
+  const uintptr_t at = AddressOf(address);
+  for (MappedFile::Range* range = MappedFile::Range::all; range != nullptr; range = range->next) {
+    const uintptr_t end = range->end;
+    if (at < range->begin || at >= end) continue;
+    range->lost = true;  // before the zeros can be read
+    const auto page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const uintptr_t page = at / page_bytes * page_bytes;
+    return mmap(reinterpret_cast<void*>(page), end - page, PROT_READ,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+  }
+  return false;
 }
 
 MappedFile::~MappedFile() {
+  range_->begin = range_->end = 0;
+  range_->used = false;
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-Result<SpoolFile> SpoolFile::Create() {
+Result<SpoolFile> SpoolFile::Create(uint64_t bytes) {
   fs::path folder = SpoolFolder();
+  std::error_code unknown;
+  const fs::space_info space = fs::space(folder, unknown);
+  if (!unknown && space.available < bytes) {
+    return Fail(ErrorCode::kIo, folder.string(),
+                "has no room for a temporary file of " + std::to_string(bytes) + " bytes, only " +
+                    std::to_string(space.available),
+                kChooseFolder);
+  }
   std::string name = (folder / "moescope-XXXXXX").string();
   const int descriptor = mkstemp(name.data());
   if (descriptor < 0) return SystemError(folder, "cannot make a temporary file", errno);
@@ -107,7 +173,7 @@ Result<void> SpoolFile::Append(std::span<const std::byte> bytes) {
       return Fail(ErrorCode::kIo, folder_.string(),
                   "cannot write a temporary file after " + std::to_string(size_) +
                       " bytes: " + std::generic_category().message(errno),
-                  "set TMPDIR to a folder with more space");
+                  kChooseFolder);
     }
     size_ += static_cast<uint64_t>(written);
     bytes = bytes.subspan(static_cast<size_t>(written));

@@ -13,8 +13,9 @@ namespace moe {
 /// A regular file, mapped read-only. Pages come in when they are read.
 ///
 /// Threads:  const members may be called from any thread at once.
-/// Lifetime: a span from bytes() is valid while this object lives. Truncating the file meanwhile
-///           makes later reads fault: rename a new file over it instead.
+/// Lifetime: a span from bytes() is valid while this object lives. A file that becomes shorter
+///           meanwhile makes reads fault (SIGBUS); where MendLostBytes() is in the handler, they
+///           give zeros, and CheckWhole() tells.
 class MappedFile {
  public:
   /// kNotFound, or kIo with the system's reason; kBadArgument for a folder. Empty files are fine.
@@ -31,11 +32,24 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  /// kIo once a read has met bytes that the file has lost: what was read is not the file's.
+  Result<void> CheckWhole() const;
+
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  struct Range;
+  friend bool MendLostBytes(const void* address);
+  static Range* Register(std::span<const std::byte> bytes);
+
+  MappedFile(std::span<const std::byte> bytes, std::filesystem::path path);
 
   std::span<const std::byte> bytes_;
+  std::filesystem::path path_;
+  Range* range_;
 };
+
+/// For a SIGBUS handler: if `address` lies in a mapped file, puts zeros there and behind it, which
+/// CheckWhole() then tells of. False if it lies in none.
+bool MendLostBytes(const void* address);
 
 /// A file without a name that takes bytes in order and is then mapped. It lies in $TMPDIR or
 /// /var/tmp, not /tmp, which is memory on many systems.
@@ -43,7 +57,8 @@ class MappedFile {
 /// Threads: one at a time.
 class SpoolFile {
  public:
-  static Result<SpoolFile> Create();
+  /// For `bytes` bytes; kIo if the file system has less room than that.
+  static Result<SpoolFile> Create(uint64_t bytes);
   ~SpoolFile();
   SpoolFile(SpoolFile&& other) noexcept;
   SpoolFile& operator=(SpoolFile&&) = delete;

@@ -6,6 +6,12 @@
 
 #include <cassert>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -20,9 +26,52 @@ tl::unexpected<Error> SystemFail(const fs::path& path, std::string_view what) {
               errno == ENOSPC ? "free some space and run again" : "");
 }
 
+/// Takes `suffix` and the digits before it off the end of `name`.
+std::optional<std::string> TakeNumber(std::string_view& name, std::string_view suffix) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  name.remove_suffix(suffix.size());
+  const size_t begin = name.find_last_not_of("0123456789") + 1;
+  std::string digits(name.substr(begin));
+  name = name.substr(0, begin);
+  if (digits.empty()) return std::nullopt;
+  return digits;
+}
+
+/// The process that made a temporary file of this name (see Create()).
+std::optional<pid_t> MakerOf(std::string_view name) {
+  if (!TakeNumber(name, ".tmp")) return std::nullopt;
+  const auto pid = TakeNumber(name, "-");
+  pid_t number = 0;
+  if (!pid || name.size() < 3 || !name.starts_with('.') || !name.ends_with('.')) return {};
+  const auto read = std::from_chars(pid->data(), pid->data() + pid->size(), number);
+  return read.ec == std::errc() && number > 0 ? std::optional(number) : std::nullopt;
+}
+
+/// Removes what processes that are gone have left in `folder`; nothing of ours is in there yet, so
+/// a file with our number is of one before us.
+void RemoveAbandoned(const fs::path& folder) {
+  std::error_code failed;
+  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
+    const auto maker = MakerOf(at->path().filename().string());
+    if (!maker) continue;
+    const bool gone = *maker == ::getpid() || (::kill(*maker, 0) != 0 && errno == ESRCH);
+    std::error_code ignored;
+    if (gone && fs::is_regular_file(at->symlink_status(ignored))) fs::remove(at->path(), ignored);
+  }
+}
+
+/// RemoveAbandoned() before this process writes into `folder` for the first time.
+void RemoveAbandonedOnce(const fs::path& folder) {
+  static std::mutex mutex;
+  static std::set<fs::path> seen;
+  const std::lock_guard lock(mutex);
+  if (seen.insert(folder).second) RemoveAbandoned(folder.empty() ? "." : folder);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<PendingFile>> PendingFile::Create(const fs::path& final_path) {
+  RemoveAbandonedOnce(final_path.parent_path());
   // Unique among live processes, so that two runs never write into one file.
   for (int attempt = 0;; ++attempt) {
     fs::path temporary = final_path;

@@ -15,7 +15,8 @@ namespace moe {
 /// Threads: one at a time.
 class PendingFile {
  public:
-  /// Creates the temporary file in the folder of `final_path`, which must exist.
+  /// Creates the temporary file in the folder of `final_path`, which must exist. The first one in a
+  /// folder removes those that processes which are gone have left there.
   static Result<std::unique_ptr<PendingFile>> Create(const std::filesystem::path& final_path);
   ~PendingFile();
   PendingFile(const PendingFile&) = delete;

@@ -342,6 +342,7 @@ class GgufFile : public TensorFile {
       : path_(std::move(path)), mapping_(std::move(mapping)), header_(std::move(header)) {}
 
   const fs::path& path() const override { return path_; }
+  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
   std::span<const TensorInfo> tensors() const override { return header_.tensors; }
   const Metadata& metadata() const override { return header_.metadata; }
   Result<TensorBytes> Bytes(size_t index) const override {

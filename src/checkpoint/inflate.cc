@@ -13,14 +13,12 @@ namespace {
 
 constexpr size_t kPieceBytes = 256 * 1024;
 
-uint32_t AddToCrc32(uint32_t crc, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const auto piece = bytes.first(std::min(bytes.size(), kPieceBytes));
-    crc = static_cast<uint32_t>(
-        crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size())));
-    bytes = bytes.subspan(piece.size());
-  }
-  return crc;
+tl::unexpected<Error> Interrupted() { return Fail(ErrorCode::kInterrupted, "", "interrupted"); }
+
+/// At most kPieceBytes.
+uint32_t AddToCrc32(uint32_t crc, std::span<const std::byte> piece) {
+  return static_cast<uint32_t>(
+      crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size())));
 }
 
 /// A raw deflate stream, read piece by piece.
@@ -88,15 +86,17 @@ Result<std::vector<std::byte>> InflatePrefix(std::span<const std::byte> deflated
 
 Result<std::shared_ptr<const MappedFile>> InflateToFile(std::span<const std::byte> deflated,
                                                         uint64_t bytes, uint32_t crc32,
-                                                        const std::string& where) {
+                                                        const std::string& where,
+                                                        const StopCheck& stopped) {
   Inflater inflater(deflated, where);
   if (auto started = inflater.Start(); !started) return tl::make_unexpected(started.error());
-  auto spool = SpoolFile::Create();
+  auto spool = SpoolFile::Create(bytes);
   if (!spool) return tl::make_unexpected(spool.error());
   std::vector<std::byte> piece(kPieceBytes);
   uint64_t total = 0;
   uint32_t crc = 0;
   for (bool ended = false; !ended;) {
+    if (stopped && stopped()) return Interrupted();
     const auto got = inflater.Read(piece);
     if (!got) return tl::make_unexpected(got.error());
     ended = *got < piece.size();
@@ -115,6 +115,15 @@ Result<std::shared_ptr<const MappedFile>> InflateToFile(std::span<const std::byt
   return spool->Map();
 }
 
-uint32_t Crc32(std::span<const std::byte> bytes) { return AddToCrc32(0, bytes); }
+Result<uint32_t> Crc32(std::span<const std::byte> bytes, const StopCheck& stopped) {
+  uint32_t crc = 0;
+  while (!bytes.empty()) {
+    if (stopped && stopped()) return Interrupted();
+    const auto piece = bytes.first(std::min(bytes.size(), kPieceBytes));
+    crc = AddToCrc32(crc, piece);
+    bytes = bytes.subspan(piece.size());
+  }
+  return crc;
+}
 
 }  // namespace moe

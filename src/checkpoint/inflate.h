@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -17,14 +18,18 @@ namespace moe {
 Result<std::vector<std::byte>> InflatePrefix(std::span<const std::byte> deflated, uint64_t most,
                                              const std::string& where);
 
+/// Asked between pieces; once true, the work ends with kInterrupted. May be empty.
+using StopCheck = std::function<bool()>;
+
 /// Inflates a whole raw deflate stream in small pieces to an unlinked temporary file, and maps it.
 /// The stream must give exactly `bytes` bytes, with this CRC-32: one that would give more is
-/// stopped there.
+/// stopped there. kIo before anything is written if there is no room for so many.
 Result<std::shared_ptr<const MappedFile>> InflateToFile(std::span<const std::byte> deflated,
                                                         uint64_t bytes, uint32_t crc32,
-                                                        const std::string& where);
+                                                        const std::string& where,
+                                                        const StopCheck& stopped);
 
 /// The CRC-32 of zip.
-uint32_t Crc32(std::span<const std::byte> bytes);
+Result<uint32_t> Crc32(std::span<const std::byte> bytes, const StopCheck& stopped);
 
 }  // namespace moe

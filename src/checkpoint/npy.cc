@@ -333,6 +333,7 @@ class NpyFile : public TensorFile {
   }
 
   const fs::path& path() const override { return path_; }
+  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
   std::span<const TensorInfo> tensors() const override { return {&header_.info, 1}; }
 
   Result<TensorBytes> Bytes([[maybe_unused]] size_t index) const override {

@@ -30,8 +30,8 @@ struct MemberState {
 
 class NpzFile : public TensorFile {
  public:
-  NpzFile(fs::path path, std::shared_ptr<const MappedFile> mapping)
-      : path_(std::move(path)), mapping_(std::move(mapping)) {}
+  NpzFile(fs::path path, std::shared_ptr<const MappedFile> mapping, std::function<bool()> stopped)
+      : path_(std::move(path)), mapping_(std::move(mapping)), stopped_(std::move(stopped)) {}
 
   /// Fills in the members; before this, the file has no tensors.
   Result<void> ReadMembers() {
@@ -47,6 +47,7 @@ class NpzFile : public TensorFile {
   }
 
   const fs::path& path() const override { return path_; }
+  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
   std::span<const TensorInfo> tensors() const override { return tensors_; }
 
   Result<TensorBytes> Bytes(size_t index) const override {
@@ -119,10 +120,11 @@ class NpzFile : public TensorFile {
     MemberState& state = states_[index];
     const std::lock_guard lock(state.mutex);
     if (!state.stored_crc_is_right) {
-      const uint32_t crc = Crc32(StoredBytes(members_[index]));
-      if (crc != members_[index].crc32) {
+      const auto crc = Crc32(StoredBytes(members_[index]), stopped_);
+      if (!crc) return tl::make_unexpected(crc.error());
+      if (*crc != members_[index].crc32) {
         return BadZip(Place(index),
-                      fmt::format("CRC-32 is {:08x}, not {:08x}", crc, members_[index].crc32),
+                      fmt::format("CRC-32 is {:08x}, not {:08x}", *crc, members_[index].crc32),
                       "the file is damaged: copy or download it again");
       }
       state.stored_crc_is_right = true;
@@ -135,13 +137,15 @@ class NpzFile : public TensorFile {
     const std::lock_guard lock(state.mutex);
     if (auto inflated = state.inflated.lock()) return inflated;
     const ZipMember& member = members_[index];
-    auto inflated = InflateToFile(StoredBytes(member), member.bytes, member.crc32, Place(index));
+    auto inflated = InflateToFile(StoredBytes(member), member.bytes, member.crc32, Place(index),
+                                  stopped_);
     if (inflated) state.inflated = *inflated;
     return inflated;
   }
 
   fs::path path_;
   std::shared_ptr<const MappedFile> mapping_;
+  std::function<bool()> stopped_;
   std::vector<TensorInfo> tensors_;
   std::vector<Header> headers_;     // of each tensor
   std::vector<ZipMember> members_;  // of each tensor
@@ -150,10 +154,10 @@ class NpzFile : public TensorFile {
 
 }  // namespace
 
-Result<std::unique_ptr<TensorFile>> OpenNpz(const fs::path& path) {
+Result<std::unique_ptr<TensorFile>> OpenNpz(const fs::path& path, std::function<bool()> stopped) {
   auto mapping = MappedFile::Open(path);
   if (!mapping) return tl::make_unexpected(mapping.error());
-  auto file = std::make_unique<NpzFile>(path, *std::move(mapping));
+  auto file = std::make_unique<NpzFile>(path, *std::move(mapping), std::move(stopped));
   if (auto read = file->ReadMembers(); !read) return tl::make_unexpected(read.error());
   return file;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "moescope/checkpoint.h"
@@ -10,7 +11,8 @@ namespace moe {
 
 /// Opens a .npz archive: reads its directory and the header of every member. A member `NAME.npy`
 /// is the tensor NAME; other members are inventoried as opaque bytes under their own names.
-/// Errors as ReadZipDirectory() and ParseNpyHeader() have them.
-Result<std::unique_ptr<TensorFile>> OpenNpz(const std::filesystem::path& path);
+/// Errors as ReadZipDirectory() and ParseNpyHeader() have them. `stopped` as in OpenTensorFile().
+Result<std::unique_ptr<TensorFile>> OpenNpz(const std::filesystem::path& path,
+                                            std::function<bool()> stopped = {});
 
 }  // namespace moe

@@ -320,6 +320,7 @@ class SafetensorsFile : public TensorFile {
   }
 
   const fs::path& path() const override { return path_; }
+  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
   std::span<const TensorInfo> tensors() const override { return tensors_; }
 
   Result<TensorBytes> Bytes(size_t index) const override {

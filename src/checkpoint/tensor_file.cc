@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
@@ -14,7 +15,14 @@
 namespace moe {
 namespace {
 
-using Opener = Result<std::unique_ptr<TensorFile>> (*)(const std::filesystem::path&);
+using Stopped = std::function<bool()>;
+using Opener = Result<std::unique_ptr<TensorFile>> (*)(const std::filesystem::path&, Stopped);
+
+/// A reader whose bytes lie in the file as they are: nothing takes time.
+template <Result<std::unique_ptr<TensorFile>> (*kOpen)(const std::filesystem::path&)>
+Result<std::unique_ptr<TensorFile>> AtOnce(const std::filesystem::path& path, Stopped) {
+  return kOpen(path);
+}
 
 /// A .dat file is never a checkpoint, but the one that lies beside GGUF files can be named.
 Result<std::unique_ptr<TensorFile>> RefuseDat(const std::filesystem::path& path) {
@@ -31,16 +39,17 @@ struct Reader {
 
 // A new container is one line here (and one in discovery.cc, if it can lie beside another copy).
 constexpr Reader kReaders[] = {
-    {".safetensors", OpenSafetensors},
+    {".safetensors", AtOnce<OpenSafetensors>},
     {".npz", OpenNpz},
-    {".npy", OpenNpy},
-    {".gguf", OpenGguf},
-    {".dat", RefuseDat},
+    {".npy", AtOnce<OpenNpy>},
+    {".gguf", AtOnce<OpenGguf>},
+    {".dat", AtOnce<RefuseDat>},
 };
 
 /// A tensor without elements may have any sizes; tables, and the libraries that write checkpoints,
 /// have signed ones.
-Result<std::unique_ptr<TensorFile>> CheckSizes(std::unique_ptr<TensorFile> file) {
+Result<std::unique_ptr<TensorFile>> CheckHeader(std::unique_ptr<TensorFile> file) {
+  if (auto whole = file->CheckWhole(); !whole) return tl::make_unexpected(whole.error());
   for (const TensorInfo& tensor : file->tensors()) {
     for (const uint64_t size : tensor.shape) {
       if (size <= INT64_MAX) continue;
@@ -54,10 +63,13 @@ Result<std::unique_ptr<TensorFile>> CheckSizes(std::unique_ptr<TensorFile> file)
 
 }  // namespace
 
-Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path) {
+Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
+                                                   std::function<bool()> stopped) {
   const std::string suffix = path.extension().string();
   for (const Reader& reader : kReaders) {
-    if (reader.suffix == suffix) return reader.open(path).and_then(CheckSizes);
+    if (reader.suffix == suffix) {
+      return reader.open(path, std::move(stopped)).and_then(CheckHeader);
+    }
   }
   return Fail(ErrorCode::kUnsupported, path.string(),
               fmt::format("no reader for files that end in '{}'", suffix),

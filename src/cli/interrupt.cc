@@ -6,6 +6,7 @@
 #include <csignal>
 #include <string_view>
 
+#include "base/mapped_file.h"
 #include "cli/exit_code.h"
 
 namespace moe::cli {
@@ -16,9 +17,10 @@ static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler
 
 void OnSignal(int) { interrupted = true; }
 
-void OnBusError(int) {
-  constexpr std::string_view kLine =
-      "moescope: error: a checkpoint file became shorter while it was read; download it again\n";
+/// What has lost bytes is an error of whoever reads it.
+void OnBusError(int, siginfo_t* info, void*) {
+  if (MendLostBytes(info->si_addr)) return;
+  constexpr std::string_view kLine = "moescope: error: a file became shorter while it was read\n";
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kLine.data(), kLine.size());
   ::_exit(static_cast<int>(ExitCode::kFailed));
 }
@@ -39,7 +41,10 @@ void InstallSignalHandlers() {
     Handle(signal, OnSignal, static_cast<int>(SA_RESETHAND));
   }
   for (const int signal : {SIGPIPE, SIGXFSZ}) Handle(signal, SIG_IGN, 0);
-  Handle(SIGBUS, OnBusError, 0);
+  struct sigaction on_bus_error{};
+  on_bus_error.sa_sigaction = OnBusError;
+  on_bus_error.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGBUS, &on_bus_error, nullptr);
 }
 
 void OpenClosedStandardStreams() {

@@ -13,6 +13,7 @@
 #include "cli/table_view.h"
 #include "report/findings.h"
 #include "report/run_matrices.h"
+#include "run/commit_marker.h"
 #include "run/logs.h"
 #include "tables/explain_column.h"
 #include "tables/table_query.h"
@@ -339,6 +340,8 @@ class Overview {
 };
 
 ExitCode RunShow(const fs::path& run_dir, const ShowOptions& options, Reporter& report) {
+  const auto committed = CheckCommitted(run_dir, {{kCollectData, kBuildTables}});
+  if (!committed) return FailWith(committed.error(), report);
   const auto shown = TablesOf(run_dir).and_then([&](const std::vector<RunTable>& tables) {
     return options.overview() ? Overview(options, tables, report).Show(run_dir)
                               : ShowTable(options, tables, report);

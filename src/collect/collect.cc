@@ -13,6 +13,7 @@
 #include "collect/model_reading.h"
 #include "collect/nothing_found.h"
 #include "mlx/mlx_backend.h"
+#include "run/commit_marker.h"
 #include "run/model_metadata.h"
 #include "tables/build_tables.h"
 
@@ -213,10 +214,10 @@ class Collection {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
     report_.seconds = elapsed.count();
     LogBatch logs(options_.run_dir);
-    auto done =
-        AddSuccessLogs(Context(), logs).and_then([&] { return tables_.Commit(); }).and_then([&] {
-          return logs.Commit();
-        });
+    auto done = AddSuccessLogs(Context(), logs).and_then([&] {
+      return CommitMarked(options_.run_dir, kCollectData,
+                          [&] { return tables_.Commit().and_then([&] { return logs.Commit(); }); });
+    });
     if (done) RemoveStaleLogs(Context());
     return done;
   }

@@ -170,6 +170,14 @@ class MatrixWork {
   Result<MatrixMeasurement> Measure(uint64_t number, unsigned threads) {
     read_ahead_->Reached(number);
     const MatrixPlace place = PlaceOf(number);
+    auto measured = MeasureAt(place, threads);
+    for (const TensorRef& part : plan_.banks[place.bank].weight->parts) {
+      if (auto whole = part.file->CheckWhole(); !whole) return tl::make_unexpected(whole.error());
+    }
+    return measured;
+  }
+
+  Result<MatrixMeasurement> MeasureAt(const MatrixPlace& place, unsigned threads) {
     const PlannedBank& planned = plan_.banks[place.bank];
     const ExpertBank& bank = planned.bank;
     auto weight = weights_.Get(place.bank);
@@ -234,9 +242,8 @@ class MatrixWork {
   }
 
   Result<void> HandleUnreadable(const PlannedBank& planned, const Error& error) {
-    if (error.code == ErrorCode::kInterrupted || !options_.keep_going) {
-      return tl::make_unexpected(error);
-    }
+    if (error.code == ErrorCode::kInterrupted) return tl::make_unexpected(InterruptedError());
+    if (!options_.keep_going) return tl::make_unexpected(error);
     summary_.unread_parameters += planned.bank.rows * planned.bank.cols;
     const uint64_t number = NumberOf(planned);
     if (refused_number_ == number) return {};  // one row and one line a tensor

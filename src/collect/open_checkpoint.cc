@@ -20,12 +20,12 @@ DType MeantDType(const Weight& weight, const ModelWords& words) {
 
 class Opener {
  public:
-  Opener(const ModelWords& words, bool keep_going)
-      : words_(words), config_(words.quantization), keep_going_(keep_going) {}
+  Opener(const ModelWords& words, bool keep_going, const std::function<bool()>& stopped)
+      : words_(words), config_(words.quantization), keep_going_(keep_going), stopped_(stopped) {}
 
   Result<void> AddFile(const std::filesystem::path& path) {
     checkpoint_.first_tensor_number.push_back(tensors_);
-    auto file = OpenTensorFile(path);
+    auto file = OpenTensorFile(path, stopped_);
     if (file) {
       if (const auto twice = TensorNamedTwice(**file)) {
         file = Fail(ErrorCode::kMalformed, path.string(),
@@ -46,12 +46,12 @@ class Opener {
     return {};
   }
 
-  Result<Checkpoint> FindWeights(const std::function<bool()>& stopped) {
+  Result<Checkpoint> FindWeights() {
     for (const auto& file : checkpoint_.files) {
       checkpoint_.uses.emplace_back(file ? file->tensors().size() : 0);
     }
     for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      if (stopped()) return tl::make_unexpected(InterruptedError());
+      if (stopped_()) return tl::make_unexpected(InterruptedError());
       for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) AddWeight(f, t);
     }
     RefuseOddOnes();
@@ -116,6 +116,7 @@ class Opener {
   QuantConfig config_;
   Neighbours neighbours_;
   bool keep_going_;
+  const std::function<bool()>& stopped_;
   uint64_t tensors_ = 0;
   Checkpoint checkpoint_;
   TensorIndex index_;
@@ -143,12 +144,12 @@ std::vector<WeightShape> Checkpoint::AllShapes() const {
 
 Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const ModelWords& words, bool keep_going,
                                   const std::function<bool()>& stopped) {
-  Opener opener(words, keep_going);
+  Opener opener(words, keep_going, stopped);
   for (const std::filesystem::path& path : scan.files) {
     if (stopped()) return tl::make_unexpected(InterruptedError());
     if (auto done = opener.AddFile(path); !done) return tl::make_unexpected(done.error());
   }
-  return opener.FindWeights(stopped);
+  return opener.FindWeights();
 }
 
 Error InterruptedError() {

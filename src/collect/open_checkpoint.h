@@ -49,7 +49,7 @@ struct Checkpoint {
 };
 
 /// Fails for a broken file or a tensor name that stands in two files (unless keep_going), and when
-/// `stopped` says so (kInterrupted).
+/// `stopped` says so (kInterrupted); the files keep `stopped`, for their bytes.
 Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const ModelWords& words, bool keep_going,
                                   const std::function<bool()>& stopped);
 

@@ -12,6 +12,7 @@
 #include "report/pictures.h"
 #include "report/plot_data.h"
 #include "report/png.h"
+#include "run/commit_marker.h"
 #include "run/logs.h"
 
 namespace moe {
@@ -213,6 +214,8 @@ Json ManifestOf(const std::vector<std::string>& tables, const std::vector<PlotEn
 
 Result<std::vector<PlotEntry>> BuildPlots(const fs::path& run_dir, const PlotsConfig& config,
                                           const PlotsOptions& options) {
+  const auto committed = CheckCommitted(run_dir, {{kCollectData, kBuildTables}});
+  if (!committed) return tl::make_unexpected(committed.error());
   const auto defaults = DefaultPlotTables();
   const auto tables =
       config.artifact_keys.value_or(std::vector<std::string>(defaults.begin(), defaults.end()));

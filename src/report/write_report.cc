@@ -7,6 +7,7 @@
 #include "base/pending_file.h"
 #include "report/page_data.h"
 #include "report/web_assets.h"
+#include "run/commit_marker.h"
 
 namespace moe {
 
@@ -21,6 +22,8 @@ Result<WrittenReport> WriteReport(const std::filesystem::path& run_dir) {
   if (!std::filesystem::is_directory(run_dir, failed)) {
     return Fail(ErrorCode::kNotFound, run_dir.string(), "no such run directory");
   }
+  const auto committed = CheckCommitted(run_dir, {{kCollectData}});
+  if (!committed) return tl::make_unexpected(committed.error());
   const auto data = PageData(run_dir);
   if (!data) return tl::make_unexpected(data.error());
   std::string html(*page);

@@ -1,6 +1,7 @@
 #include "tables/build_tables.h"
 
 #include "base/text.h"
+#include "run/commit_marker.h"
 #include "run/logs.h"
 
 namespace moe {
@@ -13,6 +14,8 @@ std::string Now() { return UtcNow(TimePrecision::kMicroseconds) + "+00:00"; }
 Result<TablesReport> Build(const fs::path& run_dir, const std::atomic<bool>* stop) {
   const auto config = LoadConfig(run_dir / "analysis_config.json");
   if (!config) return tl::make_unexpected(config.error());
+  const auto committed = CheckCommitted(run_dir, {{kCollectData}});
+  if (!committed) return tl::make_unexpected(committed.error());
   auto report = BuildTables(run_dir, {config->delta_pairs, OutputOptionsOf(*config), stop});
   if (!report) return report;
   const auto& codec = config->output.compression;

@@ -238,6 +238,7 @@ class CsvReader : public TableReader {
       if (missing) builder.AppendNulls(frame.rows);
       frame.columns.push_back(builder.Take());
     }
+    if (auto whole = file_->CheckWhole(); !whole) return tl::make_unexpected(whole.error());
     return frame;
   }
 

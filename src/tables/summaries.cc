@@ -10,6 +10,7 @@
 #include <set>
 
 #include "rows/collect_rows.h"
+#include "run/commit_marker.h"
 #include "tables/aggregate.h"
 #include "tables/table_reader.h"
 
@@ -333,12 +334,16 @@ class TableSet {
     return fill(writer).and_then([&] { return writer.Finish(); });
   }
 
-  Result<std::vector<WrittenTable>> Commit() {
-    std::vector<WrittenTable> written;
+  Result<void> Commit() {
     for (const auto& writer : writers_) {
-      if (const auto done = writer->Commit(); !done) return tl::make_unexpected(done.error());
-      written.push_back(writer->written());
+      if (auto done = writer->Commit(); !done) return done;
     }
+    return {};
+  }
+
+  std::vector<WrittenTable> Written() const {
+    std::vector<WrittenTable> written;
+    for (const auto& writer : writers_) written.push_back(writer->written());
     return written;
   }
 
@@ -414,9 +419,9 @@ Result<TablesReport> BuildTables(const fs::path& run_dir, const TablesOptions& o
   if (options.stop != nullptr && *options.stop) {
     return Fail(ErrorCode::kInterrupted, "", "interrupted; outputs are untouched");
   }
-  auto written = tables.Commit();
-  if (!written) return tl::make_unexpected(written.error());
-  report.tables = std::move(*written);
+  auto done = CommitMarked(run_dir, kBuildTables, [&] { return tables.Commit(); });
+  if (!done) return tl::make_unexpected(done.error());
+  report.tables = tables.Written();
   return report;
 }
 

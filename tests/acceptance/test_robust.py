@@ -1,14 +1,16 @@
 """Input that lies, is damaged, or changes while it is read: what of it is refused, and that nothing else suffers."""
 
 import json
+import os
 import struct
+import subprocess
 import unittest
 import zipfile
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from support import AcceptanceTest, experts, run
+from support import PROGRAM, AcceptanceTest, experts, run
 
 ESCAPE = "\x1b]0;pwn\x07\u009b2J\u202e"
 
@@ -86,6 +88,47 @@ class NpyTypes(RobustTest):
             done = run(*command)
             self.assertEqual(done.returncode, 1)
             self.assertIn("pickle", done.stderr)
+
+
+class Shrinking(RobustTest):
+    """The second of two files loses its end while the first one is measured."""
+
+    def shrink(self, *arguments):
+        model = self.model({f"model.layers.0.mlp.experts.{e}.up_proj.weight":
+                            np.ones((64, 64), np.float32) for e in range(2)}, file="a.safetensors")
+        nbytes = 64 * 1024 * 1024 * 2  # zeros that take no room on the disk
+        header = json.dumps({"model.layers.1.mlp.experts.up_proj.weight": {
+            "dtype": "F16", "shape": [64, 1024, 1024], "data_offsets": [0, nbytes]}}).encode()
+        with open(model / "b.safetensors", "wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header)
+            file.truncate(8 + len(header) + nbytes)
+        run_dir = self.run_dir(model)
+        child = subprocess.Popen([PROGRAM, "collect-data", "--run-dir", run_dir, "--threads", "2",
+                                  *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                 text=True)
+        while "(1/2)" not in child.stderr.readline():
+            self.assertIsNone(child.poll())
+        os.truncate(model / "b.safetensors", 4096)
+        stderr = child.communicate(timeout=60)[1]
+        self.assertEqual([str(path) for path in run_dir.rglob("*.tmp")], [])
+        return run_dir, child.returncode, stderr
+
+    def test_it_is_an_error_with_a_log_and_leaves_nothing(self):
+        run_dir, code, stderr = self.shrink()
+        self.assertEqual(code, 1, stderr)
+        self.assertIn("b.safetensors: became shorter", stderr)
+        self.assertIn("shorter", self.log(run_dir, "run_failure.json")["error"]["message"])
+        self.assertEqual(list((run_dir / "data").iterdir()), [])
+
+    def test_keep_going_refuses_its_matrices_and_measures_the_others(self):
+        run_dir, code, stderr = self.shrink("--keep-going")
+        self.assertEqual(code, 3, stderr)
+        stats = self.table(run_dir, "matrix_stats")
+        self.assertEqual(stats[stats.layer == 0].rms.tolist(), [1, 1])
+        self.assertLess(len(stats[stats.layer == 1]), 64)
+        unmatched = self.table(run_dir, "unmatched_tensors")
+        self.assertEqual(len(unmatched), 1)
+        self.assertIn("shorter", unmatched.reason[0])
 
 
 class Texts(RobustTest):

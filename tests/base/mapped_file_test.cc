@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "base/temp_folder.h"
@@ -29,6 +32,30 @@ TEST(MappedFile, TakesAnEmptyFile) {
   EXPECT_TRUE((*file)->bytes().empty());
 }
 
+void Mend(int, siginfo_t* info, void*) {
+  if (!MendLostBytes(info->si_addr)) std::_Exit(1);
+}
+
+TEST(MappedFile, ThatBecomesShorterGivesZerosAndTells) {
+  struct sigaction mend{}, before{};
+  mend.sa_sigaction = Mend;
+  mend.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &mend, &before);
+  const TempFolder folder;
+  const std::string bytes(1 << 20, 'x');
+  const auto path = folder.Write("a", bytes);
+  const auto whole = MappedFile::Open(folder.Write("b", bytes)), file = MappedFile::Open(path);
+  std::filesystem::resize_file(path, 5000);
+  EXPECT_EQ(Text(**file).substr(0, 5000), bytes.substr(0, 5000));
+  EXPECT_EQ(Text(**file).back(), '\0');
+  ASSERT_FALSE((*file)->CheckWhole().has_value());
+  EXPECT_EQ((*file)->CheckWhole().error().where, path.string());
+  EXPECT_TRUE((*whole)->CheckWhole().has_value());
+  EXPECT_EQ(Text(**whole), bytes);
+  EXPECT_FALSE(MendLostBytes(&mend));
+  sigaction(SIGBUS, &before, nullptr);
+}
+
 TEST(MappedFile, NamesAFileThatIsNotThere) {
   const TempFolder folder;
   const auto file = MappedFile::Open(folder.path() / "gone.npz");
@@ -47,7 +74,7 @@ TEST(MappedFile, RefusesAFolderAndANamedPipeWithoutWaiting) {
 TEST(SpoolFile, KeepsWhatWasAppendedAfterItIsGone) {
   std::shared_ptr<const MappedFile> mapping;
   {
-    auto spool = SpoolFile::Create();
+    auto spool = SpoolFile::Create(10);
     ASSERT_TRUE(spool.has_value());
     const std::string first = "one ", second = "two";
     ASSERT_TRUE(spool->Append(std::as_bytes(std::span(first))).has_value());
@@ -57,12 +84,19 @@ TEST(SpoolFile, KeepsWhatWasAppendedAfterItIsGone) {
   EXPECT_EQ(Text(*mapping), "one two");
 }
 
+TEST(SpoolFile, IsRefusedBeforeItFillsTheDisk) {
+  const auto spool = SpoolFile::Create(uint64_t{1} << 62);
+  ASSERT_FALSE(spool.has_value());
+  EXPECT_EQ(spool.error().code, ErrorCode::kIo);
+  EXPECT_THAT(spool.error().Text(), testing::HasSubstr("TMPDIR"));
+}
+
 TEST(SpoolFile, SaysWhereItCouldNotBeMade) {
   const TempFolder folder;
   const char* before = std::getenv("TMPDIR");
   const std::string saved = before != nullptr ? before : "";
   setenv("TMPDIR", (folder.path() / "missing").c_str(), 1);
-  const auto spool = SpoolFile::Create();
+  const auto spool = SpoolFile::Create(10);
   if (before != nullptr) {
     setenv("TMPDIR", saved.c_str(), 1);
   } else {

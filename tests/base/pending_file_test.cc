@@ -1,8 +1,12 @@
 #include "base/pending_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <iterator>
+#include <string>
+#include <vector>
 
 #include "base/temp_folder.h"
 
@@ -63,6 +67,31 @@ TEST(PendingFile, OfTheSameNameDoNotMix) {
   }
   EXPECT_EQ(Text(path), "second");
   EXPECT_EQ(CountFiles(folder.path()), 1u);
+}
+
+TEST(PendingFile, RemovesWhatProcessesThatAreGoneHaveLeft) {
+  const TempFolder folder;
+  const pid_t gone = fork();
+  if (gone == 0) _exit(0);
+  waitpid(gone, nullptr, 0);
+  const std::string of_gone = std::to_string(gone), of_live = std::to_string(getppid());
+  const std::string of_us = std::to_string(getpid());
+  for (const std::string& name : {".a.parquet." + of_gone + "-0.tmp", ".b." + of_gone + "-12.tmp",
+                                  ".c.csv." + of_us + "-0.tmp"}) {
+    folder.Write(name, "left");
+  }
+  const std::vector<std::string> stay = {".a.parquet." + of_live + "-0.tmp",
+                                         "a.parquet." + of_gone + "-0.tmp",
+                                         ".a." + of_gone + ".tmp",
+                                         "." + of_gone + "-0.tmp",
+                                         ".a.parquet." + of_gone + "-0.tmp.txt",
+                                         ".a.99999999999999999999-0.tmp"};
+  for (const std::string& name : stay) folder.Write(name, "stays");
+  const auto first = PendingFile::Create(folder.path() / "f");
+  for (const std::string& name : stay) EXPECT_TRUE(fs::exists(folder.path() / name)) << name;
+  EXPECT_EQ(CountFiles(folder.path()), stay.size() + 1);
+  const auto second = PendingFile::Create(folder.path() / "g");  // and nothing of the first
+  EXPECT_EQ(CountFiles(folder.path()), stay.size() + 2);
 }
 
 TEST(PendingFile, NeedsItsFolder) {

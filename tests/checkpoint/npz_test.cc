@@ -56,7 +56,7 @@ std::string Record(const Member& member, uint32_t crc) {
 std::string Zip(const std::vector<Member>& members) {
   std::string file, directory;
   for (const Member& member : members) {
-    const uint32_t crc = Crc32(std::as_bytes(std::span(member.data)));
+    const uint32_t crc = *Crc32(std::as_bytes(std::span(member.data)), {});
     const std::string local_name = member.local_name.value_or(member.name);
     directory += Little(0x02014b50, 4) + Little(20, 2) + Record(member, crc) +
                  Little(member.name.size(), 2) + std::string(12, '\0') +
@@ -197,7 +197,8 @@ std::string Deflated(const std::string& data) {
 }
 
 Member DeflatedMember(const std::string& name, const std::string& data, uint32_t bytes) {
-  return {name, Deflated(data), 8, 0, Crc32(std::as_bytes(std::span(data))), bytes, {}, {}, {}};
+  return {name, Deflated(data), 8, 0, *Crc32(std::as_bytes(std::span(data)), {}), bytes, {}, {},
+          {}};
 }
 
 TEST(Npz, InflatesOnceForAllWhoHoldTheBytes) {
