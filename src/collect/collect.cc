@@ -64,7 +64,7 @@ Result<QuantBackend> BackendOf(const Config& config) {
 class OutputTables {
  public:
   Result<void> Open(const fs::path& run_dir, const Config& config, const MeasureOptions& measure) {
-    const OutputOptions output = OutputOptionsOf(config);
+    const OutputOptions output = OutputOptionsOf(config, run_dir);
     const fs::path data = run_dir / "data";
     const std::pair<std::unique_ptr<TableWriter>*, TableSchema> tables[] = {
         {&inventory_, TensorInventorySchema()},
@@ -96,7 +96,7 @@ class OutputTables {
       stale_.push_back(run_dir / "logs" / schema.name);
       return {};
     }
-    auto writer = TableWriter::Open(run_dir / "logs", schema, OutputOptionsOf(config));
+    auto writer = TableWriter::Open(run_dir / "logs", schema, OutputOptionsOf(config, run_dir));
     if (!writer) return tl::make_unexpected(writer.error());
     for (Row& row : rows) {
       if (auto done = (*writer)->Append(std::move(row)); !done) return done;

@@ -16,7 +16,8 @@ Result<TablesReport> Build(const fs::path& run_dir, const std::atomic<bool>* sto
   if (!config) return tl::make_unexpected(config.error());
   const auto committed = CheckCommitted(run_dir, {{kCollectData}});
   if (!committed) return tl::make_unexpected(committed.error());
-  auto report = BuildTables(run_dir, {config->delta_pairs, OutputOptionsOf(*config), stop});
+  auto report =
+      BuildTables(run_dir, {config->delta_pairs, OutputOptionsOf(*config, run_dir), stop});
   if (!report) return report;
   const auto& codec = config->output.compression;
   const auto logged = WriteLog(run_dir, "tables_write_manifest.json",
@@ -59,9 +60,11 @@ Json ArtifactsJson(const fs::path& run_dir, const std::vector<WrittenTable>& tab
   return artifacts;
 }
 
-OutputOptions OutputOptionsOf(const Config& config) {
+OutputOptions OutputOptionsOf(const Config& config, const fs::path& run_dir) {
+  const RunManifest manifest = ReadRunManifest(run_dir);
   return {config.output.parquet ? TableFormat::kParquet : TableFormat::kCsv,
-          config.output.compression.value_or("")};
+          config.output.compression.value_or(""), manifest.model_id.value_or(""),
+          manifest.run_name.value_or("")};
 }
 
 }  // namespace moe

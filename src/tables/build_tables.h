@@ -17,7 +17,7 @@ Result<TablesReport> BuildTablesOfRun(const std::filesystem::path& run_dir,
 /// rows.
 Json ArtifactsJson(const std::filesystem::path& run_dir, const std::vector<WrittenTable>& tables);
 
-/// How a config wants its tables written.
-OutputOptions OutputOptionsOf(const Config& config);
+/// How a config wants the tables of its run written.
+OutputOptions OutputOptionsOf(const Config& config, const std::filesystem::path& run_dir);
 
 }  // namespace moe

@@ -5,6 +5,7 @@
 #include <arrow/table.h>
 #include <arrow/type.h>
 #include <arrow/util/compression.h>
+#include <arrow/util/key_value_metadata.h>
 #include <parquet/arrow/writer.h>
 
 #include <algorithm>
@@ -14,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/utf8.h"
+#include "base/version.h"
 #include "tables/table_encoder.h"
 
 namespace moe {
@@ -61,6 +64,23 @@ std::shared_ptr<arrow::DataType> ArrowType(ColumnType type) {
       return arrow::list(arrow::int64());
   }
   return nullptr;
+}
+
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+/// Without those that are not known.
+std::shared_ptr<arrow::KeyValueMetadata> MetadataOf(const Facts& facts) {
+  auto metadata = std::make_shared<arrow::KeyValueMetadata>();
+  for (const auto& [key, value] : facts) {
+    if (!value.empty()) metadata->Append(key, AsUtf8(value));
+  }
+  return metadata;
+}
+
+std::shared_ptr<arrow::Field> FieldOf(const Column& column) {
+  const bool nullable = true;  // to Arrow, whatever the column says: as pandas writes them
+  return arrow::field(column.name, ArrowType(column.type), nullable,
+                      MetadataOf({{"unit", column.unit}, {"meaning", column.doc}}));
 }
 
 Result<void> FromStatus(const arrow::Status& status, const std::string& where) {
@@ -126,18 +146,22 @@ class ParquetEncoder : public TableEncoder {
   ParquetEncoder(const TableSchema& schema, PendingFile& file)
       : where_(schema.name + ".parquet"), stream_(std::make_shared<PendingStream>(file)) {}
 
-  arrow::Status Open(const TableSchema& schema, arrow::Compression::type codec) {
+  arrow::Status Open(const TableSchema& schema, const OutputOptions& options,
+                     arrow::Compression::type codec) {
     arrow::FieldVector fields;
     parquet::WriterProperties::Builder properties;
     properties.compression(codec);
     for (const Column& column : schema.columns) {
-      fields.push_back(arrow::field(column.name, ArrowType(column.type)));
+      fields.push_back(FieldOf(column));
       // Metrics hardly repeat: a dictionary of them only costs memory.
       if (column.type == ColumnType::kDouble) properties.disable_dictionary(column.name);
       ARROW_ASSIGN_OR_RAISE(auto builder, arrow::MakeBuilder(fields.back()->type()));
       builders_.push_back(std::move(builder));
     }
-    arrow_schema_ = arrow::schema(std::move(fields));
+    arrow_schema_ =
+        arrow::schema(std::move(fields), MetadataOf({{"moescope.version", std::string(kVersion)},
+                                                     {"moescope.model", options.model},
+                                                     {"moescope.run", options.run}}));
     // The stored Arrow schema keeps large_string from coming back as string.
     return parquet::arrow::FileWriter::Open(
                *arrow_schema_, arrow::default_memory_pool(), stream_, properties.build(),
@@ -201,14 +225,15 @@ class ParquetEncoder : public TableEncoder {
 }  // namespace
 
 Result<std::unique_ptr<TableEncoder>> MakeParquetEncoder(const TableSchema& schema,
-                                                         const std::string& codec,
+                                                         const OutputOptions& options,
                                                          PendingFile& file) {
   const std::string where = schema.name + ".parquet";
-  const auto compression = FindCodec(codec, where);
+  const auto compression = FindCodec(options.compression, where);
   if (!compression) return tl::make_unexpected(compression.error());
   auto encoder = std::make_unique<ParquetEncoder>(schema, file);
   try {
-    if (const auto opened = FromStatus(encoder->Open(schema, *compression), where); !opened) {
+    if (const auto opened = FromStatus(encoder->Open(schema, options, *compression), where);
+        !opened) {
       return tl::make_unexpected(opened.error());
     }
   } catch (const std::exception& failure) {

@@ -6,6 +6,7 @@
 #include "base/pending_file.h"
 #include "moescope/error.h"
 #include "rows/schema.h"
+#include "tables/table_writer.h"
 
 namespace moe {
 
@@ -24,9 +25,12 @@ bool IsNull(const Value& value);
 /// Contract section 10's CSV: pandas' text. The header is written at once.
 Result<std::unique_ptr<TableEncoder>> MakeCsvEncoder(const TableSchema& schema, PendingFile& file);
 
-/// Parquet in row groups of a few MiB. kUnsupported when the codec is unknown or not built in.
+/// Parquet in row groups of a few MiB, whose key-value metadata are `moescope.version`, `.model`
+/// and
+/// `.run` of the file, `unit` and `meaning` of each column. kUnsupported when the codec is unknown
+/// or not built in.
 Result<std::unique_ptr<TableEncoder>> MakeParquetEncoder(const TableSchema& schema,
-                                                         const std::string& codec,
+                                                         const OutputOptions& options,
                                                          PendingFile& file);
 
 }  // namespace moe

@@ -49,9 +49,8 @@ class FileTableWriter : public TableWriter {
  public:
   static Result<std::unique_ptr<FileTableWriter>> Open(const fs::path& folder,
                                                        const TableSchema& schema,
-                                                       TableFormat format,
-                                                       const std::string& codec) {
-    std::unique_ptr<FileTableWriter> writer(new FileTableWriter(folder, schema, format));
+                                                       const OutputOptions& options) {
+    std::unique_ptr<FileTableWriter> writer(new FileTableWriter(folder, schema, options.format));
     const fs::path& path = writer->written_.path;
     std::error_code ignored;
     if (fs::is_directory(path, ignored)) {
@@ -61,8 +60,8 @@ class FileTableWriter : public TableWriter {
     auto file = PendingFile::Create(path);
     if (!file) return tl::make_unexpected(file.error());
     writer->file_ = std::move(*file);
-    auto encoder = format == TableFormat::kParquet
-                       ? MakeParquetEncoder(writer->schema_, codec, *writer->file_)
+    auto encoder = options.format == TableFormat::kParquet
+                       ? MakeParquetEncoder(writer->schema_, options, *writer->file_)
                        : MakeCsvEncoder(writer->schema_, *writer->file_);
     if (!encoder) return tl::make_unexpected(encoder.error());
     writer->encoder_ = std::move(*encoder);
@@ -140,10 +139,12 @@ Result<std::unique_ptr<TableWriter>> TableWriter::Open(const fs::path& folder,
   if (failed) {
     return Fail(ErrorCode::kIo, folder.string(), "can't be created: " + failed.message());
   }
-  auto writer = FileTableWriter::Open(folder, schema, options.format, options.compression);
+  auto writer = FileTableWriter::Open(folder, schema, options);
   if (!writer && options.format == TableFormat::kParquet) {
     const Error parquet_failure = writer.error();
-    writer = FileTableWriter::Open(folder, schema, TableFormat::kCsv, "");
+    OutputOptions csv = options;
+    csv.format = TableFormat::kCsv;
+    writer = FileTableWriter::Open(folder, schema, csv);
     if (writer) (*writer)->MarkFallback(parquet_failure);
   }
   if (!writer) return tl::make_unexpected(writer.error());

@@ -13,6 +13,7 @@ enum class TableFormat { kParquet, kCsv };
 struct OutputOptions {
   TableFormat format = TableFormat::kParquet;
   std::string compression;  ///< Parquet codec name ("zstd", "snappy", "gzip", "lz4", ...); "" none
+  std::string model = {}, run = {};  ///< ids that Parquet files tell of in their metadata; "" none
 };
 
 /// What became of one file: an entry of logs/write_manifest.json.

@@ -97,9 +97,9 @@ class Analyze(AnalyzeTest):
 
     def test_results_equal_those_of_the_three_commands(self):
         model = self.small_model()
-        self.analyze(model, "--out", self.tmp / "out", "--model-id", "m", "--run-name", "r",
+        self.analyze(model, "--out", self.tmp / "out", "--model-id", "m", "--run-name", "run",
                      "--schemes", "template")
-        one = self.tmp / "out" / "m" / "r"
+        one = self.tmp / "out" / "m" / "run"  # the names stand in the files' metadata
         three = self.run_dir(model)
         self.collect(three)
         built = run("build-tables", "--run-dir", three)

@@ -1,8 +1,13 @@
 """The files of data/: columns, types, CSV text, stale twins, fallback, determinism (contract 10, D5)."""
 
+import contextlib
 import csv
+import importlib.util
+import io
 import json
 import math
+import os
+import pathlib
 
 import numpy as np
 import pandas as pd
@@ -10,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from support import (AcceptanceTest, bank, bf16_bytes, experts, files_of, reference_config,
-                     write_safetensors_raw)
+                     run, write_safetensors_raw)
 
 MATRIX_KEYS = ["file", "source_tensor", "derived_tensor", "layer", "block4", "proj", "expert_id",
                "is_routed_expert", "is_shared_expert", "rows", "cols", "dtype"]
@@ -382,6 +387,47 @@ class Twins(AcceptanceTest):
         done = self.collect(run_dir, expect=1)
         self.assertIn("data", done.stderr)
         self.assertEqual((run_dir / "data").read_text(), "in the way")
+
+
+class Metadata(AcceptanceTest):
+    DOC = pathlib.Path(__file__).resolve().parents[2] / "docs" / "outputs.md"
+
+    def setUp(self):
+        super().setUp()
+        done = run("analyze", self.model(experts(count=2, layers=2), name="Qwen3-30B-A3B"), "--no-report",
+                   cwd=self.tmp)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.run_path = self.tmp / "moescope-runs" / "Qwen3-30B-A3B" / "analysis"
+
+    def test_parquet_files_say_what_they_are_and_what_their_columns_mean(self):
+        version = run("--version").stdout.split()[1]
+        for path in ("data/quant_sim", "data/tensor_inventory", "tables/B_quant_layer_summary",
+                     "logs/warnings"):
+            schema = pq.read_schema(self.run_path / f"{path}.parquet")
+            self.assertEqual((schema.metadata[b"moescope.version"].decode(),
+                              schema.metadata[b"moescope.model"], schema.metadata[b"moescope.run"]),
+                             (version, b"Qwen3-30B-A3B", b"analysis"), path)
+        schema = pq.read_schema(self.run_path / "data" / "quant_sim.parquet")
+        self.assertEqual(schema.field("sqnr_db").metadata[b"unit"], b"dB")
+        self.assertIn(b"10 log10", schema.field("sqnr_db").metadata[b"meaning"])
+        self.assertNotIn(b"unit", schema.field("proj").metadata)
+        for field in schema:
+            self.assertIn(b"meaning", field.metadata, field.name)
+
+    def test_the_snippets_of_the_documentation_run(self):
+        section = self.DOC.read_text().split("## In Python\n")[1].split("\n## ")[0]
+        join, draw, words = (part.split("```")[0] for part in section.split("```python\n")[1:])
+        if importlib.util.find_spec("matplotlib") is None:
+            draw = ""
+        names, printed = {}, io.StringIO()
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.tmp)
+        with contextlib.redirect_stdout(printed):
+            exec(join + draw + words, names)
+        self.assertEqual(len(names["both"]), 2 * 2 * 3 * 9)  # layers, experts, matrices, schemes
+        self.assertEqual(names["both"].rms.isna().sum(), 0)
+        self.assertEqual(names["by_layer"].shape, (2, 9))
+        self.assertIn("w_rel_fro\tratio\t", printed.getvalue())
 
 
 class Determinism(AcceptanceTest):

@@ -1,11 +1,16 @@
 """Input that lies, is damaged, or changes while it is read: what of it is refused, and that nothing else suffers."""
 
 import json
+import math
 import os
+import shutil
+import signal
 import struct
 import subprocess
+import time
 import unittest
 import zipfile
+import zlib
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -35,6 +40,25 @@ def gguf(tensors):
 
 def controls(text):
     return {character for character in text if not character.isprintable() and character != "\n"}
+
+
+def deflated_zeros(shape):
+    """The npz archive of one float16 array of zeros, deflated 1000 : 1; no more than 2^32 of them are really there."""
+    head = f"{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    head = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head
+    size = 2 * math.prod(shape)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+    start = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+    piece = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    data = start + piece * min(256, size >> 24) + packer.flush()
+    name = b"model.layers.0.mlp.experts.up_proj.weight.npy"
+    large = struct.pack("<HHQ", 1, 8, len(head) + size)  # the ZIP64 field: the size after inflating
+    local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 45, 0, 8, 0, 0, 0, len(data), 0xFFFFFFFF,
+                        len(name), 0) + name
+    central = struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 45, 45, 0, 8, 0, 0, 0, len(data),
+                          0xFFFFFFFF, len(name), len(large), 0, 0, 0, 0, 0) + name + large
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local) + len(data), 0)
+    return local + data + central + end
 
 
 class RobustTest(AcceptanceTest):
@@ -131,6 +155,73 @@ class Shrinking(RobustTest):
         self.assertIn("shorter", unmatched.reason[0])
 
 
+class Inflating(RobustTest):
+    def test_ctrl_c_is_heard_while_a_member_is_inflated(self):
+        run_dir = self.run_dir(self.write("w.npz", deflated_zeros((96, 4096, 4096))))  # 3 GiB
+        child = subprocess.Popen([PROGRAM, "collect-data", "--run-dir", run_dir],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                 env={**os.environ, "TMPDIR": str(self.tmp)})
+        while "scanning" not in child.stderr.readline():
+            self.assertIsNone(child.poll())
+        time.sleep(0.5)  # well inside
+        interrupted = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        stderr = child.communicate(timeout=60)[1]
+        self.assertEqual(child.returncode, 130, stderr)
+        self.assertLess(time.monotonic() - interrupted, 3)
+        self.assertEqual(list(run_dir.rglob("*.tmp")), [])
+
+    def test_a_member_too_large_for_the_temporary_folder_is_refused_before_it_is_written(self):
+        run_dir = self.run_dir(self.write("w.npz", deflated_zeros((1, 1 << 20, 1 << 29))))  # 1 PiB
+        done = self.collect(run_dir, expect=1)
+        self.assertIn("TMPDIR", done.stderr)
+        self.assertIn(str(2 ** 50 // 1000)[:6], done.stderr)
+
+
+class Killed(RobustTest):
+    """What a command leaves that is killed while it writes."""
+
+    def test_temporary_files_of_processes_that_are_gone_are_removed(self):
+        run_dir = self.run_dir(self.model(experts(count=1)))
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        for folder in ("data", "logs", "tables"):
+            for pid in (gone.pid, os.getpid()):
+                (run_dir / folder / f".matrix_stats.parquet.{pid}-0.tmp").write_text("left")
+        self.collect(run_dir)
+        self.assertEqual(run("build-tables", "--run-dir", run_dir).returncode, 0)
+        self.assertEqual(sorted(path.relative_to(run_dir).parts[0]
+                                for path in run_dir.rglob("*.tmp")), ["data", "logs", "tables"])
+        self.assertEqual(list(run_dir.rglob(f"*.{gone.pid}-0.tmp")), [])
+
+    def refused(self, run_dir, commands):
+        for command in commands:
+            with self.subTest(command):
+                done = run(*command, "--run-dir", run_dir)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn("collect-data", done.stderr)
+
+    ALL = (["build-tables"], ["build-plots"], ["report"], ["show"],
+           ["show", "--table", "quant_sim"])
+
+    def test_outputs_of_two_models_are_told_by_every_command_until_they_are_written_again(self):
+        run_dir = self.run_dir(self.model(experts(count=1)))
+        self.collect(run_dir)
+        self.assertEqual(run("build-tables", "--run-dir", run_dir).returncode, 0)
+        other = self.model(experts(count=2), name="other")
+        health = run_dir / "logs" / "run_health.json"
+        health.unlink()
+        (health / "in the way").mkdir(parents=True)  # the tables get their names, this one does not
+        self.collect(run_dir, "--model-path", other, expect=1)
+        self.refused(run_dir, self.ALL)
+        shutil.rmtree(health)
+        self.refused(run_dir, self.ALL)
+        self.collect(run_dir, "--model-path", other)
+        for command in self.ALL:
+            self.assertEqual(run(*command, "--run-dir", run_dir).returncode, 0, command)
+        self.assertEqual([path.name for path in run_dir.glob(".*")], [])
+
+
 class Texts(RobustTest):
     def test_gguf_texts_that_are_no_utf8_make_valid_parquet(self):
         data = np.ones((2, 8, 32), np.float32).tobytes()
@@ -202,8 +293,8 @@ class GgmlTypes(RobustTest):
         model = self.write("m.gguf", gguf([(b"blk.0.ffn_up_exps.weight", 0, (32, 8, 2), data),
                                            (b"blk.0.ffn_gate_exps.weight", 137, (32, 8, 2),
                                             b"\x55" * 288),
-                                           (b"blk.0.ffn_down_exps.weight", 0, (32, 8, 2), data),
-                                           (b"blk.1.ffn_down_exps.weight", 4, (32, 8, 2),
+                                           (b"blk.0.ffn_down_exps.weight", 0, (8, 32, 2), data),
+                                           (b"blk.1.ffn_down_exps.weight", 4, (8, 32, 2),
                                             b"\x55" * 100)]))
         self.assertEqual(run("inspect", model).returncode, 3)
         run_dir = self.run_dir(model)
