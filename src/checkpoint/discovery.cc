@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kUsualIndexName = "model.safetensors.index.json";
 constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
 
+constexpr std::string_view kDanglingLink = "a link to nothing";
+
 /// Kinds of containers; of several in one folder, the first in this list is read (D22).
 constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".npz", ".npy"};
 
@@ -32,6 +34,14 @@ bool IsFile(const fs::path& path) {
   return fs::is_regular_file(path, ignored);
 }
 
+/// Names with a dot in front: macOS' resource files, and what programs keep for themselves.
+bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+std::string HiddenReason(const fs::path& path) {
+  return path.filename().string().starts_with("._") ? "a resource file of macOS, no checkpoint"
+                                                    : "a hidden file";
+}
+
 bool Contains(const std::vector<std::string>& sorted, const std::string& name) {
   return std::binary_search(sorted.begin(), sorted.end(), name);
 }
@@ -42,7 +52,7 @@ bool HasListedSuffix(const fs::path& path, const ScanOptions& options) {
 }
 
 /// Everything in `folder` (and, if wanted, below it) that is no folder. Symlinked folders are not
-/// entered; subfolders that may not be read are passed over.
+/// entered, hidden ones neither; subfolders that may not be read are passed over.
 Result<std::vector<fs::path>> List(const fs::path& folder, bool recursive) {
   std::error_code error;
   std::vector<fs::path> paths;
@@ -52,7 +62,7 @@ Result<std::vector<fs::path>> List(const fs::path& folder, bool recursive) {
                      : fs::recursive_directory_iterator(
                            folder, fs::directory_options::skip_permission_denied, error);
   while (!error && entry != fs::recursive_directory_iterator()) {
-    if (!recursive) entry.disable_recursion_pending();
+    if (!recursive || IsHidden(entry->path())) entry.disable_recursion_pending();
     if (!IsFolder(entry->path())) paths.push_back(entry->path());
     entry.increment(error);
   }
@@ -68,7 +78,7 @@ std::optional<fs::path> FindIndexFile(const fs::path& folder) {
   const auto paths = List(folder, /*recursive=*/false);
   if (!paths) return std::nullopt;
   const auto found = std::find_if(paths->begin(), paths->end(), [](const fs::path& path) {
-    return path.filename().string().ends_with(kIndexSuffix) && IsFile(path);
+    return !IsHidden(path) && path.filename().string().ends_with(kIndexSuffix) && IsFile(path);
   });
   return found == paths->end() ? std::nullopt : std::optional(*found);
 }
@@ -83,17 +93,20 @@ void CompareWithDisk(IndexSummary& summary, const ScanOptions& options) {
   for (const std::string& shard : summary.expected_shards) {
     if (!IsFile(folder / shard)) summary.missing_shards.push_back(shard);
   }
+  for (const auto& [tensor, shard] : summary.weight_map) {
+    if (Contains(summary.missing_shards, shard)) ++summary.missing_shard_tensors;
+  }
   const auto paths = List(folder, /*recursive=*/false);
   if (!paths) return;  // PlanScan() reports a folder that can't be read
   for (const fs::path& path : *paths) {
     const std::string name = path.filename().string();
-    const bool is_extra = path.extension() == ".safetensors" && IsFile(path) &&
+    const bool is_extra = path.extension() == ".safetensors" && IsFile(path) && !IsHidden(path) &&
                           !Contains(summary.expected_shards, name);
     if (is_extra) summary.extra_safetensors_files_on_disk.push_back(name);
   }
 }
 
-Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index, bool is_file,
+Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index,
                          const std::string& where) {
   if (!options.strict_index) return {};
   const auto fail = [&](std::string message, std::string hint) {
@@ -103,16 +116,20 @@ Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index, 
     return fail("strict_index requires scan.use_safetensors_index_json (status: disabled)",
                 "set it to true, or strict_index to false");
   }
-  if (!index.active) {
-    const std::string cause = index.error.empty() ? "" : ": " + index.error;
-    return fail(fmt::format("strict_index requires an active index (status: {}){}",
-                            IndexStatusName(index.status), cause),
+  if (index.status == IndexStatus::kError) {
+    return fail("strict_index requires an active index (status: error): " + index.error,
                 "repair or download *.safetensors.index.json, or set strict_index to false");
   }
-  if (!is_file && !index.missing_shards.empty()) {
-    return fail(fmt::format("[index] missing shard(s) referenced by index: {}",
-                            fmt::join(index.missing_shards, ", ")),
-                "download them, or set strict_index to false");
+  return {};
+}
+
+/// Files that aren't there end the scan where the config or a split GGUF demands them all.
+Result<void> CheckMissing(const ScanOptions& options, const std::string& where, ScanPlan& plan) {
+  if (plan.missing.empty()) return {};
+  plan.incomplete = options.strict_index || plan.missing.of_gguf;
+  if (plan.incomplete && !options.keep_going) {
+    return Fail(ErrorCode::kNotFound, where, plan.missing.Text(),
+                "finish the download, or --keep-going", "SystemExit");
   }
   return {};
 }
@@ -127,7 +144,13 @@ Result<void> PlanFromIndex(const ScanOptions& options, const IndexSummary& index
   for (const fs::path& path : *paths) {
     if (!HasListedSuffix(path, options)) continue;
     if (Contains(index.expected_shards, path.filename().string())) continue;
-    plan.left_out.push_back({path, "not in " + index.index_path->filename().string()});
+    plan.left_out.push_back({path, IsHidden(path)
+                                       ? HiddenReason(path)
+                                       : "not in " + index.index_path->filename().string()});
+  }
+  if (!index.missing_shards.empty()) {
+    plan.missing = {index.expected_shards.size(), index.missing_shards, index.missing_shard_tensors,
+                    false};
   }
   return {};
 }
@@ -170,6 +193,10 @@ std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanO
   for (const fs::path& path : paths) {
     const bool is_dat = path.extension() == ".dat";
     if (!is_dat && !HasListedSuffix(path, options)) continue;
+    if (IsHidden(path)) {
+      plan.left_out.push_back({path, HiddenReason(path)});
+      continue;
+    }
     const bool may_be_none = is_dat || path.extension() == ".gguf";
     const std::string reason = may_be_none && IsFile(path) ? NoCheckpointReason(path) : "";
     if (!reason.empty()) {
@@ -179,10 +206,25 @@ std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanO
     } else if (IsFile(path)) {
       containers.push_back(path);
     } else {
-      plan.left_out.push_back({path, "a symlink to nothing, or no regular file"});
+      std::error_code ignored;
+      const bool is_link = fs::is_symlink(path, ignored);
+      plan.left_out.push_back({path, std::string(is_link ? kDanglingLink : "no regular file")});
     }
   }
   return containers;
+}
+
+/// What the names of the parts promise, and what a link promises that leads to nothing.
+void AddMissing(ScanPlan& plan) {
+  MissingShards& missing = plan.missing = FindMissingParts(plan.files);
+  for (const LeftOut& file : plan.left_out) {
+    const std::string name = file.path.filename().string();
+    const auto known = std::find(missing.names.begin(), missing.names.end(), name);
+    if (file.reason != kDanglingLink || known != missing.names.end()) continue;
+    missing.names.push_back(name);
+    missing.expected = plan.files.size() + missing.names.size();
+  }
+  if (!missing.empty()) plan.warnings.push_back("[scan] " + missing.Text());
 }
 
 Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, ScanPlan& plan) {
@@ -199,7 +241,45 @@ Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, Sc
   for (const fs::path& path : containers) by_folder[path.parent_path()].push_back(path);
   for (const auto& [parent, files] : by_folder) PlanFolder(files, plan);
   std::sort(plan.files.begin(), plan.files.end());
-  return CheckGgufParts(plan.files);
+  AddMissing(plan);
+  return {};
+}
+
+/// The file, and of a split GGUF the other parts too.
+Result<void> PlanFromFile(const fs::path& path, ScanPlan& plan) {
+  plan.files = {path};
+  const auto part = ParsePartName(path.filename().string());
+  if (!part || path.extension() != ".gguf") return {};
+  const auto paths = List(path.has_parent_path() ? path.parent_path() : ".", /*recursive=*/false);
+  if (!paths) return tl::make_unexpected(paths.error());
+  for (const fs::path& sibling : *paths) {
+    const auto other = ParsePartName(sibling.filename().string());
+    const bool is_other = sibling.filename() != path.filename() && other && IsFile(sibling);
+    if (is_other && part->IsOfSameSet(*other)) plan.files.push_back(sibling);
+  }
+  std::sort(plan.files.begin(), plan.files.end());
+  AddMissing(plan);
+  return {};
+}
+
+/// GGUF files that can't be read together end the scan, or are skipped.
+Result<void> CheckGgufFiles(const ScanOptions& options, ScanPlan& plan) {
+  for (GgufFault& fault : FindGgufFaults(plan.files)) {
+    if (!options.keep_going) return tl::make_unexpected(std::move(fault.error));
+    std::erase_if(plan.files, [&](const fs::path& path) {
+      return std::find(fault.files.begin(), fault.files.end(), path) != fault.files.end();
+    });
+    plan.skipped.push_back(std::move(fault.error));
+  }
+  return {};
+}
+
+/// An index of which no shard is there, beside files that are a whole set, is of another model.
+bool IsOfOtherFiles(const IndexSummary& index, const fs::path& folder, ScanOptions options) {
+  if (index.missing_shards.size() < index.expected_shards.size()) return false;
+  options.recursive = Recursive::kNever;
+  ScanPlan plan;
+  return PlanFromWalk(folder, options, plan) && !plan.files.empty() && plan.missing.empty();
 }
 
 /// Python's files[:max_files].
@@ -212,14 +292,7 @@ void Cut(std::vector<fs::path>& files, std::optional<int64_t> max_files) {
 
 void AddWarning(std::vector<std::string>& warnings, std::string_view what,
                 const std::vector<std::string>& names) {
-  constexpr size_t kMostNamed = 10;
-  if (names.empty()) return;
-  std::string line = fmt::format("[index] {}: ", what);
-  for (size_t i = 0; i < names.size() && i < kMostNamed; ++i) {
-    line += (i == 0 ? "" : ", ") + Printable(names[i]);
-  }
-  if (names.size() > kMostNamed) line += fmt::format(", ... ({} in all)", names.size());
-  warnings.push_back(std::move(line));
+  if (!names.empty()) warnings.push_back(fmt::format("[index] {}: {}", what, NameList(names)));
 }
 
 }  // namespace
@@ -256,10 +329,11 @@ IndexSummary FindShardIndex(const fs::path& model_path, const ScanOptions& optio
   }
   summary.status = IndexStatus::kActive;
   summary.parsed = summary.active = true;
-  summary.used_for_scan = is_folder;
   summary.weight_map = std::move(index->weight_map);
   summary.metadata_json = std::move(index->metadata_json);
   CompareWithDisk(summary, options);
+  summary.of_other_files = is_folder && IsOfOtherFiles(summary, model_path, options);
+  summary.used_for_scan = is_folder && !summary.of_other_files;
   return summary;
 }
 
@@ -271,25 +345,35 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
     return Fail(ErrorCode::kNotFound, model_path.string(), "there is no such file or folder",
                 "check model_path, or give --model-path", "SystemExit");
   }
-  auto done = CheckStrict(options, index, plan.model_path_is_file, model_path.string());
+  const std::string where = model_path.string();
+  auto done = CheckStrict(options, index, where);
   if (!done) return tl::make_unexpected(done.error());
   if (plan.model_path_is_file) {
     plan.index_discovered_but_ignored_due_to_file_model_path = index.found;
-    plan.files = {model_path};
+    done = PlanFromFile(model_path, plan);
   } else if (index.used_for_scan) {
     done = PlanFromIndex(options, index, plan);
   } else {
     done = PlanFromWalk(model_path, options, plan);
   }
+  if (done) done = CheckMissing(options, where, plan);
+  if (done) done = CheckGgufFiles(options, plan);
   if (!done) return tl::make_unexpected(done.error());
   Cut(plan.files, options.max_files);
   return plan;
 }
 
-std::optional<std::string> IndexParseWarning(const IndexSummary& index) {
-  if (index.status != IndexStatus::kError) return std::nullopt;
-  return fmt::format("[index] failed to parse index {}: {}", index.index_path->string(),
-                     index.error);
+std::optional<std::string> UnusedIndexWarning(const IndexSummary& index) {
+  if (!index.found) return std::nullopt;
+  const std::string path = index.index_path->string();
+  if (index.status == IndexStatus::kError) {
+    return fmt::format("[index] failed to parse index {}: {}", path, index.error);
+  }
+  if (!index.of_other_files) return std::nullopt;
+  return fmt::format(
+      "[index] none of the {} shards that {} names is there; what lies beside it is "
+      "read",
+      index.expected_shards.size(), path);
 }
 
 std::vector<std::string> IndexWarnings(const IndexSummary& index, const IndexComparison& compared) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/part_names.h"
 #include "checkpoint/shard_index.h"
 #include "moescope/error.h"
 
@@ -23,6 +24,7 @@ struct ScanOptions {
   bool use_safetensors_index_json = true;
   bool strict_index = false;
   Recursive recursive = Recursive::kAuto;
+  bool keep_going = false;  ///< not of the config: what is missing or broken ends nothing
 };
 
 enum class IndexStatus { kDisabled, kNotFound, kError, kActive };
@@ -32,17 +34,20 @@ std::string_view IndexStatusName(IndexStatus status);  ///< "disabled", "not_fou
 struct IndexSummary {
   IndexStatus status = IndexStatus::kDisabled;
   bool searched = false, found = false, parsed = false, active = false;
-  bool used_for_scan = false;                       ///< active, and the model is a folder
+  bool of_other_files = false;  ///< none of its shards is there, but a set that lacks nothing
+  bool used_for_scan = false;   ///< active, the model is a folder, and not of_other_files
   std::optional<std::filesystem::path> index_path;  ///< set when found
   std::string error;                                ///< why parsing failed
   std::map<std::string, std::string> weight_map;    ///< tensor -> shard; empty unless active
   std::string metadata_json = "{}";
   std::vector<std::string> expected_shards;                  ///< with a listed extension
   std::vector<std::string> missing_shards;                   ///< expected, not on disk
+  uint64_t missing_shard_tensors = 0;                        ///< that those hold
   std::vector<std::string> extra_safetensors_files_on_disk;  ///< in the index's own folder
 };
 
 /// Looks for an index in `model_path` (in its parent, if it is a file), not deeper, and reads it.
+/// An index of which no shard is there is not used when a set that lacks nothing lies beside it.
 /// Never fails: what went wrong is in the summary (so that a failure log can show it).
 IndexSummary FindShardIndex(const std::filesystem::path& model_path, const ScanOptions& options);
 
@@ -58,15 +63,22 @@ struct ScanPlan {
   bool index_discovered_but_ignored_due_to_file_model_path = false;
   std::vector<std::filesystem::path> files;  ///< model_path / relative path
   std::vector<LeftOut> left_out;
+  MissingShards missing;
+  std::vector<Error> skipped;         ///< keep_going: files that would have ended the scan
+  std::vector<std::string> warnings;  ///< "[scan] ..." lines
+  bool incomplete = false;            ///< goes on only because of keep_going
 };
 
-/// Decides which files to scan. kNotFound: no such model_path; kIo: a folder can't be read;
-/// kBadArgument or kNotFound with type_name "SystemExit": what strict_index demands is not there.
+/// Decides which files to scan: those an index names, else those a walk finds; of a split GGUF all
+/// parts, whichever is given. Hidden files are left out.
+/// kNotFound: no such model_path; kIo: a folder can't be read; kMalformed: a part of a split GGUF
+/// that is none; kBadArgument or kNotFound with type_name "SystemExit": what strict_index demands
+/// is not there, or a part of a split GGUF.
 Result<ScanPlan> PlanScan(const std::filesystem::path& model_path, const ScanOptions& options,
                           const IndexSummary& index);
 
-/// The "[index] failed to parse index PATH: ..." line, which comes before the scan, if it is due.
-std::optional<std::string> IndexParseWarning(const IndexSummary& index);
+/// The "[index] ..." line, before the scan, of an index that can't be read or is not used.
+std::optional<std::string> UnusedIndexWarning(const IndexSummary& index);
 
 /// The "[index] ..." lines due after the scan, in the contract's order (section 13); none unless
 /// the index was used for the scan.

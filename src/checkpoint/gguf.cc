@@ -21,6 +21,7 @@
 #include "checkpoint/ggml_types.h"
 #include "checkpoint/imatrix.h"
 #include "checkpoint/names.h"
+#include "checkpoint/part_names.h"
 
 namespace moe {
 namespace {
@@ -378,25 +379,6 @@ const FileKind* NoCheckpoint(const Metadata& metadata) {
   return found == std::end(kNoCheckpoints) ? nullptr : &*found;
 }
 
-/// "PREFIX", number and count of "PREFIX-00001-of-00003.gguf".
-struct PartName {
-  std::string prefix;
-  uint64_t number = 0, count = 0;
-};
-std::optional<PartName> ParsePartName(const std::string& name) {
-  constexpr std::string_view kShape = "-00000-of-00000.gguf";
-  if (name.size() <= kShape.size()) return std::nullopt;
-  const std::string tail = name.substr(name.size() - kShape.size());
-  PartName part{name.substr(0, name.size() - kShape.size()), 0, 0};
-  for (size_t i = 0; i < tail.size(); ++i) {
-    const bool digit = tail[i] >= '0' && tail[i] <= '9';
-    if (digit != (kShape[i] == '0') || (!digit && tail[i] != kShape[i])) return std::nullopt;
-    uint64_t& value = i < 6 ? part.number : part.count;
-    if (digit) value = value * 10 + static_cast<uint64_t>(tail[i] - '0');
-  }
-  return part.count > 0 ? std::optional(part) : std::nullopt;
-}
-
 /// split.no and split.count against the file's own name.
 Result<void> CheckPart(const fs::path& path, const Metadata& metadata) {
   const auto part = ParsePartName(path.filename().string());
@@ -427,17 +409,17 @@ Result<void> CheckNamedAsPart(const fs::path& path, const Metadata& metadata) {
                    "name the parts PREFIX-00001-of-0000N.gguf, as they were published");
 }
 
-/// What the parts of one model hold together, and what one of them says they should.
-struct SetTotal {
-  fs::path first;
-  uint64_t parts = 0, tensors = 0;
+/// The parts of one model, what they hold together, and what one of them says they should.
+struct PartSet {
+  std::vector<fs::path> parts;
+  uint64_t tensors = 0;
   std::optional<std::string> declared;  // split.tensors.count
 };
 
-Result<void> CheckTotal(const SetTotal& set, uint64_t parts) {
-  if (set.parts != parts || !set.declared) return {};
+Result<void> CheckTotal(const PartSet& set, uint64_t parts) {
+  if (set.parts.size() != parts || !set.declared) return {};
   if (*set.declared == std::to_string(set.tensors)) return {};
-  return Malformed(set.first.string(),
+  return Malformed(set.parts.front().string(),
                    fmt::format("split.tensors.count says {} tensors, the {} parts hold {}",
                                Printable(*set.declared), parts, set.tensors),
                    "the parts are of different models: download them again");
@@ -477,44 +459,29 @@ std::string NoCheckpointReason(const fs::path& path) {
   return std::string(kind == nullptr ? "" : kind->reason);
 }
 
-std::string MissingGgufPart(const fs::path& path) {
-  const auto part = ParsePartName(path.filename().string());
-  if (!part) return "";
-  std::error_code failed;
-  for (uint64_t number = 1; number <= part->count; ++number) {
-    const std::string name =
-        fmt::format("{}-{:05}-of-{:05}.gguf", part->prefix, number, part->count);
-    if (!fs::exists(path.parent_path() / name, failed)) return name;
-  }
-  return "";
-}
-
-Result<void> CheckGgufParts(std::span<const fs::path> files) {
-  std::map<std::pair<fs::path, uint64_t>, SetTotal> sets;  // by folder / prefix, and count
+std::vector<GgufFault> FindGgufFaults(std::span<const fs::path> files) {
+  std::vector<GgufFault> faults;
+  std::map<std::pair<fs::path, uint64_t>, PartSet> sets;  // by folder / text before, and count
   for (const fs::path& path : files) {
     if (path.extension() != ".gguf") continue;
-    if (const std::string missing = MissingGgufPart(path); !missing.empty()) {
-      return Fail(ErrorCode::kNotFound, (path.parent_path() / missing).string(),
-                  "is missing: the model is split into several files", "download all of its parts");
-    }
     const auto mapping = MappedFile::Open(path);
     if (!mapping) continue;  // whoever reads it says why
     const auto header = HeaderReader(path, (*mapping)->bytes()).Read();
     if (!header) continue;
     const auto part = ParsePartName(path.filename().string());
     auto done = part ? CheckPart(path, header->metadata) : CheckNamedAsPart(path, header->metadata);
-    if (!done) return done;
-    if (!part) continue;
-    SetTotal& set = sets[{path.parent_path() / part->prefix, part->count}];
-    if (set.parts++ == 0) set.first = path;
+    if (!done) faults.push_back({{path}, done.error()});
+    if (!done || !part) continue;
+    PartSet& set = sets[{path.parent_path() / part->before, part->count}];
+    set.parts.push_back(path);
     set.tensors += header->tensors.size();
     const auto declared = header->metadata.find("split.tensors.count");
     if (!set.declared && declared != header->metadata.end()) set.declared = declared->second;
   }
   for (const auto& [key, set] : sets) {
-    if (auto done = CheckTotal(set, key.second); !done) return done;
+    if (auto done = CheckTotal(set, key.second); !done) faults.push_back({set.parts, done.error()});
   }
-  return {};
+  return faults;
 }
 
 }  // namespace moe

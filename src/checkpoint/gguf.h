@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "moescope/checkpoint.h"
 
@@ -20,14 +21,16 @@ Result<std::unique_ptr<TensorFile>> OpenGguf(const std::filesystem::path& path);
 /// checkpoint"; "" for a checkpoint and for what can't be read.
 std::string NoCheckpointReason(const std::filesystem::path& path);
 
-/// Name of a part "PREFIX-00001-of-00003.gguf" whose sibling parts are not all in its folder: the
-/// first that is missing; "" when nothing is.
-std::string MissingGgufPart(const std::filesystem::path& path);
+/// GGUF files that can't be read, and why.
+struct GgufFault {
+  std::vector<std::filesystem::path> files;
+  Error error;
+};
 
-/// Checks the GGUF files that are to be read together (others are passed over) for split models
-/// (formats.md 8.3). kNotFound names a missing part; kMalformed: the keys of a part contradict its
-/// name, or its parts do not hold split.tensors.count tensors. A file whose header can't be read is
+/// Looks at the GGUF files among `files`, which are to be read together, for split models
+/// (formats.md 8.3): a part whose keys contradict its name or that has lost its name, and whole
+/// sets of parts that do not hold split.tensors.count tensors. A file whose header can't be read is
 /// no fault here: opening it tells more.
-Result<void> CheckGgufParts(std::span<const std::filesystem::path> files);
+std::vector<GgufFault> FindGgufFaults(std::span<const std::filesystem::path> files);
 
 }  // namespace moe

@@ -65,6 +65,9 @@ std::string PartLine(const std::string& name, const Json& part) {
 }
 
 void PrintSummary(const Json& model, Reporter& report) {
+  if (const Json& missing = model["missing_shards"]; !missing.is_null()) {
+    report.Result(Text(missing["text"]) + "; finish the download");
+  }
   report.Result(fmt::format("{}: {} ({}), {} files, {} tensors, {}", Text(model["model"]),
                             Text(model["family"]), Text(model["model_type"]),
                             model["files"].get<uint64_t>(), model["tensors"].get<uint64_t>(),
@@ -137,7 +140,8 @@ void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report) {
                       "without one")
           ->expected(0, 1);
   cmd->footer(
-      "Exit code 3: some expert tensors would not be read; 1: there is none.\n\nExamples:\n"
+      "Exit code 3: some expert tensors would not be read, or shards are missing; 1: there is no "
+      "expert.\n\nExamples:\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B --json\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B --tensors 'layers\\.3\\.'");

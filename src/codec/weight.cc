@@ -112,10 +112,10 @@ class ViewedMatrix : public MatrixSource {
 
 }  // namespace
 
+void TensorIndex::Add(const TensorRef& tensor) { tensors_.try_emplace(tensor.info().name, tensor); }
+
 void TensorIndex::Add(const TensorFile& file) {
-  for (size_t i = 0; i < file.tensors().size(); ++i) {
-    tensors_.try_emplace(file.tensors()[i].name, TensorRef{&file, i});
-  }
+  for (size_t i = 0; i < file.tensors().size(); ++i) Add({&file, i});
 }
 
 std::optional<TensorRef> TensorIndex::Find(std::string_view name) const {

@@ -27,7 +27,8 @@ struct TensorRef {
 class TensorIndex {
  public:
   /// Of tensors that have one name the first counts.
-  void Add(const TensorFile& file);
+  void Add(const TensorRef& tensor);
+  void Add(const TensorFile& file);  ///< all of its tensors
   std::optional<TensorRef> Find(std::string_view name) const;
   /// Find(stem + suffix).
   std::optional<TensorRef> Find(std::string_view stem, std::string_view suffix) const;

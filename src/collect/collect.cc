@@ -34,9 +34,13 @@ Recursive RecursiveOf(ScanRecursive recursive) {
   return Recursive::kAuto;
 }
 
-ScanOptions ScanOptionsOf(const ScanConfig& scan) {
-  return {scan.extensions, scan.max_files, scan.use_safetensors_index_json, scan.strict_index,
-          RecursiveOf(scan.recursive)};
+ScanOptions ScanOptionsOf(const ScanConfig& scan, bool keep_going) {
+  return {scan.extensions,
+          scan.max_files,
+          scan.use_safetensors_index_json,
+          scan.strict_index,
+          RecursiveOf(scan.recursive),
+          keep_going};
 }
 
 MeasureOptions MeasureOptionsOf(const Config& config) {
@@ -184,10 +188,11 @@ class Collection {
     if (auto done = ResolveModel(); !done) return done;
     index_ = FindShardIndex(report_.model_path, scan_options_);
     index_searched_ = true;
-    if (auto warning = IndexParseWarning(index_)) Warn(*warning);
+    if (auto warning = UnusedIndexWarning(index_)) Warn(*warning);
     auto scan = PlanScan(report_.model_path, scan_options_, index_);
     if (!scan) return tl::make_unexpected(scan.error());
     scan_ = std::move(*scan);
+    for (const std::string& text : scan_.warnings) Warn(text);
     if (scan_.index_discovered_but_ignored_due_to_file_model_path) {
       observer_.OnNotice(fmt::format(
           "[index] index found at {}, but model_path is a file: only that file is scanned",
@@ -304,7 +309,7 @@ class Collection {
   }
 
   Result<void> PlanAndMeasure() {
-    auto checkpoint = OpenCheckpoint(scan_, WordsOf(metadata_), options_.keep_going,
+    auto checkpoint = OpenCheckpoint(scan_, index_, WordsOf(metadata_), options_.keep_going,
                                      [this] { return Stopped(); });
     if (!checkpoint) return tl::make_unexpected(checkpoint.error());
     const auto extractor = Extractor::Create(
@@ -403,7 +408,8 @@ class Collection {
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete = report_.work.matrix_rows == 0 || report_.work.failed_schemes > 0 ||
                          plan.refused_tensors + report_.work.refused_tensors > 0 ||
-                         !plan.checkpoint.skipped_files.empty() || (limit && share < *limit);
+                         !plan.checkpoint.skipped_files.empty() || scan_.incomplete ||
+                         (limit && share < *limit);
     return warnings;
   }
 

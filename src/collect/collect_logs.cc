@@ -151,6 +151,7 @@ void AddOurs(const LogContext& c, Json& health) {
     left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});
   }
   health["left_out_files"] = left_out;
+  health["missing_shards"] = c.scan.missing.names;
   health["skipped_files"] = plan.checkpoint.skipped_files;
   health["refused_tensors"] = plan.refused_tensors + c.report.work.refused_tensors;
   health["nonfinite_matrices"] = c.report.work.nonfinite_matrices;
@@ -168,7 +169,8 @@ Json RunHealthJson(const LogContext& c) {
       {"run", run},
       {"config_used", ConfigUsed(c)},
       {"scan_summary",
-       {{"files_scanned", c.scan.files.size() - plan.checkpoint.skipped_files.size()},
+       {{"files_scanned",
+         c.scan.files.size() + c.scan.skipped.size() - plan.checkpoint.skipped_files.size()},
         {"tensors_observed", plan.tensors_observed}}},
       {"extraction_summary",
        {{"extracted_by_rule", plan.extracted_by_rule},

@@ -9,12 +9,12 @@ namespace moe {
 
 Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extractor, size_t file,
                           size_t tensor) {
-  if (!checkpoint.uses[file][tensor].companion) {
-    return extractor.Extract(checkpoint.ShapeOf(file, tensor));
-  }
-  Extraction companion;
-  companion.role = Role::kCompanion;
-  return companion;
+  const TensorUse& use = checkpoint.uses[file][tensor];
+  Extraction extraction;  // role "other"
+  if (use.left_out != TensorUse::LeftOut::kNo) return extraction;
+  if (!use.companion) return extractor.Extract(checkpoint.ShapeOf(file, tensor));
+  extraction.role = Role::kCompanion;
+  return extraction;
 }
 
 Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpoint,
@@ -55,6 +55,7 @@ Result<std::vector<MissingExperts>> FindMissing(
   std::unordered_set<std::string_view> there;
   for (size_t file = 0; file < decided.size(); ++file) {
     for (size_t tensor = 0; tensor < decided[file].size(); ++tensor) {
+      if (checkpoint.uses[file][tensor].left_out != TensorUse::LeftOut::kNo) continue;
       const std::string& name = checkpoint.files[file]->tensors()[tensor].name;
       const Extraction& extraction = decided[file][tensor];
       there.insert(name);

@@ -10,7 +10,8 @@
 
 namespace moe {
 
-/// What the extractor says of one tensor on its own; a companion is that and nothing else.
+/// What the extractor says of one tensor on its own; a companion is that and nothing else, and what
+/// is left out is role "other".
 Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extractor, size_t file,
                           size_t tensor);
 

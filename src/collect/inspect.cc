@@ -49,15 +49,17 @@ Result<Opened> Open(const fs::path& model_path) {
   Opened opened;
   opened.path = ResolvePath(model_path.string());
   opened.metadata = ReadModelMetadata(opened.path, std::nullopt);
+  opened.options.keep_going = true;  // what is missing is told, and the rest looked at
   opened.index = FindShardIndex(opened.path, opened.options);
   auto scan = PlanScan(opened.path, opened.options, opened.index);
   if (!scan) return tl::make_unexpected(scan.error());
   opened.scan = std::move(*scan);
+  if (!opened.scan.skipped.empty()) return tl::make_unexpected(opened.scan.skipped.front());
   if (opened.scan.files.empty()) {
     return tl::make_unexpected(NothingFound(SearchOf(opened, ModelFacts(), 0, 0)));
   }
-  auto checkpoint =
-      OpenCheckpoint(opened.scan, WordsOf(opened.metadata), false, [] { return false; });
+  auto checkpoint = OpenCheckpoint(opened.scan, opened.index, WordsOf(opened.metadata), false,
+                                   [] { return false; });
   if (!checkpoint) return tl::make_unexpected(checkpoint.error());
   opened.checkpoint = std::move(*checkpoint);
   auto extractor = Extractor::Create(
@@ -90,7 +92,7 @@ class Inspector {
       }
     }
     Inspection inspection;
-    inspection.complete = unmatched_.empty() && missing_.empty();
+    inspection.complete = unmatched_.empty() && missing_.empty() && opened_.scan.missing.empty();
     const uint64_t experts = TensorsOf(Role::kRoutedExpert) + TensorsOf(Role::kSharedExpert);
     if (census_.empty() && experts + unmatched_.size() == 0) {
       inspection.nothing = NothingFound(
@@ -104,6 +106,7 @@ class Inspector {
   void Add(size_t file, size_t number, const Extraction& extraction) {
     const TensorInfo& tensor = opened_.checkpoint.files[file]->tensors()[number];
     const TensorUse& use = opened_.checkpoint.uses[file][number];
+    if (use.left_out != TensorUse::LeftOut::kNo) return;
     bytes_ += tensor.nbytes;
     if (use.companion) return;  // counted with its weight
     Part& part = parts_[static_cast<size_t>(extraction.role)];
@@ -135,6 +138,7 @@ class Inspector {
     const ModelFacts& facts = opened_.extractor->facts();
     const std::string_view family = opened_.extractor->family();
     Json warnings = Json::array();
+    for (const std::string& text : ScanWarnings()) warnings.push_back(text);
     for (const std::string& text : QuantizationWarnings(opened_.metadata)) warnings.push_back(text);
     for (const std::string& text : census_.Warnings(facts, family)) warnings.push_back(text);
     for (const std::string& text : MissingWarnings(missing_)) warnings.push_back(text);
@@ -144,6 +148,7 @@ class Inspector {
     }
     const std::string& type = opened_.metadata.model_type;
     return {{"model", opened_.path.string()},
+            {"missing_shards", ShardsJson()},
             {"family", family.empty() ? Json() : Json(family)},
             {"model_type", type.empty() ? Json() : Json(type)},
             {"files", opened_.checkpoint.files.size()},
@@ -157,6 +162,28 @@ class Inspector {
             {"missing_experts", MissingJson(missing_)},
             {"left_out_files", left_out},
             {"warnings", warnings}};
+  }
+
+  /// null where all is there.
+  Json ShardsJson() const {
+    const MissingShards& missing = opened_.scan.missing;
+    if (missing.empty()) return {};
+    return {{"text", missing.Text()},
+            {"names", missing.names},
+            {"expected", missing.expected},
+            {"tensors", missing.tensors ? Json(*missing.tensors) : Json()}};
+  }
+
+  std::vector<std::string> ScanWarnings() const {
+    const IndexSummary& index = opened_.index;
+    std::vector<std::string> texts = opened_.scan.warnings;
+    if (const auto text = UnusedIndexWarning(index)) texts.push_back(*text);
+    for (const TensorWarning& warning : opened_.checkpoint.warnings) texts.push_back(warning.text);
+    if (!index.used_for_scan) return texts;
+    const IndexComparison compared =
+        CompareWithIndex(index.weight_map, opened_.checkpoint.TensorNames());
+    for (const std::string& text : IndexWarnings(index, compared)) texts.push_back(text);
+    return texts;
   }
 
   uint64_t Tensors() const {

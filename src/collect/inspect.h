@@ -11,7 +11,8 @@
 namespace moe {
 
 /// What a checkpoint is, from its headers and config.json alone (no weight is read):
-///   model, files, bytes; family (null: none of the table) and model_type;
+///   model, missing_shards (null: all are there; else text, names, expected, tensors), files,
+///   bytes; family (null: none of the table) and model_type;
 ///   experts: one entry for each kind of expert matrix (ExpertCensus::ToJson);
 ///   parts: by role, tensors, bytes (scales and zero points with their weight), parameters, true
 ///     bits per weight and the schemes;

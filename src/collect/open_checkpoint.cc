@@ -20,13 +20,20 @@ DType MeantDType(const Weight& weight, const ModelWords& words) {
 
 class Opener {
  public:
-  Opener(const ModelWords& words, bool keep_going, const std::function<bool()>& stopped)
-      : words_(words), config_(words.quantization), keep_going_(keep_going), stopped_(stopped) {}
+  Opener(const ScanPlan& scan, const IndexSummary& index, const ModelWords& words, bool keep_going,
+         const std::function<bool()>& stopped)
+      : shards_(index),
+        words_(words),
+        config_(words.quantization),
+        keep_going_(keep_going),
+        stopped_(stopped) {
+    for (const Error& error : scan.skipped) Skip(error);
+  }
 
   Result<void> AddFile(const std::filesystem::path& path) {
     checkpoint_.first_tensor_number.push_back(tensors_);
     auto file = OpenTensorFile(path, stopped_);
-    if (file) {
+    if (file && !shards_.used_for_scan) {
       if (const auto twice = TensorNamedTwice(**file)) {
         file = Fail(ErrorCode::kMalformed, path.string(),
                     "tensor '" + *twice + "' stands in an earlier file too",
@@ -35,12 +42,10 @@ class Opener {
     }
     if (!file) {
       if (!keep_going_) return tl::make_unexpected(file.error());
-      checkpoint_.skipped_files.push_back(file.error().Text());
-      checkpoint_.warnings.push_back({tensors_, "[collect] skipped " + file.error().Text()});
+      Skip(file.error());
       checkpoint_.files.push_back(nullptr);
       return {};
     }
-    index_.Add(**file);
     tensors_ += (*file)->tensors().size();
     checkpoint_.files.push_back(std::move(*file));
     return {};
@@ -50,9 +55,19 @@ class Opener {
     for (const auto& file : checkpoint_.files) {
       checkpoint_.uses.emplace_back(file ? file->tensors().size() : 0);
     }
+    if (shards_.used_for_scan) {
+      if (auto done = ChooseCopies(); !done) return tl::make_unexpected(done.error());
+    }
+    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
+      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
+        if (Counts(f, t)) index_.Add({checkpoint_.files[f].get(), t});
+      }
+    }
     for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
       if (stopped_()) return tl::make_unexpected(InterruptedError());
-      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) AddWeight(f, t);
+      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
+        if (Counts(f, t)) AddWeight(f, t);
+      }
     }
     RefuseOddOnes();
     MarkCompanions();
@@ -67,6 +82,75 @@ class Opener {
     }
     for (const TensorInfo& tensor : file.tensors()) names_.insert(tensor.name);
     return std::nullopt;
+  }
+
+  void Skip(const Error& error) {
+    checkpoint_.skipped_files.push_back(error.Text());
+    checkpoint_.warnings.push_back({tensors_, "[collect] skipped " + error.Text()});
+  }
+
+  bool Counts(size_t file, size_t tensor) const {
+    return checkpoint_.uses[file][tensor].left_out == TensorUse::LeftOut::kNo;
+  }
+
+  const std::string& NameOf(size_t file, size_t tensor) const {
+    return checkpoint_.files[file]->tensors()[tensor].name;
+  }
+
+  /// The shard that the index names for a tensor; nullptr: it does not list it.
+  const std::string* ListedShard(const std::string& name) const {
+    const auto entry = shards_.weight_map.find(name);
+    return entry == shards_.weight_map.end() ? nullptr : &entry->second;
+  }
+
+  /// Marks what the index leaves out.
+  Result<void> ChooseCopies() {
+    std::unordered_set<std::string_view> open_shards, at_home, elsewhere;
+    std::vector<std::string> shard_of(checkpoint_.files.size());
+    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
+      if (!checkpoint_.files[f]) continue;
+      shard_of[f] = checkpoint_.files[f]
+                        ->path()
+                        .lexically_relative(shards_.index_path->parent_path())
+                        .generic_string();
+      open_shards.insert(shard_of[f]);
+      for (const TensorInfo& tensor : checkpoint_.files[f]->tensors()) {
+        const std::string* shard = ListedShard(tensor.name);
+        if (shard != nullptr && *shard == shard_of[f]) at_home.insert(tensor.name);
+      }
+    }
+    std::vector<std::string> copies, misplaced;
+    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
+      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
+        const std::string& name = NameOf(f, t);
+        const std::string* shard = ListedShard(name);
+        TensorUse& use = checkpoint_.uses[f][t];
+        if (shard == nullptr) {
+          use.left_out = TensorUse::LeftOut::kUnlisted;
+        } else if (*shard == shard_of[f]) {
+          continue;
+        } else if (at_home.contains(name) || !open_shards.contains(*shard)) {
+          use.left_out = TensorUse::LeftOut::kCopy;
+          copies.push_back(name + " of " + shard_of[f]);
+        } else if (elsewhere.insert(name).second) {
+          misplaced.push_back(name + " in " + shard_of[f]);
+        } else {
+          return Fail(ErrorCode::kMalformed, checkpoint_.files[f]->path().string(),
+                      "tensor '" + name + "' stands in an earlier file too, and not in " + *shard +
+                          ", where the index has it",
+                      "download the index and the shards again");
+        }
+      }
+    }
+    Warn("copies outside the shard that the index names, left out", copies);
+    Warn("tensors outside the shard that the index names, read all the same", misplaced);
+    return {};
+  }
+
+  void Warn(const std::string& what, const std::vector<std::string>& names) {
+    if (names.empty()) return;
+    checkpoint_.warnings.push_back(
+        {0, fmt::format("[index] {} ({}): {}", what, names.size(), NameList(names))});
   }
 
   void AddWeight(size_t file, size_t tensor) {
@@ -107,11 +191,12 @@ class Opener {
     for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
       for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
         if (!companions_.contains(checkpoint_.files[f]->tensors()[t].name)) continue;
-        checkpoint_.uses[f][t] = {nullptr, true, ""};
+        if (Counts(f, t)) checkpoint_.uses[f][t] = {nullptr, true, ""};
       }
     }
   }
 
+  const IndexSummary& shards_;
   const ModelWords& words_;
   QuantConfig config_;
   Neighbours neighbours_;
@@ -137,14 +222,28 @@ WeightShape Checkpoint::ShapeOf(size_t file, size_t tensor) const {
 std::vector<WeightShape> Checkpoint::AllShapes() const {
   std::vector<WeightShape> shapes;
   for (size_t f = 0; f < files.size(); ++f) {
-    for (size_t t = 0; t < uses[f].size(); ++t) shapes.push_back(ShapeOf(f, t));
+    for (size_t t = 0; t < uses[f].size(); ++t) {
+      if (uses[f][t].left_out == TensorUse::LeftOut::kNo) shapes.push_back(ShapeOf(f, t));
+    }
   }
   return shapes;
 }
 
-Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const ModelWords& words, bool keep_going,
+std::set<std::string> Checkpoint::TensorNames() const {
+  std::set<std::string> names;
+  for (size_t f = 0; f < files.size(); ++f) {
+    for (size_t t = 0; t < uses[f].size(); ++t) {
+      const bool is_copy = uses[f][t].left_out == TensorUse::LeftOut::kCopy;
+      if (!is_copy) names.insert(files[f]->tensors()[t].name);
+    }
+  }
+  return names;
+}
+
+Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const IndexSummary& index,
+                                  const ModelWords& words, bool keep_going,
                                   const std::function<bool()>& stopped) {
-  Opener opener(words, keep_going, stopped);
+  Opener opener(scan, index, words, keep_going, stopped);
   for (const std::filesystem::path& path : scan.files) {
     if (stopped()) return tl::make_unexpected(InterruptedError());
     if (auto done = opener.AddFile(path); !done) return tl::make_unexpected(done.error());

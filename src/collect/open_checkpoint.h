@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct TensorUse {
   std::shared_ptr<const Weight> weight;  ///< payload of this weight; null: of none
   bool companion = false;                ///< scales, zero points, ... of some weight
   std::string refusal;                   ///< not "": a weight's payload that can't be decoded, why
+  /// The index does not list it, or counts the copy in another shard: in the inventory, of no use.
+  enum class LeftOut { kNo, kUnlisted, kCopy } left_out = LeftOut::kNo;
 };
 
 /// All files of a scan, open, and the weights that their tensors hold. Only headers were read, and
@@ -45,12 +48,16 @@ struct Checkpoint {
 
   /// As the extractor wants the tensor: its weight's name and shape, or why it can't be read.
   WeightShape ShapeOf(size_t file, size_t tensor) const;
-  std::vector<WeightShape> AllShapes() const;
+  std::vector<WeightShape> AllShapes() const;  ///< of all tensors that are of use
+  std::set<std::string> TensorNames() const;   ///< of all, but for the copies that do not count
 };
 
+/// An index that was used for the scan decides which copy of a tensor counts: the one in the shard
+/// that it names; if that is open and has none, the only one elsewhere, with a warning.
 /// Fails for a broken file or a tensor name that stands in two files (unless keep_going), and when
 /// `stopped` says so (kInterrupted); the files keep `stopped`, for their bytes.
-Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const ModelWords& words, bool keep_going,
+Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const IndexSummary& index,
+                                  const ModelWords& words, bool keep_going,
                                   const std::function<bool()>& stopped);
 
 /// The error of a collection that the user interrupted.

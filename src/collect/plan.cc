@@ -58,6 +58,7 @@ class Planner {
     plan_.facts = extractor.facts();
     plan_.warnings = std::move(checkpoint.warnings);
     plan_.checkpoint = std::move(checkpoint);
+    if (index.used_for_scan) plan_.observed_tensors = plan_.checkpoint.TensorNames();
   }
 
   Result<void> AddFile(size_t file) {
@@ -81,6 +82,7 @@ class Planner {
     const TensorUse& use = plan_.checkpoint.uses[file_number][number_in_file];
     Extraction* extraction = &decided_[file_number][number_in_file];
     if (auto done = AddInventoryRow(file, tensor, *extraction); !done) return done;
+    if (use.left_out != TensorUse::LeftOut::kNo) return {};
 
     CountRole(tensor, use, *extraction);
     for (std::string& text : extraction->warnings) {
@@ -115,7 +117,6 @@ class Planner {
                            {},
                            std::string(RoleName(extraction.role))};
     if (index_.used_for_scan) {
-      plan_.observed_tensors.insert(tensor.name);
       const auto shard = index_.weight_map.find(tensor.name);
       row.in_index = shard != index_.weight_map.end();
       if (*row.in_index) row.index_shard = shard->second;

@@ -517,10 +517,13 @@ class Warnings(LogsTest):
     def test_lines_come_in_the_order_of_the_contract(self):
         folder = self.model({
             "layers.0.experts.0.odd.weight": np.ones((2, 32), np.float32),
-            "layers.0.experts.0.up_proj.weight": np.full((2, 32), np.nan, np.float32)})
+            "layers.0.experts.0.up_proj.weight": np.full((2, 32), np.nan, np.float32),
+            "unlisted": np.ones(2, np.float32)})
         (folder / "config.json").write_text("{")
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {
-            "gone": "gone.safetensors", "x": "model.safetensors"}}))
+            "gone": "gone.safetensors", "x": "model.safetensors",
+            "layers.0.experts.0.odd.weight": "model.safetensors",
+            "layers.0.experts.0.up_proj.weight": "model.safetensors"}}))
 
         def change(config):
             config["extract_rules"].insert(0, ProjReport.RULE)

@@ -76,9 +76,13 @@ class Walk(ScanTest):
 
     def test_only_listed_extensions_are_read_and_case_counts(self):
         self.put("a.safetensors", 0)
-        for name in ("b.SAFETENSORS", "c.safetensors.bak", "d.txt", "safetensors", ".safetensors"):
+        for name in ("b.SAFETENSORS", "c.safetensors.bak", "d.txt", "safetensors", ".safetensors",
+                     "._a.safetensors"):
             (self.tmp / "model" / name).write_bytes(b"not a checkpoint")
         self.assertEqual(self.scanned(), ["a.safetensors"])
+        left_out, = self.log(self.last, "run_health.json")["left_out_files"]
+        self.assertTrue(left_out["path"].endswith("/._a.safetensors"))
+        self.assertIn("macOS", left_out["reason"])
 
     def test_extensions_choose_the_kind(self):
         self.put("a.safetensors", 0)
@@ -287,15 +291,43 @@ class Index(ScanTest):
         self.assertIn("b.safetensors", stderr)
         self.assertIn("c.safetensors", stderr)
 
-    def test_strict_index_needs_the_flag_and_an_index(self):
+    def test_strict_index_needs_the_flag_but_no_index_of_a_whole_set(self):
         self.put("a.safetensors", 0)
         stderr = self.fails(scan(strict_index=True, use_safetensors_index_json=False))
         self.assertIn("strict_index", stderr)
         self.assertIn("use_safetensors_index_json", stderr)
-        stderr = self.fails(scan(strict_index=True))
-        self.assertIn("strict_index", stderr)
-        self.assertIn("active index", stderr)
         self.assertEqual(self.log(self.last, "run_failure.json")["error"]["type"], "SystemExit")
+        self.assertEqual(self.scanned(scan(strict_index=True)), ["a.safetensors"])
+
+    def test_copies_that_the_index_has_elsewhere_are_not_measured(self):
+        (self.tmp / "model").mkdir()
+        stale = {name: ("F32", shape, np.full((2, 32), 9.0, np.float32).tobytes())
+                 for name, (_, shape, _) in one(0).items()}
+        write_safetensors_raw(self.tmp / "model/a.safetensors", {**stale, **one(1)})
+        write_safetensors_raw(self.tmp / "model/b.safetensors", {**one(0), **one(5)})
+        (first,), (second,), (unlisted,) = one(0), one(1), one(5)
+        self.index({first: "b.safetensors", second: "a.safetensors"})
+        self.scanned()
+        stats = self.table(self.last, "matrix_stats")
+        self.assertEqual(list(zip(stats.layer, stats.max_abs)), [(1, 2.0), (0, 1.0)])
+        inventory = self.table(self.last, "tensor_inventory")
+        rows = zip([os.path.basename(f) for f in inventory.file], inventory.tensor_name,
+                   inventory.role, inventory.in_index)
+        self.assertEqual(sorted(rows), sorted([
+            ("a.safetensors", first, "other", True),
+            ("a.safetensors", second, "routed_expert", True),
+            ("b.safetensors", first, "routed_expert", True),
+            ("b.safetensors", unlisted, "other", False)]))
+        self.assertEqual(inventory.index_shard[0], "b.safetensors")
+        text = "\n".join(self.warnings())
+        self.assertIn(f"{first} of a.safetensors", text)
+        self.assertIn(f"extra tensors: {unlisted}", text)
+        coverage = self.log(self.last, "run_health.json")["expert_coverage"]
+        self.assertEqual((coverage["expert_parameters"], coverage["share"]), (128, 1.0))
+        done = run("inspect", self.tmp / "model", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["analyze"]["matrices"], 2)
+        self.assertIn(unlisted, done.stdout)
 
     def test_tensors_that_the_index_does_not_list_are_reported(self):
         self.put("a.safetensors", 0)

@@ -92,6 +92,12 @@ const WalkCase kWalkCases[] = {
     {"MaxFilesAboveAll", Recursive::kAuto, 9, {"a.npz"}, {"a.npz"}, {}},
     {"MaxFilesFromTheEnd", Recursive::kAuto, -1, {"a.npz", "b.npz"}, {"a.npz"}, {}},
     {"MaxFilesBeforeTheStart", Recursive::kAuto, -5, {"a.npz", "b.npz"}, {}, {}},
+    {"HiddenFilesAndFoldersArePassedOver",
+     Recursive::kAuto,
+     {},
+     {"._a.npz", ".b.npz", ".cache/c.npz", "a/d.npz", "a/._d.npz", ".hidden"},
+     {"a/d.npz"},
+     {"._a.npz", ".b.npz", "._d.npz"}},
     {"Nothing", Recursive::kAuto, {}, {"note.txt"}, {}, {}},
 };
 
@@ -220,7 +226,7 @@ TEST(ShardIndex, NotFoundGivesNoWarning) {
   const TempFolder folder;
   const IndexSummary index = FindShardIndex(folder.path(), {});
   EXPECT_EQ(IndexStatusName(index.status), "not_found");
-  EXPECT_EQ(IndexParseWarning(index), std::nullopt);
+  EXPECT_EQ(UnusedIndexWarning(index), std::nullopt);
 }
 
 TEST(ShardIndex, WarnsInTheContractsOrder) {
@@ -271,7 +277,7 @@ TEST_P(ShardIndexBroken, IsWarnedAboutAndTheFolderIsWalked) {
   const Scan scan = Plan(folder.path(), {});
   EXPECT_EQ(IndexStatusName(scan.index.status), "error");
   EXPECT_THAT(scan.index.error, HasSubstr(GetParam().expected_part));
-  EXPECT_THAT(*IndexParseWarning(scan.index), HasSubstr("[index] failed to parse index "));
+  EXPECT_THAT(*UnusedIndexWarning(scan.index), HasSubstr("[index] failed to parse index "));
   ASSERT_TRUE(scan.plan.has_value());
   EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("a.npz"));
 }
@@ -295,17 +301,13 @@ struct StrictCase {
 
 const StrictCase kStrictCases[] = {
     {"FlagOff", false, false, kTwoShards, {"strict_index", "use_safetensors_index_json"}},
-    {"NotFound",
-     true,
-     false,
-     nullptr,
-     {"strict_index requires an active index (status: not_found)"}},
+    {"NotFoundIsNoFaultOfAWholeSet", true, false, nullptr, {}},
     {"Broken", true, false, "[]", {"strict_index requires an active index (status: error)"}},
     {"MissingShards",
      true,
      false,
      kTwoShards,
-     {"[index] missing shard(s) referenced by index: m-2.npz"}},
+     {"1 of 2 shards is missing: m-2.npz, 1 tensor", "--keep-going"}},
     {"AFileIgnoresMissingShards", true, true, kTwoShards, {}},
 };
 
@@ -330,6 +332,106 @@ TEST_P(StrictIndex, EndsTheRunWithTheReason) {
 
 INSTANTIATE_TEST_SUITE_P(All, StrictIndex, testing::ValuesIn(kStrictCases),
                          [](const auto& test) { return test.param.name; });
+
+// What the names of the files promise, without an index.
+struct GapCase {
+  const char* name;
+  std::vector<std::string> on_disk;
+  const char* missing;  // "": nothing
+};
+
+const GapCase kGapCases[] = {
+    {"UsualNames",
+     {"model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"},
+     "1 of 3 shards is missing: model-00002-of-00003.safetensors"},
+    {"TheLast", {"m-1-of-2.npz"}, "1 of 2 shards is missing: m-2-of-2.npz"},
+    {"NumbersBehindTheSuffix",
+     {"model.safetensors-00002-of-00002.safetensors"},
+     "1 of 2 shards is missing: model.safetensors-00001-of-00002.safetensors"},
+    {"OtherSeparators", {"part1of3.npz", "part3of3.npz"}, "1 of 3 shards is missing: part2of3.npz"},
+    {"Underscores", {"m_001_of_002_bf16.npz"}, "1 of 2 shards is missing: m_002_of_002_bf16.npz"},
+    {"FromZero",
+     {"m-00000-of-00003.npz", "m-00002-of-00003.npz"},
+     "1 of 3 shards is missing: m-00001-of-00003.npz"},
+    {"GgufPart", {"m-00002-of-00002.gguf"}, "1 of 2 shards is missing: m-00001-of-00002.gguf"},
+    {"Several",
+     {"m-00002-of-00004.npz"},
+     "3 of 4 shards are missing: m-00001-of-00004.npz, m-00003-of-00004.npz, m-00004-of-00004.npz"},
+    {"Whole", {"m-00001-of-00002.npz", "m-00002-of-00002.npz"}, ""},
+    {"WholeFromZero", {"m-00000-of-00002.npz", "m-00001-of-00002.npz"}, ""},
+    {"LayersAreNoParts", {"layer-0.npz", "layer-2.npz"}, ""},
+    {"WordsAreNoNumbers", {"best-of-two.npz", "profile.npz"}, ""},
+};
+
+class Gap : public testing::TestWithParam<GapCase> {};
+
+TEST_P(Gap, EndsAStrictScanAndIsToldByOthers) {
+  const TempFolder folder;
+  for (const std::string& name : GetParam().on_disk) folder.Write(name);
+  const std::string missing = GetParam().missing;
+  ScanOptions options;
+  options.strict_index = true;
+  const auto strict = PlanScan(folder.path(), options, FindShardIndex(folder.path(), options));
+  ASSERT_EQ(strict.has_value(), missing.empty());
+  if (strict) return;
+  EXPECT_EQ(strict.error().message, missing);
+  options.keep_going = true;
+  const auto going = PlanScan(folder.path(), options, FindShardIndex(folder.path(), options));
+  ASSERT_TRUE(going.has_value());
+  EXPECT_EQ(going->missing.Text(), missing);
+  EXPECT_TRUE(going->incomplete);
+  EXPECT_THAT(going->warnings, ElementsAre("[scan] " + missing));
+  EXPECT_EQ(Relative(going->files, folder.path()), GetParam().on_disk);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Gap, testing::ValuesIn(kGapCases),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(PlanScan, ALinkToNothingIsAMissingShard) {
+  const TempFolder folder;
+  folder.Write("a.safetensors");
+  fs::create_symlink("gone", folder.path() / "b.safetensors");
+  ScanOptions options;
+  options.strict_index = true;
+  const Scan scan = Plan(folder.path(), options);
+  ASSERT_FALSE(scan.plan.has_value());
+  EXPECT_EQ(scan.plan.error().message, "1 of 2 shards is missing: b.safetensors");
+}
+
+TEST(PlanScan, WithoutStrictIndexAGapIsOnlyWarnedOf) {
+  const TempFolder folder;
+  folder.Write("m-00001-of-00002.npz");
+  const Scan scan = Plan(folder.path(), {});
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_FALSE(scan.plan->incomplete);
+  EXPECT_THAT(scan.plan->warnings, ElementsAre(HasSubstr("m-00002-of-00002.npz")));
+}
+
+TEST(ShardIndex, OfWhichNoShardIsThereGivesWayToAWholeSet) {
+  const TempFolder folder;
+  folder.Write("model.safetensors.index.json", kTwoShards);
+  folder.Write("model-00001-of-00002.safetensors");
+  EXPECT_TRUE(FindShardIndex(folder.path(), {}).used_for_scan);  // that set lacks a file too
+  folder.Write("model-00002-of-00002.safetensors");
+  ScanOptions options;
+  options.strict_index = true;
+  const Scan scan = Plan(folder.path(), options);
+  EXPECT_FALSE(scan.index.used_for_scan);
+  EXPECT_THAT(*UnusedIndexWarning(scan.index), HasSubstr("none of the 2 shards"));
+  ASSERT_TRUE(scan.plan.has_value()) << scan.plan.error().Text();
+  EXPECT_EQ(scan.plan->files.size(), 2u);
+  folder.Write("m-1.npz");
+  EXPECT_TRUE(FindShardIndex(folder.path(), {}).used_for_scan);  // one of its shards is there
+}
+
+TEST(ShardIndex, IsNoHiddenFile) {
+  const TempFolder folder;
+  folder.Write("._a.safetensors.index.json", "no JSON");
+  EXPECT_EQ(FindShardIndex(folder.path(), {}).status, IndexStatus::kNotFound);
+  folder.Write("a.safetensors.index.json", kTwoShards);
+  EXPECT_EQ(FindShardIndex(folder.path(), {}).index_path,
+            folder.path() / "a.safetensors.index.json");
+}
 
 TEST(ShardIndex, AgreesWithTheShardsThatTransformersWrote) {
   const fs::path model = MOE_TEST_DATA "/zoo/hf4_qwen3_moe_sharded";

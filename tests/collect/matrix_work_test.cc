@@ -27,8 +27,8 @@ CollectPlan PlanOfModel() {
   MemorySink inventory, unmatched;
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
   const auto never = [] { return false; };
-  return *MakePlan(*OpenCheckpoint(scan, {}, false, never), {}, extractor, {}, inventory, unmatched,
-                   never);
+  return *MakePlan(*OpenCheckpoint(scan, {}, {}, false, never), {}, extractor, {}, inventory,
+                   unmatched, never);
 }
 
 MatrixWorkOptions TwoSchemes(unsigned threads) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/temp_folder.h"
@@ -28,7 +29,7 @@ std::unique_ptr<Planned> PlanFiles(const ScanPlan& scan, const PlanOptions& opti
   auto planned = std::make_unique<Planned>();
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
   const auto stop = [stopped] { return stopped; };
-  auto checkpoint = OpenCheckpoint(scan, {}, keep_going, stop);
+  auto checkpoint = OpenCheckpoint(scan, index, {}, keep_going, stop);
   if (!checkpoint) {
     planned->plan = tl::make_unexpected(checkpoint.error());
     return planned;
@@ -122,6 +123,90 @@ TEST(MakePlan, RefusesATensorNameThatStandsInTwoFiles) {
             PlanFiles(FilesOf({file}), {})->plan->tensors_observed);
 }
 
+/// A safetensors file of scalars with these names.
+std::string Scalars(const std::vector<std::string>& names) {
+  nlohmann::ordered_json header;
+  for (size_t i = 0; i < names.size(); ++i) {
+    header[names[i]] = {{"dtype", "F32"}, {"shape", {1}}, {"data_offsets", {4 * i, 4 * i + 4}}};
+  }
+  const std::string text = header.dump();
+  std::string bytes;
+  for (size_t i = 0; i < 8; ++i) bytes += static_cast<char>((text.size() >> (8 * i)) & 0xff);
+  return bytes + text + std::string(4 * names.size(), '\0');
+}
+
+// Tensors of the shards "a" and "b" of an index; which count.
+struct CopyCase {
+  const char* name;
+  std::map<std::string, std::string> weight_map;
+  std::vector<std::string> a, b, left_out;
+  const char* warning;  // "": none
+  const char* error = "";
+};
+
+const CopyCase kCopyCases[] = {
+    {"AllAtHome", {{"x", "a"}, {"y", "b"}}, {"x"}, {"y"}, {}, ""},
+    {"ACopyInALaterShard",
+     {{"x", "a"}, {"y", "b"}},
+     {"x"},
+     {"x", "y"},
+     {"b x"},
+     "x of b.safetensors"},
+    {"ACopyInAnEarlierShard",
+     {{"x", "b"}},
+     {"x"},
+     {"x"},
+     {"a x"},
+     "copies outside the shard that the index names, left out (1): x of a"},
+    {"WhatIsNotListed", {{"x", "a"}, {"y", "b"}}, {"x", "z"}, {"y"}, {"a z"}, ""},
+    {"ACopyOfWhatAMissingShardHolds", {{"x", "c"}, {"y", "b"}}, {"x"}, {"y"}, {"a x"}, "x of a"},
+    {"InAnotherShardThanTheIndexSays", {{"x", "b"}, {"y", "b"}}, {"x"}, {"y"}, {}, "x in a"},
+    {"InTwoOtherShards", {{"x", "c"}}, {"x"}, {"x"}, {}, "", "where the index has it"},
+};
+
+class Copies : public testing::TestWithParam<CopyCase> {};
+
+TEST_P(Copies, CountWhereTheIndexSays) {
+  const CopyCase& test = GetParam();
+  const TempFolder folder;
+  IndexSummary index;
+  index.used_for_scan = true;
+  index.index_path = folder.path() / "model.safetensors.index.json";
+  for (const auto& [tensor, shard] : test.weight_map) {
+    index.weight_map[tensor] = shard + ".safetensors";
+  }
+  ScanPlan scan = FilesOf({folder.Write("a.safetensors", Scalars(test.a)),
+                           folder.Write("b.safetensors", Scalars(test.b))});
+  if (*test.error != '\0') scan.files.push_back(folder.Write("c.safetensors", Scalars({"q"})));
+  const auto opened = OpenCheckpoint(scan, index, {}, false, [] { return false; });
+  ASSERT_EQ(opened.has_value(), *test.error == '\0');
+  if (!opened) {
+    EXPECT_THAT(opened.error().message, HasSubstr(test.error));
+    return;
+  }
+  std::vector<std::string> left_out;
+  for (size_t f = 0; f < opened->files.size(); ++f) {
+    for (size_t t = 0; t < opened->uses[f].size(); ++t) {
+      if (opened->uses[f][t].left_out == TensorUse::LeftOut::kNo) continue;
+      left_out.push_back(opened->files[f]->path().stem().string() + " " +
+                         opened->files[f]->tensors()[t].name);
+    }
+  }
+  EXPECT_EQ(left_out, test.left_out);
+  EXPECT_EQ(opened->AllShapes().size(), test.a.size() + test.b.size() - left_out.size());
+  if (*test.warning == '\0') {
+    EXPECT_TRUE(opened->warnings.empty());
+  } else {
+    ASSERT_EQ(opened->warnings.size(), 1u);
+    EXPECT_THAT(opened->warnings[0].text, HasSubstr(test.warning));
+  }
+  const auto planned = PlanFiles(scan, {}, index);
+  EXPECT_EQ(planned->inventory.rows.size(), test.a.size() + test.b.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Copies, testing::ValuesIn(kCopyCases),
+                         [](const auto& test) { return test.param.name; });
+
 TEST(MakePlan, SkipsABrokenFileOnlyWhenToldToKeepGoing) {
   const TempFolder folder;
   const fs::path broken = folder.Write("a.safetensors", "no header");
@@ -144,8 +229,8 @@ TEST(MakePlan, EndsWhenItIsStoppedOrARowCantBeWritten) {
   full.fails_at = 3;
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
   const auto never = [] { return false; };
-  const auto plan =
-      MakePlan(*OpenCheckpoint(scan, {}, false, never), {}, extractor, {}, full, unmatched, never);
+  const auto plan = MakePlan(*OpenCheckpoint(scan, {}, {}, false, never), {}, extractor, {}, full,
+                             unmatched, never);
   ASSERT_FALSE(plan.has_value());
   EXPECT_EQ(plan.error().message, "is full");
 }

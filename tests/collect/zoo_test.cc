@@ -126,7 +126,7 @@ CollectPlan PlanOf(const std::string& folder, bool with_config) {
   const auto scan = PlanScan(path, {}, index);
   EXPECT_TRUE(scan.has_value()) << scan.error().Text();
   const auto never = [] { return false; };
-  auto checkpoint = OpenCheckpoint(*scan, WordsOf(metadata), false, never);
+  auto checkpoint = OpenCheckpoint(*scan, index, WordsOf(metadata), false, never);
   EXPECT_TRUE(checkpoint.has_value()) << checkpoint.error().Text();
   const auto extractor = Extractor::Create(
       ExtractOptionsFor(DefaultExtractOptions(), metadata, *checkpoint), checkpoint->AllShapes());

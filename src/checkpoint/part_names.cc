@@ -1,0 +1,112 @@
+#include "checkpoint/part_names.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "base/utf8.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMostDigits = 6;
+constexpr std::string_view kSeparators = "-_.";
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+uint64_t Value(std::string_view digits) {
+  uint64_t value = 0;
+  for (const char digit : digits) value = value * 10 + static_cast<uint64_t>(digit - '0');
+  return value;
+}
+
+/// The part name whose "of" is at `of`; nullopt when no numbers stand on both sides.
+std::optional<PartName> AroundOf(std::string_view name, size_t of) {
+  size_t number_end = of, count_begin = of + 2;
+  if (number_end > 0 && kSeparators.find(name[number_end - 1]) != name.npos) --number_end;
+  if (count_begin < name.size() && kSeparators.find(name[count_begin]) != name.npos) ++count_begin;
+  size_t number_begin = number_end, count_end = count_begin;
+  while (number_begin > 0 && IsDigit(name[number_begin - 1])) --number_begin;
+  while (count_end < name.size() && IsDigit(name[count_end])) ++count_end;
+  const size_t digits[] = {number_end - number_begin, count_end - count_begin};
+  for (const size_t size : digits) {
+    if (size == 0 || size > kMostDigits) return std::nullopt;
+  }
+  PartName part;
+  part.before = name.substr(0, number_begin);
+  part.between = name.substr(number_end, count_end - number_end);
+  part.after = name.substr(count_end);
+  part.number = Value(name.substr(number_begin, digits[0]));
+  part.count = Value(name.substr(count_begin, digits[1]));
+  part.width = digits[0];
+  return part.count > 0 ? std::optional(part) : std::nullopt;
+}
+
+}  // namespace
+
+std::string PartName::NameOf(uint64_t other_number) const {
+  return fmt::format("{}{:0{}}{}{}", before, other_number, width, between, after);
+}
+
+std::optional<PartName> ParsePartName(std::string_view file_name) {
+  for (size_t of = file_name.rfind("of"); of != file_name.npos && of > 0;
+       of = file_name.rfind("of", of - 1)) {
+    if (auto part = AroundOf(file_name, of)) return part;
+  }
+  return std::nullopt;
+}
+
+bool PartName::IsOfSameSet(const PartName& other) const {
+  return std::tie(before, between, after) == std::tie(other.before, other.between, other.after);
+}
+
+std::string MissingShards::Text() const {
+  std::string text = fmt::format("{} of {} shards {} missing: {}", names.size(), expected,
+                                 names.size() == 1 ? "is" : "are", NameList(names));
+  if (tensors) text += fmt::format(", {} tensor{}", *tensors, *tensors == 1 ? "" : "s");
+  return text;
+}
+
+MissingShards FindMissingParts(std::span<const fs::path> files) {
+  struct PartSet {
+    PartName name;
+    std::set<uint64_t> numbers;
+  };
+  std::map<std::tuple<fs::path, std::string, std::string, std::string>, PartSet> sets;
+  for (const fs::path& path : files) {
+    const auto part = ParsePartName(path.filename().string());
+    if (!part) continue;
+    PartSet& set = sets[{path.parent_path(), part->before, part->between, part->after}];
+    set.name = *part;
+    set.numbers.insert(part->number);
+  }
+  MissingShards missing;
+  for (const auto& [key, set] : sets) {
+    const bool is_gguf = set.name.after.ends_with(".gguf");
+    const uint64_t first = !is_gguf && set.numbers.contains(0) ? 0 : 1;
+    const size_t known = missing.names.size();
+    for (uint64_t number = first; number < first + set.name.count; ++number) {
+      if (!set.numbers.contains(number)) missing.names.push_back(set.name.NameOf(number));
+    }
+    if (missing.names.size() == known) continue;
+    missing.expected += set.name.count;
+    missing.of_gguf = missing.of_gguf || is_gguf;
+  }
+  return missing;
+}
+
+std::string NameList(const std::vector<std::string>& names) {
+  constexpr size_t kMostNamed = 10;
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < kMostNamed; ++i) {
+    text += (i == 0 ? "" : ", ") + Printable(names[i]);
+  }
+  if (names.size() > kMostNamed) text += fmt::format(", ... ({} in all)", names.size());
+  return text;
+}
+
+}  // namespace moe
