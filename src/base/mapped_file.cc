@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/hub_link.h"
+
 namespace moe {
 namespace {
 
@@ -54,7 +56,7 @@ fs::path SpoolFolder() {
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const fs::path& path) {
   // O_NONBLOCK: a named pipe must not make us wait; the regular-file check below refuses it.
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Descriptor file(open(FollowHubLink(path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.value() < 0) return SystemError(path, "cannot open", errno);
   struct stat status = {};
   if (fstat(file.value(), &status) != 0) return SystemError(path, "cannot stat", errno);

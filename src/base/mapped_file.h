@@ -18,7 +18,8 @@ namespace moe {
 ///           give zeros, and CheckWhole() tells.
 class MappedFile {
  public:
-  /// kNotFound, or kIo with the system's reason; kBadArgument for a folder. Empty files are fine.
+  /// A FollowHubLink() is followed. kNotFound, or kIo with the system's reason; kBadArgument for a
+  /// folder. Empty files are fine.
   static Result<std::shared_ptr<const MappedFile>> Open(const std::filesystem::path& path);
 
   /// Maps the first `size` bytes behind `descriptor`, which may be closed afterwards. `path` is

@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/hub_link.h"
+#include "checkpoint/adapter.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
 
@@ -28,10 +30,9 @@ bool IsFolder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-/// Regular files, and symlinks to them.
-bool IsFile(const fs::path& path) {
+bool IsLink(const fs::path& path) {
   std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
+  return fs::is_symlink(path, ignored) || FollowHubLink(path) != path;
 }
 
 /// Names with a dot in front: macOS' resource files, and what programs keep for themselves.
@@ -198,7 +199,8 @@ std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanO
       continue;
     }
     const bool may_be_none = is_dat || path.extension() == ".gguf";
-    const std::string reason = may_be_none && IsFile(path) ? NoCheckpointReason(path) : "";
+    std::string reason = may_be_none && IsFile(path) ? NoCheckpointReason(path) : "";
+    if (reason.empty() && IsFile(path)) reason = AdapterReason(path);
     if (!reason.empty()) {
       plan.left_out.push_back({path, reason});
     } else if (is_dat) {
@@ -206,9 +208,8 @@ std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanO
     } else if (IsFile(path)) {
       containers.push_back(path);
     } else {
-      std::error_code ignored;
-      const bool is_link = fs::is_symlink(path, ignored);
-      plan.left_out.push_back({path, std::string(is_link ? kDanglingLink : "no regular file")});
+      plan.left_out.push_back(
+          {path, std::string(IsLink(path) ? kDanglingLink : "no regular file")});
     }
   }
   return containers;
@@ -245,8 +246,45 @@ Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, Sc
   return {};
 }
 
+/// Several folders with a config.json of their own are several models.
+Result<void> CheckOneFolder(const std::vector<fs::path>& files, const fs::path& model_path) {
+  std::set<std::string> models;
+  for (const fs::path& file : files) {
+    const fs::path folder = file.parent_path();
+    if (!IsFile(folder / "config.json")) continue;
+    models.insert(folder.lexically_relative(model_path).generic_string());
+  }
+  if (models.size() < 2) return {};
+  return Fail(
+      ErrorCode::kUnsupported, model_path.string(),
+      fmt::format("holds {} models: {}", models.size(), NameList({models.begin(), models.end()})),
+      "give the folder of one", "SystemExit");
+}
+
+/// An adapter alone is no model.
+Result<void> CheckNotAdapter(const ScanPlan& plan, const fs::path& model_path) {
+  if (!plan.files.empty()) return {};
+  std::vector<std::string> adapters;
+  for (const LeftOut& file : plan.left_out) {
+    if (file.reason.find("adapter") == file.reason.npos) continue;
+    adapters.push_back(file.path.filename().string());
+  }
+  if (adapters.empty()) return {};
+  const std::string base =
+      AdapterBase(IsFolder(model_path) ? model_path : model_path.parent_path());
+  return Fail(
+      ErrorCode::kUnsupported, model_path.string(),
+      "is an adapter (LoRA), not a model: " + NameList(adapters),
+      base.empty() ? "give the model that it adapts" : "give the model that it adapts, " + base,
+      "SystemExit");
+}
+
 /// The file, and of a split GGUF the other parts too.
 Result<void> PlanFromFile(const fs::path& path, ScanPlan& plan) {
+  if (const std::string reason = AdapterReason(path); !reason.empty()) {
+    plan.left_out.push_back({path, reason});
+    return {};
+  }
   plan.files = {path};
   const auto part = ParsePartName(path.filename().string());
   if (!part || path.extension() != ".gguf") return {};
@@ -356,6 +394,8 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
   } else {
     done = PlanFromWalk(model_path, options, plan);
   }
+  if (done) done = CheckNotAdapter(plan, model_path);
+  if (done && !index.used_for_scan) done = CheckOneFolder(plan.files, model_path);
   if (done) done = CheckMissing(options, where, plan);
   if (done) done = CheckGgufFiles(options, plan);
   if (!done) return tl::make_unexpected(done.error());

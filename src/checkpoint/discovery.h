@@ -71,9 +71,10 @@ struct ScanPlan {
 
 /// Decides which files to scan: those an index names, else those a walk finds; of a split GGUF all
 /// parts, whichever is given. Hidden files are left out.
-/// kNotFound: no such model_path; kIo: a folder can't be read; kMalformed: a part of a split GGUF
-/// that is none; kBadArgument or kNotFound with type_name "SystemExit": what strict_index demands
-/// is not there, or a part of a split GGUF.
+/// kUnsupported: only an adapter lies there, or several folders of models; kNotFound: no such
+/// model_path; kIo: a folder can't be read; kMalformed: a part of a split GGUF that is none;
+/// kBadArgument or kNotFound with type_name "SystemExit": what strict_index demands is not there,
+/// or a part of a split GGUF.
 Result<ScanPlan> PlanScan(const std::filesystem::path& model_path, const ScanOptions& options,
                           const IndexSummary& index);
 

@@ -7,6 +7,7 @@
 #include "cli/pipeline.h"
 #include "cli/summary.h"
 #include "collect/inspect.h"
+#include "collect/model_location.h"
 #include "report/web_assets.h"
 #include "run/config.h"
 #include "run/find_run.h"
@@ -23,24 +24,6 @@ struct AnalyzeOptions {
   std::optional<std::string> schemes;
   bool force = false, fresh = false, no_report = false;
 };
-
-/// The id of the model at `path`: the name of its folder (of a file, its stem); in a hub cache
-/// (models--ORG--NAME/snapshots/HASH) it is ORG/NAME.
-std::string ModelIdOf(const std::filesystem::path& path) {
-  constexpr std::string_view kCachePrefix = "models--";
-  for (const std::filesystem::path& part : path) {
-    std::string name = part.string();
-    if (!name.starts_with(kCachePrefix)) continue;
-    name.erase(0, kCachePrefix.size());
-    const size_t dashes = name.find("--");
-    if (dashes != std::string::npos) name.replace(dashes, 2, "/");
-    return name;
-  }
-  std::error_code failed;
-  const bool is_file = std::filesystem::is_regular_file(path, failed);
-  const std::string name = (is_file ? path.stem() : path.filename()).string();
-  return name.empty() ? "model" : name;
-}
 
 /// What the run's configuration has to be changed in: a new one gets the usual schemes, an existing
 /// one keeps its own unless the command line names some.
@@ -61,15 +44,16 @@ bool HoldsNothing(const std::filesystem::path& run_dir) {
 
 /// Makes or finds the run directory of `model`, with the configuration that the flags ask for.
 tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& options,
-                                                         const std::filesystem::path& model,
+                                                         const ModelLocation& location,
                                                          Reporter& report) {
+  const std::filesystem::path& model = location.path;
   const auto fail = [&](const Error& error) {
     const ExitCode failed = FailWith(error, report);
     return tl::make_unexpected(error.code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed);
   };
   auto schemes = ParseSchemes(options.schemes.value_or("mlx"));
   if (!schemes) return fail(schemes.error());
-  const std::string id = options.model_id.empty() ? ModelIdOf(model) : options.model_id;
+  const std::string id = options.model_id.empty() ? location.id : options.model_id;
   const auto run_dir = RunDirOf(options.out, id, options.run_name);
   if (!run_dir) return fail(run_dir.error());
   const std::filesystem::path path = *run_dir / "analysis_config.json";
@@ -104,17 +88,12 @@ tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& o
 }
 
 ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
-  const std::filesystem::path model = ResolvePath(options.model);
-  std::error_code failed;
-  if (!std::filesystem::exists(model, failed)) {
-    return FailWith({ErrorCode::kNotFound, model.string(), "no such file or folder",
-                     "give the checkpoint's folder or file", ""},
-                    report);
-  }
-  const auto run_dir = PrepareRun(options, model, report);
+  const auto model = LocateModel(options.model);
+  if (!model) return FailWith(model.error(), report);
+  const auto run_dir = PrepareRun(options, *model, report);
   if (!run_dir) return run_dir.error();
   CollectFlags flags = options.flags;
-  flags.model_path = model.string();
+  flags.model_path = model->path.string();
   const ExitCode collected = RunCollect(*run_dir, flags, report);
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) return collected;
   const ExitCode built = RunBuildTables(*run_dir, report);

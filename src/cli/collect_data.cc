@@ -9,6 +9,7 @@
 #include "cli/pipeline.h"
 #include "cli/run_argument.h"
 #include "collect/collect.h"
+#include "collect/model_location.h"
 #include "collect/usable_config.h"
 
 namespace moe::cli {
@@ -72,7 +73,10 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
                     Reporter& report) {
   CollectOptions options;
   options.run_dir = run_dir;
-  if (flags.model_path) options.model_path = ResolvePath(*flags.model_path);
+  if (flags.model_path) {
+    const auto model = LocateModel(*flags.model_path);
+    options.model_path = model ? model->path : std::filesystem::path(*flags.model_path);
+  }
   options.threads = flags.threads;
   options.keep_going = flags.keep_going;
   if (flags.io != "auto") {

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "collect/inspect.h"
+#include "collect/model_location.h"
 #include "run/run_dir.h"
 
 namespace moe::cli {
@@ -32,7 +33,11 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
       "--model-path ~/models/Qwen3-30B-A3B");
   cmd->callback([opt, &exit, &report] {
     std::optional<std::filesystem::path> model_path;
-    if (opt->model_path) model_path = *opt->model_path;
+    if (opt->model_path) {
+      const auto model = LocateModel(*opt->model_path);
+      if (!model) report.Warning(model.error().Text());
+      model_path = model ? model->path : std::filesystem::path(*opt->model_path);
+    }
     const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path,
                                  model_path ? RecognisePreset(*model_path) : "auto");
     if (!run_dir) {

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "collect/collect_logs.h"
+#include "collect/model_location.h"
 #include "collect/model_reading.h"
 #include "collect/nothing_found.h"
 #include "mlx/mlx_backend.h"
@@ -169,7 +170,7 @@ class Collection {
       : config_(config),
         options_(options),
         observer_(observer),
-        scan_options_(ScanOptionsOf(config.scan)),
+        scan_options_(ScanOptionsOf(config.scan, options.keep_going)),
         started_(std::chrono::steady_clock::now()) {}
 
   Result<CollectReport> Run() {
@@ -234,14 +235,9 @@ class Collection {
       return Fail(ErrorCode::kBadArgument, "model_path", "is empty",
                   "set model_path in analysis_config.json or give --model-path", "SystemExit");
     }
-    report_.model_path = ResolvePath(text);
-    std::error_code failed;
-    if (!fs::exists(report_.model_path, failed)) {
-      return Fail(ErrorCode::kNotFound, report_.model_path.string(),
-                  failed ? "model_path can't be looked at: " + failed.message()
-                         : "model_path does not exist",
-                  "check the path, or give --model-path", "SystemExit");
-    }
+    auto located = LocateModel(text);
+    if (!located) return tl::make_unexpected(located.error());
+    report_.model_path = std::move(located->path);
     model_resolved_ = true;
     metadata_ = ReadModelMetadata(report_.model_path, config_.metadata.config_path);
     if (config_.metadata.enabled) {

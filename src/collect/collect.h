@@ -17,7 +17,7 @@ namespace moe {
 
 struct CollectOptions {
   std::filesystem::path run_dir;                    ///< absolute
-  std::optional<std::filesystem::path> model_path;  ///< --model-path: replaces the config's
+  std::optional<std::filesystem::path> model_path;  ///< --model-path, as LocateModel() takes it
   unsigned threads = 0;                             ///< 0: one for each core
   std::optional<ReadMode> read_mode;                ///< nullopt: by the file system
   bool keep_going = false;

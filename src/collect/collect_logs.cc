@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "run/logs.h"
 #include "tables/build_tables.h"
 
@@ -23,21 +24,21 @@ std::string Now() { return UtcNow(TimePrecision::kSeconds) + "Z"; }
 
 Json OverridesJson(const LogContext& c) {
   Json overrides = Json::object();
-  if (c.options.model_path) overrides["model_path"] = c.options.model_path->string();
+  if (c.options.model_path) overrides["model_path"] = AsUtf8(c.options.model_path->string());
   return overrides;
 }
 
 /// The config as it was used: with the command line's word on it.
 Json ConfigUsed(const LogContext& c) {
   Json config = c.config.raw;
-  if (c.options.model_path) config["model_path"] = c.options.model_path->string();
+  if (c.options.model_path) config["model_path"] = AsUtf8(c.options.model_path->string());
   return config;
 }
 
 Json ModelPathJson(const LogContext& c, bool resolved) {
   const char* source = c.options.model_path ? "cli_override" : "config";
   return {{"configured", c.config.model_path},
-          {"resolved", resolved ? Json(c.report.model_path.string()) : Json()},
+          {"resolved", resolved ? Json(AsUtf8(c.report.model_path.string())) : Json()},
           {"source", resolved ? Json(source) : Json()}};
 }
 
@@ -148,7 +149,7 @@ void AddOurs(const LogContext& c, Json& health) {
   health["missing_experts"] = MissingJson(plan.missing);
   Json left_out = Json::array();
   for (const LeftOut& file : c.scan.left_out) {
-    left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});
+    left_out.push_back({{"path", AsUtf8(file.path.string())}, {"reason", file.reason}});
   }
   health["left_out_files"] = left_out;
   health["missing_shards"] = c.scan.missing.names;
@@ -161,7 +162,7 @@ void AddOurs(const LogContext& c, Json& health) {
 Json RunHealthJson(const LogContext& c) {
   const CollectPlan& plan = c.report.plan;
   Json run = RunJson(c.options.run_dir);
-  run["model_path"] = c.report.model_path.string();
+  run["model_path"] = AsUtf8(c.report.model_path.string());
   Json health = {
       {"status", "success"},
       {"generated_at", Now()},

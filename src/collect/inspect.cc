@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "collect/decide.h"
 #include "collect/expert_census.h"
+#include "collect/model_location.h"
 #include "collect/model_reading.h"
 #include "collect/nothing_found.h"
 #include "collect/plan.h"
@@ -47,7 +48,9 @@ Search SearchOf(const Opened& opened, const ModelFacts& facts, uint64_t tensors,
 
 Result<Opened> Open(const fs::path& model_path) {
   Opened opened;
-  opened.path = ResolvePath(model_path.string());
+  auto located = LocateModel(model_path.string());
+  if (!located) return tl::make_unexpected(located.error());
+  opened.path = std::move(located->path);
   opened.metadata = ReadModelMetadata(opened.path, std::nullopt);
   opened.options.keep_going = true;  // what is missing is told, and the rest looked at
   opened.index = FindShardIndex(opened.path, opened.options);

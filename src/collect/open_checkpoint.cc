@@ -4,6 +4,8 @@
 
 #include <unordered_set>
 
+#include "checkpoint/adapter.h"
+#include "checkpoint/one_model.h"
 #include "codec/config_words.h"
 #include "codec/neighbours.h"
 #include "moescope/dtype.h"
@@ -35,9 +37,14 @@ class Opener {
     auto file = OpenTensorFile(path, stopped_);
     if (file && !shards_.used_for_scan) {
       if (const auto twice = TensorNamedTwice(**file)) {
-        file = Fail(ErrorCode::kMalformed, path.string(),
+        Error error{ErrorCode::kMalformed, path.string(),
                     "tensor '" + *twice + "' stands in an earlier file too",
-                    "scan one copy of the checkpoint only");
+                    "scan one copy of the checkpoint only", ""};
+        if (keep_going_) {
+          file = tl::make_unexpected(std::move(error));
+        } else if (!twice_) {
+          twice_ = std::move(error);
+        }
       }
     }
     if (!file) {
@@ -55,9 +62,10 @@ class Opener {
     for (const auto& file : checkpoint_.files) {
       checkpoint_.uses.emplace_back(file ? file->tensors().size() : 0);
     }
-    if (shards_.used_for_scan) {
-      if (auto done = ChooseCopies(); !done) return tl::make_unexpected(done.error());
-    }
+    auto done = shards_.used_for_scan ? ChooseCopies() : CheckOneModel(checkpoint_.files);
+    if (done && twice_) done = tl::make_unexpected(*twice_);
+    if (!done) return tl::make_unexpected(done.error());
+    LeaveOutAdapters();
     for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
       for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
         if (Counts(f, t)) index_.Add({checkpoint_.files[f].get(), t});
@@ -142,15 +150,27 @@ class Opener {
         }
       }
     }
-    Warn("copies outside the shard that the index names, left out", copies);
-    Warn("tensors outside the shard that the index names, read all the same", misplaced);
+    Warn("[index] copies outside the shard that the index names, left out", copies);
+    Warn("[index] tensors outside the shard that the index names, read all the same", misplaced);
     return {};
+  }
+
+  void LeaveOutAdapters() {
+    std::vector<std::string> names;
+    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
+      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
+        if (!Counts(f, t) || !IsAdapterTensor(NameOf(f, t))) continue;
+        checkpoint_.uses[f][t].left_out = TensorUse::LeftOut::kAdapter;
+        names.push_back(NameOf(f, t));
+      }
+    }
+    Warn("[scan] tensors of an adapter (LoRA), left out", names);
   }
 
   void Warn(const std::string& what, const std::vector<std::string>& names) {
     if (names.empty()) return;
     checkpoint_.warnings.push_back(
-        {0, fmt::format("[index] {} ({}): {}", what, names.size(), NameList(names))});
+        {0, fmt::format("{} ({}): {}", what, names.size(), NameList(names))});
   }
 
   void AddWeight(size_t file, size_t tensor) {
@@ -202,6 +222,7 @@ class Opener {
   Neighbours neighbours_;
   bool keep_going_;
   const std::function<bool()>& stopped_;
+  std::optional<Error> twice_;  // the first name that stands in two files
   uint64_t tensors_ = 0;
   Checkpoint checkpoint_;
   TensorIndex index_;

@@ -33,8 +33,9 @@ struct TensorUse {
   std::shared_ptr<const Weight> weight;  ///< payload of this weight; null: of none
   bool companion = false;                ///< scales, zero points, ... of some weight
   std::string refusal;                   ///< not "": a weight's payload that can't be decoded, why
-  /// The index does not list it, or counts the copy in another shard: in the inventory, of no use.
-  enum class LeftOut { kNo, kUnlisted, kCopy } left_out = LeftOut::kNo;
+  /// The index does not list it, or counts the copy in another shard, or it is of an adapter
+  /// (LoRA): in the inventory, of no use.
+  enum class LeftOut { kNo, kUnlisted, kCopy, kAdapter } left_out = LeftOut::kNo;
 };
 
 /// All files of a scan, open, and the weights that their tensors hold. Only headers were read, and
@@ -54,8 +55,9 @@ struct Checkpoint {
 
 /// An index that was used for the scan decides which copy of a tensor counts: the one in the shard
 /// that it names; if that is open and has none, the only one elsewhere, with a warning.
-/// Fails for a broken file or a tensor name that stands in two files (unless keep_going), and when
-/// `stopped` says so (kInterrupted); the files keep `stopped`, for their bytes.
+/// Fails for a broken file or a tensor name that stands in two files (unless keep_going), for files
+/// of more than one model (CheckOneModel()), and when `stopped` says so (kInterrupted); the files
+/// keep `stopped`, for their bytes.
 Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const IndexSummary& index,
                                   const ModelWords& words, bool keep_going,
                                   const std::function<bool()>& stopped);

@@ -25,7 +25,7 @@ constexpr ConfigKey kKeys[] = {
     {"/scan/inventory_all_tensors", kBool, false, false, "", "true", "One row of data/tensor_inventory for every tensor; false: none."},
     {"/scan/recursive", kAny, false, false, "", "true", "true, false, or \"auto\": subfolders only if the top folder holds no container. Without effect while an index decides.", "[true, false, \"auto\"]"},
     {"/scan/use_safetensors_index_json", kBool, false, false, "", "true", "Let a `*.safetensors.index.json` in the model folder decide which files are read."},
-    {"/scan/strict_index", kBool, false, false, "", "false", "Fail without an active index, or when a shard it names is missing."},
+    {"/scan/strict_index", kBool, false, false, "", "false", "Fail when shards are missing, by the index or by the numbers in the files' names, or when there is an index that can't be read."},
     {"/scan/min_expert_coverage", kNumber, true, false, "", "null", "Least share (0 to 1) of the expert parameters that must be analysed; below it the exit code is 3."},
     {"/scan/max_files", kInteger, true, false, "", "null", "Only the first so many files; 0: none; negative: all but the last so many."},
     {"/parsing", kObject, false, true, "", "error", "How names are read."},

@@ -1,5 +1,6 @@
 #include "run/config_template.h"
 
+#include "base/utf8.h"
 #include "run/json_text.h"
 
 namespace moe {
@@ -19,8 +20,8 @@ constexpr std::string_view kAfterModelPath = R"json(,
     "inventory_all_tensors": true,
     "recursive": "auto",
     "use_safetensors_index_json": true,
-    "strict_index": false,
-    "min_expert_coverage": null,
+    "strict_index": true,
+    "min_expert_coverage": 1.0,
     "max_files": null
   },
   "parsing": {
@@ -183,7 +184,7 @@ constexpr std::string_view kAfterModelPath = R"json(,
 std::string ConfigTemplateText(std::string_view model_path, std::string_view preset) {
   constexpr std::string_view kAuto = "\"presets\": \"auto\"";
   std::string text(kBeforeModelPath);
-  text += Json(std::string(model_path)).dump(-1, ' ', false, Json::error_handler_t::replace);
+  text += Json(AsUtf8(model_path)).dump();
   std::string rest(kAfterModelPath);
   rest.replace(rest.find(kAuto), kAuto.size(), "\"presets\": " + Json(std::string(preset)).dump());
   return text + rest;

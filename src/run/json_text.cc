@@ -7,6 +7,8 @@
 #include <set>
 #include <sstream>
 
+#include "base/hub_link.h"
+
 namespace moe {
 namespace {
 
@@ -103,17 +105,18 @@ Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
 }
 
 Result<std::string> ReadTextFile(const std::filesystem::path& path) {
+  const std::filesystem::path real = FollowHubLink(path);
   std::error_code failed;
-  if (!std::filesystem::exists(path, failed)) {
+  if (!std::filesystem::exists(real, failed)) {
     return Fail(ErrorCode::kNotFound, path.string(), "no such file");
   }
-  if (!std::filesystem::is_regular_file(path, failed)) {
+  if (!std::filesystem::is_regular_file(real, failed)) {
     return Fail(ErrorCode::kIo, path.string(), "is not a file");
   }
-  if (const auto size = std::filesystem::file_size(path, failed); size > kMaxTextBytes) {
+  if (const auto size = std::filesystem::file_size(real, failed); size > kMaxTextBytes) {
     return Fail(ErrorCode::kIo, path.string(), "is larger than 64 MiB");
   }
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(real, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
   if (!file) {

@@ -4,6 +4,7 @@
 
 #include "base/pending_file.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "run/config_template.h"
 #include "run/json_text.h"
 
@@ -53,6 +54,13 @@ Result<void> WriteManifest(const fs::path& run_dir, const std::string& model_id,
   return WriteFileAtomically(path, text);
 }
 
+/// As ResolvePath(), but a link at the very end stays: a file of the Hub's cache is one, to a blob
+/// whose name does not say what it is.
+fs::path Resolved(const fs::path& path) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  return ResolvePath(folder.string()) / path.filename();
+}
+
 }  // namespace
 
 Result<fs::path> RunDirOf(const fs::path& root, const std::string& model_id,
@@ -84,7 +92,7 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
   const fs::path config = run_dir / "analysis_config.json";
   std::error_code unknown;
   if (!fs::exists(config, unknown)) {
-    const std::string resolved = model_path ? ResolvePath(model_path->string()).string() : "";
+    const std::string resolved = model_path ? Resolved(*model_path).string() : "";
     if (auto done = WriteFileAtomically(config, ConfigTemplateText(resolved, preset)); !done) {
       return tl::make_unexpected(done.error());
     }
@@ -98,16 +106,14 @@ Result<void> ChangeConfig(const fs::path& path, const ConfigChange& change) {
   if (!text) return tl::make_unexpected(text.error());
   auto config = ParseLenientJson(*text, path.string());
   if (!config) return tl::make_unexpected(config.error());
-  if (change.model_path) (*config)["model_path"] = change.model_path->string();
+  if (change.model_path) (*config)["model_path"] = AsUtf8(change.model_path->string());
   if (change.schemes) PutSchemes(*change.schemes, *config);
   return WriteFileAtomically(path, JsonText(*config));
 }
 
 bool NamesModel(const Config& config, const fs::path& model) {
-  const auto as_held = [](const fs::path& path) {
-    return Json(path.string()).dump(-1, ' ', false, Json::error_handler_t::replace);
-  };
-  return as_held(ResolvePath(config.model_path)) == as_held(model);
+  const std::string text = AsUtf8(model.string());
+  return config.model_path == text || ResolvePath(config.model_path) == text;
 }
 
 RunManifest ReadRunManifest(const fs::path& run_dir) {

@@ -21,7 +21,8 @@ Result<std::filesystem::path> RunDirOf(const std::filesystem::path& root,
 /// Makes `<root>/<model_id>/<run_name>` with its folders, manifest.json and analysis_config.json
 /// (contract section 2). What is there stays as it is: an existing config untouched, of an existing
 /// manifest only `updated_at` changes (D15). A `/` in the model id makes nested folders.
-/// `preset`: parsing.presets of a new config.
+/// `model_path` goes into a new config, absolute, its folder's links resolved, bytes that are not
+/// UTF-8 as \xNN. `preset`: parsing.presets there.
 /// kBadArgument when an id is empty or would leave `root`.
 /// @return the run directory, absolute.
 Result<std::filesystem::path> InitRun(const std::filesystem::path& root,
@@ -37,7 +38,7 @@ struct ConfigChange {
 Result<void> ChangeConfig(const std::filesystem::path& path, const ConfigChange& change);
 
 /// Whether `model_path` of `config` names `model` (absolute, links resolved). A config holds a path
-/// that is not UTF-8 with U+FFFD in the place of each wrong byte.
+/// that is not UTF-8 with \xNN for each wrong byte.
 bool NamesModel(const Config& config, const std::filesystem::path& model);
 
 /// Reads `run_dir`/manifest.json; an unreadable one counts as none.

@@ -100,7 +100,7 @@ class Analyze(AnalyzeTest):
         self.analyze(model, "--out", self.tmp / "out", "--model-id", "m", "--run-name", "run",
                      "--schemes", "template")
         one = self.tmp / "out" / "m" / "run"  # the names stand in the files' metadata
-        three = self.run_dir(model)
+        three = self.run_dir(model, lambda c: c["scan"].update(min_expert_coverage=1.0))
         self.collect(three)
         built = run("build-tables", "--run-dir", three)
         self.assertEqual(built.returncode, 0, built.stderr)

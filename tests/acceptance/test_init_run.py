@@ -11,7 +11,7 @@ TEMPLATE = r"""
 {"model_path": "",
  "scan": {"extensions": [".safetensors", ".npz", ".gguf"], "experts_only": true,
           "include_shared_expert": true, "inventory_all_tensors": true, "recursive": "auto",
-          "use_safetensors_index_json": true, "strict_index": false, "min_expert_coverage": null,
+          "use_safetensors_index_json": true, "strict_index": true, "min_expert_coverage": 1.0,
           "max_files": null},
  "parsing": {"layer_regex": "(?:^|\\.)layers\\.(\\d+)(?:\\.|$)",
              "expert_regex": "(?:^|\\.)experts\\.(\\d+)(?:\\.|$)",

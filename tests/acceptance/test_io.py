@@ -25,9 +25,7 @@ class Reading(AcceptanceTest):
         save_file(weights, self.model / "model.safetensors")
 
     def tables(self, name, *flags):
-        self.assertEqual(run("init-run", "--root", self.tmp / "runs", "--model-id", "m",
-                             "--run-name", name, "--model-path", self.model).returncode, 0)
-        run_dir = self.tmp / "runs" / "m" / name
+        run_dir = self.run_dir(self.model, name=name)
         done = run("collect-data", "--run-dir", run_dir, *flags)
         self.assertEqual(done.returncode, 0, done.stderr)
         return self.table(run_dir, "matrix_stats"), self.table(run_dir, "quant_sim")

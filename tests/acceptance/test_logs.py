@@ -113,7 +113,7 @@ class Success(LogsTest):
         summary = health["index_summary"]
         self.assertEqual((summary["active"], summary["parsed"], summary["used_for_scan"],
                           summary["index_path"], summary["strict_index"]),
-                         (False, False, False, None, False))
+                         (False, False, False, None, True))
         self.assertEqual([summary[key] for key in COUNTS], [0] * 7)
         self.assertNotIn("index_metadata", summary)
 
@@ -154,7 +154,7 @@ class Success(LogsTest):
         self.assertEqual(context["cli_overrides"], {})
         plan = context["scan_plan"]
         for key, value in {
-                "use_safetensors_index_json": True, "strict_index": False,
+                "use_safetensors_index_json": True, "strict_index": True,
                 "model_path_kind": "dir",
                 "index_discovered_but_ignored_due_to_file_model_path": False,
                 "extensions": [".safetensors", ".npz", ".gguf"], "max_files": None,
@@ -190,7 +190,7 @@ class Index(LogsTest):
         (folder / "model.safetensors.index.json").write_text(json.dumps({
             "metadata": {"total_size": 8, "note": "x"},
             "weight_map": {"t0.experts.0.up_proj": "a.safetensors", "x": "b.safetensors", "y": "gone.safetensors"}}))
-        run_dir = self.run_dir(folder)
+        run_dir = self.run_dir(folder, lambda c: c["scan"].update(strict_index=False))
         self.collect(run_dir)
         health = self.log(run_dir, "run_health.json")
         summary = health["index_summary"]
@@ -528,6 +528,7 @@ class Warnings(LogsTest):
         def change(config):
             config["extract_rules"].insert(0, ProjReport.RULE)
             config["parsing"]["presets"] = "off"
+            config["scan"].update(strict_index=False, min_expert_coverage=None)
             config["quant_schemes"] = [{"name": "bad", "mode": "symmetric"}]
         run_dir = self.run_dir(folder, change)
         self.collect(run_dir, expect=3)

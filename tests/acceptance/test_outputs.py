@@ -192,13 +192,13 @@ class CsvText(AcceptanceTest):
         folder, path = self.write({"x": ("F32", (2, 2), bytes(16)), "y": ("F32", (0,), b""),
                                    "z.experts.0.up_proj": ("F32", (1, 32), bytes(128))})
         (folder / "model.safetensors.index.json").write_text(
-            json.dumps({"weight_map": {"x": "m.safetensors"}}))
+            json.dumps({"weight_map": {name: "m.safetensors" for name in ("x", "z.experts.0.up_proj")}}))
         run_dir = self.run_dir(folder, exact_small)
         self.collect(run_dir)
         self.assertEqual(self.lines(run_dir, "tensor_inventory")[1:], [
             f'{path},x,float32,"(2, 2)",2,16,True,m.safetensors,other',
             f'{path},y,float32,"(0,)",1,0,False,,other',
-            f'{path},z.experts.0.up_proj,float32,"(1, 32)",2,128,False,,routed_expert'])
+            f'{path},z.experts.0.up_proj,float32,"(1, 32)",2,128,True,m.safetensors,routed_expert'])
 
     def test_matrix_stats_line_of_a_hand_computed_matrix(self):
         # 1 x 32 of +2 and -1, half each: mean 0.5, mean |w| 1.5, rms sqrt(2.5), std 1.5.

@@ -221,7 +221,7 @@ class Index(ScanTest):
     def test_flag_off_walks_and_says_disabled(self):
         self.shards("a.safetensors")
         self.put("stale.safetensors", 7)
-        self.assertEqual(self.scanned(scan(use_safetensors_index_json=False)),
+        self.assertEqual(self.scanned(scan(use_safetensors_index_json=False, strict_index=False)),
                          ["a.safetensors", "stale.safetensors"])
         self.assertEqual(self.context()["index"]["status"], "disabled")
         self.assertEqual(self.context()["scan_plan"]["scan_mode"], "walk")
@@ -247,7 +247,7 @@ class Index(ScanTest):
                      '{"weight_map": {"t": "..\\\\a.safetensors"}}'):
             with self.subTest(text):
                 path.write_text(text)
-                self.assertEqual(self.scanned(), ["a.safetensors"])
+                self.assertEqual(self.scanned(scan(strict_index=False)), ["a.safetensors"])
                 self.assertEqual(self.context()["index"]["status"], "error")
                 self.assertTrue(self.context()["index"]["error"])
                 warning, = self.warnings()
@@ -267,11 +267,13 @@ class Index(ScanTest):
         self.assertEqual(self.report()["expected_shards"], ["a.safetensors", "sub/b.safetensors"])
         self.assertEqual(self.report()["missing_tensors"], [first + "x"])
 
-    def test_missing_shards_warn_and_the_rest_is_read(self):
+    def test_missing_shards_warn_and_the_rest_is_read_where_the_config_lets_it(self):
         weight_map = self.shards("a.safetensors", "b.safetensors", "c.safetensors")
         for name in ("b", "c"):
             (self.tmp / f"model/{name}.safetensors").unlink()
-        self.assertEqual(self.scanned(), ["a.safetensors"])
+        def as_old_ones(config):
+            del config["scan"]["strict_index"], config["scan"]["min_expert_coverage"]
+        self.assertEqual(self.scanned(as_old_ones), ["a.safetensors"])
         report = self.report()
         self.assertEqual(report["missing_shards"], ["b.safetensors", "c.safetensors"])
         self.assertEqual(report["missing_tensors"], sorted(list(weight_map)[1:]))
@@ -283,13 +285,45 @@ class Index(ScanTest):
                           summary["missing_shards_count"], summary["missing_tensors_count"]),
                          (3, 1, 2, 2))
 
-    def test_missing_shards_end_a_strict_run_and_are_listed(self):
+    def test_missing_shards_end_the_templates_run_and_are_counted(self):
         self.shards("a.safetensors", "b.safetensors", "c.safetensors")
         for name in ("b", "c"):
             (self.tmp / f"model/{name}.safetensors").unlink()
-        stderr = self.fails(scan(strict_index=True))
-        self.assertIn("b.safetensors", stderr)
-        self.assertIn("c.safetensors", stderr)
+        sentence = "2 of 3 shards are missing: b.safetensors, c.safetensors, 2 tensors"
+        self.assertIn(sentence + " (finish the download, or --keep-going)", self.fails())
+        self.assertEqual(self.scanned(arguments=["--keep-going"], expect=3), ["a.safetensors"])
+        self.assertEqual(self.log(self.last, "run_health.json")["missing_shards"],
+                         ["b.safetensors", "c.safetensors"])
+        self.assertIn("missing shards: b.safetensors", "\n".join(self.warnings()))
+        done = run("inspect", self.tmp / "model")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn(sentence, done.stdout.splitlines()[0])
+        done = run("inspect", self.tmp / "model", "--json")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        missing = json.loads(done.stdout)["missing_shards"]
+        self.assertEqual((missing["names"], missing["expected"], missing["tensors"]),
+                         (["b.safetensors", "c.safetensors"], 3, 2))
+
+    def test_a_gap_in_the_names_of_the_parts_ends_the_run_without_an_index_too(self):
+        for number in (1, 3):
+            self.put(f"m_{number}_of_3.safetensors", number)
+        sentence = "1 of 3 shards is missing: m_2_of_3.safetensors"
+        self.assertIn(sentence, self.fails())
+        self.scanned(arguments=["--keep-going"], expect=3)
+        self.assertEqual(self.table(self.last, "matrix_stats").layer.tolist(), [1, 3])
+        self.assertEqual(self.warnings(), ["[scan] " + sentence])
+        self.scanned(scan(strict_index=False))
+        self.assertEqual(run("inspect", self.tmp / "model").returncode, 3)
+        self.put("m_2_of_3.safetensors", 2)
+        self.scanned()
+
+    def test_an_index_without_any_of_its_shards_gives_way_to_a_whole_set(self):
+        for number in (1, 2):
+            self.put(f"model-{number}-of-2.safetensors", number)
+        self.index({"t": "a.safetensors"})
+        self.assertEqual(len(self.scanned()), 2)
+        self.assertIn("none of the 1 shards", "\n".join(self.warnings()))
+        self.assertEqual(self.context()["scan_plan"]["scan_mode"], "walk")
 
     def test_strict_index_needs_the_flag_but_no_index_of_a_whole_set(self):
         self.put("a.safetensors", 0)
@@ -330,32 +364,35 @@ class Index(ScanTest):
         self.assertIn(unlisted, done.stdout)
 
     def test_tensors_that_the_index_does_not_list_are_reported(self):
-        self.put("a.safetensors", 0)
-        self.index({"other": "a.safetensors"})
+        (listed,), (name,) = one(0), one(1)
+        (self.tmp / "model").mkdir()
+        write_safetensors_raw(self.tmp / "model/a.safetensors", {**one(0), **one(1)})
+        self.index({"other": "a.safetensors", listed: "a.safetensors"})
         self.scanned()
-        name = next(iter(one(0)))
         report = self.report()
         self.assertEqual((report["missing_tensors"], report["extra_tensors"]), (["other"], [name]))
         inventory = self.table(self.last, "tensor_inventory")
-        self.assertEqual(inventory.in_index.tolist(), [False])
-        self.assertTrue(inventory.index_shard.isna().all())
+        self.assertEqual(inventory.in_index.tolist(), [True, False])
+        self.assertEqual(inventory.index_shard.isna().tolist(), [False, True])
         text = "\n".join(self.warnings())
         self.assertLess(text.index("missing tensors"), text.index("extra tensors"))
 
     def test_the_usual_name_comes_before_the_alphabetically_first(self):
         self.put("a.safetensors", 0)
         self.put("b.safetensors", 1)
-        self.index({"t": "b.safetensors"}, name="b.safetensors.index.json")
-        self.index({"t": "a.safetensors"}, name="c.safetensors.index.json")
+        (first,), (second,) = one(0), one(1)
+        self.index({second: "b.safetensors"}, name="b.safetensors.index.json")
+        self.index({first: "a.safetensors"}, name="c.safetensors.index.json")
         self.assertEqual(self.scanned(), ["b.safetensors"])
-        self.index({"t": "a.safetensors"})
+        self.index({first: "a.safetensors"})
         self.assertEqual(self.scanned(), ["a.safetensors"])
 
     def test_shards_need_a_listed_extension_and_max_files_cuts_them(self):
         self.put("a.npz", 0)
         self.put("b.npz", 1)
         self.put("c.safetensors", 2)
-        self.index({"t0": "b.npz", "t1": "a.npz", "t2": "c.safetensors"})
+        self.index({next(iter(one(layer))): name
+                    for layer, name in enumerate(["a.npz", "b.npz", "c.safetensors"])})
         self.assertEqual(self.scanned(scan(extensions=[".npz"])), ["a.npz", "b.npz"])
         self.assertEqual(self.scanned(scan(extensions=[".npz"], max_files=1)), ["a.npz"])
 
@@ -483,11 +520,12 @@ class BadInput(ScanTest):
         self.assertIn(str(self.tmp / "model"), done.stderr)
         self.assertEqual(files_of(self.run_path / "data"), self.before)
 
-    def test_an_unreadable_file_is_an_error(self):
-        path = self.put("locked.safetensors", 2)
-        path.unlink()
-        path.symlink_to("nowhere")  # a dangling link is no file
-        self.collect(self.run_path)
+    def test_a_link_to_nothing_is_a_missing_shard(self):
+        (self.tmp / "model/locked.safetensors").symlink_to("nowhere")
+        done = self.collect(self.run_path, expect=1)
+        self.assertIn("1 of 2 shards is missing: locked.safetensors", done.stderr)
+        self.assertEqual(files_of(self.run_path / "data"), self.before)
+        self.collect(self.run_path, "--keep-going", expect=3)
         self.assertEqual(self.table(self.run_path, "matrix_stats").layer.tolist(), [1])
 
 

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "base/temp_folder.h"
+#include "checkpoint/scalars.h"
+#include "moescope/checkpoint.h"
 
 namespace moe {
 namespace {
@@ -422,6 +424,64 @@ TEST(ShardIndex, OfWhichNoShardIsThereGivesWayToAWholeSet) {
   EXPECT_EQ(scan.plan->files.size(), 2u);
   folder.Write("m-1.npz");
   EXPECT_TRUE(FindShardIndex(folder.path(), {}).used_for_scan);  // one of its shards is there
+}
+
+TEST(PlanScan, LeavesOutAdaptersByNameAndByTensors) {
+  const TempFolder folder;
+  folder.Write("model.safetensors", Scalars({"a.weight", "b.weight"}));
+  for (const char* name :
+       {"adapter_model.safetensors", "adapters.safetensors", "0000100_adapters.safetensors"}) {
+    folder.Write(name, Scalars({"x"}));
+  }
+  folder.Write("mine.safetensors",
+               Scalars({"base_model.model.a.lora_A.weight", "base_model.model.a.lora_B.weight",
+                        "base_model.model.lm_head.weight"}));
+  const Scan scan = Plan(folder.path(), {});
+  ASSERT_TRUE(scan.plan.has_value()) << scan.plan.error().Text();
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("model.safetensors"));
+  EXPECT_THAT(LeftOutNames(*scan.plan),
+              ElementsAre("0000100_adapters.safetensors", "adapter_model.safetensors",
+                          "adapters.safetensors", "mine.safetensors"));
+  EXPECT_THAT(scan.plan->left_out[3].reason, HasSubstr("adapter"));
+}
+
+TEST(PlanScan, SaysThatAnAdapterAloneIsNoModel) {
+  const TempFolder folder;
+  folder.Write("adapter_config.json", R"({"base_model_name_or_path": "org/base"})");
+  const fs::path file = folder.Write("weights.safetensors", Scalars({"a.lora_A", "a.lora_B"}));
+  for (const fs::path& model : {folder.path(), file}) {
+    const Scan scan = Plan(model, {});
+    ASSERT_FALSE(scan.plan.has_value());
+    EXPECT_THAT(scan.plan.error().message, HasSubstr("is an adapter (LoRA)"));
+    EXPECT_THAT(scan.plan.error().hint, HasSubstr("org/base"));
+  }
+}
+
+TEST(PlanScan, SeveralFoldersOfModelsAreListed) {
+  const TempFolder folder;
+  folder.Write("a/model.safetensors", Scalars({"x"}));
+  folder.Write("b/model.safetensors", Scalars({"y"}));
+  EXPECT_TRUE(Plan(folder.path(), {}).plan.has_value());  // parts of one, for all that is known
+  folder.Write("a/config.json", "{}");
+  EXPECT_TRUE(Plan(folder.path(), {}).plan.has_value());
+  folder.Write("b/config.json", "{}");
+  const Scan scan = Plan(folder.path(), {});
+  ASSERT_FALSE(scan.plan.has_value());
+  EXPECT_EQ(scan.plan.error().message, "holds 2 models: a, b");
+}
+
+TEST(PlanScan, ASnapshotOfTheHubWithoutLinksIsRead) {
+  const TempFolder folder;
+  const fs::path snapshot = folder.path() / "models--o--n/snapshots/1";
+  folder.Write("models--o--n/blobs/aa", Scalars({"x"}));
+  folder.Write("models--o--n/snapshots/1/a.safetensors", "../../blobs/aa");
+  Scan scan = Plan(snapshot, {});
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_THAT(Relative(scan.plan->files, snapshot), ElementsAre("a.safetensors"));
+  EXPECT_EQ((*OpenTensorFile(scan.plan->files[0]))->tensors()[0].name, "x");
+  folder.Write("models--o--n/snapshots/1/b.safetensors", "../../blobs/bb");
+  scan = Plan(snapshot, {});
+  EXPECT_THAT(scan.plan->missing.names, ElementsAre("b.safetensors"));
 }
 
 TEST(ShardIndex, IsNoHiddenFile) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/temp_folder.h"
+#include "checkpoint/scalars.h"
 #include "collect/memory_sink.h"
 
 namespace moe {
@@ -113,26 +114,15 @@ TEST(MakePlan, RefusesATensorNameThatStandsInTwoFiles) {
   const ScanPlan scan = FilesOf({file, folder.path() / "copy.safetensors"});
   const auto refused = PlanFiles(scan, {});
   ASSERT_FALSE(refused->plan.has_value());
-  EXPECT_EQ(refused->plan.error().where, (folder.path() / "copy.safetensors").string());
-  EXPECT_THAT(refused->plan.error().message, HasSubstr("earlier file"));
+  EXPECT_THAT(refused->plan.error().message, HasSubstr("holds 2 models"));
+  EXPECT_THAT(refused->plan.error().message, HasSubstr("copy.safetensors"));
+  EXPECT_THAT(refused->plan.error().message, HasSubstr("lm_head.weight"));
 
   const auto skipped = PlanFiles(scan, {}, {}, false, true);
   ASSERT_TRUE(skipped->plan.has_value()) << skipped->plan.error().Text();
   EXPECT_THAT(skipped->plan->checkpoint.skipped_files, ElementsAre(HasSubstr("copy.safetensors")));
   EXPECT_EQ(skipped->plan->tensors_observed,
             PlanFiles(FilesOf({file}), {})->plan->tensors_observed);
-}
-
-/// A safetensors file of scalars with these names.
-std::string Scalars(const std::vector<std::string>& names) {
-  nlohmann::ordered_json header;
-  for (size_t i = 0; i < names.size(); ++i) {
-    header[names[i]] = {{"dtype", "F32"}, {"shape", {1}}, {"data_offsets", {4 * i, 4 * i + 4}}};
-  }
-  const std::string text = header.dump();
-  std::string bytes;
-  for (size_t i = 0; i < 8; ++i) bytes += static_cast<char>((text.size() >> (8 * i)) & 0xff);
-  return bytes + text + std::string(4 * names.size(), '\0');
 }
 
 // Tensors of the shards "a" and "b" of an index; which count.
@@ -206,6 +196,28 @@ TEST_P(Copies, CountWhereTheIndexSays) {
 
 INSTANTIATE_TEST_SUITE_P(All, Copies, testing::ValuesIn(kCopyCases),
                          [](const auto& test) { return test.param.name; });
+
+TEST(OpenCheckpoint, RefusesATensorNameThatStandsInTwoPartsOfOneSet) {
+  const TempFolder folder;
+  const ScanPlan scan = FilesOf({folder.Write("m-1-of-2.safetensors", Scalars({"x"})),
+                                 folder.Write("m-2-of-2.safetensors", Scalars({"x"}))});
+  const auto opened = OpenCheckpoint(scan, {}, {}, false, [] { return false; });
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_EQ(opened.error().where, (folder.path() / "m-2-of-2.safetensors").string());
+  EXPECT_THAT(opened.error().message, HasSubstr("earlier file"));
+}
+
+TEST(OpenCheckpoint, LeavesOutTheTensorsOfAnAdapterInAModel) {
+  const TempFolder folder;
+  const ScanPlan scan =
+      FilesOf({folder.Write("m.safetensors", Scalars({"a.weight", "a.lora_A.weight"}))});
+  const auto opened = OpenCheckpoint(scan, {}, {}, false, [] { return false; });
+  ASSERT_TRUE(opened.has_value()) << opened.error().Text();
+  EXPECT_EQ(opened->uses[0][0].left_out, TensorUse::LeftOut::kAdapter);
+  EXPECT_EQ(opened->uses[0][1].left_out, TensorUse::LeftOut::kNo);
+  ASSERT_EQ(opened->warnings.size(), 1u);
+  EXPECT_THAT(opened->warnings[0].text, HasSubstr("a.lora_A.weight"));
+}
 
 TEST(MakePlan, SkipsABrokenFileOnlyWhenToldToKeepGoing) {
   const TempFolder folder;

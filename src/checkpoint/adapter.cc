@@ -1,0 +1,58 @@
+#include "checkpoint/adapter.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/mapped_file.h"
+#include "base/utf8.h"
+#include "checkpoint/part_names.h"
+#include "moescope/checkpoint.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kReason = "an adapter (LoRA), not a model";
+
+bool IsNamedAsAdapter(const fs::path& path) {
+  const std::string name = path.filename().string(), stem = path.stem().string();
+  return name.starts_with("adapter_model") || stem == "adapters" || stem.ends_with("_adapters");
+}
+
+}  // namespace
+
+std::string AdapterReason(const fs::path& path) {
+  if (path.extension() != ".safetensors" && path.extension() != ".npz") return "";
+  if (IsNamedAsAdapter(path)) return std::string(kReason);
+  if (ParsePartName(path.filename().string())) return "";
+  const auto file = OpenTensorFile(path);
+  if (!file) return "";
+  const auto tensors = (*file)->tensors();
+  const auto is_adapters = [](const TensorInfo& tensor) { return IsAdapterTensor(tensor.name); };
+  const bool some = std::any_of(tensors.begin(), tensors.end(), is_adapters);
+  const bool all = std::all_of(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
+    return is_adapters(tensor) || tensor.name.starts_with("base_model.");
+  });
+  return std::string(some && all ? kReason : "");
+}
+
+bool IsAdapterTensor(std::string_view name) {
+  return name.starts_with("lora_") || name.find(".lora_") != name.npos;
+}
+
+std::string AdapterBase(const fs::path& folder) {
+  const auto mapping = MappedFile::Open(folder / "adapter_config.json");
+  if (!mapping) return "";
+  const auto bytes = (*mapping)->bytes();
+  const auto* text = reinterpret_cast<const char*>(bytes.data());
+  const auto config = nlohmann::json::parse(text, text + bytes.size(), nullptr, false);
+  if (!config.is_object()) return "";
+  for (const char* key : {"base_model_name_or_path", "model"}) {
+    const auto base = config.find(key);
+    if (base != config.end() && base->is_string()) return Printable(base->get<std::string>());
+  }
+  return "";
+}
+
+}  // namespace moe

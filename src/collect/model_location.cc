@@ -1,0 +1,244 @@
+#include "collect/model_location.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "base/hub_link.h"
+#include "base/text.h"
+#include "base/utf8.h"
+#include "checkpoint/part_names.h"
+#include "run/json_text.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kRepositoryPrefix = "models--";
+constexpr std::string_view kRunConfig = "analysis_config.json";
+
+bool IsFolder(const fs::path& path) {
+  std::error_code failed;
+  return fs::is_directory(path, failed);
+}
+
+/// With each \xNN as the byte that it stands for.
+std::string Unescaped(std::string_view text) {
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text.substr(i, 2) == "\\x" && i + 3 < text.size() &&
+                        digit(text[i + 2]) >= 0 && digit(text[i + 3]) >= 0;
+    bytes += escape ? static_cast<char>(digit(text[i + 2]) * 16 + digit(text[i + 3])) : text[i];
+    if (escape) i += 3;
+  }
+  return bytes;
+}
+
+/// As ResolvePath(), but a link to a file that has another suffix (a blob of the Hub's cache has
+/// none) keeps its own name, which says what it is.
+fs::path Resolved(const std::string& text) {
+  const fs::path resolved = ResolvePath(text), given(text);
+  if (!IsFile(resolved) || resolved.extension() == given.extension()) return resolved;
+  const fs::path folder = given.has_parent_path() ? given.parent_path() : fs::path(".");
+  return ResolvePath(folder.string()) / given.filename();
+}
+
+bool IsThere(const fs::path& path) { return IsFolder(path) || IsFile(path); }
+
+fs::path PathOf(const std::string& text) {
+  const fs::path path = Resolved(text);
+  if (IsThere(path)) return path;
+  const fs::path unescaped = Resolved(Unescaped(text));
+  return IsThere(unescaped) ? unescaped : path;
+}
+
+std::vector<std::string> FoldersIn(const fs::path& folder) {
+  std::error_code failed;
+  std::vector<std::string> names;
+  for (fs::directory_iterator entry(folder, failed); !failed && entry != fs::directory_iterator();
+       entry.increment(failed)) {
+    if (IsFolder(entry->path())) names.push_back(entry->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// The Hub's cache.
+
+/// ORG/NAME of models--ORG--NAME; "" for other folders.
+std::string RepositoryId(const fs::path& folder) {
+  std::string name = folder.filename().string();
+  if (!name.starts_with(kRepositoryPrefix)) return "";
+  name.erase(0, kRepositoryPrefix.size());
+  const size_t dashes = name.find("--");
+  if (dashes != std::string::npos) name.replace(dashes, 2, "/");
+  return name;
+}
+
+std::string DownloadHint(const std::string& id) { return "hf download " + id; }
+
+Result<fs::path> SnapshotOf(const fs::path& repository) {
+  const fs::path snapshots = repository / "snapshots";
+  if (const auto text = ReadTextFile(repository / "refs" / "main")) {
+    const std::string revision(Trimmed(*text));
+    if (!revision.empty() && IsFolder(snapshots / revision)) return snapshots / revision;
+  }
+  const std::vector<std::string> revisions = FoldersIn(snapshots);
+  if (revisions.size() == 1) return snapshots / revisions[0];
+  if (revisions.empty()) {
+    return Fail(ErrorCode::kNotFound, repository.string(), "holds no snapshot of the model",
+                DownloadHint(RepositoryId(repository)), "SystemExit");
+  }
+  return Fail(ErrorCode::kNotFound, snapshots.string(),
+              fmt::format("holds {} revisions, and refs/main names none of them: {}",
+                          revisions.size(), NameList(revisions)),
+              "give the folder of one", "SystemExit");
+}
+
+/// Folders that the environment and the home folder give, in the order in which they are searched.
+std::vector<fs::path> FoldersOf(std::initializer_list<std::pair<const char*, const char*>> places) {
+  std::vector<fs::path> folders;
+  for (const auto& [variable, below] : places) {
+    const char* value = std::getenv(variable);
+    if (value != nullptr && *value != '\0') folders.push_back(ResolvePath(value) / below);
+  }
+  return folders;
+}
+
+bool IsRepositoryName(std::string_view text) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  return !text.empty() && !text.starts_with('.') && std::all_of(text.begin(), text.end(), allowed);
+}
+
+/// "ORG/NAME".
+bool IsModelId(std::string_view text) {
+  const size_t slash = text.find('/');
+  return slash != text.npos && IsRepositoryName(text.substr(0, slash)) &&
+         IsRepositoryName(text.substr(slash + 1));
+}
+
+/// The folder of ORG/NAME in some cache.
+std::optional<fs::path> FindInCaches(const std::string& id) {
+  std::string name = id;
+  name.replace(name.find('/'), 1, "--");
+  for (const fs::path& cache : FoldersOf({{"HF_HUB_CACHE", ""},
+                                          {"HUGGINGFACE_HUB_CACHE", ""},
+                                          {"HF_HOME", "hub"},
+                                          {"XDG_CACHE_HOME", "huggingface/hub"},
+                                          {"HOME", ".cache/huggingface/hub"}})) {
+    const auto snapshot = SnapshotOf(cache / (std::string(kRepositoryPrefix) + name));
+    if (snapshot) return *snapshot;
+  }
+  for (const fs::path& models :
+       FoldersOf({{"HOME", ".lmstudio/models"}, {"HOME", ".cache/lm-studio/models"}})) {
+    if (IsFolder(models / id)) return models / id;
+  }
+  return std::nullopt;
+}
+
+// What a path means.
+
+/// The name of the folder (of a file, its stem, without the number of a part); ORG/NAME in the
+/// Hub's cache.
+std::string IdOf(const fs::path& path) {
+  for (fs::path part = path; part.has_relative_path(); part = part.parent_path()) {
+    if (std::string id = RepositoryId(part); !id.empty()) return id;
+  }
+  std::string name = path.filename().string();
+  if (const auto part = ParsePartName(name)) {
+    name = part->before.substr(0, part->before.find_last_not_of("-_.") + 1);
+  } else if (IsFile(path)) {
+    name = path.stem().string();
+  }
+  return name.empty() ? "model" : name;
+}
+
+/// The model_path of a run's configuration.
+Result<std::string> ModelOfRun(const fs::path& run_dir) {
+  const fs::path path = run_dir / kRunConfig;
+  const auto text = ReadTextFile(path);
+  if (!text) return tl::make_unexpected(text.error());
+  const auto config = ParseLenientJson(*text, path.string());
+  if (!config) return tl::make_unexpected(config.error());
+  const auto model = config->is_object() ? config->find("model_path") : config->end();
+  if (model == config->end() || !model->is_string() || model->get<std::string>().empty()) {
+    return Fail(ErrorCode::kNotFound, path.string(), "this run names no model",
+                "give the checkpoint's folder or file", "SystemExit");
+  }
+  return model->get<std::string>();
+}
+
+/// What stands for the folder that it lies in.
+bool StandsForItsFolder(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name == "config.json" || name == kRunConfig || name.ends_with(".index.json");
+}
+
+Result<ModelLocation> Located(const fs::path& path) {
+  fs::path place = path;
+  if (IsFile(place) && StandsForItsFolder(place)) place = place.parent_path();
+  if (place.filename() == "snapshots" && !RepositoryId(place.parent_path()).empty()) {
+    place = place.parent_path();
+  }
+  if (!RepositoryId(place).empty() && IsFolder(place / "snapshots")) {
+    auto snapshot = SnapshotOf(place);
+    if (!snapshot) return tl::make_unexpected(snapshot.error());
+    place = std::move(*snapshot);
+  }
+  return ModelLocation{place, IdOf(place)};
+}
+
+Error NotFound(const std::string& text, const fs::path& path) {
+  std::error_code failed;
+  (void)fs::exists(path, failed);
+  Error error{ErrorCode::kNotFound, path.string(),
+              failed ? "can't be looked at: " + failed.message() : "no such file or folder",
+              "give the checkpoint's folder or file", "SystemExit"};
+  std::vector<std::string> siblings;
+  for (fs::directory_iterator entry(path.parent_path(), failed);
+       !failed && entry != fs::directory_iterator(); entry.increment(failed)) {
+    siblings.push_back(entry->path().filename().string());
+  }
+  std::sort(siblings.begin(), siblings.end());
+  if (const auto meant = ClosestName(path.filename().string(), siblings)) {
+    error.hint = "did you mean " + (path.parent_path() / *meant).string() + "?";
+  } else if (IsModelId(text)) {
+    error.where = text;
+    error.message = "is no file or folder here, and in no cache of models";
+    error.hint = DownloadHint(text);
+  }
+  return error;
+}
+
+}  // namespace
+
+Result<ModelLocation> LocateModel(const std::string& text) {
+  fs::path path = PathOf(text);
+  if (!IsThere(path)) {
+    const auto cached = IsModelId(text) ? FindInCaches(text) : std::nullopt;
+    if (cached) return ModelLocation{ResolvePath(cached->string()), text};
+    return tl::make_unexpected(NotFound(text, path));
+  }
+  const fs::path folder = StandsForItsFolder(path) ? path.parent_path() : path;
+  if (!IsFile(folder / kRunConfig)) return Located(path);
+  const auto model = ModelOfRun(folder);
+  if (!model) return tl::make_unexpected(model.error());
+  path = PathOf(*model);
+  if (!IsThere(path)) return tl::make_unexpected(NotFound(*model, path));
+  return Located(path);
+}
+
+}  // namespace moe

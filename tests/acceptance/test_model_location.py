@@ -1,0 +1,214 @@
+"""The spellings of MODEL, the caches of models, adapters, and folders of several models."""
+
+import json
+import os
+import shutil
+import unittest
+import sys
+
+import pandas as pd
+
+from support import DATA, AcceptanceTest, experts, run
+
+NO_CACHE = {key: "" for key in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME",
+                                "XDG_CACHE_HOME")}
+
+
+class LocationTest(AcceptanceTest):
+    def env(self, **more):
+        return {**NO_CACHE, "HOME": str(self.tmp / "home"), **more}
+
+    def inspected(self, model, expect=0, **env):
+        """The folder or file that `inspect MODEL` looked at."""
+        done = run("inspect", model, "--json", env=self.env(**env))
+        self.assertEqual(done.returncode, expect, done.stderr)
+        return json.loads(done.stdout)["model"] if expect == 0 else done.stderr
+
+    def cache(self, name="org--name", revisions=("r1",), main="r1", root="hub", links=True):
+        """A Hub's cache at `root`, with a model of one matrix per revision; its models--* folder."""
+        repository = self.tmp / root / f"models--{name}"
+        (repository / "blobs").mkdir(parents=True)
+        for revision in revisions:
+            model = self.model(experts(count=1), name=f"source-{revision}", config={})
+            snapshot = repository / "snapshots" / revision
+            snapshot.mkdir(parents=True)
+            for file in model.iterdir():
+                blob = f"{revision}{len(file.name)}"
+                shutil.copy(file, repository / "blobs" / blob)
+                if links:
+                    (snapshot / file.name).symlink_to(f"../../blobs/{blob}")
+                else:
+                    (snapshot / file.name).write_text(f"../../blobs/{blob}")
+        if main:
+            (repository / "refs").mkdir()
+            (repository / "refs/main").write_text(main)
+        return repository.resolve()
+
+
+class Spelling(LocationTest):
+    def test_files_of_a_folder_that_mean_the_folder(self):
+        model = self.model(experts(count=1), config={})
+        (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {
+            name: "model.safetensors" for name in experts(count=1)}}))
+        for name in ("config.json", "model.safetensors.index.json"):
+            with self.subTest(name):
+                self.assertEqual(self.inspected(model / name), str(model.resolve()))
+
+    def test_a_run_directory_means_the_model_of_its_configuration(self):
+        model = self.model(experts(count=1))
+        run_dir = self.run_dir(model)
+        for path in (run_dir, run_dir / "analysis_config.json"):
+            self.assertEqual(self.inspected(path), str(model.resolve()))
+
+    def test_a_name_that_is_nearly_right_is_suggested(self):
+        model = self.model(experts(count=1), name="qwen3-moe")
+        stderr = self.inspected(self.tmp / "qwen3-mo", expect=1)
+        self.assertIn(f"did you mean {model.resolve()}?", stderr)
+
+    @unittest.skipIf(sys.platform == "darwin", "macOS has only UTF-8 file names")
+    def test_a_path_that_is_no_utf8_works_in_every_command(self):
+        model = self.model(experts(count=1))
+        path = os.fsencode(self.tmp) + b"/mod\xe8le"
+        os.rename(model, path)
+        for _ in range(2):
+            done = run("analyze", os.fsdecode(path), "--out", self.tmp / "out", "--no-report")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        run_dir = self.run_dir(os.fsdecode(path))
+        config = json.loads((run_dir / "analysis_config.json").read_text(encoding="utf-8"))
+        self.assertTrue(config["model_path"].endswith("/mod\\xe8le"))
+        self.collect(run_dir)
+        health = self.log(run_dir, "run_health.json")
+        self.assertEqual(health["run"]["model_path"], config["model_path"])
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 3)
+
+
+class Cache(LocationTest):
+    def test_the_folder_of_a_model_means_its_main_revision(self):
+        repository = self.cache(revisions=("r1", "r2"), main="r2")
+        want = str(repository / "snapshots/r2")
+        self.assertEqual(self.inspected(repository), want)
+        self.assertEqual(self.inspected(repository / "snapshots"), want)
+        self.assertEqual(self.inspected(repository / "snapshots/r1"),
+                         str(repository / "snapshots/r1"))
+
+    def test_without_refs_main_the_only_revision_counts_and_several_are_listed(self):
+        repository = self.cache(main=None)
+        self.assertEqual(self.inspected(repository), str(repository / "snapshots/r1"))
+        (repository / "snapshots/r2").mkdir()
+        self.assertIn("r1, r2", self.inspected(repository, expect=1))
+
+    def test_an_id_is_looked_for_in_the_caches(self):
+        repository = self.cache(root="home/.cache/huggingface/hub")
+        want = str(repository / "snapshots/r1")
+        self.assertEqual(self.inspected("org/name"), want)
+        for name, env in (("elsewhere", "HF_HUB_CACHE"), ("other", "HUGGINGFACE_HUB_CACHE")):
+            there = self.cache(root=name)
+            with self.subTest(env):
+                self.assertEqual(self.inspected("org/name", **{env: str(self.tmp / name)}),
+                                 str(there / "snapshots/r1"))
+        there = self.cache(root="hf/hub")
+        self.assertEqual(self.inspected("org/name", HF_HOME=str(self.tmp / "hf")),
+                         str(there / "snapshots/r1"))
+
+    def test_an_id_is_looked_for_in_lm_studios_folders(self):
+        for place in (".lmstudio/models", ".cache/lm-studio/models"):
+            with self.subTest(place):
+                model = self.model(experts(count=1), name=f"home/{place}/org/name")
+                self.assertEqual(self.inspected("org/name"), str(model.resolve()))
+                shutil.rmtree(model)
+
+    def test_an_id_that_is_nowhere_gives_the_command_that_downloads_it(self):
+        stderr = self.inspected("org/name", expect=1)
+        self.assertIn("hf download org/name", stderr)
+        done = run("analyze", "org/name", env=self.env(), cwd=self.tmp)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("hf download org/name", done.stderr)
+
+    def test_an_id_works_in_analyze_init_run_and_collect_data(self):
+        repository = self.cache(root="home/.cache/huggingface/hub")
+        want = str(repository / "snapshots/r1")
+        done = run("analyze", "org/name", "--out", self.tmp / "out", "--no-report", env=self.env())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.tmp / "out/org/name/analysis/data").is_dir())
+        done = run("init-run", "--root", self.tmp / "runs", "--model-id", "m", "--run-name", "r",
+                   "--model-path", "org/name", env=self.env())
+        config = json.loads((self.tmp / "runs/m/r/analysis_config.json").read_text())
+        self.assertEqual(config["model_path"], want)
+        run_dir = self.tmp / "runs/m/r"
+        self.collect(run_dir, "--model-path", "org/name", env=self.env())
+        self.assertEqual(self.log(run_dir, "run_context.json")["model_path"]["resolved"], want)
+        config["model_path"] = "org/name"
+        (run_dir / "analysis_config.json").write_text(json.dumps(config))
+        self.collect(run_dir, env=self.env())
+
+    def test_links_and_the_files_that_stand_for_them_are_read_alike(self):
+        for links in (True, False):
+            with self.subTest(links=links):
+                repository = self.cache(root=f"hub-{links}", links=links)
+                file = repository / "snapshots/r1/model.safetensors"
+                for model in (repository, file):
+                    out = self.tmp / f"out-{links}-{model.name}"
+                    done = run("analyze", model, "--out", out, "--no-report")
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    stats = pd.read_parquet(next(out.rglob("matrix_stats.parquet")))
+                    self.assertEqual(set(stats.file), {str(file)})
+                    done = run("analyze", model, "--out", out, "--no-report")  # the same model
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                for blob in (repository / "blobs").iterdir():
+                    blob.unlink()
+                done = run("analyze", repository, "--out", self.tmp / f"gone-{links}")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("1 of 1 shards is missing: model.safetensors", done.stderr)
+
+
+class OneModel(LocationTest):
+    def listed(self, folder, *names):
+        for command in (["inspect", folder], ["analyze", folder, "--out", self.tmp / "out"]):
+            done = run(*command)
+            self.assertEqual(done.returncode, 1, done.stderr + done.stdout)
+            for name in names:
+                self.assertIn(name, done.stderr)
+
+    def test_two_ggufs_in_one_folder_are_listed(self):
+        folder = self.tmp / "m"
+        folder.mkdir()
+        shutil.copy(DATA / "zoo/gguf_kquants/model.gguf", folder / "a-Q4.gguf")
+        shutil.copy(DATA / "zoo/gguf_glm4moe_f16_shared/model.gguf", folder / "b.gguf")
+        self.listed(folder, "2 models", "a-Q4.gguf", "b.gguf")
+        self.assertEqual(run("inspect", folder / "b.gguf").returncode, 0)
+
+    def test_two_files_with_the_same_tensors_are_listed(self):
+        folder = self.model(experts(count=1), name="m", file="one.safetensors")
+        self.model(experts(count=1, seed=1), name="m", file="two.safetensors")
+        self.listed(folder, "2 models", "one.safetensors", "two.safetensors")
+
+    def test_files_that_complement_each_other_are_one_model(self):
+        tensors = experts(count=1, layers=2)
+        for layer in range(2):
+            part = {k: v for k, v in tensors.items() if f"layers.{layer}." in k}
+            folder = self.model(part, name="m", file=f"layer-{layer}.safetensors")
+        done = run("inspect", folder, "--json")
+        self.assertEqual(json.loads(done.stdout)["analyze"]["matrices"], 6)
+
+    def test_a_folder_of_models_is_listed(self):
+        for name in ("qwen", "mixtral"):
+            self.model(experts(count=1), name=f"models/{name}", config={})
+        self.listed(self.tmp / "models", "2 models", "qwen", "mixtral")
+
+    def test_an_adapter_beside_a_model_is_left_out_and_alone_it_is_told(self):
+        lora = {f"base_model.model.{name[:-7]}.lora_{c}.weight": tensor
+                for name, tensor in experts(count=1).items() for c in "AB"}
+        folder = self.model(experts(count=1), name="both")
+        self.model(lora, name="both", file="adapter_model.safetensors")
+        run_dir = self.run_dir(folder)
+        self.collect(run_dir)
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 3)
+        left_out, = self.log(run_dir, "run_health.json")["left_out_files"]
+        self.assertIn("adapter_model.safetensors", left_out["path"])
+        alone = self.model(lora, name="alone", file="x.safetensors")
+        (alone / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+        self.listed(alone, "adapter (LoRA)", "org/base")
+
+
+if __name__ == "__main__":
+    unittest.main()
