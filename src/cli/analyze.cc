@@ -94,6 +94,7 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   if (!run_dir) return run_dir.error();
   CollectFlags flags = options.flags;
   flags.model_path = model->path.string();
+  flags.reuse = !options.fresh;
   const ExitCode collected = RunCollect(*run_dir, flags, report);
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) return collected;
   const ExitCode built = RunBuildTables(*run_dir, report);

@@ -79,6 +79,7 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   }
   options.threads = flags.threads;
   options.keep_going = flags.keep_going;
+  options.reuse = flags.reuse;
   if (flags.io != "auto") {
     options.read_mode =
         flags.io == ReadModeName(ReadMode::kRead) ? ReadMode::kRead : ReadMode::kMap;

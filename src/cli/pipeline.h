@@ -22,6 +22,7 @@ struct CollectFlags {
   std::optional<std::string> model_path;
   unsigned threads = 0;
   bool keep_going = false;
+  bool reuse = false;  ///< CollectOptions::reuse
   std::string io = "auto";
 };
 

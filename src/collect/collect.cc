@@ -221,10 +221,13 @@ class Collection {
     report_.seconds = elapsed.count();
     LogBatch logs(options_.run_dir);
     auto done = AddSuccessLogs(Context(), logs).and_then([&] {
+      ForgetMeasured(options_.run_dir);
       return CommitMarked(options_.run_dir, kCollectData,
                           [&] { return tables_.Commit().and_then([&] { return logs.Commit(); }); });
     });
-    if (done) RemoveStaleLogs(Context());
+    if (!done) return done;
+    RemoveStaleLogs(Context());
+    RememberTables();
     return done;
   }
 
@@ -265,7 +268,6 @@ class Collection {
     const auto backend = BackendOf(config_);
     if (!backend) return tl::make_unexpected(backend.error());
     if (*backend != QuantBackend::kNative) return OpenMlx(*backend == QuantBackend::kAuto);
-    work_.measure.schemes = work_.schemes;
     return {};
   }
 
@@ -280,10 +282,7 @@ class Collection {
 
   Result<void> OpenMlx(bool native_without_it) {
     auto opened = MlxBackend::Open(config_.mlx.device);
-    if (!opened && native_without_it) {
-      work_.measure.schemes = work_.schemes;
-      return {};
-    }
+    if (!opened && native_without_it) return {};
     if (!opened) {
       if (work_.schemes.empty()) return {};
       const std::string text = "mlx is not importable; skipping quantization simulations";
@@ -318,12 +317,38 @@ class Collection {
     if (!plan) return tl::make_unexpected(plan.error());
     report_.plan = std::move(*plan);
     if (FoundNothing(report_.plan)) return tl::make_unexpected(NothingFound(SearchDone()));
+    const auto past = FindPast();
+    work_.past = past.get();
     auto work = MeasureMatrices(report_.plan, work_, tables_.matrix_stats(), tables_.quant_sim(),
                                 tables_.unmatched(), observer_);
     if (!work) return tl::make_unexpected(work.error());
     report_.work = std::move(*work);
     report_.plan.checkpoint = {{}, {}, {}, std::move(report_.plan.checkpoint.skipped_files), {}};
     return {};
+  }
+
+  /// Sampled positions may come from a file of the user's: those runs are always measured anew.
+  std::unique_ptr<PastRun> FindPast() {
+    if (!config_.stats.exact_percentiles) return nullptr;
+    std::vector<fs::path> read = scan_.files;
+    if (index_.index_path) read.push_back(*index_.index_path);
+    if (metadata_.config_path) read.push_back(*metadata_.config_path);
+    measuring_key_ = MeasuringKey(config_.raw, read, work_.backend, work_.profile);
+    if (!options_.reuse) return nullptr;
+    auto past = PastRun::Open(options_.run_dir, *measuring_key_, report_.plan, work_.measure);
+    const auto known = std::ranges::count_if(
+        work_.schemes, [&](const QuantScheme& scheme) { return past && past->Has(scheme); });
+    if (past) {
+      observer_.OnNotice(
+          fmt::format("[collect] measured before: {} of {} schemes", known, work_.schemes.size()));
+    }
+    return past;
+  }
+
+  /// The tables have their names: what they hold, for the next run.
+  void RememberTables() {
+    if (!measuring_key_ || report_.work.refused_tensors > 0) return;
+    RememberMeasured(options_.run_dir, *measuring_key_, work_.schemes);
   }
 
   /// Nothing that is an expert's, or may be: no tables are written then.
@@ -439,6 +464,7 @@ class Collection {
   bool model_resolved_ = false, index_searched_ = false;
   OutputTables tables_;
   MatrixWorkOptions work_;
+  std::optional<Json> measuring_key_;
   std::optional<SampleCache> samples_;
   std::optional<MlxBackend> mlx_;
   std::mutex mlx_turn_;

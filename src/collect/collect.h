@@ -21,6 +21,7 @@ struct CollectOptions {
   unsigned threads = 0;                             ///< 0: one for each core
   std::optional<ReadMode> read_mode;                ///< nullopt: by the file system
   bool keep_going = false;
+  bool reuse = false;  ///< what the run's tables hold is not measured again, if it would be equal
   const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C
 };
 

@@ -111,6 +111,9 @@ class MatrixWork {
         weights_(plan),
         failures_(options.schemes.size()),
         worst_(options.schemes.size()) {
+    for (const QuantScheme& scheme : options.schemes) {
+      if (options.past == nullptr || !options.past->Has(scheme)) new_schemes_.push_back(scheme);
+    }
     first_matrix_.reserve(plan.banks.size() + 1);
     for (const PlannedBank& bank : plan.banks) {
       first_matrix_.push_back(matrices_);
@@ -121,7 +124,7 @@ class MatrixWork {
   Result<MatrixWorkSummary> Run() {
     observer_.OnWork(matrices_, plan_.bytes());
     const unsigned inside = ThreadsInside();
-    read_ahead_.emplace(plan_, first_matrix_, options_.read_mode);
+    if (Reads()) read_ahead_.emplace(plan_, first_matrix_, options_.read_mode);
     RunOrdered(
         matrices_, inside > 1 ? 1 : options_.threads,
         [this, inside](size_t i) { return Measure(i, inside); },
@@ -167,7 +170,36 @@ class MatrixWork {
     return waits ? options_.threads : 1;
   }
 
+  /// Whether there is anything to measure.
+  bool Reads() const { return options_.past == nullptr || !new_schemes_.empty(); }
+
   Result<MatrixMeasurement> Measure(uint64_t number, unsigned threads) {
+    if (!Reads()) return FromPast(number);
+    auto measured = MeasureNew(number, threads);
+    if (measured && options_.past != nullptr) MergePast(number, *measured);
+    return measured;
+  }
+
+  MatrixMeasurement FromPast(uint64_t number) const {
+    MatrixMeasurement past;
+    past.stats = options_.past->StatsOf(number);
+    if (!options_.schemes.empty()) past.compute_dtype = options_.past->DTypeOf(number);
+    MergePast(number, past);
+    return past;
+  }
+
+  /// `measured` has the errors of the new schemes; then it has all.
+  void MergePast(uint64_t number, MatrixMeasurement& measured) const {
+    std::vector<QuantError> all;
+    auto next = measured.quant.begin();
+    for (const QuantScheme& scheme : options_.schemes) {
+      const bool past = options_.past->Has(scheme);
+      all.push_back(past ? options_.past->ErrorOf(number, scheme) : std::move(*next++));
+    }
+    measured.quant = std::move(all);
+  }
+
+  Result<MatrixMeasurement> MeasureNew(uint64_t number, unsigned threads) {
     read_ahead_->Reached(number);
     const MatrixPlace place = PlaceOf(number);
     auto measured = MeasureAt(place, threads);
@@ -199,7 +231,7 @@ class MatrixWork {
     auto measured =
         MeasureMatrix(matrix, MeasureOptionsFor(*planned.weight), sample.get(), threads);
     if (measured && options_.measurer) {
-      for (const QuantScheme& scheme : options_.schemes) {
+      for (const QuantScheme& scheme : new_schemes_) {
         auto error = options_.measurer(matrix, scheme, measured->compute_dtype);
         if (!error) return tl::make_unexpected(error.error());
         measured->quant.push_back(std::move(*error));
@@ -211,6 +243,7 @@ class MatrixWork {
   /// D2: decoded values are measured in the dtype they are meant in, unless the config names one.
   MeasureOptions MeasureOptionsFor(const Weight& weight) const {
     MeasureOptions measure = options_.measure;
+    if (!options_.measurer) measure.schemes = new_schemes_;
     if (!measure.compute_dtype && weight.open) {
       measure.compute_dtype = weight.float_dtype == DType::kF16    ? ComputeDType::kF16
                               : weight.float_dtype == DType::kBF16 ? ComputeDType::kBF16
@@ -392,6 +425,7 @@ class MatrixWork {
   Result<void> failure_;
   MatrixWorkSummary summary_;
   std::vector<BankMatrix> bank_quant_;    // of the bank in work
+  std::vector<QuantScheme> new_schemes_;  // to be measured
   std::vector<SchemeFailures> failures_;  // by scheme, as worst_
   std::vector<std::vector<WorstMatrix>> worst_;
   std::optional<uint64_t> refused_number_;

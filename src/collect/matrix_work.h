@@ -10,6 +10,7 @@
 
 #include "base/page_cache.h"
 #include "collect/observer.h"
+#include "collect/past_run.h"
 #include "collect/plan.h"
 #include "collect/sample_cache.h"
 #include "moescope/measure.h"
@@ -22,9 +23,10 @@ using SchemeMeasurer =
     std::function<Result<QuantError>(const MatrixSource&, const QuantScheme&, ComputeDType)>;
 
 struct MatrixWorkOptions {
-  MeasureOptions measure;            ///< schemes: those of the native backend (else empty)
+  MeasureOptions measure;            ///< without schemes
   std::vector<QuantScheme> schemes;  ///< all enabled schemes, in config order
   SchemeMeasurer measurer;           ///< empty: native
+  const PastRun* past = nullptr;     ///< what of these is not measured again; nullptr: nothing
   std::string backend = "native";    ///< text of the column
   std::string profile;               ///< text of the column
   SampleCache* samples = nullptr;    ///< nullptr: exact percentiles

@@ -421,6 +421,13 @@ Result<TablesReport> BuildTables(const fs::path& run_dir, const TablesOptions& o
   }
   auto done = CommitMarked(run_dir, kBuildTables, [&] { return tables.Commit(); });
   if (!done) return tl::make_unexpected(done.error());
+  if (pairs.empty()) {  // those of an earlier configuration
+    std::error_code ignored;
+    fs::path deltas = run_dir / "tables" / QuantDeltasSchema().name;
+    for (const char* suffix : {".parquet", ".csv"}) {
+      fs::remove(deltas.replace_extension(suffix), ignored);
+    }
+  }
   report.tables = tables.Written();
   return report;
 }

@@ -283,3 +283,119 @@ class ExistingRun(AnalyzeTest):
                                    "m", "--no-report", "--schemes", "q4"], capture_output=True)
             self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(b"config: existing, 1 scheme", done.stderr)
+
+
+class Reuse(AnalyzeTest):
+    """What was measured and did not change is not measured again."""
+
+    def setUp(self):
+        super().setUp()
+        self.source = self.model({
+            **experts(count=3, rows=64, cols=96, layers=2),
+            "model.layers.1.mlp.experts.2.up_proj.weight": np.full((64, 96), np.nan, np.float32)})
+
+    def run_of(self, *flags, expect=0, out="out"):
+        self.done = self.analyze(self.source, "--out", self.tmp / out, "--model-id", "m",
+                                 "--no-report", "-v", *flags, expect=expect)
+        return self.tmp / out / "m" / "analysis"
+
+    def data(self, run_dir):
+        return {name: content for name, content in files_of(run_dir).items()
+                if name.startswith(("data/", "tables/", "logs/warnings"))}
+
+    def fresh(self, schemes, **more):
+        """The tables that a new run with these schemes writes."""
+        return self.data(self.run_of("--schemes", schemes, out="fresh-" + schemes, **more))
+
+    def spoil(self):
+        """Other weights in a file that looks as it did: size and time are the same."""
+        path = self.source / "model.safetensors"
+        stat = path.stat()
+        data = bytearray(path.read_bytes())
+        data[-64 * 96 * 4:] = np.ones((64, 96), np.float32).tobytes()
+        path.write_bytes(data)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    def test_changed_schemes_give_the_bytes_of_a_run_that_had_them_from_the_start(self):
+        run_dir = self.run_of("--schemes", "q4g32,mxfp4")
+        for schemes, known in (("nvfp4,q4g32,mxfp8,mxfp4", 2), ("mxfp8,q4g32", 2), ("q8g32", 0),
+                               ("q8g32", 1)):
+            with self.subTest(schemes, known=known):
+                self.run_of("--schemes", schemes)
+                self.assertIn(f"measured before: {known} of {len(schemes.split(','))} schemes",
+                              self.done.stdout)
+                got, want = self.data(run_dir), self.fresh(schemes)
+                self.assertEqual(got.keys(), want.keys())
+                self.assertEqual([name for name in got if got[name] != want[name]], [])
+
+    def test_tables_in_csv_are_taken_over_too(self):
+        run_dir = self.run_of("--schemes", "q4g32,mxfp4")
+        path = run_dir / "analysis_config.json"
+        path.write_text(path.read_text().replace('"parquet"', '"csv"'))
+        for known in (1, 2):
+            self.run_of("--schemes", "nvfp4,q4g32")
+            self.assertIn(f"measured before: {known} of 2", self.done.stdout)
+        path.write_text(path.read_text().replace('"csv"', '"parquet"'))
+        self.run_of()
+        self.assertIn("measured before: 2 of 2", self.done.stdout)
+        self.assertEqual(self.data(run_dir), self.fresh("nvfp4,q4g32"))
+
+    def test_what_did_not_change_is_not_read_again(self):
+        run_dir = self.run_of("--schemes", "q4g32,mxfp4")
+        before = self.table(run_dir, "quant_sim"), self.table(run_dir, "matrix_stats")
+        self.spoil()
+        self.run_of("--schemes", "mxfp4,q4g32")
+        quant = self.table(run_dir, "quant_sim")
+        for scheme, rows in before[0].groupby("scheme"):
+            same = quant[quant.scheme == scheme].reset_index(drop=True)
+            self.assertTrue(same.equals(rows.reset_index(drop=True)), scheme)
+        self.assertTrue(self.table(run_dir, "matrix_stats").equals(before[1]))
+        self.assertEqual(before[1].nonfinite_count.sum(), 64 * 96, "which the file has no more")
+
+    def test_a_change_of_anything_else_measures_all_again(self):
+        def touch(run_dir):
+            os.utime(self.source / "model.safetensors")
+
+        def settings(run_dir):
+            path = run_dir / "analysis_config.json"
+            config = json.loads(path.read_text())
+            config["stats"]["eps"] = 1e-9
+            path.write_text(json.dumps(config))
+
+        def table(run_dir):
+            path = run_dir / "data/matrix_stats.parquet"
+            path.write_bytes(path.read_bytes())
+
+        def note(run_dir):
+            (run_dir / "cache/measured.json").write_text("{")
+
+        def gone(run_dir):
+            (run_dir / "data/quant_sim.parquet").unlink()
+
+        for change in (touch, settings, table, note, gone):
+            with self.subTest(change.__name__):
+                run_dir = self.run_of("--schemes", "mxfp4")
+                self.run_of()
+                self.assertIn("measured before: 1 of 1", self.done.stdout)
+                change(run_dir)
+                self.run_of()
+                self.assertNotIn("measured before", self.done.stdout)
+
+    def test_fresh_and_collect_data_measure_all_again(self):
+        for again in (lambda _: self.run_of("--schemes", "mxfp4", "--fresh"), self.collect):
+            run_dir = self.run_of("--schemes", "mxfp4", "--fresh")
+            self.spoil()
+            again(run_dir)
+            self.assertEqual(self.table(run_dir, "matrix_stats").nonfinite_count.sum(), 0)
+            self.assertTrue(self.table(run_dir, "quant_sim").error.isna().all())
+
+    def test_sampled_percentiles_are_always_measured(self):
+        run_dir = self.run_of("--schemes", "mxfp4")
+        path = run_dir / "analysis_config.json"
+        config = json.loads(path.read_text())
+        config["stats"]["percentile_method"] = "sample"
+        path.write_text(json.dumps(config))
+        for _ in range(2):
+            self.run_of()
+            self.assertNotIn("measured before", self.done.stdout)
+        self.assertFalse((run_dir / "cache/measured.json").exists())

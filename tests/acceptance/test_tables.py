@@ -350,6 +350,9 @@ class Deltas(TablesTest):
         stats = stats_frame(2)
         run_dir = self.hand_made(stats, quant_frame(stats), change=lambda c: c.update(
             delta_pairs=[]))
+        (run_dir / "tables").mkdir(exist_ok=True)
+        for suffix in ("csv", "parquet"):  # of an earlier configuration
+            (run_dir / "tables" / f"B_quant_deltas.{suffix}").write_text("old")
         self.build(run_dir)
         self.assertEqual(list((run_dir / "tables").glob("B_quant_deltas*")), [])
 

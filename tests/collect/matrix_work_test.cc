@@ -34,7 +34,6 @@ CollectPlan PlanOfModel() {
 MatrixWorkOptions TwoSchemes(unsigned threads) {
   MatrixWorkOptions options;
   options.schemes = {{"q4", "affine", 4, 32}, {"mx", "mxfp4", 4, 32}};
-  options.measure.schemes = options.schemes;
   options.threads = threads;
   return options;
 }

@@ -1,0 +1,261 @@
+#include "collect/past_run.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/pending_file.h"
+#include "base/utf8.h"
+#include "base/version.h"
+#include "rows/collect_rows.h"
+#include "run/schemes.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTables[] = {"matrix_stats", "quant_sim"};
+
+/// Columns of matrix_stats and the fields they come from.
+struct StatsColumn {
+  const char* name;
+  double MatrixStats::* field;
+};
+constexpr StatsColumn kStats[] = {
+    {"mean", &MatrixStats::mean},
+    {"std", &MatrixStats::std},
+    {"mean_abs", &MatrixStats::mean_abs},
+    {"rms", &MatrixStats::rms},
+    {"max_abs", &MatrixStats::max_abs},
+    {"outlier_max_over_mean", &MatrixStats::outlier_max_over_mean},
+    {"outlier_p99_over_median", &MatrixStats::outlier_p99_over_median},
+    {"outlier_p999_over_median", &MatrixStats::outlier_p999_over_median},
+};
+
+/// The same of quant_sim.
+struct ErrorColumn {
+  const char* name;
+  std::optional<double> QuantError::* field;
+};
+constexpr ErrorColumn kErrors[] = {
+    {"w_rel_fro", &QuantError::w_rel_fro},
+    {"w_rel_max", &QuantError::w_rel_max},
+    {"scale_mean", &QuantError::scale_mean},
+    {"scale_max", &QuantError::scale_max},
+    {"bias_mean", &QuantError::bias_mean},
+    {"bias_max", &QuantError::bias_max},
+    {"scale_abs_mean", &QuantError::scale_abs_mean},
+    {"scale_abs_max", &QuantError::scale_abs_max},
+    {"sqnr_db", &QuantError::sqnr_db},
+    {"bits_per_weight", &QuantError::bits_per_weight},
+    {"max_abs_err", &QuantError::max_abs_err},
+    {"zero_share", &QuantError::zero_share},
+    {"clip_share", &QuantError::clip_share},
+};
+
+const WantedColumn kIdentity[] = {
+    {"source_tensor", ColumnType::kString}, {"derived_tensor", ColumnType::kString},
+    {"layer", ColumnType::kInt64},          {"expert_id", ColumnType::kInt64},
+    {"rows", ColumnType::kInt64},           {"cols", ColumnType::kInt64}};
+
+fs::path NotePath(const fs::path& run_dir) { return run_dir / "cache" / "measured.json"; }
+
+/// What tells a changed file: size and time of change; null for none.
+Json StampOf(const fs::path& path) {
+  std::error_code failed;
+  const uintmax_t bytes = fs::file_size(path, failed);
+  if (failed) return {};
+  const auto changed = fs::last_write_time(path, failed).time_since_epoch();
+  if (failed) return {};
+  return {{"path", AsUtf8(path.string())},
+          {"bytes", bytes},
+          {"changed_ns", std::chrono::nanoseconds(changed).count()}};
+}
+
+Json StampsOf(const fs::path& run_dir) {
+  Json stamps = Json::array();
+  for (const char* table : kTables) {
+    const auto path = LocateDataTable(run_dir, table);
+    stamps.push_back(path ? StampOf(*path) : Json());
+  }
+  return stamps;
+}
+
+Json SchemesJson(const std::vector<QuantScheme>& schemes) {
+  Json config = Json::object();
+  PutSchemes({schemes, {}}, config);
+  return config["quant_schemes"];
+}
+
+std::string TextAt(const FrameColumn& column, uint64_t row) {
+  const uint32_t code = column.codes[row];
+  return code == FrameColumn::kNullCode ? "" : column.dictionary[code];
+}
+
+std::optional<double> NumberAt(const FrameColumn& column, uint64_t row) {
+  const double value = column.doubles[row];
+  return std::isnan(value) ? std::nullopt : std::optional(value);
+}
+
+/// A whole table; false if it can't be read.
+bool ReadTable(const fs::path& run_dir, const char* name, const std::vector<WantedColumn>& wanted,
+               Frame& frame) {
+  auto read = LocateDataTable(run_dir, name)
+                  .and_then([](const fs::path& path) { return TableReader::Open(path); })
+                  .and_then([&](const auto& reader) { return reader->Read(wanted); });
+  if (read) frame = std::move(*read);
+  return read.has_value();
+}
+
+}  // namespace
+
+Json MeasuringKey(const Json& config, const std::vector<fs::path>& files,
+                  const std::string& backend, const std::string& profile) {
+  Json used = config;
+  for (const char* other : {"quant_schemes", "delta_pairs", "plots", "debug", "output"}) {
+    used.erase(other);
+  }
+  Json stamps = Json::array();
+  for (const fs::path& file : files) stamps.push_back(StampOf(file));
+  return {{"program", std::string(kVersion)},
+          {"backend", backend},
+          {"profile", profile},
+          {"files", std::move(stamps)},
+          {"config", std::move(used)}};
+}
+
+void RememberMeasured(const fs::path& run_dir, const Json& key,
+                      const std::vector<QuantScheme>& schemes) {
+  std::error_code ignored;
+  fs::create_directories(NotePath(run_dir).parent_path(), ignored);
+  const Json note = {
+      {"key", key}, {"schemes", SchemesJson(schemes)}, {"tables", StampsOf(run_dir)}};
+  (void)WriteFileAtomically(NotePath(run_dir), JsonText(note));
+}
+
+void ForgetMeasured(const fs::path& run_dir) {
+  std::error_code ignored;
+  fs::remove(NotePath(run_dir), ignored);
+}
+
+PastRun::PastRun(const CollectPlan& plan, const MeasureOptions& options) : options_(options) {
+  first_matrix_.push_back(0);
+  for (const PlannedBank& bank : plan.banks) {
+    first_matrix_.push_back(first_matrix_.back() + bank.matrices());
+  }
+}
+
+std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key,
+                                       const CollectPlan& plan, const MeasureOptions& options) {
+  const auto text = ReadTextFile(NotePath(run_dir));
+  if (!text) return nullptr;
+  const auto note = ParseLenientJson(*text, "measured.json");
+  // Through text, as the note went: a number may change its JSON type on the way.
+  if (!note || !note->is_object() || note->value("key", Json()) != Json::parse(JsonText(key)) ||
+      note->value("tables", Json()) != Json::parse(JsonText(StampsOf(run_dir)))) {
+    return nullptr;
+  }
+  std::unique_ptr<PastRun> past(new PastRun(plan, options));
+  for (const Json& scheme : note->at("schemes")) past->schemes_.push_back(SchemeOf(scheme));
+  return past->Read(run_dir) && past->IsOfPlan(plan) ? std::move(past) : nullptr;
+}
+
+bool PastRun::Read(const fs::path& run_dir) {
+  std::vector<WantedColumn> stats(std::begin(kIdentity), std::end(kIdentity));
+  stats.push_back({"nonfinite_count", ColumnType::kInt64});
+  for (const StatsColumn& column : kStats) stats.push_back({column.name, ColumnType::kDouble});
+  for (const double p : options_.percentiles_abs) {
+    stats.push_back({PercentileColumnName(p), ColumnType::kDouble});
+  }
+  for (const int64_t size : options_.group_sizes) {
+    stats.push_back(
+        {GroupPercentileColumnName(size, options_.group_outlier_percentile), ColumnType::kDouble});
+    stats.push_back({GroupMaxColumnName(size), ColumnType::kDouble});
+  }
+  std::vector<WantedColumn> quant = {{"scheme", ColumnType::kString},
+                                     {"error", ColumnType::kString},
+                                     {"compute_dtype", ColumnType::kString}};
+  for (const ErrorColumn& column : kErrors) quant.push_back({column.name, ColumnType::kDouble});
+  return ReadTable(run_dir, "matrix_stats", stats, stats_) &&
+         ReadTable(run_dir, "quant_sim", quant, quant_);
+}
+
+bool PastRun::IsOfPlan(const CollectPlan& plan) const {
+  const uint64_t matrices = first_matrix_.back();
+  if (stats_.rows != matrices || quant_.rows != matrices * schemes_.size()) return false;
+  const auto is = [&](const char* column, uint64_t row, int64_t value) {
+    return stats_.at(column).ints[row] == value;
+  };
+  for (size_t b = 0; b < plan.banks.size(); ++b) {
+    const PlannedBank& planned = plan.banks[b];
+    const ExpertBank& bank = planned.bank;
+    const std::string& tensor = plan.checkpoint.files[planned.file]->tensors()[planned.tensor].name;
+    for (uint64_t i = 0; i < planned.matrices(); ++i) {
+      const uint64_t row = first_matrix_[b] + i;
+      const bool same = TextAt(stats_.at("source_tensor"), row) == AsUtf8(tensor) &&
+                        TextAt(stats_.at("derived_tensor"), row) == AsUtf8(bank.derived_tensor) &&
+                        is("layer", row, bank.LayerAt(i / bank.experts)) &&
+                        is("expert_id", row, bank.ExpertIdAt(i % bank.experts)) &&
+                        is("rows", row, static_cast<int64_t>(bank.rows)) &&
+                        is("cols", row, static_cast<int64_t>(bank.cols));
+      if (!same) return false;
+      for (size_t s = 0; s < schemes_.size(); ++s) {
+        if (TextAt(quant_.at("scheme"), QuantRow(row, s)) != schemes_[s].name) return false;
+      }
+    }
+  }
+  return true;
+}
+
+std::optional<size_t> PastRun::Find(const QuantScheme& scheme) const {
+  for (size_t s = 0; s < schemes_.size(); ++s) {
+    if (SameSchemes({schemes_[s]}, {scheme})) return s;
+  }
+  return std::nullopt;
+}
+
+uint64_t PastRun::QuantRow(uint64_t matrix, size_t scheme) const {
+  const auto after = std::ranges::upper_bound(first_matrix_, matrix);
+  const uint64_t begin = *(after - 1), matrices = *after - begin;
+  return begin * schemes_.size() + scheme * matrices + (matrix - begin);
+}
+
+MatrixStats PastRun::StatsOf(uint64_t matrix) const {
+  MatrixStats stats;
+  stats.nonfinite_count = static_cast<uint64_t>(stats_.at("nonfinite_count").ints[matrix]);
+  if (stats.nonfinite_count != 0) return stats;
+  for (const StatsColumn& column : kStats) {
+    stats.*column.field = stats_.at(column.name).doubles[matrix];
+  }
+  for (const double p : options_.percentiles_abs) {
+    stats.percentiles.push_back(stats_.at(PercentileColumnName(p)).doubles[matrix]);
+  }
+  for (const int64_t size : options_.group_sizes) {
+    const auto percentile = GroupPercentileColumnName(size, options_.group_outlier_percentile);
+    stats.groups.push_back({NumberAt(stats_.at(percentile), matrix),
+                            NumberAt(stats_.at(GroupMaxColumnName(size)), matrix)});
+  }
+  return stats;
+}
+
+QuantError PastRun::ErrorOf(uint64_t matrix, const QuantScheme& scheme) const {
+  const uint64_t row = QuantRow(matrix, *Find(scheme));
+  QuantError error;
+  for (const ErrorColumn& column : kErrors) {
+    error.*column.field = NumberAt(quant_.at(column.name), row);
+  }
+  const FrameColumn& text = quant_.at("error");
+  if (text.codes[row] != FrameColumn::kNullCode) error.error = TextAt(text, row);
+  return error;
+}
+
+ComputeDType PastRun::DTypeOf(uint64_t matrix) const {
+  const std::string name = TextAt(quant_.at("compute_dtype"), QuantRow(matrix, 0));
+  for (const ComputeDType dtype : {ComputeDType::kF16, ComputeDType::kBF16}) {
+    if (name == ComputeDTypeName(dtype)) return dtype;
+  }
+  return ComputeDType::kF32;
+}
+
+}  // namespace moe
