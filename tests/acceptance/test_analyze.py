@@ -382,7 +382,9 @@ class Reuse(AnalyzeTest):
                 self.assertNotIn("measured before", self.done.stdout)
 
     def test_fresh_and_collect_data_measure_all_again(self):
+        whole = (self.source / "model.safetensors").read_bytes()
         for again in (lambda _: self.run_of("--schemes", "mxfp4", "--fresh"), self.collect):
+            (self.source / "model.safetensors").write_bytes(whole)
             run_dir = self.run_of("--schemes", "mxfp4", "--fresh")
             self.spoil()
             again(run_dir)
