@@ -12,7 +12,7 @@
 namespace moe::cli {
 namespace {
 
-constexpr size_t kOddLines = 4;
+constexpr size_t kOddLines = 2;
 
 #ifdef __APPLE__
 constexpr std::string_view kOpen = "open";
@@ -45,14 +45,14 @@ std::string MatrixText(const RunMatrices& matrices, uint32_t matrix) {
 void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
   const Findings odd = FindOddities(matrices, 1);  // the most striking of each kind
   if (odd.list.empty()) return;
-  report.Answer("");
-  report.Answer("What is odd:");
   const size_t shown = std::min(kOddLines, odd.list.size());
+  const uint64_t more = CountOf(odd) - shown;
+  report.Answer("");
+  report.Answer(more == 0 ? "Odd:" : fmt::format("Odd, and {} more:", more));
   for (size_t i = 0; i < shown; ++i) {
     const std::string line = "- " + Escaped(odd.list[i].text);
     report.Answer(report.verbose() ? line : CutToTerminal(line));
   }
-  if (shown < CountOf(odd)) report.Answer(fmt::format("- {} more", CountOf(odd) - shown));
 }
 
 void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {
@@ -60,14 +60,13 @@ void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter
       summary.bytes
           ? fmt::format(", {} at {:.4g} bits", HumanBytes(*summary.bytes), *summary.bits_per_weight)
           : "";
-  report.Answer(fmt::format("{} expert matrices, {} weights{}", matrices.size(),
-                            HumanCount(summary.weights), stored));
+  report.Answer(fmt::format("{} expert matrices, {} weights{}{}", matrices.size(),
+                            HumanCount(summary.weights), stored,
+                            summary.schemes.empty() ? "" : "; relative errors of the weights:"));
 }
 
 void AnswerSchemes(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {
   if (summary.schemes.empty()) return;
-  report.Answer("");
-  report.Answer("Relative error of the weights under each scheme, median and worst:");
   ShowSchemes(matrices, summary, ShowFormat::kTable, report);
 }
 
@@ -77,7 +76,7 @@ void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFor
                  Reporter& report) {
   const std::vector<WantedColumn> columns = {
       {"scheme", ColumnType::kString},  {"bits", ColumnType::kDouble},
-      {"experts", ColumnType::kString}, {"error", ColumnType::kDouble},
+      {"experts", ColumnType::kString}, {"median", ColumnType::kDouble},
       {"worst", ColumnType::kDouble},   {"worst expert", ColumnType::kString}};
   const auto view = MakeTableView({format, columns, std::nullopt, false}, report);
   for (const SchemeSummary& scheme : summary.schemes) {
