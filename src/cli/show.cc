@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "base/text.h"
 #include "checkpoint/names.h"
@@ -242,7 +243,10 @@ class Overview {
     const auto matrices = ReadRunMatrices(run_dir, {});
     const bool missing = !matrices && matrices.error().code == ErrorCode::kNotFound;  // told below
     if (!matrices && !missing) return tl::make_unexpected(matrices.error());
-    if (matrices) ShowSummary(*matrices);
+    if (matrices) {
+      NoteFewHuge(*matrices);
+      ShowSummary(*matrices);
+    }
     auto shown = ShowParts(kQuantParts);
     if (shown && !*shown) shown = ShowParts(kWeightParts);
     if (!shown) return tl::make_unexpected(shown.error());
@@ -291,11 +295,37 @@ class Overview {
     const auto matched = RunQuery(*open->reader, open->query, list);
     if (!matched) return tl::make_unexpected(matched.error());
     if (list.rows.empty()) return false;
+    if (!part.per.empty()) AddNotes(open->query.columns, list.rows);
     ShowTitle(part.title, part.table);
     const auto view = MakeTableView({format_, open->query.columns, part.bars, false}, report_);
     for (Row& row : list.rows) (void)view->Append(std::move(row));
     view->Finish();
     return true;
+  }
+
+  void NoteFewHuge(const RunMatrices& matrices) {
+    const std::vector<double> shares = FewHugeShares(matrices);
+    for (size_t i = 0; i < shares.size(); ++i) {
+      if (shares[i] >= kFewHugeShare) few_huge_.insert(matrices.names[i]);
+    }
+  }
+
+  /// Where a row is about one of few_huge_, a column that says so before derived_tensor.
+  void AddNotes(std::vector<WantedColumn>& columns, std::vector<Row>& rows) const {
+    const auto tensor = std::ranges::find(columns, "derived_tensor", &WantedColumn::name);
+    if (tensor == columns.end()) return;
+    const auto at = tensor - columns.begin();
+    const auto is_noted = [&](const Row& row) {
+      const auto* name = std::get_if<std::string>(&row[static_cast<size_t>(at)]);
+      return name != nullptr && few_huge_.contains(*name);
+    };
+    if (std::ranges::none_of(rows, is_noted)) return;
+    columns.insert(tensor, {"note", ColumnType::kString});
+    for (Row& row : rows) {
+      Value note;
+      if (is_noted(row)) note = std::string(kFewHugeNote);
+      row.insert(row.begin() + at, std::move(note));
+    }
   }
 
   void ShowSummary(const RunMatrices& matrices) {
@@ -336,6 +366,7 @@ class Overview {
   ShowFormat format_;
   uint64_t top_;
   const std::vector<RunTable>& tables_;
+  std::set<std::string> few_huge_;  ///< derived_tensor of matrices that look better than they are
   Reporter& report_;
 };
 

@@ -79,8 +79,12 @@ void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFor
       {"experts", ColumnType::kString}, {"median", ColumnType::kDouble},
       {"worst", ColumnType::kDouble},   {"worst expert", ColumnType::kString}};
   const auto view = MakeTableView({format, columns, std::nullopt, false}, report);
+  const std::vector<double> few_huge = FewHugeShares(matrices);
   for (const SchemeSummary& scheme : summary.schemes) {
     std::string worst = scheme.worst ? MatrixText(matrices, *scheme.worst) : "";
+    if (scheme.worst && few_huge[*scheme.worst] >= kFewHugeShare) {
+      worst += fmt::format(" ({})", kFewHugeNote);
+    }
     if (scheme.failed > 0) {
       worst += fmt::format("{}{} of {} failed", worst.empty() ? "" : "; ", scheme.failed,
                            matrices.size());

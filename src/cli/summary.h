@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cli/reporter.h"
 #include "cli/table_view.h"
@@ -10,6 +11,9 @@
 #include "report/run_summary.h"
 
 namespace moe::cli {
+
+/// What is said of a matrix whose relative errors tell of a few huge weights (kFewHugeShare).
+inline constexpr std::string_view kFewHugeNote = "few huge weights";
 
 /// A line for each scheme: bits per weight, size of the experts, median and worst error.
 void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFormat format,

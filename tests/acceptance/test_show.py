@@ -223,6 +223,18 @@ class Oddities(AcceptanceTest):
                                 "text": "Layer 1, expert 2: all weights of up_proj are zero."}])
         self.assertIn("- " + odd[0]["text"], show(run_dir).stdout.splitlines())
 
+    def test_matrices_that_a_few_huge_weights_flatter_are_marked(self):
+        tensors = experts(count=8)
+        for name, weights in tensors.items():
+            if ".experts.3." in name:
+                weights.flat[::3000] = 40
+        run_dir = self.collected(tensors)
+        rows = json.loads(show(run_dir, "--format", "json", "--top", "0").stdout)["quant_sim"]
+        self.assertEqual(len(rows), 3 * 24)
+        self.assertEqual({row["expert_id"] for row in rows if row["note"] == "few huge weights"}, {3})
+        self.assertEqual({row["expert_id"] for row in rows if row["note"] is None},
+                         {0, 1, 2, 4, 5, 6, 7})
+
 
 class Explained(AcceptanceTest):
     def test_a_column_is_explained_without_a_run(self):
