@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <regex>
 #include <string_view>
 
+#include "base/pattern.h"
 #include "base/text.h"
 #include "rows/collect_rows.h"
 #include "run/config.h"
@@ -25,10 +25,8 @@ struct Reading {
 const Reading kReadings[] = {
     {"w_rel_fro|delta_w_rel_fro",
      "0.1: the error is a tenth of the size of the weights. For weights that are close to normal "
-     "it "
-     "depends on the scheme alone (about 0.08 for 4-bit affine in groups of 32, 0.12 for mxfp4); "
-     "an "
-     "expert far above its neighbours is one that the scheme does not suit"},
+     "it depends on the scheme alone (about 0.08 for 4-bit affine in groups of 32, 0.12 for "
+     "mxfp4); an expert far above its neighbours is one that the scheme does not suit"},
     {"sqnr_db",
      "more is better: about 6 dB for each bit that is well spent; 20 dB is w_rel_fro 0.1"},
     {"outlier_.*|g.*_outlier",
@@ -50,16 +48,25 @@ const Reading kReadings[] = {
     {"requantized", "true: the error comes on top of what the first quantization lost"},
 };
 
+/// The match of one of this file's patterns with all of `name`.
+std::optional<PatternMatch> WholeMatch(std::string_view pattern, std::string_view name) {
+  auto match = Pattern::Compile(fmt::format("(?:{})\\Z", pattern), "--explain")
+                   .and_then([&](const Pattern& compiled) { return compiled.Match(name); });
+  return match ? std::move(*match) : std::nullopt;
+}
+
 /// Options under which matrix_stats has the column `name`, if it is one of those that vary.
 MeasureOptions OptionsFor(const std::string& name) {
   MeasureOptions options;
   options.group_sizes = StatsConfig().group_sizes_lastdim;
-  std::smatch parts;
-  if (std::regex_match(name, parts, std::regex("g(-?[0-9]{1,9})_(?:p([0-9]{1,2})|max)_outlier"))) {
-    options.group_sizes = {std::stoll(parts[1])};
-    if (parts[2].matched) options.group_outlier_percentile = std::stod(parts[2]);
-  } else if (std::regex_match(name, parts, std::regex("p([0-9]{1,2})([0-9]{0,9})_abs"))) {
-    const double percentile = std::stod(parts[1].str() + "." + parts[2].str());
+  const auto text = [](const std::optional<std::string_view>& group) {
+    return std::string(group.value_or(""));
+  };
+  if (const auto group = WholeMatch("g(-?[0-9]{1,9})_(?:p([0-9]{1,2})|max)_outlier", name)) {
+    options.group_sizes = {std::stoll(text(group->groups[1]))};
+    if (group->groups[2]) options.group_outlier_percentile = std::stod(text(group->groups[2]));
+  } else if (const auto share = WholeMatch("p([0-9]{1,2})([0-9]{0,9})_abs", name)) {
+    const double percentile = std::stod(text(share->groups[1]) + "." + text(share->groups[2]));
     const auto& known = options.percentiles_abs;
     if (std::find(known.begin(), known.end(), percentile) == known.end()) {
       options.percentiles_abs.push_back(percentile);
@@ -83,7 +90,7 @@ std::optional<ColumnExplanation> Find(const std::string& name,
   }
   if (found.tables.empty()) return std::nullopt;
   for (const Reading& reading : kReadings) {
-    if (found.reading.empty() && std::regex_match(name, std::regex(reading.columns))) {
+    if (found.reading.empty() && WholeMatch(reading.columns, name)) {
       found.reading = reading.text;
     }
   }
