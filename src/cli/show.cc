@@ -135,7 +135,7 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   if (!open) return tl::make_unexpected(open.error());
   TableQuery& query = open->query;
   if (auto refined = Refine(options, query); !refined) return refined;
-  if (auto known = CheckValues(*open->reader, query.where); !known) return known;
+  if (auto known = SettleValues(*open->reader, query.where); !known) return known;
 
   const ShowFormat format = FormatOf(options, report);
   const bool for_people = format == ShowFormat::kTable || format == ShowFormat::kMarkdown;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "run/schemes.h"
 #include "tables/aggregate.h"
 #include "tables/column_builder.h"
 #include "tables/parse_cell.h"
@@ -414,8 +415,8 @@ Result<std::vector<Condition>> ParseConditions(std::string_view text,
   return ConditionParser(text, columns).Parse();
 }
 
-Result<void> CheckValues(const TableReader& reader, std::span<const Condition> where) {
-  for (const Condition& condition : where) {
+Result<void> SettleValues(const TableReader& reader, std::span<Condition> where) {
+  for (Condition& condition : where) {
     const auto* text = std::get_if<std::string>(&condition.value);
     const bool equality =
         condition.comparison == Comparison::kEqual || condition.comparison == Comparison::kNotEqual;
@@ -427,7 +428,12 @@ Result<void> CheckValues(const TableReader& reader, std::span<const Condition> w
       return Result<bool>(!values.contains(*text));
     });
     if (!read) return read;
-    if (!values.contains(*text)) return NoSuchValue(condition.column.name, *text, values);
+    if (values.contains(*text)) continue;
+    auto scheme = condition.column.name == "scheme" ? ParseScheme(*text) : std::nullopt;
+    if (!scheme || !values.contains(scheme->name)) {
+      return NoSuchValue(condition.column.name, *text, values);
+    }
+    condition.value = std::move(scheme->name);
   }
   return {};
 }

@@ -52,8 +52,9 @@ Result<std::vector<Condition>> ParseConditions(std::string_view text,
                                                std::span<const WantedColumn> columns);
 
 /// kBadArgument if a text that must be equal or unequal to a column's is none of it: names the
-/// closest one, and the first of all. Reads these columns.
-Result<void> CheckValues(const TableReader& reader, std::span<const Condition> where);
+/// closest one, and the first of all. A scheme in any of its spellings (ParseScheme()) becomes its
+/// name in the table. Reads these columns.
+Result<void> SettleValues(const TableReader& reader, std::span<Condition> where);
 
 /// Appends to `sink` the rows that `query` asks for; returns how many rows meet its conditions.
 ///

@@ -147,6 +147,16 @@ class Queries(OneRun):
                     "json", "--columns", "layer,expert_id")
         self.assertEqual(json.loads(done.stdout), [{"layer": 1, "expert_id": 2}] * 9)
 
+    def test_a_scheme_may_be_spelled_short(self):
+        for run_dir in self.both():
+            for text in ("affine_q4_g32", "q4g32", "Q4_G32"):
+                shown = show(run_dir, "--where", f"scheme={text}", "--format", "json", "--top", "0")
+                rows = json.loads(shown.stdout)
+                self.assertEqual({row["scheme"] for row in rows}, {"affine_q4_g32"}, text)
+                self.assertEqual(len(rows),
+                                 sum(row["scheme"] == "affine_q4_g32" for row in self.quant))
+        show(self.parquet, "--where", "scheme=q8", expect=2)  # of groups of 64, which it has not
+
     def test_no_row(self):
         for run_dir in self.both():
             self.assertEqual(show(run_dir, "--where", "layer=99", "--format", "json").stdout,

@@ -127,7 +127,8 @@ TEST_P(TableQueryTest, ConditionsChooseRowsByTheColumnsType) {
 
 TEST_P(TableQueryTest, TextsThatAColumnDoesNotHoldAreTold) {
   const auto check = [&](const char* where) {
-    return CheckValues(*reader_, ParseConditions(where, columns_).value());
+    auto conditions = ParseConditions(where, columns_).value();
+    return SettleValues(*reader_, conditions);
   };
   for (const char* where : {"name=b", "name!=a", "name=\"c, d\"", "name=", "name<zzz", "layer=7"}) {
     EXPECT_TRUE(check(where)) << where;
