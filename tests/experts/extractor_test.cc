@@ -181,7 +181,8 @@ TEST(Claims, AreWhatATensorOfThatNameWouldHold) {
   const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
   const auto shown = [&](const char* name) {
     std::string text;
-    for (const ExpertClaim& claim : *extractor.ClaimsOf(name)) {
+    const auto claims = extractor.ClaimsOf(name);
+    for (const ExpertClaim& claim : claims.value()) {
       text += std::to_string(claim.layer) + " " + claim.proj + " " +
               (claim.is_shared_expert ? "shared " : "") +
               (claim.expert ? std::to_string(*claim.expert) : "all") + "; ";
