@@ -45,6 +45,7 @@ struct OpenWeight {
   std::shared_ptr<const WeightArray> array;  ///< of any other
 };
 
+/// kUnsupported: the bytes are there, and their values can't be decoded.
 Result<OpenWeight> Open(const Weight& weight) {
   std::vector<TensorBytes> bytes;
   for (const TensorRef& part : weight.parts) {
@@ -54,7 +55,11 @@ Result<OpenWeight> Open(const Weight& weight) {
   }
   if (!weight.open) return OpenWeight{std::move(bytes.front()), nullptr};
   auto array = weight.open(std::move(bytes));
-  if (!array) return tl::make_unexpected(array.error());
+  if (!array) {
+    Error refused = array.error();
+    refused.code = ErrorCode::kUnsupported;
+    return tl::make_unexpected(std::move(refused));
+  }
   return OpenWeight{{}, std::move(*array)};
 }
 
@@ -274,9 +279,12 @@ class MatrixWork {
     return {};
   }
 
+  /// What can't be decoded refuses its tensor alone (D12); what can't be read does if the user said
+  /// so.
   Result<void> HandleUnreadable(const PlannedBank& planned, const Error& error) {
     if (error.code == ErrorCode::kInterrupted) return tl::make_unexpected(InterruptedError());
-    if (!options_.keep_going) return tl::make_unexpected(error);
+    const bool refused = error.code == ErrorCode::kUnsupported;
+    if (!refused && !options_.keep_going) return tl::make_unexpected(error);
     summary_.unread_parameters += planned.bank.rows * planned.bank.cols;
     const uint64_t number = NumberOf(planned);
     if (refused_number_ == number) return {};  // one row and one line a tensor

@@ -46,7 +46,7 @@ struct WorstMatrix {
 
 struct MatrixWorkSummary {
   uint64_t matrix_rows = 0, quant_rows = 0;
-  uint64_t refused_tensors = 0;    ///< unreadable when it came to their data (keep_going)
+  uint64_t refused_tensors = 0;    ///< could not be decoded, or (keep_going) not be read
   uint64_t unread_parameters = 0;  ///< of refused matrices
   uint64_t nonfinite_matrices = 0;
   uint64_t failed_schemes = 0;  ///< schemes that could not be applied to a single matrix

@@ -154,6 +154,17 @@ class Storage(AcceptanceTest):
         shutil.rmtree(model)
         self.check_refused("ct_w4a16_qwen3_moe", change, change.name, ["1000"])
 
+    def test_what_only_values_tell_refuses_its_weight_alone(self):
+        def beyond_the_groups(tensors):
+            name = next(t for t in sorted(tensors) if t.endswith("experts.0.up_proj.g_idx"))
+            dtype, shape, data = tensors[name]
+            tensors[name] = (dtype, shape, np.full(shape, 1000, "<i4").tobytes())
+            return name.replace("g_idx", "qweight")
+        refused = []
+        model = self.broken("gptq_int3_olmoe", lambda tensors: refused.append(beyond_the_groups(tensors)))
+        shutil.rmtree(model)
+        self.check_refused("gptq_int3_olmoe", beyond_the_groups, refused[0], ["g_idx", "1000"])
+
     def test_contradictions_refuse_their_weight_alone_and_inspect_names_it(self):
         def first(tensors, ending):
             return next(name for name in sorted(tensors) if name.endswith(ending))
