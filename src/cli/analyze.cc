@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/pending_file.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/pipeline.h"
@@ -11,6 +12,7 @@
 #include "report/web_assets.h"
 #include "run/config.h"
 #include "run/find_run.h"
+#include "run/json_text.h"
 #include "run/run_dir.h"
 #include "run/schemes.h"
 #include "tables/table_reader.h"
@@ -42,10 +44,22 @@ bool HoldsNothing(const std::filesystem::path& run_dir) {
          !LocateDataTable(run_dir, "matrix_stats");
 }
 
+struct PreparedRun {
+  std::filesystem::path dir;
+  std::optional<std::string> config_before;  ///< text of the configuration that was there
+  std::filesystem::path config() const { return dir / "analysis_config.json"; }
+};
+
+/// The run failed: the configuration is again that of the tables that are there.
+void PutBackConfig(const PreparedRun& run, Reporter& report) {
+  if (!run.config_before) return;
+  const auto done = WriteFileAtomically(run.config(), *run.config_before);
+  if (!done) report.Error(done.error());
+}
+
 /// Makes or finds the run directory of `model`, with the configuration that the flags ask for.
-tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& options,
-                                                         const ModelLocation& location,
-                                                         Reporter& report) {
+tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
+                                               const ModelLocation& location, Reporter& report) {
   const std::filesystem::path& model = location.path;
   const auto fail = [&](const Error& error) {
     const ExitCode failed = FailWith(error, report);
@@ -66,8 +80,14 @@ tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& o
                  "is a run of " + config->model_path + ", not of " + model.string(),
                  "--run-name NAME makes another run, --force replaces this one", ""});
   }
+  PreparedRun run{*run_dir, std::nullopt};
+  if (auto text = ReadTextFile(path)) run.config_before = std::move(*text);
   std::error_code ignored;
-  if (fresh) std::filesystem::remove(path, ignored);
+  if (fresh && run.config_before) {
+    const std::filesystem::path kept = path.string() + ".old";
+    std::filesystem::rename(path, kept, ignored);
+    report.Note("config: new; the one before is " + kept.string());
+  }
   const auto made = InitRun(options.out, id, options.run_name, model, "auto");
   if (!made) return fail(made.error());
   config = LoadConfig(path);
@@ -84,28 +104,31 @@ tl::expected<std::filesystem::path, ExitCode> PrepareRun(const AnalyzeOptions& o
                             change.schemes ? " with other schemes" : "", count,
                             count == 1 ? "" : "s", path.string()));
   }
-  return *run_dir;
+  return run;
 }
 
 ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   const auto model = LocateModel(options.model);
   if (!model) return FailWith(model.error(), report);
-  const auto run_dir = PrepareRun(options, *model, report);
-  if (!run_dir) return run_dir.error();
+  const auto run = PrepareRun(options, *model, report);
+  if (!run) return run.error();
   CollectFlags flags = options.flags;
   flags.model_path = model->path.string();
   flags.reuse = !options.fresh;
-  const ExitCode collected = RunCollect(*run_dir, flags, report);
-  if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) return collected;
-  const ExitCode built = RunBuildTables(*run_dir, report);
+  const ExitCode collected = RunCollect(run->dir, flags, report);
+  if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) {
+    PutBackConfig(*run, report);
+    return collected;
+  }
+  const ExitCode built = RunBuildTables(run->dir, report);
   if (built != ExitCode::kOk) return built;
   std::optional<std::filesystem::path> page;
   if (!options.no_report) {
-    const ExitCode reported = RunReport(*run_dir, true, report);
+    const ExitCode reported = RunReport(run->dir, true, report);
     if (reported != ExitCode::kOk) return reported;
-    if (PageTemplate()) page = *run_dir / "report.html";
+    if (PageTemplate()) page = run->dir / "report.html";
   }
-  if (auto answered = AnswerWith(*run_dir, page, report); !answered) {
+  if (auto answered = AnswerWith(run->dir, page, report); !answered) {
     return FailWith(answered.error(), report);
   }
   if (collected == ExitCode::kIncomplete) {

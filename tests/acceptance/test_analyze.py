@@ -269,6 +269,21 @@ class ExistingRun(AnalyzeTest):
         self.analyze(self.first, *self.flags, "--fresh", "--schemes", "q8")
         self.assertEqual(set(self.table(self.run_dir_path, "quant_sim").scheme), {"affine_q8_g64"})
 
+    def test_a_run_that_fails_leaves_the_config_of_its_tables(self):
+        path = self.run_dir_path / "analysis_config.json"
+        before = path.read_bytes()
+        weights = next(self.first.glob("*.safetensors"))
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:len(whole) // 2])
+        for flags in (("--schemes", "q6"), ("--fresh",)):
+            with self.subTest(flags):
+                self.analyze(self.first, *self.flags, *flags, expect=1)
+                self.assertEqual(path.read_bytes(), before)
+        weights.write_bytes(whole)
+        self.analyze(self.first, *self.flags, "--fresh")
+        self.assertEqual((self.run_dir_path / "analysis_config.json.old").read_bytes(), before)
+        self.assertNotEqual(path.read_bytes(), before)
+
     def test_a_config_that_can_not_be_used_is_told_and_fresh_replaces_it(self):
         (self.run_dir_path / "analysis_config.json").write_text("{")
         self.analyze(self.first, *self.flags, expect=2)
