@@ -15,7 +15,6 @@
 #include "run/json_text.h"
 #include "run/run_dir.h"
 #include "run/schemes.h"
-#include "tables/table_reader.h"
 
 namespace moe::cli {
 namespace {
@@ -35,13 +34,6 @@ ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
   if (!config.model_path.empty() && !NamesModel(config, model)) change.model_path = model;
   if (schemes && !SameSchemes(schemes->schemes, config.quant_schemes)) change.schemes = schemes;
   return change;
-}
-
-/// A run that failed before anything was measured: any model may take its place.
-bool HoldsNothing(const std::filesystem::path& run_dir) {
-  std::error_code failed;
-  return std::filesystem::exists(run_dir / "logs" / "run_failure.json", failed) &&
-         !LocateDataTable(run_dir, "matrix_stats");
 }
 
 struct PreparedRun {

@@ -166,6 +166,12 @@ std::string Text(const Json& json) {
   return json.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
+/// Null where there is none.
+Json ValueAt(const Json& object, const char* pointer) {
+  const Json::json_pointer at(pointer);
+  return object.contains(at) ? object.at(at) : Json();
+}
+
 struct Part {
   const char* title;
   const char* table;
@@ -261,13 +267,29 @@ class Overview {
 
  private:
   void ShowHead(const fs::path& run_dir) {
-    const Json run = RunJson(run_dir);
+    Json run = RunJson(run_dir);
+    const Json health = ReadLog(run_dir, "run_health.json");
+    run["coverage"] = ValueAt(health, "/expert_coverage/share");
+    run["incomplete"] = ValueAt(health, "/incomplete");
+    run["last_failure"] = ValueAt(ReadLog(run_dir, "run_failure.json"), "/error/message");
     if (format_ == ShowFormat::kJson) return report_.Result("{\n\"run\": " + Text(run));
     std::string line = Printable(run_dir.string());
     for (const char* key : {"model_id", "run_name"}) {
       if (run[key].is_string()) line += ", " + Printable(run[key].get<std::string>());
     }
     report_.Result(line);
+    if (run["incomplete"] == true) {
+      const Json& share = run["coverage"];
+      report_.Result(fmt::format(
+          "Incomplete: {}logs/warnings says what is missing.",
+          share.is_number()
+              ? fmt::format("{:.2f} % of the expert parameters; ", 100 * share.get<double>())
+              : ""));
+    }
+    if (run["last_failure"].is_string()) {
+      report_.Result("The last run failed, and these are the numbers of the one before: " +
+                     Printable(run["last_failure"].get<std::string>()));
+    }
   }
 
   /// False if none of them has rows.

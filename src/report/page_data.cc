@@ -28,13 +28,6 @@ namespace fs = std::filesystem;
 constexpr size_t kMostFindings = 12;    // of each kind
 constexpr size_t kMostUnmatched = 200;  // tensors named; all are counted
 
-/// A log of the run, or null where there is none that can be read.
-Json LogOf(const fs::path& run_dir, const char* name) {
-  const auto text = ReadTextFile(run_dir / "logs" / name);
-  if (!text) return {};
-  return ParseLenientJson(*text, name).value_or(Json());
-}
-
 Json At(const Json& object, std::string_view key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
   return found == object.end() ? Json() : *found;
@@ -294,7 +287,7 @@ void AddLogs(const fs::path& run_dir, const Json& health, Json& page) {
   page["run"] = run;
   page["model"] = {{"path", At(At(health, "run"), "model_path")},
                    {"family", At(health, "family")},
-                   {"sizes", At(LogOf(run_dir, "model_shape_budget.json"), "shape_budget")},
+                   {"sizes", At(ReadLog(run_dir, "model_shape_budget.json"), "shape_budget")},
                    {"experts", At(health, "experts")},
                    {"roles", At(health, "roles")},
                    {"coverage", At(health, "expert_coverage")}};
@@ -337,7 +330,7 @@ std::string ScriptJson(const Json& json) {
 }  // namespace
 
 Result<std::string> PageData(const fs::path& run_dir) {
-  const Json health = LogOf(run_dir, "run_health.json");
+  const Json health = ReadLog(run_dir, "run_health.json");
   const std::optional<Config> config = ConfigOf(run_dir, At(health, "config_used"));
   const auto matrices = ReadRunMatrices(run_dir, DeclaredTables(config));
   if (!matrices) return tl::make_unexpected(matrices.error());

@@ -22,7 +22,7 @@ bool IsRun(const fs::path& folder) {
   return fs::is_regular_file(folder / "analysis_config.json", failed);
 }
 
-/// The run directories below `root`, by path.
+/// The run directories below `root` that hold something, or may yet, by path.
 std::vector<fs::path> RunsBelow(const fs::path& root) {
   std::vector<fs::path> runs;
   std::error_code failed;
@@ -34,7 +34,7 @@ std::vector<fs::path> RunsBelow(const fs::path& root) {
     if (entry->is_symlink(unknown) || !entry->is_directory(unknown)) continue;
     ++folders;
     const bool run = IsRun(entry->path());
-    if (run) runs.push_back(entry->path());
+    if (run && !HoldsNothing(entry->path())) runs.push_back(entry->path());
     const bool hidden = entry->path().filename().string().starts_with('.');
     if (run || hidden || entry.depth() + 1 >= kDeepest) entry.disable_recursion_pending();
   }
@@ -74,6 +74,13 @@ std::string Listed(const std::vector<fs::path>& runs) {
 }
 
 }  // namespace
+
+bool HoldsNothing(const fs::path& run_dir) {
+  std::error_code failed;
+  const auto holds = [&](const char* name) { return fs::exists(run_dir / name, failed); };
+  return holds("logs/run_failure.json") && !holds("data/matrix_stats.parquet") &&
+         !holds("data/matrix_stats.csv");
+}
 
 Result<fs::path> FindRun(const std::optional<std::string>& named) {
   if (!named) return NewestRun();

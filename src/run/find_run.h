@@ -11,12 +11,15 @@ namespace moe {
 /// Where `analyze` puts its runs unless told: below the working directory.
 inline constexpr const char* kDefaultRunRoot = "moescope-runs";
 
+/// A run that failed before anything was measured: it holds nothing but the log of that.
+bool HoldsNothing(const std::filesystem::path& run_dir);
+
 /// The run directory that a command line means, absolute: the folder `named` (of a file in it, its
 /// folder) if it has an analysis_config.json; else the only such folder below, as in RUNS/MODEL;
 /// else `named` itself, which may be a run made by hand, or not there. Without `named`: the run
 /// under kDefaultRunRoot whose config, manifest or logs were written last.
 ///
-/// Hidden folders, links and what is more than four levels below are not looked at.
+/// Hidden folders, links, runs that hold nothing, and what is more than four levels below are not looked at.
 /// kBadArgument when several are meant, and lists them, or when there is none to be meant.
 Result<std::filesystem::path> FindRun(const std::optional<std::string>& named);
 

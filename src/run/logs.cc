@@ -15,6 +15,12 @@ Json RunJson(const fs::path& run_dir) {
           {"created_at", text(manifest.created_at)}};
 }
 
+Json ReadLog(const fs::path& run_dir, const std::string& name) {
+  const auto text = ReadTextFile(run_dir / "logs" / name);
+  if (!text) return {};
+  return ParseLenientJson(*text, name).value_or(Json());
+}
+
 Json ErrorJson(const Error& error) {
   return {{"type", error.TypeName()}, {"message", error.Text()}};
 }

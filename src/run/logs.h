@@ -16,6 +16,9 @@ namespace moe {
 /// The `run` object of the logs: run_dir, model_id, run_name, created_at.
 Json RunJson(const std::filesystem::path& run_dir);
 
+/// `<run_dir>/logs/<name>`, or null where there is none that can be read.
+Json ReadLog(const std::filesystem::path& run_dir, const std::string& name);
+
 /// The `error` object of failure logs, and the `traceback` text: our chain of contexts under
 /// Python's heading, ending in the class name (contract section 13, D23).
 Json ErrorJson(const Error& error);

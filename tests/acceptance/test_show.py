@@ -246,6 +246,37 @@ class Oddities(AcceptanceTest):
                          {0, 1, 2, 4, 5, 6, 7})
 
 
+class State(AcceptanceTest):
+    def head(self, run_dir):
+        return json.loads(show(run_dir, "--format", "json").stdout)["run"]
+
+    def test_an_incomplete_run_and_a_failed_one_after_it_are_told(self):
+        tensors = experts(count=2)
+        del tensors["model.layers.0.mlp.experts.1.up_proj.weight"]
+        model = self.model(tensors)
+        run_dir = self.run_dir(model, lambda config: config["scan"].update(min_expert_coverage=1.0))
+        self.collect(run_dir, expect=3)
+        head = self.head(run_dir)
+        self.assertEqual((head["incomplete"], head["last_failure"]), (True, None))
+        self.assertAlmostEqual(head["coverage"], 5 / 6)
+        self.assertIn("83.33 %", show(run_dir).stdout)
+        (model / "model.safetensors").write_bytes(b"x")
+        self.collect(run_dir, expect=1)
+        self.assertIn("model.safetensors", self.head(run_dir)["last_failure"])
+        self.assertIn("failed", show(run_dir).stdout.splitlines()[2])
+
+    def test_a_run_that_did_not_come_about_is_no_run_to_show(self):
+        (self.tmp / "dense").mkdir()
+        good = self.model(experts(count=1), name="good")
+        for model, expect in ((good, 0), (self.tmp / "dense", 1)):
+            done = run("analyze", model, "--no-report", cwd=self.tmp)
+            self.assertEqual(done.returncode, expect, done.stderr)
+        for arguments in ((), ("moescope-runs",)):
+            done = run("show", *arguments, "--format", "json", cwd=self.tmp)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(json.loads(done.stdout)["run"]["model_id"], "good")
+
+
 class Explained(AcceptanceTest):
     def test_a_column_is_explained_without_a_run(self):
         text = run("show", "--explain", "w_rel_fro", cwd=self.tmp)
