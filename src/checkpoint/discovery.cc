@@ -108,7 +108,7 @@ void CompareWithDisk(IndexSummary& summary, const ScanOptions& options) {
 }
 
 Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index,
-                         const std::string& where) {
+                         const std::string& where, ScanPlan& plan) {
   if (!options.strict_index) return {};
   const auto fail = [&](std::string message, std::string hint) {
     return Fail(ErrorCode::kBadArgument, where, std::move(message), std::move(hint), "SystemExit");
@@ -118,8 +118,11 @@ Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index,
                 "set it to true, or strict_index to false");
   }
   if (index.status == IndexStatus::kError) {
-    return fail("strict_index requires an active index (status: error): " + index.error,
-                "repair or download *.safetensors.index.json, or set strict_index to false");
+    plan.incomplete = true;  // nobody knows which shards there should be
+    if (options.keep_going) return {};
+    return fail(fmt::format("strict_index requires an active index (status: error): {} {}",
+                            index.index_path->filename().string(), index.error),
+                "download it again, or --keep-going, or set strict_index to false");
   }
   return {};
 }
@@ -127,8 +130,9 @@ Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index,
 /// Files that aren't there end the scan where the config or a split GGUF demands them all.
 Result<void> CheckMissing(const ScanOptions& options, const std::string& where, ScanPlan& plan) {
   if (plan.missing.empty()) return {};
-  plan.incomplete = options.strict_index || plan.missing.of_gguf;
-  if (plan.incomplete && !options.keep_going) {
+  const bool demanded = options.strict_index || plan.missing.of_gguf;
+  plan.incomplete |= demanded;
+  if (demanded && !options.keep_going) {
     return Fail(ErrorCode::kNotFound, where, plan.missing.Text(),
                 "finish the download, or --keep-going", "SystemExit");
   }
@@ -384,7 +388,7 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
                 "check model_path, or give --model-path", "SystemExit");
   }
   const std::string where = model_path.string();
-  auto done = CheckStrict(options, index, where);
+  auto done = CheckStrict(options, index, where, plan);
   if (!done) return tl::make_unexpected(done.error());
   if (plan.model_path_is_file) {
     plan.index_discovered_but_ignored_due_to_file_model_path = index.found;

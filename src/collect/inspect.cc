@@ -52,7 +52,8 @@ Result<Opened> Open(const fs::path& model_path) {
   if (!located) return tl::make_unexpected(located.error());
   opened.path = std::move(located->path);
   opened.metadata = ReadModelMetadata(opened.path, std::nullopt);
-  opened.options.keep_going = true;  // what is missing is told, and the rest looked at
+  opened.options.strict_index = true;  // as the template
+  opened.options.keep_going = true;    // what is missing is told, and the rest looked at
   opened.index = FindShardIndex(opened.path, opened.options);
   auto scan = PlanScan(opened.path, opened.options, opened.index);
   if (!scan) return tl::make_unexpected(scan.error());
@@ -95,7 +96,8 @@ class Inspector {
       }
     }
     Inspection inspection;
-    inspection.complete = unmatched_.empty() && missing_.empty() && opened_.scan.missing.empty();
+    inspection.complete = unmatched_.empty() && missing_.empty() && opened_.scan.missing.empty() &&
+                          !opened_.scan.incomplete;
     const uint64_t experts = TensorsOf(Role::kRoutedExpert) + TensorsOf(Role::kSharedExpert);
     if (census_.empty() && experts + unmatched_.size() == 0) {
       inspection.nothing = NothingFound(

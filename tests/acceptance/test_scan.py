@@ -257,6 +257,18 @@ class Index(ScanTest):
                 self.assertIn("strict_index", stderr)
                 self.assertIn("active index", stderr)
 
+    def test_a_broken_index_is_no_success_for_the_template(self):
+        self.put("a.safetensors", 0)
+        (self.tmp / "model/model.safetensors.index.json").write_text("[]")
+        model = self.tmp / "model"
+        self.assertEqual(run("inspect", model).returncode, 3)
+        analyze = ("analyze", model, "--out", self.tmp / "out", "--no-report")
+        done = run(*analyze)
+        self.assertEqual(done.returncode, 1)
+        for part in ("model.safetensors.index.json", "--keep-going"):
+            self.assertIn(part, done.stderr)
+        self.assertEqual(run(*analyze, "--keep-going").returncode, 3)
+
     def test_shard_names_are_normalised(self):
         self.put("a.safetensors", 0)
         self.put("sub/b.safetensors", 1)
