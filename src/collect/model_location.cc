@@ -22,6 +22,10 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kRepositoryPrefix = "models--";
 constexpr std::string_view kRunConfig = "analysis_config.json";
+constexpr std::string_view kModelConfig = "config.json";
+constexpr std::string_view kIndexSuffix = ".index.json";
+constexpr std::string_view kContainers[] = {".safetensors", ".gguf", ".npz"};
+constexpr int kLevels = 4;  ///< below the folder given, where its only model is looked for
 
 bool IsFolder(const fs::path& path) {
   std::error_code failed;
@@ -184,10 +188,59 @@ Result<std::string> ModelOfRun(const fs::path& run_dir) {
 /// What stands for the folder that it lies in.
 bool StandsForItsFolder(const fs::path& path) {
   const std::string name = path.filename().string();
-  return name == "config.json" || name == kRunConfig || name.ends_with(".index.json");
+  return name == kModelConfig || name == kRunConfig || name.ends_with(kIndexSuffix);
 }
 
-Result<ModelLocation> Located(const fs::path& path) {
+/// What the files of a folder are, by their names.
+struct Contents {
+  bool weights = false, description = false;
+};
+
+Contents ContentsOf(const fs::path& folder) {
+  Contents contents;
+  std::error_code failed;
+  for (fs::directory_iterator entry(folder, failed); !failed && entry != fs::directory_iterator();
+       entry.increment(failed)) {
+    const fs::path name = entry->path().filename();
+    if (name.string().starts_with('.') || IsFolder(entry->path())) continue;
+    const bool index = name.string().ends_with(kIndexSuffix);
+    if (index || std::ranges::count(kContainers, name.extension())) contents.weights = true;
+    if (index || name == kModelConfig) contents.description = true;
+  }
+  return contents;
+}
+
+/// Adds the folders of models in and below `folder`: that of the weights, or the one above that
+/// describes them.
+void AddModels(const fs::path& folder, int levels, std::vector<fs::path>& models) {
+  const Contents contents = ContentsOf(folder);
+  const size_t before = models.size();
+  if (contents.weights) {
+    models.push_back(folder);
+    return;
+  }
+  if (levels == 0 || IsFile(folder / kRunConfig)) return;
+  for (const std::string& name : FoldersIn(folder)) {
+    const fs::path below = folder / name;
+    std::error_code failed;
+    if (name.starts_with('.') || fs::is_symlink(below, failed)) continue;
+    AddModels(below, levels - 1, models);
+  }
+  if (!contents.description || models.size() == before) return;
+  models.resize(before);
+  models.push_back(folder);
+}
+
+/// The folder of the only model in or below `folder`, if that has a description of its own; else
+/// `folder`.
+fs::path ModelIn(const fs::path& folder) {
+  std::vector<fs::path> models;
+  AddModels(folder, kLevels, models);
+  const bool only = models.size() == 1 && ContentsOf(models[0]).description;
+  return only ? models[0] : folder;
+}
+
+Result<ModelLocation> LocatedAt(const fs::path& path) {
   fs::path place = path;
   if (IsFile(place) && StandsForItsFolder(place)) place = place.parent_path();
   if (place.filename() == "snapshots" && !RepositoryId(place.parent_path()).empty()) {
@@ -198,6 +251,7 @@ Result<ModelLocation> Located(const fs::path& path) {
     if (!snapshot) return tl::make_unexpected(snapshot.error());
     place = std::move(*snapshot);
   }
+  if (IsFolder(place)) place = ModelIn(place);
   return ModelLocation{place, IdOf(place)};
 }
 
@@ -233,12 +287,12 @@ Result<ModelLocation> LocateModel(const std::string& text) {
     return tl::make_unexpected(NotFound(text, path));
   }
   const fs::path folder = StandsForItsFolder(path) ? path.parent_path() : path;
-  if (!IsFile(folder / kRunConfig)) return Located(path);
+  if (!IsFile(folder / kRunConfig)) return LocatedAt(path);
   const auto model = ModelOfRun(folder);
   if (!model) return tl::make_unexpected(model.error());
   path = PathOf(*model);
   if (!IsThere(path)) return tl::make_unexpected(NotFound(*model, path));
-  return Located(path);
+  return LocatedAt(path);
 }
 
 }  // namespace moe

@@ -15,6 +15,7 @@ struct ModelLocation {
 
 /// The model that `text` names, which may be
 ///   the folder of a checkpoint, or a file of it;
+///   a folder above the only one that holds weights, if a config.json or an index is with these;
 ///   its config.json or index (*.index.json), or a run directory: the folder, the run's model;
 ///   a folder models--ORG--NAME of the Hub's cache: its revision refs/main, or the only one;
 ///   ORG/NAME: looked for in the Hub's cache (HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub,

@@ -6,6 +6,7 @@ import shutil
 import unittest
 import sys
 
+import numpy as np
 import pandas as pd
 
 from support import DATA, AcceptanceTest, experts, run
@@ -194,6 +195,29 @@ class OneModel(LocationTest):
         for name in ("qwen", "mixtral"):
             self.model(experts(count=1), name=f"models/{name}", config={})
         self.listed(self.tmp / "models", "2 models", "qwen", "mixtral")
+
+    def test_a_folder_above_the_only_model_means_that_model(self):
+        model = self.model(experts(count=1), name="above/org/m", config={})
+        (self.tmp / "above/README.md").write_text("x")
+        (model / "original").mkdir()
+        shutil.copy(model / "model.safetensors", model / "original")
+        run("init-run", "--root", self.tmp / "above/runs", "--model-id", "m", "--run-name", "r")
+        np.savez(self.tmp / "above/runs/m/r/cache/sample.npz", sample=np.zeros(4))
+        for folder in ("above", "above/org"):
+            self.assertEqual(self.inspected(self.tmp / folder), str(model.resolve()))
+        repository = self.cache(root="hub")
+        self.assertEqual(self.inspected(self.tmp / "hub"), str(repository / "snapshots/r1"))
+
+    def test_a_folder_above_weights_without_a_config_stays(self):
+        model = self.model(experts(count=1), name="above/m")
+        self.assertEqual(self.inspected(self.tmp / "above"), str(model.parent.resolve()))
+
+    def test_the_config_of_the_only_model_below_is_obeyed(self):
+        shutil.copytree(DATA / "cases_robust/mlx_mxfp4_scales_doubled", self.tmp / "above/m")
+        done = run("analyze", self.tmp / "above", "--out", self.tmp / "out", "--no-report")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("needs mode mxfp4 (quantization config)", done.stderr)
+        self.assertTrue((self.tmp / "out/m/analysis/data").is_dir())
 
     def test_an_adapter_beside_a_model_is_left_out_and_alone_it_is_told(self):
         lora = {f"base_model.model.{name[:-7]}.lora_{c}.weight": tensor
