@@ -91,20 +91,29 @@ std::string RepositoryId(const fs::path& folder) {
 
 std::string DownloadHint(const std::string& id) { return "hf download " + id; }
 
+/// The snapshot that refs/main names; the only one where there is no refs/main.
 Result<fs::path> SnapshotOf(const fs::path& repository) {
   const fs::path snapshots = repository / "snapshots";
-  if (const auto text = ReadTextFile(repository / "refs" / "main")) {
-    const std::string revision(Trimmed(*text));
-    if (!revision.empty() && IsFolder(snapshots / revision)) return snapshots / revision;
-  }
+  const auto text = ReadTextFile(repository / "refs" / "main");
+  const std::string named(text ? Trimmed(*text) : "");
+  if (!named.empty() && IsFolder(snapshots / named)) return snapshots / named;
   const std::vector<std::string> revisions = FoldersIn(snapshots);
-  if (revisions.size() == 1) return snapshots / revisions[0];
+  const std::string download = DownloadHint(RepositoryId(repository));
   if (revisions.empty()) {
     return Fail(ErrorCode::kNotFound, repository.string(), "holds no snapshot of the model",
-                DownloadHint(RepositoryId(repository)), "SystemExit");
+                download, "SystemExit");
   }
+  if (!named.empty()) {
+    return Fail(
+        ErrorCode::kNotFound, snapshots.string(),
+        fmt::format("refs/main names the revision {}, which is not there, only {}", named,
+                    NameList(revisions)),
+        fmt::format("{}, or give the folder {}", download, (snapshots / revisions[0]).string()),
+        "SystemExit");
+  }
+  if (revisions.size() == 1) return snapshots / revisions[0];
   return Fail(ErrorCode::kNotFound, snapshots.string(),
-              fmt::format("holds {} revisions, and refs/main names none of them: {}",
+              fmt::format("holds {} revisions, and no refs/main names one of them: {}",
                           revisions.size(), NameList(revisions)),
               "give the folder of one", "SystemExit");
 }
@@ -134,22 +143,28 @@ bool IsModelId(std::string_view text) {
          IsRepositoryName(text.substr(slash + 1));
 }
 
-/// The folder of ORG/NAME in some cache.
-std::optional<fs::path> FindInCaches(const std::string& id) {
+/// The folder of ORG/NAME in some cache; nullopt: it is in none. An error: where it is in one, none
+/// of its revisions can be chosen.
+Result<std::optional<fs::path>> FindInCaches(const std::string& id) {
   std::string name = id;
   name.replace(name.find('/'), 1, "--");
+  std::optional<Error> fault;
   for (const fs::path& cache : FoldersOf({{"HF_HUB_CACHE", ""},
                                           {"HUGGINGFACE_HUB_CACHE", ""},
                                           {"HF_HOME", "hub"},
                                           {"XDG_CACHE_HOME", "huggingface/hub"},
                                           {"HOME", ".cache/huggingface/hub"}})) {
-    const auto snapshot = SnapshotOf(cache / (std::string(kRepositoryPrefix) + name));
+    const fs::path repository = cache / (std::string(kRepositoryPrefix) + name);
+    if (!IsFolder(repository)) continue;
+    const auto snapshot = SnapshotOf(repository);
     if (snapshot) return *snapshot;
+    if (!fault) fault = snapshot.error();
   }
   for (const fs::path& models :
        FoldersOf({{"HOME", ".lmstudio/models"}, {"HOME", ".cache/lm-studio/models"}})) {
     if (IsFolder(models / id)) return models / id;
   }
+  if (fault) return tl::make_unexpected(std::move(*fault));
   return std::nullopt;
 }
 
@@ -277,22 +292,25 @@ Error NotFound(const std::string& text, const fs::path& path) {
   return error;
 }
 
+Result<ModelLocation> Located(const std::string& text) {
+  const fs::path path = PathOf(text);
+  if (IsThere(path)) return LocatedAt(path);
+  if (!IsModelId(text)) return tl::make_unexpected(NotFound(text, path));
+  const auto cached = FindInCaches(text);
+  if (!cached) return tl::make_unexpected(cached.error());
+  if (!*cached) return tl::make_unexpected(NotFound(text, path));
+  return ModelLocation{ResolvePath((*cached)->string()), text};
+}
+
 }  // namespace
 
 Result<ModelLocation> LocateModel(const std::string& text) {
-  fs::path path = PathOf(text);
-  if (!IsThere(path)) {
-    const auto cached = IsModelId(text) ? FindInCaches(text) : std::nullopt;
-    if (cached) return ModelLocation{ResolvePath(cached->string()), text};
-    return tl::make_unexpected(NotFound(text, path));
-  }
-  const fs::path folder = StandsForItsFolder(path) ? path.parent_path() : path;
-  if (!IsFile(folder / kRunConfig)) return LocatedAt(path);
-  const auto model = ModelOfRun(folder);
+  const fs::path path = PathOf(text);
+  const fs::path run_dir = StandsForItsFolder(path) ? path.parent_path() : path;
+  if (!IsThere(path) || !IsFile(run_dir / kRunConfig)) return Located(text);
+  const auto model = ModelOfRun(run_dir);
   if (!model) return tl::make_unexpected(model.error());
-  path = PathOf(*model);
-  if (!IsThere(path)) return tl::make_unexpected(NotFound(*model, path));
-  return LocatedAt(path);
+  return Located(*model);
 }
 
 }  // namespace moe

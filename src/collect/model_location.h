@@ -17,7 +17,8 @@ struct ModelLocation {
 ///   the folder of a checkpoint, or a file of it;
 ///   a folder above the only one that holds weights, if a config.json or an index is with these;
 ///   its config.json or index (*.index.json), or a run directory: the folder, the run's model;
-///   a folder models--ORG--NAME of the Hub's cache: its revision refs/main, or the only one;
+///   a folder models--ORG--NAME of the Hub's cache: its revision refs/main; if that is not written,
+///   the only one;
 ///   ORG/NAME: looked for in the Hub's cache (HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub,
 ///   ~/.cache/huggingface/hub) and LM Studio's folders.
 /// Bytes of a path that are not UTF-8 may stand as \xNN, as the configuration has them.

@@ -98,6 +98,25 @@ class Cache(LocationTest):
         (repository / "snapshots/r2").mkdir()
         self.assertIn("r1, r2", self.inspected(repository, expect=1))
 
+    def test_an_id_with_several_revisions_is_told_with_them(self):
+        repository = self.cache(root="home/.cache/huggingface/hub", revisions=("r1", "r2"),
+                                main=None)
+        stderr = self.inspected("org/name", expect=1)
+        self.assertIn(str(repository / "snapshots"), stderr)
+        self.assertIn("r1, r2", stderr)
+
+    def test_a_main_revision_that_is_not_there_is_no_other_one(self):
+        repository = self.cache(root="home/.cache/huggingface/hub", main="r9")
+        for model in ("org/name", repository):
+            stderr = self.inspected(model, expect=1)
+            for part in ("r9", "hf download org/name", str(repository / "snapshots/r1")):
+                self.assertIn(part, stderr)
+
+    def test_a_run_of_an_id_means_its_model(self):
+        repository = self.cache(root="home/.cache/huggingface/hub")
+        run_dir = self.run_dir("x", lambda config: config.update(model_path="org/name"))
+        self.assertEqual(self.inspected(run_dir), str(repository / "snapshots/r1"))
+
     def test_an_id_is_looked_for_in_the_caches(self):
         repository = self.cache(root="home/.cache/huggingface/hub")
         want = str(repository / "snapshots/r1")
