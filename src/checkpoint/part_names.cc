@@ -65,8 +65,10 @@ bool PartName::IsOfSameSet(const PartName& other) const {
 }
 
 std::string MissingShards::Text() const {
-  std::string text = fmt::format("{} of {} shards {} missing: {}", names.size(), expected,
-                                 names.size() == 1 ? "is" : "are", NameList(names));
+  const std::string those = expected == 1 ? "the only shard is"
+                                          : fmt::format("{} of {} shards {}", names.size(),
+                                                        expected, names.size() == 1 ? "is" : "are");
+  std::string text = those + " missing: " + NameList(names);
   if (tensors) text += fmt::format(", {} tensor{}", *tensors, *tensors == 1 ? "" : "s");
   return text;
 }

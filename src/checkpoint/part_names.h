@@ -34,6 +34,7 @@ struct MissingShards {
 
   bool empty() const { return names.empty(); }
   /// "1 of 3 shards is missing: model-00002-of-00003.safetensors, 38 tensors"
+  /// "the only shard is missing: model.safetensors"
   std::string Text() const;
 };
 

@@ -108,10 +108,8 @@ Sentence OfReadable(const Search& search, const std::vector<fs::path>& readable)
 }
 
 Sentence WithoutFiles(const Search& search) {
-  if (search.index.used_for_scan && !search.index.missing_shards.empty()) {
-    return {fmt::format("none of the {} shards that {} names is there",
-                        search.index.missing_shards.size(), NameOf(*search.index.index_path)),
-            std::string(kDownload)};
+  if (const MissingShards& missing = search.scan.missing; !missing.empty()) {
+    return {missing.Text(), std::string(kDownload)};
   }
   const auto files =
       search.scan.model_path_is_file ? std::vector{search.model} : FilesOf(search.model);

@@ -176,9 +176,10 @@ class Cache(LocationTest):
                     self.assertEqual(done.returncode, 0, done.stderr)
                 for blob in (repository / "blobs").iterdir():
                     blob.unlink()
-                done = run("analyze", repository, "--out", self.tmp / f"gone-{links}")
-                self.assertEqual(done.returncode, 1)
-                self.assertIn("1 of 1 shards is missing: model.safetensors", done.stderr)
+                for command in (["analyze", "--out", self.tmp / f"gone-{links}"], ["inspect"]):
+                    done = run(*command, repository)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertIn("the only shard is missing: model.safetensors", done.stderr)
 
 
 class OneModel(LocationTest):
