@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "collect/inspect.h"
@@ -36,7 +37,10 @@ void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
     if (opt->model_path) {
       const auto model = LocateModel(*opt->model_path);
       if (!model) report.Warning(model.error().Text());
-      model_path = model ? model->path : std::filesystem::path(*opt->model_path);
+      const bool downloaded_later = !model && IsModelId(*opt->model_path);
+      model_path = model              ? model->path
+                   : downloaded_later ? std::filesystem::path(*opt->model_path)
+                                      : ResolvePath(*opt->model_path);
     }
     const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path,
                                  model_path ? RecognisePreset(*model_path) : "auto");

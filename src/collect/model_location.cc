@@ -136,13 +136,6 @@ bool IsRepositoryName(std::string_view text) {
   return !text.empty() && !text.starts_with('.') && std::all_of(text.begin(), text.end(), allowed);
 }
 
-/// "ORG/NAME".
-bool IsModelId(std::string_view text) {
-  const size_t slash = text.find('/');
-  return slash != text.npos && IsRepositoryName(text.substr(0, slash)) &&
-         IsRepositoryName(text.substr(slash + 1));
-}
-
 /// The folder of ORG/NAME in some cache; nullopt: it is in none. An error: where it is in one, none
 /// of its revisions can be chosen.
 Result<std::optional<fs::path>> FindInCaches(const std::string& id) {
@@ -303,6 +296,12 @@ Result<ModelLocation> Located(const std::string& text) {
 }
 
 }  // namespace
+
+bool IsModelId(std::string_view text) {
+  const size_t slash = text.find('/');
+  return slash != text.npos && IsRepositoryName(text.substr(0, slash)) &&
+         IsRepositoryName(text.substr(slash + 1));
+}
 
 Result<ModelLocation> LocateModel(const std::string& text) {
   const fs::path path = PathOf(text);

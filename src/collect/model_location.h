@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "moescope/error.h"
 
@@ -24,5 +25,8 @@ struct ModelLocation {
 /// Bytes of a path that are not UTF-8 may stand as \xNN, as the configuration has them.
 /// kNotFound with a hint: the name that was probably meant, or how to download ORG/NAME.
 Result<ModelLocation> LocateModel(const std::string& text);
+
+/// Whether `text` has the form ORG/NAME.
+bool IsModelId(std::string_view text);
 
 }  // namespace moe

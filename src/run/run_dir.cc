@@ -54,13 +54,6 @@ Result<void> WriteManifest(const fs::path& run_dir, const std::string& model_id,
   return WriteFileAtomically(path, text);
 }
 
-/// As ResolvePath(), but a link at the very end stays: a file of the Hub's cache is one, to a blob
-/// whose name does not say what it is.
-fs::path Resolved(const fs::path& path) {
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  return ResolvePath(folder.string()) / path.filename();
-}
-
 }  // namespace
 
 Result<fs::path> RunDirOf(const fs::path& root, const std::string& model_id,
@@ -92,8 +85,8 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
   const fs::path config = run_dir / "analysis_config.json";
   std::error_code unknown;
   if (!fs::exists(config, unknown)) {
-    const std::string resolved = model_path ? Resolved(*model_path).string() : "";
-    if (auto done = WriteFileAtomically(config, ConfigTemplateText(resolved, preset)); !done) {
+    const std::string model = model_path ? model_path->string() : "";
+    if (auto done = WriteFileAtomically(config, ConfigTemplateText(model, preset)); !done) {
       return tl::make_unexpected(done.error());
     }
   }

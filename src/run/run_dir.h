@@ -21,8 +21,8 @@ Result<std::filesystem::path> RunDirOf(const std::filesystem::path& root,
 /// Makes `<root>/<model_id>/<run_name>` with its folders, manifest.json and analysis_config.json
 /// (contract section 2). What is there stays as it is: an existing config untouched, of an existing
 /// manifest only `updated_at` changes (D15). A `/` in the model id makes nested folders.
-/// `model_path` goes into a new config, absolute, its folder's links resolved, bytes that are not
-/// UTF-8 as \xNN. `preset`: parsing.presets there.
+/// `model_path` goes into a new config as it is, bytes that are not UTF-8 as \xNN. `preset`:
+/// parsing.presets there.
 /// kBadArgument when an id is empty or would leave `root`.
 /// @return the run directory, absolute.
 Result<std::filesystem::path> InitRun(const std::filesystem::path& root,

@@ -161,6 +161,22 @@ class Cache(LocationTest):
         (run_dir / "analysis_config.json").write_text(json.dumps(config))
         self.collect(run_dir, env=self.env())
 
+    def test_init_run_keeps_an_id_that_is_downloaded_later(self):
+        run_dir = self.tmp / "runs/m/r"
+        for path, want in (("org/name", "org/name"), ("./gone", str(self.tmp.resolve() / "gone"))):
+            shutil.rmtree(run_dir, ignore_errors=True)
+            run("init-run", "--root", self.tmp / "runs", "--model-id", "m", "--run-name", "r",
+                "--model-path", path, cwd=self.tmp, env=self.env())
+            config = json.loads((run_dir / "analysis_config.json").read_text())
+            self.assertEqual(config["model_path"], want)
+        config.update(model_path="org/name")
+        (run_dir / "analysis_config.json").write_text(json.dumps(config))
+        repository = self.cache(root="home/.cache/huggingface/hub")
+        done = run("collect-data", "--run-dir", run_dir, cwd=self.tmp, env=self.env())
+        self.assertIn(done.returncode, (0, 3), done.stderr)
+        self.assertEqual(self.log(run_dir, "run_context.json")["model_path"]["resolved"],
+                         str(repository / "snapshots/r1"))
+
     def test_links_and_the_files_that_stand_for_them_are_read_alike(self):
         for links in (True, False):
             with self.subTest(links=links):
