@@ -508,6 +508,7 @@ std::vector<QuantWords> QuantConfig::Of(std::string_view module) const {
 std::string QuantMethod(const Json& quantization) {
   const std::string method = TextAt(quantization, "quant_method");
   if (method == "intel/auto-round") return "auto-round";
+  if (method == "gptq_marlin" || method == "awq_marlin") return method.substr(0, method.find('_'));
   return method.starts_with("modelopt") ? "modelopt" : method;
 }
 

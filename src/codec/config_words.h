@@ -59,7 +59,8 @@ class QuantConfig {
   std::unique_ptr<const Impl> impl_;
 };
 
-/// quant_method in lower case, "auto-round" for its other name; "" unknown.
+/// quant_method in lower case, by its usual name ("auto-round", "gptq" for "gptq_marlin"); ""
+/// unknown.
 std::string QuantMethod(const nlohmann::ordered_json& quantization);
 
 /// The module whose payload has this name: without .weight, .weight_packed, .qweight, _blocks.
