@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "checkpoint/names.h"
 #include "codec/codecs.h"
+#include "codec/scaled_codes.h"
 #include "codec/view.h"
 
 namespace moe {
@@ -32,6 +33,33 @@ Weight PlainWeightOf(const TensorRef& tensor) {
   weight.float_dtype = info.dtype;
   weight.parts = {tensor};
   return weight;
+}
+
+/// What a codec would take as the scale of a payload of this name.
+std::optional<TensorRef> ScaleBeside(const TensorRef& tensor, const TensorIndex& tensors) {
+  constexpr const char* kOfWeight[] = {".weight_scale_inv", ".weight_scale", ".qscale_weight",
+                                       ".scales", ".SCB"};
+  constexpr const char* kOfStack[] = {"_scale_inv", "_scale", "_scales"};
+  const std::string& name = tensor.info().name;
+  const auto stem = StemOf(name, ".weight");
+  for (const char* suffix : stem ? std::span<const char* const>(kOfWeight) : kOfStack) {
+    if (const auto found = tensors.Find(stem.value_or(name), suffix)) return found;
+  }
+  // One of less than two axes is a norm's or GGUF's.
+  const auto grid = stem ? tensors.Find(*stem, ".scale") : std::nullopt;
+  return grid && grid->info().shape.size() > 1 ? grid : std::nullopt;
+}
+
+/// Values that were cast without their scales are no weights. compressed-tensors' format "dense"
+/// keeps scales beside weights that don't need them.
+Result<std::optional<Weight>> FindPlain(const TensorRef& tensor, const TensorIndex& tensors,
+                                        const QuantWords& words) {
+  const bool matrix = tensor.info().shape.size() > 1 && words.format != "dense";
+  if (const auto scale = matrix ? ScaleBeside(tensor, tensors) : std::nullopt) {
+    return WrongCompanion(tensor, "no scales, as plain weights have none (cast without them?)",
+                          scale);
+  }
+  return PlainWeightOf(tensor);
 }
 
 double BitsPerWeight(const Weight& weight, uint64_t elements) {
@@ -151,7 +179,9 @@ Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIn
     (*weight)->bits_per_weight = BitsPerWeight(**weight, *elements);
     return weight;
   }
-  if (IsPlainFloat(tensor.info().dtype)) return PlainWeightOf(tensor);
+  if (IsPlainFloat(tensor.info().dtype)) {
+    return FindPlain(tensor, tensors, alternatives.front());
+  }
   return std::optional<Weight>{};
 }
 

@@ -176,7 +176,7 @@ class Filter(ExpertsTest):
         prefix = "model.layers.0.mlp."
         companions = [prefix + tail for tail in (
             "experts.down_proj.bias", "experts.0.up_proj.bias", "experts.down_proj_bias",
-            "experts.0.up_proj.weight_scale_inv", "experts.0.up_proj.weight_scale",
+            "experts.1.up_proj.weight_scale_inv", "experts.1.up_proj.weight_scale",
             "switch_mlp.gate_proj.scales", "switch_mlp.gate_proj.biases",
             "experts.gate_proj.qzeros", "shared_expert_gate.weight",
             "gate.e_score_correction_bias")]

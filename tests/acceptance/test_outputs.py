@@ -472,7 +472,7 @@ class Roles(AcceptanceTest):
             "model.layers.0.mlp.experts.0.gate_proj.weight": "routed_expert",
             "model.layers.0.mlp.shared_expert.up_proj.weight": "shared_expert",
             "model.layers.0.mlp.shared_expert_gate.weight": "router",
-            "model.layers.0.mlp.experts.0.gate_proj.weight_scale_inv": "companion",
+            "model.layers.0.mlp.experts.0.up_proj.weight_scale_inv": "companion",
             "model.layers.0.mlp.experts.0.gate_proj.bias": "companion",
             "model.layers.1.mlp.dense.weight": "other",
         }

@@ -451,5 +451,43 @@ TEST(Statements, OfGroupsInOrderHoldForTheValuesOfGIdx) {
   }
 }
 
+// FP8, MLX, LLM.int8, ... cast to floats without their scales.
+TEST(Statements, PlainWeightsHaveNoScales) {
+  const std::vector<std::vector<Part>> kCast = {
+      {{"x.weight", DType::kBF16, {64, 128}}, {"x.weight_scale_inv", kF32, {1, 1}}},
+      {{"x.weight", kF16, {64, 128}}, {"x.weight_scale", kF32, {}}},
+      {{"x.weight", kF32, {64, 128}}, {"x.qscale_weight", kF32, {1}}},
+      {{"x.weight", kF16, {2, 64, 128}}, {"x.scales", kF16, {2, 64, 2}}},
+      {{"x.weight", kF16, {64, 128}}, {"x.SCB", kF32, {64}}},
+      {{"x.weight", kF16, {64, 128}}, {"x.scale", kF32, {1, 1}}},
+      {{"x.down_proj", DType::kBF16, {2, 64, 128}}, {"x.down_proj_scale_inv", kF32, {2, 1, 1}}},
+      {{"x.down_proj", DType::kBF16, {2, 64, 128}}, {"x.down_proj_scale", kF32, {2, 1, 1}}},
+      {{"x.down_proj", DType::kBF16, {2, 64, 128}}, {"x.down_proj_scales", kU8, {2, 64, 4}}},
+  };
+  for (const std::vector<Part>& parts : kCast) {
+    const auto found = Find(Make(parts), "null");
+    ASSERT_FALSE(found.has_value()) << parts[1].name;
+    EXPECT_THAT(found.error().Text(), HasSubstr("needs no scales"));
+    EXPECT_THAT(found.error().Text(), HasSubstr(std::string("found ") + parts[1].name + " ["));
+  }
+}
+
+TEST(Statements, PlainWeightsMayHaveOtherNeighbours) {
+  const std::vector<std::vector<Part>> kPlain = {
+      {{"x.weight", kF32, {64}}, {"x.weight_scale", kF32, {1}}},
+      {{"x.weight", kF16, {64, 128}}, {"x.scale", kF32, {64}}},
+      {{"x.weight", kF16, {64, 128}}, {"x.input_scale", kF32, {1}}},
+      {{"x.weight", kF16, {64, 128}}, {"x.k_scale", kF32, {1}}},
+      {{"x.weight", kF16, {64, 128}}, {"y.weight_scale", kF32, {1}}},
+  };
+  for (const std::vector<Part>& parts : kPlain) {
+    const auto found = Find(Make(parts), "null");
+    ASSERT_TRUE(found.has_value() && found->has_value()) << parts[1].name;
+    EXPECT_EQ((*found)->storage, DTypeName(parts[0].dtype));
+  }
+  const MemoryFile dense = Make({{"x.weight", kF16, {64, 128}}, {"x.weight_scale", kF16, {64, 1}}});
+  EXPECT_TRUE(Find(dense, R"({"quant_method": "compressed-tensors", "format": "dense"})"));
+}
+
 }  // namespace
 }  // namespace moe
