@@ -3,9 +3,32 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "collect/double_claims.h"
 #include "experts/shape_judge.h"
 
 namespace moe {
+namespace {
+
+void Refuse(Extraction& extraction, std::string reason) {
+  extraction.banks.clear();
+  extraction.unmatched_reason = std::move(reason);
+  extraction.refused = true;
+}
+
+void RefuseDoubles(const Checkpoint& checkpoint, std::vector<std::vector<Extraction>>& decided) {
+  DoubleClaims claims;
+  std::vector<Extraction*> numbered;
+  for (size_t file = 0; file < decided.size(); ++file) {
+    for (size_t tensor = 0; tensor < decided[file].size(); ++tensor) {
+      Extraction& extraction = decided[file][tensor];
+      claims.Add(numbered.size(), checkpoint.files[file]->tensors()[tensor].name, extraction);
+      numbered.push_back(&extraction);
+    }
+  }
+  for (auto& [number, reason] : claims.Refusals()) Refuse(*numbered[number], std::move(reason));
+}
+
+}  // namespace
 
 Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extractor, size_t file,
                           size_t tensor) {
@@ -39,12 +62,8 @@ Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpo
       numbered.push_back(&decided[file].back());
     }
   }
-  for (auto& [number, reason] : judge.Refusals()) {
-    Extraction& refused = *numbered[number];
-    refused.banks.clear();
-    refused.unmatched_reason = std::move(reason);
-    refused.refused = true;
-  }
+  for (auto& [number, reason] : judge.Refusals()) Refuse(*numbered[number], std::move(reason));
+  RefuseDoubles(checkpoint, decided);
   return decided;
 }
 

@@ -16,7 +16,8 @@ Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extract
                           size_t tensor);
 
 /// For each file its tensors, in order. Tensors whose shapes contradict each other or the config
-/// are refused: no banks, and the reason (ShapeJudge).
+/// are refused: no banks, and the reason (ShapeJudge). So are those that hold the same matrix
+/// (DoubleClaims).
 /// Fails as Extractor::Extract does, and when `stopped` says so (kInterrupted).
 Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpoint,
                                                        const Extractor& extractor,

@@ -192,6 +192,16 @@ class Filter(ExpertsTest):
         self.assertEqual(roles[prefix + "switch_mlp.gate_proj.scales"], "companion")
         self.assertEqual(roles[prefix + "gate.e_score_correction_bias"], "router")
 
+    def test_of_two_tensors_with_one_matrix_none_is_analysed(self):
+        stack = "model.layers.0.mlp.experts.down_proj"
+        left = "model.layers.0.mlp.experts.1.down_proj.weight"
+        other = "model.layers.1.mlp.experts.1.down_proj.weight"
+        self.extract({stack: bank(2), left: matrix(), other: matrix()}, expect=3)
+        self.assertEqual(list(self.stats.source_tensor), [other])
+        self.assertEqual(self.unmatched(), {
+            a: f"two tensors hold layer 0, down_proj of expert 1: {a} and {b}"
+            for a, b in ((stack, left), (left, stack))})
+
     def test_shared_experts_have_no_id_and_are_not_routed(self):
         name = "model.layers.1.mlp.shared_expert.gate_proj.weight"
         self.extract({name: matrix()})
@@ -435,14 +445,15 @@ class Aliases(ExpertsTest):
                  "Gate_Proj": "gate_proj",
                  "w13": None, "raw2": None, "gate_up_proj": None, "w2x": None, "w2_a": None,
                  "my_down_proj": None, "upgate": None}
-        tensors = {f"{self.PREFIX}{token}.weight": matrix(seed=i)
-                   for i, token in enumerate(cases)}
-        self.extract(tensors, rules=[])
+        names = {token: f"model.layers.0.mlp.experts.{i}.{token}.weight"
+                 for i, token in enumerate(cases)}
+        self.extract({name: matrix(seed=i) for i, name in enumerate(names.values())}, rules=[])
         found = {row.source_tensor.split(".")[-2]: row.proj for row in self.stats.itertuples()}
         self.assertEqual(found, {k: v for k, v in cases.items() if v})
-        self.assertEqual(self.unmatched(), {f"{self.PREFIX}{token}.weight": NO_RULE
+        self.assertEqual(self.unmatched(), {names[token]: NO_RULE
                                             for token, proj in cases.items() if not proj})
-        self.assertTrue((self.stats.expert_id == 4).all())
+        self.assertEqual(set(self.stats.expert_id),
+                         {i for i, proj in enumerate(cases.values()) if proj})
 
     def test_the_order_of_the_config_decides_between_two_hits(self):
         name = self.PREFIX + "w1.w2.weight"

@@ -139,7 +139,7 @@ class Report(AcceptanceTest):
         self.assertEqual(page.run["storages"], [{"name": "float32", "bits": None}])
 
     def test_hostile_names_are_text(self):
-        name = f"model.layers.0.mlp.experts.0.{HOSTILE}.gate_proj.weight"
+        name = f"model.layers.0.mlp.experts.1.{HOSTILE}.gate_proj.weight"
         run_dir = self.collected({**experts(count=1), name: np.ones((32, 64), np.float32)})
         clean_run_dir = self.collected(experts(count=1), name="clean")
         self.page_of(clean_run_dir)
