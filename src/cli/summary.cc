@@ -134,6 +134,11 @@ Result<void> AnswerWith(const std::filesystem::path& run_dir,
     report.object()["findings"] = FindingsJson(FindOddities(*matrices, matrices->size()));
     return {};
   }
+  if (matrices->size() == 0) {
+    report.Answer(
+        "No expert matrix was measured: data/unmatched_tensors says why, tensor by tensor.");
+    return {};
+  }
   AnswerSize(*matrices, summary, report);
   AnswerSchemes(*matrices, summary, report);
   AnswerOddities(*matrices, report);

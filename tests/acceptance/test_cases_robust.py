@@ -56,6 +56,12 @@ class Robust(AcceptanceTest):
             "mlx_mxfp4_scales_doubled", "model.layers.0.mlp.switch_mlp.down_proj.weight", ["mxfp4"]
         )
 
+    def test_where_all_is_refused_nothing_is_said_of_schemes(self):
+        done = run("analyze", CASES / "mlx_mxfp4_scales_doubled", "--out", self.tmp)
+        self.assertEqual(done.returncode, 3)
+        self.assertNotIn("delta pair", done.stderr)
+        self.assertNotIn("0 expert matrices", done.stdout)
+
     def test_nvfp4_without_its_global_scale_is_refused(self):
         self.refused(
             "mlx_nvfp4_global_scale_missing",
