@@ -159,20 +159,25 @@ class ExpertPromise::Account {
     return layers;
   }
 
-  // How many experts the layer has, and who says so.
+  // By the layer's router; 0: it doesn't say.
+  uint64_t CountOfRouter(const Block* block) const {
+    if (block == nullptr || !block->router || facts_.router_has_more) return 0;
+    const auto [rows, cols] = *block->router;
+    const auto known = [&](uint64_t size) {
+      return size == facts_.hidden || stack_.inputs.contains(size);
+    };
+    const uint64_t experts = known(cols) ? rows : known(rows) ? cols : 0;
+    return experts <= INT32_MAX ? experts : 0;
+  }
+
+  // How many experts the layer has, and who says so: config or router, whichever knows more.
   std::pair<int64_t, std::string> Count(const Block* block) const {
-    if (config_ > 0) {
+    const uint64_t router = CountOfRouter(block);
+    if (config_ > 0 && config_ >= router) {
       return {static_cast<int64_t>(config_), fmt::format("the config says {} a layer", config_)};
     }
-    if (block != nullptr && block->router && !facts_.router_has_more) {
-      const auto [rows, cols] = *block->router;
-      const auto known = [&](uint64_t size) {
-        return size == facts_.hidden || stack_.inputs.contains(size);
-      };
-      const uint64_t experts = known(cols) ? rows : known(rows) ? cols : 0;
-      if (experts > 0 && experts <= INT32_MAX) {
-        return {static_cast<int64_t>(experts), fmt::format("the router knows {}", experts)};
-      }
+    if (router > 0) {
+      return {static_cast<int64_t>(router), fmt::format("the router knows {}", router)};
     }
     return {most_, fmt::format("another layer or projection has {}", most_)};
   }

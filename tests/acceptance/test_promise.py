@@ -55,9 +55,12 @@ class Promise(AcceptanceTest):
         tensors = experts(3, layers=2)
         for layer in range(2):
             tensors[f"model.layers.{layer}.mlp.gate.weight"] = np.ones((4, 128), np.float32)
-        health = self.missing_of(tensors, config=None)
-        self.assertEqual({(m["layers"], m["experts"], m["promised_by"])
-                          for m in health["missing_experts"]}, {("0-1", "3", "the router knows 4")})
+        for name, config in (("none", None), ("fewer", {**CONFIG, "num_experts": 3})):
+            with self.subTest(name):
+                health = self.missing_of(tensors, config=config, name=name)
+                self.assertEqual({(m["layers"], m["experts"], m["promised_by"])
+                                  for m in health["missing_experts"]},
+                                 {("0-1", "3", "the router knows 4")})
 
     def test_a_layer_that_the_config_alone_knows_is_missing(self):
         health = self.missing_of(experts(4, layers=1))
