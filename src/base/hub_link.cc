@@ -43,4 +43,9 @@ bool IsFile(const fs::path& path) {
   return fs::is_regular_file(FollowHubLink(path), failed);
 }
 
+bool IsFolder(const fs::path& path) {
+  std::error_code failed;
+  return fs::is_directory(path, failed);
+}
+
 }  // namespace moe

@@ -14,4 +14,7 @@ std::filesystem::path FollowHubLink(const std::filesystem::path& path);
 /// A regular file, or a link (FollowHubLink() too) to one.
 bool IsFile(const std::filesystem::path& path);
 
+/// A folder, or a link to one.
+bool IsFolder(const std::filesystem::path& path);
+
 }  // namespace moe

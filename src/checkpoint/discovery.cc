@@ -25,11 +25,6 @@ constexpr std::string_view kDanglingLink = "a link to nothing";
 /// Kinds of containers; of several in one folder, the first in this list is read (D22).
 constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".npz", ".npy"};
 
-bool IsFolder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
-
 bool IsLink(const fs::path& path) {
   std::error_code ignored;
   return fs::is_symlink(path, ignored) || FollowHubLink(path) != path;

@@ -66,18 +66,20 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   auto config = LoadConfig(path);
   const bool existing = config || config.error().code != ErrorCode::kNotFound;
   const bool of_another = config && !config->model_path.empty() && !NamesModel(*config, model);
-  const bool fresh = options.fresh || (of_another && HoldsNothing(*run_dir));
-  if (of_another && !options.force && !HoldsNothing(*run_dir)) {
+  const bool replaceable = of_another && HoldsNothing(*run_dir);
+  const bool fresh = options.fresh || replaceable;
+  if (of_another && !options.force && !replaceable) {
     return fail({ErrorCode::kBadArgument, run_dir->string(),
                  "is a run of " + config->model_path + ", not of " + model.string(),
                  "--run-name NAME makes another run, --force replaces this one", ""});
   }
   PreparedRun run{*run_dir, std::nullopt};
   if (auto text = ReadTextFile(path)) run.config_before = std::move(*text);
-  std::error_code ignored;
   if (fresh && run.config_before) {
     const std::filesystem::path kept = path.string() + ".old";
-    std::filesystem::rename(path, kept, ignored);
+    std::error_code failed;
+    std::filesystem::rename(path, kept, failed);
+    if (failed) return fail({ErrorCode::kIo, path.string(), failed.message(), "", ""});
     report.Note("config: new; the one before is " + kept.string());
   }
   const auto made = InitRun(options.out, id, options.run_name, model, "auto");

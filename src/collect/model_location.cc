@@ -27,11 +27,6 @@ constexpr std::string_view kIndexSuffix = ".index.json";
 constexpr std::string_view kContainers[] = {".safetensors", ".gguf", ".npz"};
 constexpr int kLevels = 4;  ///< below the folder given, where its only model is looked for
 
-bool IsFolder(const fs::path& path) {
-  std::error_code failed;
-  return fs::is_directory(path, failed);
-}
-
 /// With each \xNN as the byte that it stands for.
 std::string Unescaped(std::string_view text) {
   const auto digit = [](char c) {
