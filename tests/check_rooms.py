@@ -13,9 +13,9 @@ MAY_KNOW = {
     "measure": {"base"},
     "mlx": {"base", "measure"},
     "rows": {"base"},
-    "run": {"base", "rows"},
+    "run": {"base", "measure", "rows"},
     "tables": {"base", "rows", "run"},
-    "report": {"base", "rows", "run", "tables"},
+    "report": {"base", "measure", "rows", "run", "tables"},
     "collect": {"base", "checkpoint", "codec", "experts", "measure", "mlx", "rows", "run", "tables"},
     "cli": {"base", "checkpoint", "collect", "mlx", "report", "rows", "run", "tables"},
 }

@@ -145,7 +145,7 @@ void AddStoredImpl(const double* HWY_RESTRICT values, size_t groups, StoredSums&
 //
 // A scheme is a type with Fits (parameters of up to kMostGroups groups, made a vector of groups at
 // a time) and itself the encoder of one group. Groups that vectors can't do as MLX does are
-// `portable`: Quantizer::run does them.
+// `portable`: the mode's encoder does them.
 
 using GroupFloats = std::array<float, kMostGroups>;
 using GroupDoubles = std::array<double, kMostGroups>;
@@ -170,7 +170,7 @@ struct Affine {
   static constexpr size_t kLeastGroup = 32;
   static constexpr bool kInFloat = kType != ComputeDType::kF32;
 
-  // FitAffine() of quantizer.cc.
+  // FitAffine() of quant_modes.cc.
   struct Fits {
     GroupFloats scale, bias, stored_scale, stored_bias;
     GroupDoubles scales, biases;  // what is stored, in double
@@ -298,7 +298,7 @@ struct Mx {
     static HWY_INLINE V FitLegacy(const Quantizer& quantizer, V largest) {
       HWY_ALIGN float values[kFloats];
       hn::Store(largest, F(), values);
-      for (float& value : values) value = quantizer.fit(value, true).scale;
+      for (float& value : values) value = quantizer.encoder.fit(value, true).scale;
       return hn::Load(F(), values);
     }
   };
@@ -396,18 +396,31 @@ struct Nv {
   V factor, scale, limit;
 };
 
-// Groups [g, g + 1) of `batch` by the portable quantizer.
+// Group `g` of `batch` by the portable quantizer.
 void AddPortable(const Quantizer& quantizer, const GroupBatch& batch, size_t g, double& scale,
                  double& bias, ErrorSums& sums) {
-  constexpr size_t kMostInGroup = 128;
-  float w_hat[kMostInGroup], stored_scale = 0, stored_bias = 0;
+  float w_hat[Quantizer::kMostGroupSize], stored_scale = 0, stored_bias = 0;
   const float* x = batch.x + g * quantizer.group_size;
   GroupRun run{x, 1, &stored_scale, &stored_bias, w_hat, nullptr, 0};
-  quantizer.run(quantizer, run);
+  quantizer.encoder.run(quantizer, run);
   AddErrorsImpl(quantizer.dtype, x, w_hat, quantizer.group_size, sums);
   sums.clipped += run.clipped;
   scale = quantizer.DecodedScale(stored_scale);
   bias = stored_bias;
+}
+
+void AddStoredOf(const Quantizer& quantizer, size_t groups, const GroupDoubles& scales,
+                 const GroupDoubles& biases, ErrorSums& sums) {
+  AddStoredImpl(scales.data(), groups, sums.scales);
+  if (quantizer.mode->has_bias) AddStoredImpl(biases.data(), groups, sums.biases);
+}
+
+void AddPortableGroups(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
+  GroupDoubles scales, biases;
+  for (size_t g = 0; g < batch.groups; ++g) {
+    AddPortable(quantizer, batch, g, scales[g], biases[g], sums);
+  }
+  AddStoredOf(quantizer, batch.groups, scales, biases, sums);
 }
 
 // Groups from `g` to the next portable one, whose number is returned.
@@ -426,14 +439,16 @@ HWY_NOINLINE size_t AddVectorGroups(const Quantizer& quantizer, const GroupBatch
 
 template <class Scheme>
 void AddGroups(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
+  if (quantizer.group_size % Scheme::kLeastGroup != 0) {
+    return AddPortableGroups(quantizer, batch, sums);
+  }
   typename Scheme::Fits fits;
   fits.Make(quantizer, batch);
   for (size_t g = 0; g < batch.groups; ++g) {
     g = AddVectorGroups<Scheme>(quantizer, batch, fits, g, sums);
     if (g < batch.groups) AddPortable(quantizer, batch, g, fits.scales[g], fits.biases[g], sums);
   }
-  AddStoredImpl(fits.scales.data(), batch.groups, sums.scales);
-  if (quantizer.has_bias) AddStoredImpl(fits.biases.data(), batch.groups, sums.biases);
+  AddStoredOf(quantizer, batch.groups, fits.scales, fits.biases, sums);
 }
 
 template <ComputeDType kType, class Grid>
@@ -450,15 +465,20 @@ void AddMx(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums)
 template <ComputeDType kType>
 void AddInType(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {
   const bool gpu = IsGpu(quantizer.profile);
-  if (quantizer.element == ElementKind::kAffine) {
-    return gpu ? AddGroups<Affine<kType, true>>(quantizer, batch, sums)
-               : AddGroups<Affine<kType, false>>(quantizer, batch, sums);
+  switch (quantizer.mode->kernel) {
+    case ErrorKernel::kPortable:
+      return AddPortableGroups(quantizer, batch, sums);
+    case ErrorKernel::kAffine:
+      return gpu ? AddGroups<Affine<kType, true>>(quantizer, batch, sums)
+                 : AddGroups<Affine<kType, false>>(quantizer, batch, sums);
+    case ErrorKernel::kMxfp4:
+      return AddMx<kType, Fp4Grid>(quantizer, batch, sums);
+    case ErrorKernel::kMxfp8:
+      return AddMx<kType, E4m3Grid>(quantizer, batch, sums);
+    case ErrorKernel::kNvfp4:
+      return gpu ? AddGroups<Nv<kType, true>>(quantizer, batch, sums)
+                 : AddGroups<Nv<kType, false>>(quantizer, batch, sums);
   }
-  if (quantizer.element == ElementKind::kE4m3)
-    return AddMx<kType, E4m3Grid>(quantizer, batch, sums);
-  if (quantizer.scale_values == &kE8m0Values) return AddMx<kType, Fp4Grid>(quantizer, batch, sums);
-  return gpu ? AddGroups<Nv<kType, true>>(quantizer, batch, sums)
-             : AddGroups<Nv<kType, false>>(quantizer, batch, sums);
 }
 
 void AddGroupErrorsImpl(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums) {

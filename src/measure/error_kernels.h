@@ -45,7 +45,8 @@ struct GroupBatch {
   const float* hi = nullptr;
 };
 
-/// Adds the errors, scales and biases of `batch`: the same bits as quantizer.run() and plain loops.
+/// Adds the errors, scales and biases of `batch`: the same bits as the portable encoder and
+/// plain loops.
 void AddGroupErrors(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& sums);
 
 /// Adds what something else has reconstructed; `count` is a multiple of 8.

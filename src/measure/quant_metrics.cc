@@ -23,9 +23,9 @@ std::optional<double> IfFinite(double value) {
 uint64_t CountClipped(const Quantizer& quantizer, const float* x, float scale, float bias) {
   uint64_t clipped = 0;
   const float levels = static_cast<float>((1u << quantizer.bits) - 1);
-  const double limit = quantizer.largest * quantizer.DecodedScale(scale);
+  const double limit = quantizer.mode->largest * quantizer.DecodedScale(scale);
   for (size_t i = 0; i < quantizer.group_size; ++i) {
-    if (quantizer.has_bias) {
+    if (quantizer.mode->has_bias) {
       const float level = RoundTiesEven((x[i] - bias) / scale);
       clipped += level < 0.0f || level > levels;
     } else {
@@ -109,10 +109,10 @@ void QuantErrorSums::AddQuantized(const float* x, const float* w_hat, const floa
   for (size_t g = 0; g < groups; ++g) {
     wide[g] = quantizer_.DecodedScale(scales[g]);
     sums_.clipped += CountClipped(quantizer_, x + g * group_size(), scales[g],
-                                  quantizer_.has_bias ? biases[g] : 0.0f);
+                                  quantizer_.mode->has_bias ? biases[g] : 0.0f);
   }
   AddStored(wide, groups, sums_.scales);
-  if (quantizer_.has_bias) {
+  if (quantizer_.mode->has_bias) {
     std::copy_n(biases, groups, wide);
     AddStored(wide, groups, sums_.biases);
   }
@@ -145,7 +145,7 @@ QuantError QuantErrorSums::Finish(const WeightTotals& weights, double eps,
   out.scale_max = IfFinite(*std::ranges::max_element(sums_.scales.max));
   out.scale_abs_mean = IfFinite(FoldSum(sums_.scales.sum_abs) / groups);
   out.scale_abs_max = IfFinite(*std::ranges::max_element(sums_.scales.max_abs));
-  if (quantizer_.has_bias) {
+  if (quantizer_.mode->has_bias) {
     out.bias_mean = IfFinite(FoldSum(sums_.biases.sum) / groups);
     out.bias_max = IfFinite(*std::ranges::max_element(sums_.biases.max));
   }
@@ -184,7 +184,7 @@ Result<QuantError> ErrorOfQuantized(std::span<const float> x, uint64_t rows, uin
   const size_t group = quantizer->group_size;
   if (x.size() != rows * cols || quantized.w_hat.size() != x.size() ||
       quantized.scales.size() != x.size() / group ||
-      (quantizer->has_bias && quantized.biases.size() != quantized.scales.size())) {
+      (quantizer->mode->has_bias && quantized.biases.size() != quantized.scales.size())) {
     return fail(fmt::format("quantized arrays do not fit a matrix of shape ({},{})", rows, cols));
   }
 
@@ -198,7 +198,7 @@ Result<QuantError> ErrorOfQuantized(std::span<const float> x, uint64_t rows, uin
     for (size_t i = at; i < at + count; i += kBatchElements) {
       const size_t groups = std::min(kBatchElements, at + count - i) / group;
       sums.AddQuantized(&x[i], &quantized.w_hat[i], &quantized.scales[i / group],
-                        quantizer->has_bias ? &quantized.biases[i / group] : nullptr, groups);
+                        quantizer->mode->has_bias ? &quantized.biases[i / group] : nullptr, groups);
     }
     sums.EndTile();
     at += count;

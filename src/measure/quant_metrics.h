@@ -34,6 +34,7 @@ class Tiling {
 
 /// Elements handed to the kernels at a time: a piece of a tile that stays in the first cache.
 inline constexpr size_t kBatchElements = 4096;
+static_assert(kBatchElements / Quantizer::kLeastGroupSize <= GroupBatch::kMostGroups);
 
 /// The dtype of the simulation when the user names none (D2); kBF16 for quantized storage.
 ComputeDType DefaultComputeDType(DType storage);

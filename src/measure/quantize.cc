@@ -37,12 +37,12 @@ Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, 
   out.rows = rows;
   out.cols = cols;
   out.scales.resize(groups);
-  out.biases.resize(quantizer->has_bias ? groups : 0);
+  out.biases.resize(quantizer->mode->has_bias ? groups : 0);
   out.w_hat.resize(w.size());
   std::vector<uint8_t> codes(w.size());
   GroupRun run{w.data(),     groups, out.scales.data(), out.biases.data(), out.w_hat.data(),
                codes.data(), 0};
-  quantizer->run(*quantizer, run);
+  quantizer->encoder.run(*quantizer, run);
   out.codes = PackCodes(codes, quantizer->bits);
   return out;
 }

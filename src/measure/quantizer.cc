@@ -4,276 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <string>
 
-#include "base/quant_modes.h"
-#include "measure/float_codes.h"
-
 namespace moe {
 namespace {
-
-constexpr float kAffineMinScale = 1e-7f;
-
-// ---- affine (mlx-quantization.md sections 3 and 6) ----
-
-struct AffineFit {
-  float scale, bias;  // not yet rounded to T: codes come from these
-};
-
-struct Range {
-  float lo, hi;
-};
-
-// NaN elements lose every comparison, so they are ignored.
-Range RangeOf(const float* x, size_t size, float start_hi) {
-  Range range{std::numeric_limits<float>::infinity(), start_hi};
-  for (size_t i = 0; i < size; ++i) {
-    if (x[i] > range.hi) range.hi = x[i];
-    if (x[i] < range.lo) range.lo = x[i];
-  }
-  return range;
-}
-
-template <bool kGpu>
-float RoundCode(float value) {
-  return kGpu ? RoundTiesAway(value) : RoundTiesEven(value);
-}
-
-template <bool kGpu>
-AffineFit FitAffine(const float* x, size_t size, unsigned bits) {
-  // The GPU kernels start the maximum at 0: all-negative groups get the range
-  // [lo, 0].
-  const auto [lo, hi] = RangeOf(x, size, kGpu ? 0.0f : -std::numeric_limits<float>::infinity());
-  if (bits == 1) return {std::max(hi - lo, kAffineMinScale), lo};
-  const float levels = static_cast<float>((1u << bits) - 1);
-  const float step = std::max((hi - lo) / levels, kAffineMinScale);
-  const bool negative_side = std::fabs(lo) > std::fabs(hi);
-  const float scale = negative_side ? step : -step;
-  const float edge = negative_side ? lo : hi;
-  const float zero_code = RoundCode<kGpu>(edge / scale);
-  if (zero_code == 0.0f) return {scale, 0.0f};
-  return {edge / zero_code, edge};
-}
-
-template <ComputeDType kType, bool kGpu>
-void RunAffine(const Quantizer& quantizer, GroupRun& run) {
-  const float levels = static_cast<float>((1u << quantizer.bits) - 1);
-  const size_t size = quantizer.group_size;
-  for (size_t g = 0; g < run.groups; ++g) {
-    const float* x = run.x + g * size;
-    const AffineFit fit = FitAffine<kGpu>(x, size, quantizer.bits);
-    const float scale = run.scales[g] = RoundTo<kType>(fit.scale);
-    const float bias = run.biases[g] = RoundTo<kType>(fit.bias);
-    for (size_t i = 0; i < size; ++i) {
-      const float level = RoundCode<kGpu>((x[i] - fit.bias) / fit.scale);
-      run.clipped += level < 0.0f || level > levels;
-      const float code = level > 0.0f ? std::min(level, levels) : 0.0f;  // NaN gives 0
-      run.w_hat[g * size + i] = RoundTo<kType>(RoundTo<kType>(code * scale) + bias);
-      if (run.codes != nullptr) run.codes[g * size + i] = static_cast<uint8_t>(code);
-    }
-  }
-}
-
-// ---- float modes (sections 4 to 6) ----
-
-struct Fp4 {
-  static constexpr float kLargest = 6.0f;
-  static uint8_t CpuCode(float y) { return Fp4FirstNearest(y); }
-  static uint8_t GpuCode(float y) { return Fp4TiesEven(y); }
-  static float Value(uint8_t code) { return kFp4Values[code]; }
-};
-
-struct Fp8 {
-  static constexpr float kLargest = 448.0f;
-  static uint8_t CpuCode(float y) { return E4m3FromFloat(y); }
-  static uint8_t GpuCode(float y) { return E4m3FromFloat(y); }
-  static float Value(uint8_t code) { return kE4m3Values[code]; }
-};
-
-uint64_t CountAbove(const float* x, size_t size, float limit) {
-  uint64_t count = 0;
-  for (size_t i = 0; i < size; ++i) count += std::fabs(x[i]) > limit;
-  return count;
-}
-
-// Bits of the largest magnitude; a NaN counts as larger than Inf.
-uint32_t LargestMagnitudeBits(const float* x, size_t size) {
-  uint32_t largest = 0;
-  for (size_t i = 0; i < size; ++i) largest = std::max(largest, MagnitudeBits(x[i]));
-  return largest;
-}
-
-float LargestMagnitudeIgnoringNan(const float* x, size_t size) {
-  float largest = 0;
-  for (size_t i = 0; i < size; ++i) {
-    if (std::fabs(x[i]) > largest) largest = std::fabs(x[i]);
-  }
-  return largest;
-}
-
-// Exponent of the power of two that scales a group whose R_T(largest / M) is
-// `scale`.
-template <ComputeDType kType>
-int CpuMxExponent(float scale, bool legacy) {
-  if (scale == 0.0f) return 0;
-  if (!legacy) return CeilLog2(scale);
-  const auto log2 = static_cast<float>(std::log2(static_cast<double>(scale)));
-  return static_cast<int>(RoundTiesEven(RoundTo<kType>(log2)));
-}
-
-// A group with Inf or NaN: observed on x86-64, where every element was divided
-// by zero.
-template <ComputeDType kType, class Element>
-uint8_t CodeOfNonFiniteGroup(float x) {
-  if (Element::kLargest == Fp4::kLargest) return 0;
-  bool negative = std::signbit(x);
-  if (x == 0.0f) negative = kType != ComputeDType::kBF16;  // the NaN of 0/0 is negative there
-  if (std::isnan(x) && kType == ComputeDType::kBF16) negative = false;
-  return negative ? 0xfe : 0x7e;
-}
-
-template <ComputeDType kType, class Element>
-FloatFit FitCpuMx(float largest, bool legacy) {
-  const int exponent = CpuMxExponent<kType>(RoundTo<kType>(largest / Element::kLargest), legacy);
-  // Modulo 256, as MLX converts: groups of subnormals wrap to huge scales.
-  const auto byte = static_cast<uint8_t>(exponent + 127);
-  return {byte, PowerOfTwo(exponent), RoundTo<kType>(kE8m0Values[byte])};
-}
-
-template <ComputeDType kType, class Element>
-void RunCpuMx(const Quantizer& quantizer, GroupRun& run) {
-  const size_t size = quantizer.group_size;
-  for (size_t g = 0; g < run.groups; ++g) {
-    const float* x = run.x + g * size;
-    const uint32_t largest = LargestMagnitudeBits(x, size);
-    const bool finite = largest < kInfinityBits;
-    FloatFit fit =
-        quantizer.fit(finite ? std::bit_cast<float>(largest) : 0.0f, IsLegacy(quantizer.profile));
-    if (!finite) {
-      fit.byte = kType == ComputeDType::kF32 ? 128 : 0;
-      fit.scale = RoundTo<kType>(kE8m0Values[fit.byte]);
-    }
-    run.scales[g] = fit.byte;
-    run.clipped += CountAbove(x, size, Element::kLargest * kE8m0Values[fit.byte]);
-    for (size_t i = 0; i < size; ++i) {
-      const uint8_t code = finite ? Element::CpuCode(RoundTo<kType>(x[i] / fit.factor))
-                                  : CodeOfNonFiniteGroup<kType, Element>(x[i]);
-      run.w_hat[g * size + i] = RoundTo<kType>(Element::Value(code) * fit.scale);
-      if (run.codes != nullptr) run.codes[g * size + i] = code;
-    }
-  }
-}
-
-template <ComputeDType kType>
-FloatFit FitCpuNv(float largest, bool /*legacy*/) {
-  const uint8_t byte = E4m3FromFloat(RoundTo<kType>(largest / Fp4::kLargest));
-  return {byte, kE4m3Values[byte], kE4m3Values[byte]};
-}
-
-template <ComputeDType kType>
-void RunCpuNv(const Quantizer& quantizer, GroupRun& run) {
-  const size_t size = quantizer.group_size;
-  for (size_t g = 0; g < run.groups; ++g) {
-    const float* x = run.x + g * size;
-    const FloatFit fit =
-        quantizer.fit(std::bit_cast<float>(LargestMagnitudeBits(x, size)), /*legacy=*/false);
-    run.scales[g] = fit.byte;
-    run.clipped += CountAbove(x, size, Fp4::kLargest * fit.scale);
-    for (size_t i = 0; i < size; ++i) {
-      const uint8_t code = Fp4::CpuCode(RoundTo<kType>(x[i] / fit.factor));
-      run.w_hat[g * size + i] = RoundTo<kType>(kFp4Values[code] * fit.scale);
-      if (run.codes != nullptr) run.codes[g * size + i] = code;
-    }
-  }
-}
-
-template <class Element>
-FloatFit FitGpuMx(float largest, bool legacy) {
-  const float wanted = largest / Element::kLargest;
-  int exponent = -127;
-  if (legacy && wanted != 0.0f) {
-    const auto log2 = static_cast<float>(std::log2(static_cast<double>(wanted)));
-    exponent = static_cast<int>(RoundTiesEven(log2));
-  } else if (wanted != 0.0f) {
-    exponent = CeilLog2(wanted);
-  }
-  auto byte = static_cast<uint8_t>(std::clamp(exponent, -127, 127) + 127);
-  if (!std::isfinite(wanted)) byte = 255;
-  return {byte, 1.0f / kE8m0Values[byte], kE8m0Values[byte]};
-}
-
-FloatFit FitGpuNv(float largest, bool /*legacy*/) {
-  const uint8_t byte = E4m3FromFloat(largest / Fp4::kLargest);
-  const float scale = kE4m3Values[byte];
-  return {byte, scale == 0.0f ? 0.0f : 1.0f / scale, scale};
-}
-
-// The kernels compute in float32 and round to T once, at the end.
-template <ComputeDType kType, class Element>
-void RunGpuFloat(const Quantizer& quantizer, GroupRun& run) {
-  const size_t size = quantizer.group_size;
-  for (size_t g = 0; g < run.groups; ++g) {
-    const float* x = run.x + g * size;
-    const FloatFit fit =
-        quantizer.fit(LargestMagnitudeIgnoringNan(x, size), IsLegacy(quantizer.profile));
-    run.scales[g] = fit.byte;
-    run.clipped += CountAbove(x, size, Element::kLargest * fit.scale);
-    for (size_t i = 0; i < size; ++i) {
-      const uint8_t code = Element::GpuCode(x[i] * fit.factor);
-      run.w_hat[g * size + i] = RoundTo<kType>(fit.scale * Element::Value(code));
-      if (run.codes != nullptr) run.codes[g * size + i] = code;
-    }
-  }
-}
-
-// ---- the registry: a new mode is one line here ----
-
-struct Encoder {
-  Quantizer::Run run;
-  Quantizer::Fit fit;
-};
-
-/// For each T: float32, float16, bfloat16 (the order of ComputeDType).
-using Encoders = std::array<Encoder, 3>;
-
-template <bool kGpu>
-constexpr Encoders kAffine = {{{RunAffine<ComputeDType::kF32, kGpu>, nullptr},
-                               {RunAffine<ComputeDType::kF16, kGpu>, nullptr},
-                               {RunAffine<ComputeDType::kBF16, kGpu>, nullptr}}};
-
-template <class Element>
-constexpr Encoders kCpuMx = {
-    {{RunCpuMx<ComputeDType::kF32, Element>, FitCpuMx<ComputeDType::kF32, Element>},
-     {RunCpuMx<ComputeDType::kF16, Element>, FitCpuMx<ComputeDType::kF16, Element>},
-     {RunCpuMx<ComputeDType::kBF16, Element>, FitCpuMx<ComputeDType::kBF16, Element>}}};
-
-constexpr Encoders kCpuNv = {{{RunCpuNv<ComputeDType::kF32>, FitCpuNv<ComputeDType::kF32>},
-                              {RunCpuNv<ComputeDType::kF16>, FitCpuNv<ComputeDType::kF16>},
-                              {RunCpuNv<ComputeDType::kBF16>, FitCpuNv<ComputeDType::kBF16>}}};
-
-template <class Element, Quantizer::Fit kFit>
-constexpr Encoders kGpuFloat = {{{RunGpuFloat<ComputeDType::kF32, Element>, kFit},
-                                 {RunGpuFloat<ComputeDType::kF16, Element>, kFit},
-                                 {RunGpuFloat<ComputeDType::kBF16, Element>, kFit}}};
-
-struct Mode {
-  std::string_view name;
-  ElementKind element;
-  float largest;
-  const std::array<float, 256>* scale_values;
-  Encoders cpu, gpu;
-};
-
-constexpr Mode kModes[] = {
-    {"affine", ElementKind::kAffine, 0.0f, nullptr, kAffine<false>, kAffine<true>},
-    {"mxfp4", ElementKind::kFp4, Fp4::kLargest, &kE8m0Values, kCpuMx<Fp4>,
-     kGpuFloat<Fp4, FitGpuMx<Fp4>>},
-    {"mxfp8", ElementKind::kE4m3, Fp8::kLargest, &kE8m0Values, kCpuMx<Fp8>,
-     kGpuFloat<Fp8, FitGpuMx<Fp8>>},
-    {"nvfp4", ElementKind::kFp4, Fp4::kLargest, &kE4m3Values, kCpuNv, kGpuFloat<Fp4, FitGpuNv>},
-};
 
 // ---- MLX's checks, in its order ----
 
@@ -281,39 +16,36 @@ bool Takes(std::span<const int64_t> values, int64_t value) {
   return std::ranges::find(values, value) != values.end();
 }
 
-std::optional<std::string> CheckAffine(const QuantScheme& scheme, const QuantMode& mode) {
-  if (!Takes(mode.group_sizes, scheme.group_size)) {
-    return fmt::format(
-        "[quantize] The requested group size {} is not supported. "
-        "The supported group sizes are 32, 64, and 128.",
-        scheme.group_size);
-  }
-  if (!Takes(mode.bits, scheme.bits)) {
-    return fmt::format(
-        "[quantize] The requested number of bits {} is not supported. "
-        "The supported bits are 1, 2, 3, 4, 5, 6 and 8.",
-        scheme.bits);
-  }
-  return std::nullopt;
+std::string AllButLast(std::span<const int64_t> values) {
+  return fmt::format("{}", fmt::join(values.first(values.size() - 1), ", "));
 }
 
-std::optional<std::string> CheckFloatMode(const QuantScheme& scheme, const QuantMode& mode) {
-  if (!Takes(mode.group_sizes, scheme.group_size)) {
+std::optional<std::string> CheckGroupSize(const QuantScheme& scheme, const QuantMode& mode) {
+  if (Takes(mode.group_sizes, scheme.group_size)) return std::nullopt;
+  if (mode.group_sizes.size() == 1) {
     return fmt::format("[quantize] {} quantization requires group size {} but got {}.", mode.name,
                        mode.default_group_size, scheme.group_size);
   }
-  if (!Takes(mode.bits, scheme.bits)) {
+  return fmt::format(
+      "[quantize] The requested group size {} is not supported. "
+      "The supported group sizes are {}, and {}.",
+      scheme.group_size, AllButLast(mode.group_sizes), mode.group_sizes.back());
+}
+
+std::optional<std::string> CheckBits(const QuantScheme& scheme, const QuantMode& mode) {
+  if (Takes(mode.bits, scheme.bits)) return std::nullopt;
+  if (mode.bits.size() == 1) {
     return fmt::format("[quantize] {} quantization requires bits to be {} but got {}.", mode.name,
                        mode.default_bits, scheme.bits);
   }
-  return std::nullopt;
+  return fmt::format(
+      "[quantize] The requested number of bits {} is not supported. "
+      "The supported bits are {} and {}.",
+      scheme.bits, AllButLast(mode.bits), mode.bits.back());
 }
 
-std::optional<std::string> CheckScheme(const QuantScheme& scheme, const QuantMode* mode,
+std::optional<std::string> CheckScheme(const QuantScheme& scheme, const QuantMode& mode,
                                        QuantProfile profile, uint64_t rows, uint64_t cols) {
-  if (mode == nullptr) {
-    return fmt::format("[quantize] Invalid quantization mode '{}'.", scheme.mode);
-  }
   // Group size 0 crashes MLX here; it falls through to the check that names the sizes.
   const auto group = scheme.group_size < 0 ? uint64_t{0} - static_cast<uint64_t>(scheme.group_size)
                                            : static_cast<uint64_t>(scheme.group_size);
@@ -323,15 +55,26 @@ std::optional<std::string> CheckScheme(const QuantScheme& scheme, const QuantMod
         "group size {}. However the provided  matrix has shape ({},{})",
         scheme.group_size, rows, cols);
   }
-  const auto error =
-      mode->name == "affine" ? CheckAffine(scheme, *mode) : CheckFloatMode(scheme, *mode);
-  if (error) return error;
-  // MLX's CPU graph reshapes nvfp4 input to rows of 32.
-  if (mode->name == "nvfp4" && !IsGpu(profile) && rows * cols % 32 != 0) {
+  if (auto error = CheckGroupSize(scheme, mode)) return error;
+  if (auto error = CheckBits(scheme, mode)) return error;
+  // MLX's CPU graph reshapes the input of nvfp4 to rows of 32.
+  if (!IsGpu(profile) && rows * cols % mode.cpu_elements != 0) {
     return fmt::format("[reshape] Cannot reshape array of size {} into shape ({},4,8).",
-                       rows * cols, rows * cols / 32);
+                       rows * cols, rows * cols / mode.cpu_elements);
   }
   return std::nullopt;
+}
+
+// What the loops behind a quantizer have room for, whatever its mode's row says.
+bool FitsLoops(const QuantScheme& scheme) {
+  const auto group = static_cast<size_t>(scheme.group_size);
+  return scheme.bits <= int64_t{Quantizer::kMostBits} && group >= Quantizer::kLeastGroupSize &&
+         group <= Quantizer::kMostGroupSize && group % Quantizer::kLeastGroupSize == 0;
+}
+
+Result<Quantizer> Refuse(const QuantScheme& scheme, std::string why) {
+  return Fail(ErrorCode::kBadArgument, "scheme '" + scheme.name + "'", std::move(why), {},
+              "ValueError");
 }
 
 }  // namespace
@@ -347,36 +90,44 @@ bool IsLegacy(QuantProfile profile) {
 size_t BytesOf(ComputeDType dtype) { return dtype == ComputeDType::kF32 ? 4 : 2; }
 
 double Quantizer::DecodedScale(float stored) const {
-  if (scale_values == nullptr) return stored;
-  const float value = (*scale_values)[static_cast<uint8_t>(stored)];
+  if (mode->scale_values == nullptr) return stored;
+  const float value = (*mode->scale_values)[static_cast<uint8_t>(stored)];
   return std::isinf(value) ? 0x1p128 : value;
 }
 
 double Quantizer::BitsPerWeight() const {
-  const size_t scale_bits = has_bias ? 16 * BytesOf(dtype) : 8;
-  return bits + static_cast<double>(scale_bits) / static_cast<double>(group_size);
+  const auto float_bits = static_cast<unsigned>(8 * BytesOf(dtype));
+  return moe::BitsPerWeight(*mode, bits, static_cast<int64_t>(group_size), float_bits);
 }
 
-Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype,
-                                uint64_t rows, uint64_t cols) {
-  if (auto error = CheckScheme(scheme, FindQuantMode(scheme.mode), profile, rows, cols)) {
-    return Fail(ErrorCode::kBadArgument, "scheme '" + scheme.name + "'", std::move(*error), {},
-                "ValueError");
+Result<Quantizer> MakeQuantizer(const QuantMode& mode, const QuantScheme& scheme,
+                                QuantProfile profile, ComputeDType dtype, uint64_t rows,
+                                uint64_t cols) {
+  if (auto error = CheckScheme(scheme, mode, profile, rows, cols)) {
+    return Refuse(scheme, std::move(*error));
   }
-  const auto* mode = std::ranges::find(kModes, scheme.mode, &Mode::name);  // CheckScheme knows it
+  if (!FitsLoops(scheme)) {
+    return Refuse(scheme, fmt::format("{} bits in groups of {} are more than moescope simulates",
+                                      scheme.bits, scheme.group_size));
+  }
+  const QuantEncoders& encoders = IsGpu(profile) ? *mode.gpu : *mode.cpu;
   Quantizer quantizer;
-  const Encoder& encoder = (IsGpu(profile) ? mode->gpu : mode->cpu)[static_cast<size_t>(dtype)];
-  quantizer.run = encoder.run;
-  quantizer.fit = encoder.fit;
-  quantizer.element = mode->element;
+  quantizer.mode = &mode;
+  quantizer.encoder = encoders[static_cast<size_t>(dtype)];
   quantizer.dtype = dtype;
   quantizer.profile = profile;
   quantizer.bits = static_cast<unsigned>(scheme.bits);
   quantizer.group_size = static_cast<size_t>(scheme.group_size);
-  quantizer.has_bias = mode->scale_values == nullptr;
-  quantizer.scale_values = mode->scale_values;
-  quantizer.largest = mode->largest;
   return quantizer;
+}
+
+Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype,
+                                uint64_t rows, uint64_t cols) {
+  const QuantMode* mode = FindQuantMode(scheme.mode);
+  if (mode == nullptr) {
+    return Refuse(scheme, fmt::format("[quantize] Invalid quantization mode '{}'.", scheme.mode));
+  }
+  return MakeQuantizer(*mode, scheme, profile, dtype, rows, cols);
 }
 
 }  // namespace moe

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
+#include "measure/quant_modes.h"
 #include "moescope/error.h"
 #include "moescope/quantize.h"
 
@@ -14,9 +14,8 @@ namespace moe {
 struct GroupRun {
   const float* x = nullptr;  ///< [groups * group_size], values exact in T
   size_t groups = 0;
-  float* scales = nullptr;   ///< [groups] as stored: affine rounded to T, else
-                             ///< the byte 0..255
-  float* biases = nullptr;   ///< [groups] rounded to T; written by affine only
+  float* scales = nullptr;   ///< [groups] as stored: a number, or the byte 0..255 of scale_values
+  float* biases = nullptr;   ///< [groups] rounded to T; written by modes with a bias only
   float* w_hat = nullptr;    ///< [groups * group_size], rounded to T
   uint8_t* codes = nullptr;  ///< [groups * group_size], or null when they are not wanted
   uint64_t clipped = 0;      ///< out: elements outside the codes' range (D24)
@@ -29,28 +28,19 @@ struct FloatFit {
   float scale;   ///< what element values are multiplied with to reconstruct
 };
 
-/// What a code stands for.
-enum class ElementKind { kAffine, kFp4, kE4m3 };
-
-/// A scheme that applies to a matrix, resolved to the function that simulates
-/// it.
+/// A scheme that applies to a matrix, resolved to the functions that simulate it.
 struct Quantizer {
-  using Run = void (*)(const Quantizer& quantizer, GroupRun& run);
-  /// From the largest magnitude of a group without Inf and NaN.
-  using Fit = FloatFit (*)(float largest, bool legacy);
+  /// What loops and their arrays have room for; MakeQuantizer() refuses the rest.
+  static constexpr size_t kLeastGroupSize = 16;  ///< and what a group size is a multiple of
+  static constexpr size_t kMostGroupSize = 128;
+  static constexpr unsigned kMostBits = 8;
 
-  Run run = nullptr;  ///< the portable one: every field of GroupRun, every input
-  Fit fit = nullptr;  ///< float modes
-  ElementKind element = ElementKind::kAffine;
+  const QuantMode* mode = nullptr;
+  QuantEncoder encoder;
   ComputeDType dtype = ComputeDType::kF32;
   QuantProfile profile = QuantProfile::kMlxCpu;
   unsigned bits = 0;
   size_t group_size = 0;
-  bool has_bias = false;
-  /// Float modes: values of the 256 scale bytes, and the largest element value
-  /// M.
-  const std::array<float, 256>* scale_values = nullptr;
-  float largest = 0;
 
   /// The number that a stored scale stands for; in double, since e8m0 code 255 is 2^128.
   double DecodedScale(float stored) const;
@@ -66,5 +56,9 @@ size_t BytesOf(ComputeDType dtype);
 /// same class, same text, same order of checks.
 Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype,
                                 uint64_t rows, uint64_t cols);
+/// The same for a `mode` that may stand in no table; it outlives the quantizer.
+Result<Quantizer> MakeQuantizer(const QuantMode& mode, const QuantScheme& scheme,
+                                QuantProfile profile, ComputeDType dtype, uint64_t rows,
+                                uint64_t cols);
 
 }  // namespace moe

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "measure/quant_modes.h"
 #include "tables/table_reader.h"
 
 namespace moe {
@@ -249,16 +250,6 @@ std::vector<double> InOrder(const FrameColumn& column, const std::vector<uint32_
 
 // ---- quant_sim ----
 
-/// 8 * (bytes of codes, scales and biases) / N with 16-bit scales (contract D24); NaN: unknown
-/// mode.
-double NominalBits(const SimulatedScheme& scheme) {
-  const auto bits = static_cast<double>(scheme.bits),
-             group = static_cast<double>(scheme.group_size);
-  if (scheme.mode == "affine") return bits + 32 / group;
-  if (scheme.mode == "nvfp4") return bits + 8 / group;
-  return scheme.mode.starts_with("mx") ? bits + 8 / group : std::nan("");
-}
-
 /// Adds `text` to a list "a, b" that does not hold it yet.
 void AddText(std::string& list, const std::string& text) {
   if (list.empty()) {
@@ -353,9 +344,13 @@ void AddNominalBits(const Column& column, RunMatrices& out) {
   const MatrixMetric* error = out.Find("w_rel_fro");
   if (out.Find(kBits) != nullptr || error == nullptr) return;
   MatrixMetric bits{column, true, error->values};
-  for (size_t scheme = 0; scheme < out.schemes.size(); ++scheme) {
-    for (double& value : bits.values[scheme]) {
-      if (!std::isnan(value)) value = NominalBits(out.schemes[scheme]);
+  for (size_t s = 0; s < out.schemes.size(); ++s) {
+    const SimulatedScheme& scheme = out.schemes[s];
+    const QuantMode* mode = FindQuantMode(scheme.mode);
+    const double each =
+        mode == nullptr ? std::nan("") : BitsPerWeight(*mode, scheme.bits, scheme.group_size, 16);
+    for (double& value : bits.values[s]) {
+      if (!std::isnan(value)) value = each;
     }
   }
   out.metrics.push_back(std::move(bits));

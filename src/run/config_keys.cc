@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/quant_modes.h"
 #include "base/text.h"
+#include "measure/quant_modes.h"
 #include "run/config_template.h"
 
 namespace moe {

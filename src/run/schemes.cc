@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "base/quant_modes.h"
 #include "base/text.h"
+#include "measure/quant_modes.h"
 #include "run/config_keys.h"
 #include "run/config_template.h"
 

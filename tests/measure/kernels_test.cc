@@ -110,13 +110,43 @@ std::vector<Data> FiniteData() {
 // ---- quantizers ----
 
 std::vector<QuantScheme> AllSchemes() {
-  std::vector<QuantScheme> schemes = {
-      {"", "mxfp4", 4, 32}, {"", "mxfp8", 8, 32}, {"", "nvfp4", 4, 16}};
-  for (const int64_t bits : {1, 2, 3, 4, 5, 6, 8}) {
-    for (const int64_t group : {32, 64, 128}) schemes.push_back({"", "affine", bits, group});
+  std::vector<QuantScheme> schemes;
+  for (const QuantMode& mode : QuantModes()) {
+    for (const int64_t bits : mode.bits) {
+      for (const int64_t group : mode.group_sizes) {
+        schemes.push_back({"", std::string(mode.name), bits, group});
+      }
+    }
   }
   return schemes;
 }
+
+// Not MLX's: e4m3 codes under a float32 scale, amax / 448, as FP8 checkpoints have. Its row names
+// no kernel.
+void RunFp8(const Quantizer& quantizer, GroupRun& run) {
+  const size_t size = quantizer.group_size;
+  for (size_t g = 0; g < run.groups; ++g) {
+    float largest = 0;
+    for (size_t i = 0; i < size; ++i) largest = std::max(largest, std::fabs(run.x[g * size + i]));
+    const float scale = run.scales[g] = largest / 448;
+    for (size_t i = 0; i < size; ++i) {
+      const uint8_t code = scale == 0 ? 0 : E4m3FromFloat(run.x[g * size + i] / scale);
+      run.w_hat[g * size + i] = kE4m3Values[code] * scale;
+      if (run.codes != nullptr) run.codes[g * size + i] = code;
+    }
+  }
+}
+constexpr QuantEncoders kFp8Encoders = {{{RunFp8}, {RunFp8}, {RunFp8}}};
+constexpr int64_t kFp8Bits[] = {8}, kFp8Groups[] = {16, 32, 128};
+constexpr QuantMode kFp8 = {.name = "fp8",
+                            .bits = kFp8Bits,
+                            .group_sizes = kFp8Groups,
+                            .default_bits = 8,
+                            .default_group_size = 128,
+                            .scale_bits = 32,
+                            .largest = 448,
+                            .cpu = &kFp8Encoders,
+                            .gpu = &kFp8Encoders};
 
 std::vector<float> FiniteIn(ComputeDType dtype, std::vector<float> values) {
   for (float& value : values) {
@@ -168,11 +198,11 @@ void ExpectPlainSums(const Quantizer& quantizer, const std::vector<float>& x) {
     float scale = 0, bias = 0, lo = 0, hi = 0;
     std::vector<float> w_hat(size);
     GroupRun run{&x[at], 1, &scale, &bias, w_hat.data(), nullptr, 0};
-    quantizer.run(quantizer, run);
+    quantizer.encoder.run(quantizer, run);
     ErrorSums expected, made;
     AddPlainly(quantizer.dtype, &x[at], w_hat.data(), size, expected);
     AddPlainly(quantizer.DecodedScale(scale), 0, expected.scales);
-    if (quantizer.has_bias) AddPlainly(bias, 0, expected.biases);
+    if (quantizer.mode->has_bias) AddPlainly(bias, 0, expected.biases);
     SummarizeGroups(&x[at], 1, size, &lo, &hi, nullptr);
     const std::vector<float> low(8, lo), high(8, hi);  // vectors read beyond the last group
     AddGroupErrors(quantizer, {&x[at], 1, low.data(), high.data()}, made);
@@ -226,6 +256,74 @@ TEST_P(OnTarget, FloatModesEqualThePortableOnesOnEvery16BitValue) {
   }
 }
 
+// A mode that names no kernel, and one whose kernel does not take groups so small.
+TEST_P(OnTarget, AModeWithoutAKernelHasThePortableSums) {
+  QuantMode small = *FindQuantMode("affine");
+  constexpr int64_t kSmall[] = {16};
+  small.group_sizes = kSmall;
+  for (const Data& data : FiniteData()) {
+    for (const auto dtype : {ComputeDType::kF32, ComputeDType::kF16, ComputeDType::kBF16}) {
+      const auto x = FiniteIn(dtype, data.values);
+      for (const QuantMode* mode : {&kFp8, static_cast<const QuantMode*>(&small)}) {
+        for (const int64_t group : mode->group_sizes) {
+          SCOPED_TRACE(testing::Message() << mode->name << " g" << group << " " << data.name << " "
+                                          << ComputeDTypeName(dtype));
+          const auto quantizer =
+              MakeQuantizer(*mode, {"", "", 8, group}, QuantProfile::kMlxCpu, dtype, 1, 4096);
+          ASSERT_TRUE(quantizer.has_value());
+          ExpectPlainSums(*quantizer, x);
+        }
+      }
+    }
+  }
+}
+
+// By hand: the scale is 448 / 448, e4m3 has 16 and 18, 288 and 320, 0 and 2^-9.
+TEST_P(OnTarget, AModeWithoutAKernelIsMeasured) {
+  std::vector<float> x(32);
+  x[0] = 448;
+  x[1] = 17;        // a tie, to 16
+  x[2] = -300;      // to -288
+  x[3] = 0x1p-10f;  // a tie, to 0
+  std::vector<float> lo(8), hi(8);
+  SummarizeGroups(x.data(), 2, 16, lo.data(), hi.data(), nullptr);
+  const auto quantizer = MakeQuantizer(kFp8, {"", "fp8", 8, 16}, QuantProfile::kMlxCpu,
+                                       ComputeDType::kBF16, 1, x.size());
+  ASSERT_TRUE(quantizer.has_value());
+  QuantErrorSums sums(*quantizer);
+  sums.AddGroups({x.data(), 2, lo.data(), hi.data()});
+  sums.EndTile();
+  WeightTotals weights;
+  weights.AddTile(SumTile(x.data(), x.size()), 0);
+  const QuantError error = sums.Finish(weights, 0, std::nullopt);
+  EXPECT_EQ(error.w_rel_fro,
+            std::sqrt(1 + 144 + 0x1p-20) / std::sqrt(448 * 448 + 17 * 17 + 300 * 300 + 0x1p-20));
+  EXPECT_EQ(error.max_abs_err, 12);
+  EXPECT_EQ(error.w_rel_max, 12.0 / 448);
+  EXPECT_EQ(error.zero_share, 1.0 / 32);
+  EXPECT_EQ(error.clip_share, 0);
+  EXPECT_EQ(error.scale_mean, 0.5);  // the second group is zero
+  EXPECT_EQ(error.scale_max, 1);
+  EXPECT_EQ(error.bias_mean, std::nullopt);
+  EXPECT_EQ(error.bits_per_weight, 8 + 32.0 / 16);
+}
+
+TEST(Quantizer, WhatTheLoopsHaveNoRoomForIsRefused) {
+  constexpr int64_t kTooLarge[] = {256}, kTooSmall[] = {8}, kOdd[] = {24}, kNone[] = {0},
+                    kSixteen[] = {16}, kSixteenBits[] = {16};
+  QuantMode mode = kFp8;
+  for (const std::span<const int64_t> groups :
+       {std::span(kTooLarge), std::span(kTooSmall), std::span(kOdd), std::span(kNone)}) {
+    mode.group_sizes = groups;
+    EXPECT_FALSE(MakeQuantizer(mode, {"", "fp8", 8, groups[0]}, QuantProfile::kMlxCpu,
+                               ComputeDType::kF32, 1, 768));
+  }
+  mode.group_sizes = kSixteen;
+  mode.bits = kSixteenBits;
+  EXPECT_FALSE(
+      MakeQuantizer(mode, {"", "fp8", 16, 16}, QuantProfile::kMlxCpu, ComputeDType::kF32, 1, 768));
+}
+
 // Sums go on over the groups of a batch, portable ones among them.
 TEST_P(OnTarget, ABatchIsTheSumOfItsGroups) {
   auto x = NormalWeights();
@@ -239,10 +337,10 @@ TEST_P(OnTarget, ABatchIsTheSumOfItsGroups) {
     for (size_t g = 0; g < 125; ++g) {  // no whole number of vectors
       float scale = 0, bias = 0, w_hat[32];
       GroupRun run{&x[g * 32], 1, &scale, &bias, w_hat, nullptr, 0};
-      quantizer.run(quantizer, run);
+      quantizer.encoder.run(quantizer, run);
       AddPlainly(quantizer.dtype, &x[g * 32], w_hat, 32, expected);
       AddPlainly(quantizer.DecodedScale(scale), g % 8, expected.scales);
-      if (quantizer.has_bias) AddPlainly(bias, g % 8, expected.biases);
+      if (quantizer.mode->has_bias) AddPlainly(bias, g % 8, expected.biases);
     }
     AddGroupErrors(quantizer, {x.data(), 125, lo.data(), hi.data()}, made);
     EXPECT_TRUE(SameBits(made.sum_sq, expected.sum_sq));

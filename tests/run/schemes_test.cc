@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "base/quant_modes.h"
+#include "measure/quant_modes.h"
 #include "run/config_template.h"
 
 namespace moe {
