@@ -106,6 +106,7 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   if (!model) return FailWith(model.error(), report);
   const auto run = PrepareRun(options, *model, report);
   if (!run) return run.error();
+  report.object()["run"] = run->dir.string();
   CollectFlags flags = options.flags;
   flags.model_path = model->path.string();
   flags.reuse = !options.fresh;

@@ -61,7 +61,6 @@ ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, R
   options.on_warning = [&](std::string_view text) { report.Warning(text); };
   const auto entries = BuildPlots(run_dir, *config, options);
   if (!entries) return FailedWith(entries.error(), ExitCode::kFailed, report);
-  report.object()["run"] = run_dir.string();
   Json& plots = report.object()["plots"] = Json::object();
   for (const PlotEntry& entry : *entries) {
     plots[entry.key] = entry.path.empty() ? Json() : Json(entry.path);

@@ -26,7 +26,6 @@ ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) 
     report.Step("[build_tables] " + table.path.stem().string() +
                 " rows: " + std::to_string(table.rows));
   }
-  report.object()["run"] = run_dir.string();
   report.Step("[build_tables] wrote tables/ A_*, B_* and C_* in " + run_dir.string());
   return ExitCode::kOk;
 }

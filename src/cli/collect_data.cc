@@ -57,11 +57,8 @@ void PrintWorst(const CollectReport& done, Reporter& report) {
 }
 
 /// For --json.
-void FillObject(const std::filesystem::path& run_dir, const CollectReport& done, Json& object) {
-  object["run"] = run_dir.string();
-  object["model"] = done.model_path.string();
+void FillObject(const CollectReport& done, Json& object) {
   object["family"] = done.plan.family.empty() ? Json() : Json(done.plan.family);
-  object["coverage"] = done.expert_coverage ? Json(*done.expert_coverage) : Json();
   for (const WrittenTable& table : done.outputs) {
     object["tables"][table.path.stem().string()] = table.rows;
   }
@@ -95,7 +92,7 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   if (!done) return FailWith(done.error(), report);
 
   report.Warnings(done->warnings, "logs/warnings");
-  FillObject(run_dir, *done, report.object());
+  FillObject(*done, report.object());
   for (const WrittenTable& table : done->outputs) {
     report.Step(fmt::format("[collect] {} rows: {}", table.path.stem().string(), table.rows));
   }

@@ -22,13 +22,24 @@ ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
   return ExitCode::kOk;
 }
 
+void PrintSchema(Reporter& report) {
+  if (report.json()) {
+    report.object()["schema"] = Json::parse(ConfigSchemaText());
+  } else {
+    report.Result(ConfigSchemaText());
+  }
+}
+
 }  // namespace
 
 void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report) {
   CLI::App* cmd = app.add_subcommand("config", "Look at the configuration");
-  cmd->require_subcommand(1);
+  cmd->require_subcommand(0, 1);
+  cmd->callback([cmd] {
+    if (cmd->get_subcommands().empty()) throw CLI::CallForHelp();
+  });
   CLI::App* schema = cmd->add_subcommand("schema", "Print the JSON Schema of analysis_config.json");
-  schema->callback([&report] { report.Result(ConfigSchemaText()); });
+  schema->callback([&report] { PrintSchema(report); });
   auto file = std::make_shared<std::string>();
   CLI::App* check = cmd->add_subcommand("check", "Say whether a configuration can be used");
   check->add_option("FILE", *file, "An analysis_config.json")->required();

@@ -30,10 +30,6 @@ std::string Joined(const Json& list, const char* separator) {
   return text;
 }
 
-std::string JsonText(const Json& json) {
-  return json.dump(2, ' ', true, Json::error_handler_t::replace);
-}
-
 std::string ExpertsLine(const Json& row) {
   std::string shapes, storage;
   for (const Json& shape : row["shapes"]) {
@@ -90,7 +86,6 @@ void PrintSummary(const Json& model, Reporter& report) {
   for (const Json& row : model["left_out_files"]) {
     report.Result(fmt::format("left out: {}: {}", Text(row["path"]), Text(row["reason"])));
   }
-  for (const Json& text : model["warnings"]) report.Warning(Text(text));
 }
 
 void PrintTensors(const Json& tensors, Reporter& report) {
@@ -108,7 +103,7 @@ ExitCode RunTensors(const InspectOptions& options, Reporter& report) {
     return tensors.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
   }
   if (report.json()) {
-    report.Result(JsonText(*tensors));
+    report.object()["rows"] = *tensors;
   } else {
     PrintTensors(*tensors, report);
   }
@@ -119,10 +114,11 @@ ExitCode RunInspect(const InspectOptions& options, Reporter& report) {
   const auto inspection = InspectModel(options.model);
   if (!inspection) return FailWith(inspection.error(), report);
   if (report.json()) {
-    report.Result(JsonText(inspection->report));
+    report.object() = inspection->report;
   } else {
     PrintSummary(inspection->report, report);
   }
+  for (const Json& text : inspection->report["warnings"]) report.Warning(text.get<std::string>());
   if (inspection->nothing) return FailWith(*inspection->nothing, report);
   return inspection->complete ? ExitCode::kOk : ExitCode::kIncomplete;
 }

@@ -1,9 +1,13 @@
 // moescope: look inside Mixture-of-Experts checkpoints before you quantize them.
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -15,6 +19,8 @@
 
 namespace moe::cli {
 namespace {
+
+constexpr const char* kJsonFlag = "--json";
 
 constexpr const char* kFooter = R"(Examples:
   moescope inspect ~/models/Qwen3-30B-A3B
@@ -30,19 +36,14 @@ moescope help COMMAND, or COMMAND --help, explains a command.
 Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or skipped
 or coverage is too low; 130 interrupted.)";
 
-/// The words a user may have meant: subcommands, or the flags of the subcommand that was given.
-std::vector<std::string> KnownWords(const CLI::App& app, bool flags) {
-  std::vector<std::string> words;
-  if (!flags) {
-    for (const CLI::App* sub : app.get_subcommands({})) words.push_back(sub->get_name());
-    return words;
+/// The flags of the command that was given.
+std::vector<std::string> KnownFlags(const CLI::App& app) {
+  if (const auto given = app.get_subcommands(); !given.empty()) return KnownFlags(*given.front());
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
   }
-  const auto given = app.get_subcommands();
-  const CLI::App& scope = given.empty() ? app : *given.front();
-  for (const CLI::Option* option : scope.get_options()) {
-    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
-  }
-  return words;
+  return flags;
 }
 
 /// " config check", or "" before a command was given.
@@ -51,17 +52,15 @@ std::string GivenCommand(const CLI::App& app) {
   return given.empty() ? "" : " " + given.front()->get_name() + GivenCommand(*given.front());
 }
 
-/// One line for a command line that can't be parsed, with the closest known word.
+/// One line for a command line that can't be parsed, with the closest known flag.
 std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
                        const std::vector<std::string>& arguments) {
   std::string text = error.what();
   std::replace(text.begin(), text.end(), '\n', ' ');
+  const std::vector<std::string> known = KnownFlags(app);
   for (const std::string& argument : arguments) {
-    const bool is_flag = argument.starts_with("-");
     const std::string word = argument.substr(0, argument.find('='));
-    const std::vector<std::string> known = KnownWords(app, is_flag);
-    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
-    if (!is_flag && !app.get_subcommands().empty()) continue;
+    if (!word.starts_with("-") || std::ranges::count(known, word) > 0) continue;
     if (const auto closest = ClosestName(word, known)) {
       return "there is no '" + word + "'; did you mean '" + *closest + "'?";
     }
@@ -69,42 +68,56 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
   return text;
 }
 
-/// Throws unless `word` is a flag or a command: else `--help` behind it would be the program's.
-void RequireCommand(const CLI::App& app, const std::string& word) {
+/// Throws unless the words name a command: else `--help` behind them would be another one's.
+void RequireCommand(const CLI::App& app, std::span<const std::string> words) {
   const auto commands = app.get_subcommands({});
-  const bool known = std::any_of(commands.begin(), commands.end(), [&](const CLI::App* command) {
-    return command->check_name(word);
-  });
-  if (known || word.starts_with("-")) return;
-  std::string names;
-  for (const std::string& name : KnownWords(app, false))
-    names += (names.empty() ? "" : ", ") + name;
-  throw CLI::ExtrasError("there is no command '" + word + "'; commands: " + names,
+  while (!words.empty() && words.front().starts_with("-")) words = words.subspan(1);
+  if (commands.empty() || words.empty()) return;
+  const std::string& word = words.front();
+  std::vector<std::string> names;
+  for (const CLI::App* command : commands) {
+    if (command->check_name(word)) return RequireCommand(*command, words.subspan(1));
+    names.push_back(command->get_name());
+  }
+  const auto closest = ClosestName(word, names);
+  throw CLI::ExtrasError(fmt::format("there is no command '{}'; {}", word,
+                                     closest ? "did you mean '" + *closest + "'?"
+                                             : fmt::format("commands: {}", fmt::join(names, ", "))),
                          CLI::ExitCodes::ExtrasError);
 }
 
 /// What the user asks for: `help X` is `X --help`, and nothing at all is `--help`.
 std::vector<std::string> Arguments(int argc, char** argv) {
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-  const bool help = arguments.empty() || arguments.front() == "help";
-  if (!arguments.empty() && help) arguments.erase(arguments.begin());
-  if (help) arguments.push_back("--help");
+  const auto is_flag = [](const std::string& word) { return word.starts_with("-"); };
+  auto command = std::ranges::find_if_not(arguments, is_flag);
+  bool help = arguments.empty();
+  for (; command != arguments.end() && *command == "help"; help = true) {
+    command = arguments.erase(command);
+  }
+  if (help) arguments.emplace_back("--help");
   return arguments;
 }
 
-/// -q, -v and --json for each command.
+/// -q, -v and --json, before a command and behind it.
 void AddOutputFlags(CLI::App& app, Reporter& report) {
-  for (CLI::App* command : app.get_subcommands({})) {
-    AddOutputFlags(*command, report);
-    if (!command->get_subcommands({}).empty()) continue;
-    const auto ask = [&report](Verbosity asked) {
-      return [&report, asked] { report.set_verbosity(asked); };
-    };
-    CLI::Option* quiet = command->add_flag_callback(
-        "-q,--quiet", ask(Verbosity::kErrors), "Print errors only, and what was asked to be shown");
-    command->add_flag_callback("-v,--verbose", ask(Verbosity::kAll), "Print more")->excludes(quiet);
-    command->add_flag_callback(
-        "--json", [&report] { report.set_json(); }, "Print one JSON object (stdout)");
+  for (CLI::App* command : app.get_subcommands({})) AddOutputFlags(*command, report);
+  const auto ask = [&report](Verbosity asked) {
+    return [&report, asked] { report.set_verbosity(asked); };
+  };
+  CLI::Option* quiet = app.add_flag_callback("-q,--quiet", ask(Verbosity::kErrors),
+                                             "Print errors only, and what was asked to be shown");
+  app.add_flag_callback("-v,--verbose", ask(Verbosity::kAll), "Print more")->excludes(quiet);
+  app.add_flag_callback(
+      kJsonFlag, [&report] { report.set_json(); }, "Print one JSON object (stdout)");
+}
+
+/// What --help and --version print.
+void Show(const std::string& text, Reporter& report) {
+  if (report.json()) {
+    report.object()["text"] = text;
+  } else {
+    report.Result(text);
   }
 }
 
@@ -134,13 +147,14 @@ int Run(int argc, char** argv) {
   AddOutputFlags(app, report);
 
   const std::vector<std::string> arguments = Arguments(argc, argv);
+  if (std::ranges::count(arguments, kJsonFlag) > 0) report.set_json();  // of what fails, too
   try {
-    RequireCommand(app, arguments.front());
+    RequireCommand(app, arguments);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::Success& done) {  // --help, --version
     std::ostringstream text;
     app.exit(done, text, text);
-    report.Result(text.str().substr(0, text.str().find_last_not_of('\n') + 1));
+    Show(text.str().substr(0, text.str().find_last_not_of('\n') + 1), report);
   } catch (const CLI::ParseError& error) {
     report.Error({ErrorCode::kBadArgument, "command line", UsageError(app, error, arguments),
                   "try 'moescope" + GivenCommand(app) + " --help'", ""});

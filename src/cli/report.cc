@@ -17,8 +17,6 @@ ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Repor
     return ExitCode::kOk;
   }
   if (!written) return FailWith(written.error(), report);
-  report.object()["run"] = run_dir.string();
-  report.object()["report"] = written->path.string();
   report.Step(
       fmt::format("[report] wrote {} ({})", written->path.string(), HumanBytes(written->bytes)));
   return ExitCode::kOk;

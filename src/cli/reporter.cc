@@ -66,15 +66,21 @@ void Reporter::Tell(Verbosity least, std::string_view line) {
   if (!json_ && Tells(least)) Result(Escaped(line));
 }
 
+void Reporter::Member(std::string_view name) {
+  Result(fmt::format("{}\"{}\":", printed_ ? "," : "{\n", name));
+}
+
 void Reporter::PrintObject(std::string_view command, ExitCode exit) {
-  if (!json_ || printed_) return;
+  if (!json_) return;
   Json all = {{"command", command}};
   all.update(object_);
   all["warnings"] = warnings_;
   all["errors"] = errors_;
   all["exit_code"] = static_cast<int>(exit);
   all["exit_meaning"] = Meaning(exit);
-  Result(all.dump(2, ' ', true, Json::error_handler_t::replace));
+  std::string text = all.dump(2, ' ', true, Json::error_handler_t::replace);
+  if (printed_) text.front() = ',';  // the object has begun
+  Result(text);
 }
 
 void Reporter::Print(std::string_view text) {

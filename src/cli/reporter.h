@@ -28,7 +28,7 @@ enum class Verbosity {
 /// data: what commands a terminal is escaped. A closed pipe is no error.
 ///
 /// With --json stdout gets one object instead of text, when the command is done: `object()`, and
-/// all warnings and errors. A command that is called for its results prints them as JSON itself.
+/// all warnings and errors. Its first members may be printed as they come (Member()).
 class Reporter : public CollectObserver {
  public:
   Reporter();
@@ -44,7 +44,10 @@ class Reporter : public CollectObserver {
   /// What the user called the program.
   void set_program(std::string program) { program_ = std::move(program); }
   const std::string& program() const { return program_; }
-  /// With --json, unless the command printed results: the object.
+  /// A member of the JSON object on stdout, which begins with the first: the command prints its
+  /// value then.
+  void Member(std::string_view name);
+  /// With --json: the object, or what is left of it.
   void PrintObject(std::string_view command, ExitCode exit);
 
   /// What the command is called for: one line, or several.

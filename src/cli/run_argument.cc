@@ -1,6 +1,7 @@
 #include "cli/run_argument.h"
 
 #include "cli/commands.h"
+#include "cli/summary.h"
 #include "run/find_run.h"
 
 namespace moe::cli {
@@ -21,7 +22,11 @@ ExitCode WithRun(const RunArgument& run, Reporter& report,
     return ExitCode::kUsage;
   }
   if (!run.path) report.Note("run: " + found->string());
-  return work(*found);
+  report.object()["run"] = found->string();
+  const ExitCode exit = work(*found);
+  const bool done = exit == ExitCode::kOk || exit == ExitCode::kIncomplete;
+  if (done && report.json()) AddRunFacts(*found, report.object());
+  return exit;
 }
 
 }  // namespace moe::cli

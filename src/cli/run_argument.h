@@ -22,8 +22,8 @@ struct RunArgument {
 /// `meaning`: of --run-dir, in the help.
 void AddRunArgument(CLI::App& cmd, RunArgument& run, const std::string& meaning);
 
-/// Calls `work` with the run directory that is meant (FindRun()). When none is, prints why:
-/// ExitCode::kUsage.
+/// Calls `work` with the run directory that is meant (FindRun()), and gives --json the run's facts.
+/// When none is meant, prints why: ExitCode::kUsage.
 ExitCode WithRun(const RunArgument& run, Reporter& report,
                  const std::function<ExitCode(const std::filesystem::path&)>& work);
 

@@ -144,11 +144,15 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   if (query.top == 0u) query.top.reset();
   ViewOptions how{format, query.columns, std::nullopt, options.columns || report.verbose()};
   if (query.sort) how.bars = query.sort->column.name;
+  report.object()["table"] = name;
+  if (report.json()) report.Member("rows");
   const auto view = MakeTableView(how, report);
   OpenOutput output(*view, report);
   const auto matched = RunQuery(*open->reader, query, output);
-  if (report.output_failed()) return {};  // main() tells it
+  if (report.output_failed()) return {};          // main() tells it
+  if (!matched && report.json()) view->Finish();  // the object goes on
   if (!matched) return tl::make_unexpected(matched.error());
+  report.object()["matching_rows"] = *matched;
   if (const size_t left_out = view->Finish(); left_out > 0) {
     report.Note(
         fmt::format("{} columns more; choose with --columns, or see all with -v", left_out));
@@ -164,12 +168,6 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
 
 std::string Text(const Json& json) {
   return json.dump(-1, ' ', true, Json::error_handler_t::replace);
-}
-
-/// Null where there is none.
-Json ValueAt(const Json& object, const char* pointer) {
-  const Json::json_pointer at(pointer);
-  return object.contains(at) ? object.at(at) : Json();
 }
 
 struct Part {
@@ -258,7 +256,7 @@ class Overview {
     if (!shown) return tl::make_unexpected(shown.error());
     if (matrices) ShowFindings(*matrices);
     if (format_ == ShowFormat::kJson) {
-      report_.Result("}");
+      if (!report_.json()) report_.Result("}");
     } else {
       report_.Result(fmt::format("\nMore with --table: {}", fmt::join(NamesOf(tables_), ", ")));
     }
@@ -272,7 +270,7 @@ class Overview {
     run["coverage"] = ValueAt(health, "/expert_coverage/share");
     run["incomplete"] = ValueAt(health, "/incomplete");
     run["last_failure"] = ValueAt(ReadLog(run_dir, "run_failure.json"), "/error/message");
-    if (format_ == ShowFormat::kJson) return report_.Result("{\n\"run\": " + Text(run));
+    if (format_ == ShowFormat::kJson) return Put("run", run);
     std::string line = Printable(run_dir.string());
     for (const char* key : {"model_id", "run_name"}) {
       if (run[key].is_string()) line += ", " + Printable(run[key].get<std::string>());
@@ -354,8 +352,7 @@ class Overview {
     const RunSummary summary = Summarize(matrices);
     if (summary.schemes.empty()) return;
     if (format_ == ShowFormat::kJson) {
-      ShowTitle("", "schemes");
-      report_.Result(Text(SchemesJson(matrices, summary)));
+      Put("schemes", SchemesJson(matrices, summary));
     } else {
       ShowTitle("Size of the experts, median and worst error under each scheme",
                 "all of quant_sim");
@@ -366,8 +363,7 @@ class Overview {
   void ShowFindings(const RunMatrices& matrices) {
     const Findings odd = FindOddities(matrices, top_ > 0 ? top_ : matrices.size());
     if (format_ == ShowFormat::kJson) {
-      ShowTitle("", "findings");
-      report_.Result(Text(FindingsJson(odd)));
+      Put("findings", FindingsJson(odd));
     } else if (!odd.list.empty()) {
       ShowTitle("What is odd", "from matrix_stats and quant_sim");
       for (const Finding& one : odd.list) report_.Result("- " + Printable(one.text));
@@ -378,10 +374,20 @@ class Overview {
 
   void ShowTitle(std::string_view title, std::string_view source) {
     if (format_ == ShowFormat::kJson) {
-      report_.Result(fmt::format(",\"{}\":", source));
+      report_.Member(source);
     } else {
       const char* mark = format_ == ShowFormat::kMarkdown ? "## " : "";
       report_.Result(fmt::format("\n{}{} ({})\n", mark, title, source));
+    }
+  }
+
+  /// A member of the JSON.
+  void Put(const char* name, const Json& value) {
+    if (report_.json()) {
+      report_.object()[name] = value;
+    } else {
+      report_.Member(name);
+      report_.Result(Text(value));
     }
   }
 

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/terminal.h"
+#include "run/logs.h"
 
 namespace moe::cli {
 namespace {
@@ -118,6 +119,19 @@ Json FindingsJson(const Findings& odd) {
   return list;
 }
 
+void AddRunFacts(const std::filesystem::path& run_dir, Json& object) {
+  const Json health = ReadLog(run_dir, "run_health.json");
+  const std::filesystem::path page = run_dir / "report.html";
+  std::error_code failed;
+  object.emplace("run", run_dir.string());
+  object.emplace("model", ValueAt(health, "/run/model_path"));
+  object.emplace("report", std::filesystem::exists(page, failed) ? Json(page.string()) : Json());
+  object.emplace("coverage", ValueAt(health, "/expert_coverage/share"));
+  if (object.contains("schemes")) return;
+  const auto matrices = ReadRunMatrices(run_dir, {});
+  object["schemes"] = matrices ? SchemesJson(*matrices, Summarize(*matrices)) : Json::array();
+}
+
 uint64_t CountOf(const Findings& odd) {
   return std::accumulate(odd.left_out.begin(), odd.left_out.end(), uint64_t{odd.list.size()},
                          [](uint64_t sum, const auto& left_out) { return sum + left_out.second; });
@@ -132,6 +146,8 @@ Result<void> AnswerWith(const std::filesystem::path& run_dir,
   if (report.json()) {
     report.object()["schemes"] = SchemesJson(*matrices, summary);
     report.object()["findings"] = FindingsJson(FindOddities(*matrices, matrices->size()));
+    report.object()["report"] = page ? Json(page->string()) : Json();
+    AddRunFacts(run_dir, report.object());
     return {};
   }
   if (matrices->size() == 0) {

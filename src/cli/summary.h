@@ -23,6 +23,10 @@ void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFor
 Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary);
 Json FindingsJson(const Findings& odd);
 
+/// What --json tells of every run, unless it is told already: run, model, report (null: not
+/// written), coverage, schemes.
+void AddRunFacts(const std::filesystem::path& run_dir, Json& object);
+
 /// How many things are odd: those in the list, and those left out.
 uint64_t CountOf(const Findings& odd);
 

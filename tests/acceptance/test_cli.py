@@ -88,7 +88,7 @@ class Usage(AcceptanceTest):
     def test_wrong_command_lines_exit_2_with_one_line(self):
         good = {"init-run": ["--root", "r", "--model-id", "m", "--run-name", "n"],
                 "collect-data": ["--run-dir", "r"], "build-tables": ["--run-dir", "r"]}
-        cases = [("no-such-command",), ("--no-such-flag",), ("config",), ("config", "no-such"),
+        cases = [("no-such-command",), ("--no-such-flag",), ("config", "no-such"),
                  ("config", "check"), ("analyze",), ("collect-data", "--run-dir"),
                  ("collect-data", "--run-dir", "r", "extra"),
                  ("collect-data", "--run-dir", "r", "--threads", "x"),

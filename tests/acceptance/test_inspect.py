@@ -61,7 +61,8 @@ class Inspect(AcceptanceTest):
         self.assertIn("importance matrix (imatrix), not a checkpoint", done.stderr)
 
     def test_tensors_are_listed_by_pattern(self):
-        listed = inspect(ZOO / "fp8_qwen3_moe", "--tensors", r"experts\.0\.up_proj\.weight$")
+        listed = inspect(ZOO / "fp8_qwen3_moe", "--tensors",
+                         r"experts\.0\.up_proj\.weight$")["rows"]
         self.assertEqual(len(listed), 1)
         for row in listed:
             self.assertEqual((row["role"], row["storage"], row["dtype"]),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -66,12 +67,31 @@ class Words(AcceptanceTest):
             self.assertEqual(done.stdout, run(*words, "--help").stdout)
             self.assertNotEqual(done.stdout, program)
 
+    def test_config_alone_and_help_of_help_are_help(self):
+        for arguments, words in ((("config",), ("config", "--help")),
+                                 (("config", "-q"), ("config", "--help")),
+                                 (("-q", "help", "config"), ("config", "--help")),
+                                 (("help", "help"), ("--help",))):
+            done, meant = run(*arguments), run(*words)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, meant.stdout, ""))
+
     def test_an_unknown_command_has_no_help(self):
         for arguments in (("help", "nothing"), ("nothing", "--help"), ("nothing",)):
             done = run(*arguments)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             for part in ("'nothing'", "collect-data", "show"):
                 self.assertIn(part, done.stderr)
+
+    def test_a_mistyped_command_is_told_with_the_closest_one(self):
+        for arguments, meant in ((("shw",), "show"), (("-q", "shw", "RUN"), "show"),
+                                 (("help", "shw"), "show"), (("config", "chek"), "check"),
+                                 (("config", "chek", "x"), "check"),
+                                 (("help", "config", "chek"), "check"),
+                                 (("config", "check", "--jsn", "x"), "--json")):
+            with self.subTest(arguments):
+                done = run(*arguments)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn(f"did you mean '{meant}'?", done.stderr)
 
     def test_short_flags(self):
         done = run("analyze", self.model(bank()), "-o", self.tmp / "out", "-j", "1")
@@ -106,6 +126,18 @@ class HowMuch(AcceptanceTest):
         self.assertEqual(failed.returncode, 1)
         self.assertIn("Missing config:", failed.stderr)
 
+    def test_flags_of_the_output_may_stand_before_the_command(self):
+        self.collect(self.run_path)
+        quiet = run("-q", "build-tables", self.run_path)
+        self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, "", ""))
+        for flag in ("-v", "--json"):
+            for command in (("build-tables", self.run_path), ("config", "check",
+                            self.run_path / "analysis_config.json")):
+                with self.subTest((flag, command[0])):
+                    done = run(flag, *command)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertEqual(done.stdout, run(*command, flag).stdout)
+
     def test_quiet_commands_that_show_something_show_it(self):
         self.collect(self.run_path)
         for command in (("inspect", self.folder), ("show", self.run_path, "--where", "layer=0"),
@@ -134,15 +166,72 @@ class HowMuch(AcceptanceTest):
         self.assertEqual(objects["report"]["report"], str(self.run_path / "report.html"))
         for path in objects["build-plots"]["plots"].values():
             self.assertTrue((self.run_path / path).is_file(), path)
-        rows = json.loads(run("show", self.run_path, "--table", "matrix_stats", "--json").stdout)
-        self.assertEqual(len(rows), 3)
+        for command in ("collect-data", "build-tables", "report", "build-plots", "analyze"):
+            told, run_path = objects[command], pathlib.Path(objects[command]["run"])
+            self.assertEqual((told["model"], told["coverage"]), (str(self.folder), 1.0))
+            written = command not in ("collect-data", "build-tables")
+            self.assertEqual(told["report"], str(run_path / "report.html") if written else None)
+            self.assertEqual(len(told["schemes"]), 9 if command == "analyze" else 3)
         self.assertEqual(json.loads(run("inspect", self.folder, "--json").stdout)["family"],
-                         json.loads(run("collect-data", self.run_path, "--json").stdout)["family"])
+                         objects["collect-data"]["family"])
+
+    def test_what_shows_something_gives_one_object_too(self):
+        run("analyze", self.folder, "-o", self.tmp / "out", "--schemes", "q4,q6")
+        run_path = self.tmp / "out" / "model" / "analysis"
+
+        def told(*arguments):
+            done = run(*arguments, "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            one = json.loads(done.stdout, object_pairs_hook=self.once)
+            self.assertEqual((one["exit_code"], one["errors"]), (0, []))
+            return one
+
+        for arguments, rows in (((), 6), (("--table", "matrix_stats"), 3),
+                                (("--where", "layer=0", "--top", "2"), 2)):
+            shown = told("show", run_path, *arguments)
+            self.assertEqual([shown[key] for key in ("command", "report", "coverage", "model")],
+                             ["show", str(run_path / "report.html"), 1.0, str(self.folder)])
+            self.assertEqual([scheme["scheme"] for scheme in shown["schemes"]],
+                             ["affine_q4_g64", "affine_q6_g64"])
+            self.assertEqual(len(shown["rows"] if arguments else shown["quant_sim"]), rows)
+        self.assertEqual((shown["table"], shown["matching_rows"]), ("quant_sim", 6))
+        array = run("show", run_path, "--where", "layer=0", "--top", "2", "--format", "json")
+        self.assertEqual(json.loads(array.stdout), shown["rows"])
+        inspected = told("inspect", self.folder)
+        self.assertEqual((inspected["command"], inspected["family"], inspected["tensors"]),
+                         ("inspect", None, 3))
+        tensors = told("inspect", self.folder, "--tensors", "up_proj")["rows"]
+        self.assertEqual([row["name"] for row in tensors],
+                         ["model.layers.0.mlp.experts.0.up_proj.weight"])
+        schema = told("config", "schema")
+        self.assertEqual(schema["schema"], json.loads(run("config", "schema").stdout))
+        for words in (("help", "show"), ("--version",), ("config",)):
+            self.assertEqual(told(*words)["text"] + "\n", run(*words).stdout)
+
+    @staticmethod
+    def once(pairs):
+        """No name stands in an object twice."""
+        assert len(dict(pairs)) == len(pairs), pairs
+        return dict(pairs)
+
+    def test_inspect_tells_its_warnings_in_the_object(self):
+        tensors = experts(count=3, rows=64, cols=64)
+        del tensors["model.layers.0.mlp.experts.1.up_proj.weight"]
+        folder = self.model(tensors, name="hole", config={"hidden_size": 64, "num_experts": 3})
+        done = run("inspect", folder, "--json")
+        told = json.loads(done.stdout)
+        self.assertEqual((done.returncode, told["exit_code"]), (3, 3))
+        self.assertGreater(len(told["warnings"]), 0)
+        for text in told["warnings"]:
+            self.assertIn(text, done.stderr)
 
     def test_a_failure_is_an_object_and_a_line(self):
         for command, code, meaning in ((("collect-data", self.tmp / "none"), 1, "failed"),
                                        (("inspect", self.tmp / "none"), 1, "failed"),
-                                       (("analyze",), 2, "bad command line or config")):
+                                       (("analyze",), 2, "bad command line or config"),
+                                       (("nothing",), 2, "bad command line or config"),
+                                       (("show", "--tabel", "x"), 2, "bad command line or config"),
+                                       (("show", self.run_path, "--where", "x=1"), 1, "failed")):
             with self.subTest(command[0]):
                 done = run(*command, "--json")
                 told = json.loads(done.stdout)
