@@ -71,9 +71,14 @@ Result<std::optional<Weight>> FindAwqWeight(const TensorRef& payload, const Tens
   Weight weight = QweightWeight(**found, inputs, "awq_int4", *group_size);
   const QweightArray::Layout layout{inputs, (*found)->outputs, groups, *group_size,
                                     (*found)->scales.info().dtype};
-  weight.open =
-      [layout](std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
-    return std::make_shared<AwqArray>(layout, std::move(parts));
+  weight.open = [layout, place = (*found)->place, entry = words.entry,
+                 symmetric = words.symmetric == true](
+                    std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
+    auto array = std::make_shared<AwqArray>(layout, std::move(parts));
+    Result<void> sound;
+    if (symmetric) sound = CheckSymmetric(*array, 4, place, entry);
+    if (!sound) return tl::make_unexpected(sound.error());
+    return array;
   };
   return weight;
 }

@@ -276,6 +276,7 @@ void ReadFlat(const Json& object, QuantWords& words) {
   read(words.bits, CountAt(object, {"bits", "w_bit"}));
   read(words.group, GroupAt(object, {"group_size", "q_group_size"}));
   read(words.symmetric, FlagAt(object, "sym"));
+  if (const auto zeros = FlagAt(object, "zero_point")) words.symmetric = !*zeros;  // of AWQ
   read(words.act_order, FlagAt(object, "desc_act"));
   read(words.global_scale, FlagAt(object, "global_scale"));
   if (words.method.empty()) words.mode = TextAt(object, "mode");

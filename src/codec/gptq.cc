@@ -31,16 +31,12 @@ class GptqArray : public QweightArray {
         zero_row_words_(zero_row_words),
         mask_((1u << packing.bits) - 1) {}
 
-  /// In a symmetric checkpoint each zero point is 2^(bits - 1): another constant reveals that the
-  /// config names the wrong version.
-  Result<void> CheckSymmetric(const std::string& place) const {
+  /// In a symmetric checkpoint each zero point is 2^(bits - 1): the other version's constant
+  /// reveals that the config names the wrong one, or none.
+  Result<void> CheckVersion(const std::string& place) const {
     const uint32_t middle = (mask_ + 1) / 2;
     const uint32_t other = packing_.zero_offset == 1 ? middle + 1 : middle - 1;
-    for (uint64_t output = 0; output < outputs_; ++output) {
-      uint32_t zero = 0;
-      Zeros(0, output, 1, &zero);
-      if (zero != other) return {};
-    }
+    if (OnlyZero() != other) return {};
     return Malformed(place,
                      fmt::format("its zero points are {} where a symmetric checkpoint has {}: not "
                                  "of the format version that the config names",
@@ -149,8 +145,10 @@ Result<std::optional<TensorRef>> FindInputGroups(const Qweight& found, const Ten
 /// `in_order`: the config says that groups are runs of group_size inputs.
 Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layout& layout,
                               bool in_order, const std::string& place) {
+  std::vector<uint32_t> group_of_input(layout.inputs);
   for (uint64_t i = 0; i < layout.inputs; ++i) {
     const uint32_t group = WordAt(g_idx.data.data(), i);  // a negative one is a huge one
+    group_of_input[i] = group;
     if (group >= layout.groups) {
       return Malformed(place, fmt::format("X.g_idx puts input {} into group {} of {}", i,
                                           static_cast<int32_t>(group), layout.groups));
@@ -160,6 +158,10 @@ Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layo
                                           "config.json into {}",
                                           i, group, i / layout.group_size));
     }
+  }
+  if (const auto odd = FindUnevenGroup(group_of_input, layout.groups, layout.group_size)) {
+    return Malformed(place, fmt::format("X.g_idx needs {} inputs in group {} of {}, found {}",
+                                        odd->wanted, odd->group, layout.groups, odd->columns));
   }
   return {};
 }
@@ -194,14 +196,16 @@ Result<std::optional<Weight>> FindGptqWeight(const TensorRef& payload, const Ten
   const QweightArray::Layout layout{inputs->count, found.outputs, found.groups,
                                     group_size.value_or(0), found.scales.info().dtype};
   const Packing packing{inputs->bits, ZeroOffset(words)};
-  weight.open = [layout, packing, place = found.place, symmetric = words.symmetric == true,
+  weight.open = [layout, packing, place = found.place, entry = words.entry,
+                 symmetric = words.symmetric,
                  in_order = words.act_order == false && group_size.has_value(),
                  zero_row_words = found.zeros.info().shape[1]](
                     std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
     Result<void> sound;
     if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, in_order, place);
     auto array = std::make_shared<GptqArray>(layout, packing, zero_row_words, std::move(parts));
-    if (sound && symmetric) sound = array->CheckSymmetric(place);
+    if (sound && symmetric != false) sound = array->CheckVersion(place);
+    if (sound && symmetric == true) sound = CheckSymmetric(*array, packing.bits, place, entry);
     if (!sound) return tl::make_unexpected(sound.error());
     return array;
   };

@@ -165,19 +165,27 @@ Result<void> CheckWords(const TensorRef& payload, const Parts& parts, const Quan
                            parts.g_idx ? words.act_order != false : !lost}});
 }
 
-/// Group of each column. Empty where one is -1: then the library takes columns in order.
+/// Group of each column. Empty where all are -1: then columns are in order.
 Result<std::vector<uint32_t>> ReadGroupOfCol(const TensorRef& payload, const TensorRef& g_idx,
-                                             std::span<const std::byte> bytes, uint64_t groups) {
+                                             std::span<const std::byte> bytes,
+                                             const ScaleGrid& scales) {
   std::vector<uint32_t> group_of_col(bytes.size() / 4);
   for (size_t i = 0; i < group_of_col.size(); ++i) {
     group_of_col[i] = LoadLittleEndian<uint32_t>(bytes, i * 4);
   }
-  if (std::count(group_of_col.begin(), group_of_col.end(), ~uint32_t{0}) != 0) {
-    return std::vector<uint32_t>{};
+  const auto unset = std::count(group_of_col.begin(), group_of_col.end(), ~uint32_t{0});
+  if (unset == std::ssize(group_of_col)) return std::vector<uint32_t>{};
+  const uint32_t largest = *std::max_element(group_of_col.begin(), group_of_col.end());
+  if (largest >= scales.cols) {
+    return WrongCompanion(
+        payload,
+        fmt::format("weight_g_idx below {}, not {}", scales.cols, static_cast<int32_t>(largest)),
+        g_idx);
   }
-  const auto largest = std::max_element(group_of_col.begin(), group_of_col.end());
-  if (largest != group_of_col.end() && *largest >= groups) {
-    return WrongCompanion(payload, fmt::format("weight_g_idx below {}, not {}", groups, *largest),
+  if (const auto odd = FindUnevenGroup(group_of_col, scales.cols, scales.block_cols)) {
+    return WrongCompanion(payload,
+                          fmt::format("weight_g_idx with {} columns in group {} of {}, not {}",
+                                      odd->wanted, odd->group, scales.cols, odd->columns),
                           g_idx);
   }
   return group_of_col;
@@ -191,7 +199,7 @@ auto Opener(const TensorRef& payload, const Parts& parts, const ScaledCodes& cod
     opened.bytes = std::move(bytes[0]);
     opened.scales.bytes = std::move(bytes[1]);
     if (parts.g_idx) {
-      auto groups = ReadGroupOfCol(payload, *parts.g_idx, bytes.back().data, opened.scales.cols);
+      auto groups = ReadGroupOfCol(payload, *parts.g_idx, bytes.back().data, opened.scales);
       if (!groups) return tl::make_unexpected(groups.error());
       opened.group_of_col = std::move(*groups);
     }

@@ -237,6 +237,32 @@ void QweightArray::DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output,
   }
 }
 
+std::optional<uint32_t> QweightArray::OnlyZero() const {
+  uint32_t only = 0;
+  Zeros(0, 0, 1, &only);
+  std::array<uint32_t, kOutputs> zeros{};
+  for (uint64_t group = 0; group < layout_.groups; ++group) {
+    for (uint64_t output = 0; output < layout_.outputs; output += kOutputs) {
+      const size_t count = std::min<uint64_t>(kOutputs, layout_.outputs - output);
+      Zeros(group, output, count, zeros.data());
+      const bool same = std::all_of(zeros.begin(), zeros.begin() + count,
+                                    [only](uint32_t zero) { return zero == only; });
+      if (!same) return std::nullopt;
+    }
+  }
+  return only;
+}
+
+Result<void> CheckSymmetric(const QweightArray& array, unsigned bits, const std::string& place,
+                            const std::string& entry) {
+  const uint32_t middle = 1u << (bits - 1);
+  const auto only = array.OnlyZero();
+  if (only == middle) return {};
+  return Malformed(place,
+                   fmt::format("X.qzeros needs zero points of {} as it is symmetric ({}), found {}",
+                               middle, entry, only ? fmt::to_string(*only) : "several"));
+}
+
 Result<void> QweightArray::Read(uint64_t, const Tile& tile, float* out) const {
   std::array<float, kInputs * kOutputs> block;
   for (uint64_t row = 0; row < tile.rows; row += kOutputs) {

@@ -61,6 +61,9 @@ class QweightArray : public WeightArray {
 
   Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override;
 
+  /// The zero point that all groups and outputs share; nullopt: they differ.
+  std::optional<uint32_t> OnlyZero() const;
+
  protected:
   /// The codes of `input`, of outputs [output, output + count).
   virtual void Codes(uint64_t input, uint64_t output, size_t count, uint32_t* codes) const = 0;
@@ -80,6 +83,11 @@ class QweightArray : public WeightArray {
   Layout layout_;
   std::vector<TensorBytes> parts_;
 };
+
+/// Whether each zero point is 2^(bits - 1), as those of a symmetric checkpoint are. `entry` of the
+/// config says that it is one.
+Result<void> CheckSymmetric(const QweightArray& array, unsigned bits, const std::string& place,
+                            const std::string& entry);
 
 /// The 32-bit word `index` at `words`, unaligned.
 uint32_t WordAt(const std::byte* words, uint64_t index);

@@ -171,6 +171,20 @@ bool IsScaleFloat(DType dtype) {
 
 bool IsByteScale(DType dtype) { return dtype == DType::kU8 || dtype == DType::kF8E8M0; }
 
+std::optional<UnevenGroup> FindUnevenGroup(std::span<const uint32_t> group_of_col, uint64_t groups,
+                                           uint64_t size) {
+  std::vector<uint64_t> columns(groups);
+  for (const uint32_t group : group_of_col) ++columns[group];
+  if (size == 0) size = *std::max_element(columns.begin(), columns.end());
+  uint64_t rest = group_of_col.size();
+  for (uint64_t group = 0; group < groups; ++group) {
+    const uint64_t wanted = group + 1 < groups ? size : std::max<uint64_t>(rest, 1);
+    if (columns[group] != wanted) return UnevenGroup{group, columns[group], wanted};
+    rest -= wanted;
+  }
+  return std::nullopt;
+}
+
 tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string& want,
                                      const std::optional<TensorRef>& found) {
   std::string have = "none";

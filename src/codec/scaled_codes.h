@@ -67,6 +67,16 @@ inline uint64_t CeilDiv(uint64_t a, uint64_t b) { return a / b + (a % b != 0 ? 1
 bool IsScaleFloat(DType dtype);  ///< F32, F16 or BF16
 bool IsByteScale(DType dtype);   ///< U8 or F8_E8M0: 2^(b - 127)
 
+/// A group of columns that is not as large as it must be.
+struct UnevenGroup {
+  uint64_t group = 0, columns = 0, wanted = 0;
+};
+
+/// The first of `groups` that has not `size` columns (0: as many as the largest), or the last one
+/// not the rest. Permuting columns, as act-order does, changes no count. Groups are in range.
+std::optional<UnevenGroup> FindUnevenGroup(std::span<const uint32_t> group_of_col, uint64_t groups,
+                                           uint64_t size);
+
 /// "tensor 'X': expected WANT, found NAME [..] DTYPE" (or "found none").
 tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string& want,
                                      const std::optional<TensorRef>& found);

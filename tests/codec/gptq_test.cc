@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "base/float_convert.h"
@@ -52,8 +53,11 @@ struct Module {
       }
     }
     for (uint64_t i = 0; i < inputs; ++i) {
-      const uint64_t g = act_order ? random() % groups() : i / group_size;
-      g_idx[i] = static_cast<int32_t>(g);
+      g_idx[i] = static_cast<int32_t>(i / group_size);
+    }
+    if (act_order) std::shuffle(g_idx.begin(), g_idx.end(), random);
+    for (uint64_t i = 0; i < inputs; ++i) {
+      const auto g = static_cast<uint64_t>(g_idx[i]);
       for (uint64_t o = 0; o < outputs; ++o) {
         const uint32_t code = static_cast<uint32_t>(random()) % codes;
         PutCode(qweight, o, outputs, bits, i, code);

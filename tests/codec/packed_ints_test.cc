@@ -107,17 +107,19 @@ TEST(PackedInts, HaveOneScaleARowOrAShortLastGroup) {
   EXPECT_FALSE(FindFirst(FindPackedInts, ragged, Config(4, 32)).has_value());
 }
 
-TEST(PackedInts, TakeTheirGroupsFromGIdxUnlessOneIsMinusOne) {
+TEST(PackedInts, TakeTheirGroupsFromGIdxUnlessAllAreMinusOne) {
   Case c;
   for (int32_t k = 0; k < static_cast<int32_t>(kCols); ++k) c.g_idx.push_back(k * 7 % 5);
   ExpectDecodes(c, nullptr, "int4_g32");
-  c.g_idx[3] = -1;
+  for (const int32_t beyond : {5, -1}) {
+    c.g_idx[3] = beyond;
+    const MemoryFile file = Encode(c);
+    const auto weight = FindFirst(FindPackedInts, file);
+    ASSERT_TRUE(weight.has_value());
+    EXPECT_EQ(OpenParts(**weight).error().code, ErrorCode::kMalformed);
+  }
+  c.g_idx.assign(kCols, -1);
   ExpectDecodes(c, nullptr, "int4_g32");
-  c.g_idx[3] = 5;
-  const MemoryFile beyond = Encode(c);
-  const auto weight = FindFirst(FindPackedInts, beyond);
-  ASSERT_TRUE(weight.has_value());
-  EXPECT_EQ(OpenParts(**weight).error().code, ErrorCode::kMalformed);
 }
 
 TEST(PackedInts, TakeTheirWidthFromAnyConfigGroupThatFits) {

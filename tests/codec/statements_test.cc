@@ -451,6 +451,81 @@ TEST(Statements, OfGroupsInOrderHoldForTheValuesOfGIdx) {
   }
 }
 
+/// Groups of as many inputs, and zero points that are as symmetric as the config says.
+struct ValuesRow {
+  const char *scheme, *config, *part;
+  std::vector<int32_t> values;
+  std::vector<uint64_t> shape;
+  const char* refusal;  ///< part of it; null: it opens
+};
+
+std::vector<int32_t> Repeat(std::vector<int32_t> values, size_t times) {
+  std::vector<int32_t> all;
+  for (size_t i = 0; i < times; ++i) all.insert(all.end(), values.begin(), values.end());
+  return all;
+}
+
+std::vector<int32_t> Words(uint32_t word, std::optional<uint32_t> last = std::nullopt) {
+  std::vector<int32_t> words(32, static_cast<int32_t>(word));
+  if (last) words.back() = static_cast<int32_t>(*last);
+  return words;
+}
+
+TEST(Statements, OfGroupsAndZeroPointsHoldForTheirValues) {
+  const char* const kActOrder = R"({"bits": 4, "group_size": 32, "desc_act": true})";
+  const char* const kSym = R"({"bits": 4, "sym": true})";
+  const char* const kAsym = R"({"bits": 4, "sym": false})";
+  const char* const kV2 = R"({"bits": 4, "sym": true, "checkpoint_format": "gptq_v2"})";
+  const char* const kAwq = R"({"quant_method": "awq", "zero_point": false})";
+  const char* const kAwqAsym = R"({"quant_method": "awq", "zero_point": true, "sym": true})";
+  const char* const kByGroup =
+      R"({"config_groups": {"g": {"weights": {"num_bits": 4, "actorder": "group"}}}})";
+  const std::vector<int32_t> mixed = Repeat({0, 1, 2, 3}, 32);
+  std::vector<int32_t> uneven = mixed, no_last = mixed, unset(128, -1), half_set = mixed;
+  uneven[0] = 1;
+  for (int32_t& group : no_last) group %= 3;
+  half_set[5] = -1;
+  const ValuesRow rows[] = {
+      {"gptq_in_order", kActOrder, "x.g_idx", mixed, {128}, nullptr},
+      {"gptq_in_order", kActOrder, "x.g_idx", Repeat({0}, 128), {128}, "group 0 of 4, found 128"},
+      {"gptq_in_order", "null", "x.g_idx", Repeat({0}, 128), {128}, "needs 32 inputs"},
+      {"gptq_in_order", kActOrder, "x.g_idx", uneven, {128}, "32 inputs in group 0 of 4, found 31"},
+      {"gptq_in_order", kActOrder, "x.g_idx", no_last, {128}, "found 64"},
+      {"ct_int", kByGroup, "x.weight_g_idx", mixed, {128}, nullptr},
+      {"ct_int", kByGroup, "x.weight_g_idx", unset, {128}, nullptr},
+      {"ct_int", kByGroup, "x.weight_g_idx", half_set, {128}, "below 4, not -1"},
+      {"ct_int", kByGroup, "x.weight_g_idx", Repeat({0}, 128), {128}, "group 0 of 4, not 128"},
+      {"ct_int", kByGroup, "x.weight_g_idx", uneven, {128}, "group 0 of 4, not 31"},
+      {"gptq_in_order", kSym, "x.qzeros", Words(0x77777777), {4, 8}, nullptr},
+      {"gptq_in_order", kSym, "x.qzeros", Words(0x77777777, 0x77777776), {4, 8}, "found several"},
+      {"gptq_in_order", kSym, "x.qzeros", Words(0x33333333), {4, 8}, "points of 8 as it is sym"},
+      {"gptq_in_order", kSym, "x.qzeros", Words(0x88888888), {4, 8}, "zero points are 9"},
+      {"gptq_in_order", "null", "x.qzeros", Words(0x88888888), {4, 8}, "zero points are 9"},
+      {"gptq_in_order", kAsym, "x.qzeros", Words(0x88888888), {4, 8}, nullptr},
+      {"gptq_in_order", kAsym, "x.qzeros", Words(0x77777777, 1), {4, 8}, nullptr},
+      {"gptq_in_order", kV2, "x.qzeros", Words(0x88888888), {4, 8}, nullptr},
+      {"gptq_in_order", kV2, "x.qzeros", Words(0x88888888, 0x88888887), {4, 8}, "found several"},
+      // AutoRound and GPTQModel write zero_point false of what is symmetric, with zero points of 8.
+      {"awq", kAwq, "x.qzeros", Words(0x88888888), {4, 8}, nullptr},
+      {"awq", kAwq, "x.qzeros", Words(0x88888888, 0x18888888), {4, 8}, "found several"},
+      {"awq", kAwq, "x.qzeros", Words(0x77777777), {4, 8}, "points of 8 as it is sym"},
+      {"awq", kAwqAsym, "x.qzeros", Words(0x77777777), {4, 8}, nullptr},
+  };
+  for (const ValuesRow& row : rows) {
+    SCOPED_TRACE(fmt::format("{} {} {}", row.scheme, row.config, row.refusal ? row.refusal : "-"));
+    MemoryFile file = ModuleOfScheme(row.scheme);
+    if (std::string_view(row.part) == "x.qzeros") Lose<1>(file);
+    file.Add(row.part, kI32, row.shape, row.values);
+    const auto found = Find(file, row.config);
+    ASSERT_TRUE(found.has_value()) << found.error().Text();
+    const auto opened = OpenParts(**found);
+    EXPECT_EQ(opened.has_value(), row.refusal == nullptr);
+    if (!opened) {
+      EXPECT_THAT(opened.error().message, HasSubstr(row.refusal ? row.refusal : ""));
+    }
+  }
+}
+
 // FP8, MLX, LLM.int8, ... cast to floats without their scales.
 TEST(Statements, PlainWeightsHaveNoScales) {
   const std::vector<std::vector<Part>> kCast = {
