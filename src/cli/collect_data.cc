@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "base/text.h"
@@ -8,6 +9,7 @@
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
 #include "cli/run_argument.h"
+#include "cli/summary.h"
 #include "collect/collect.h"
 #include "collect/model_location.h"
 #include "collect/usable_config.h"
@@ -41,19 +43,54 @@ void PrintRoles(const CollectReport& done, Reporter& report) {
                           100 * done.expert_coverage.value_or(0)));
 }
 
-void PrintWorst(const CollectReport& done, Reporter& report) {
+void PrintWorst(const std::filesystem::path& run_dir, const CollectReport& done, Reporter& report) {
   if (done.work.worst.empty()) return;
+  TensorNames few_huge;
+  if (const auto weights = ReadRunWeights(run_dir, {})) few_huge = FewHugeNames(*weights);
   report.Step("");
   report.Step("Worst experts per scheme (relative error of the weights; lower is better):");
   report.Step(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9} {:>9}", "scheme", "layer", "expert",
                           "proj", "w_rel_fro", "sqnr dB"));
   for (const WorstMatrix& worst : done.work.worst) {
-    report.Step(
-        fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9}", worst.scheme, worst.layer,
-                    worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id), worst.proj,
-                    worst.w_rel_fro, worst.sqnr_db ? fmt::format("{:.2f}", *worst.sqnr_db) : "-"));
+    report.Step(fmt::format(
+        "  {:<16} {:>5} {:>6}  {:<10} {:>9.5f} {:>9}{}", worst.scheme, worst.layer,
+        worst.expert_id < 0 ? "shared" : fmt::to_string(worst.expert_id), worst.proj,
+        worst.w_rel_fro, worst.sqnr_db ? fmt::format("{:.2f}", *worst.sqnr_db) : "-",
+        few_huge.contains(worst.derived_tensor) ? fmt::format("  {}", kFewHugeNote) : ""));
   }
   report.Step("");
+}
+
+/// "8 of 24 matrices"; "all 24 matrices".
+std::string OfAll(uint64_t count, uint64_t all) {
+  return count == all ? fmt::format("all {} matrices", all)
+                      : fmt::format("{} of {} matrices", count, all);
+}
+
+/// "[quant_sim] failed on 8 of 24 matrices: q3, q4; on all 24 matrices: q5; the first: ..."
+std::string FailuresText(const std::vector<SchemeFailure>& failures, uint64_t matrices) {
+  std::map<uint64_t, std::vector<std::string>> schemes;  // by how many matrices
+  for (const SchemeFailure& one : failures) schemes[one.matrices].push_back(one.scheme);
+  std::string text;
+  for (const auto& [count, names] : schemes) {
+    text += fmt::format("{} on {}: {};", text.empty() ? "failed" : "", OfAll(count, matrices),
+                        fmt::join(names, ", "));
+  }
+  return fmt::format("[quant_sim] {} the first: {} ({})", text, failures.front().error,
+                     failures.front().derived);
+}
+
+/// The warnings for people: those of logs/warnings about schemes that failed, one a scheme and
+/// tensor, are one line.
+std::vector<std::string> ShortWarnings(const CollectReport& done) {
+  std::vector<std::string> texts = done.warnings;
+  for (const SchemeFailure& one : done.work.failures) {
+    const std::string start = "[quant_sim] scheme=" + one.scheme + " failed: ";
+    std::erase_if(texts, [&](const std::string& text) { return text.starts_with(start); });
+  }
+  if (done.work.failures.empty()) return texts;
+  texts.insert(texts.begin(), FailuresText(done.work.failures, done.work.matrix_rows));
+  return texts;
 }
 
 /// For --json.
@@ -91,13 +128,14 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   const auto done = moe::Collect(*config, options, report);
   if (!done) return FailWith(done.error(), report);
 
-  report.Warnings(done->warnings, "logs/warnings");
+  const bool all = report.verbose() || report.json();
+  report.Warnings(all ? done->warnings : ShortWarnings(*done), "logs/warnings");
   FillObject(*done, report.object());
   for (const WrittenTable& table : done->outputs) {
     report.Step(fmt::format("[collect] {} rows: {}", table.path.stem().string(), table.rows));
   }
   PrintRoles(*done, report);
-  if (report.verbose()) PrintWorst(*done, report);
+  if (report.verbose()) PrintWorst(run_dir, *done, report);
   report.Step(
       fmt::format("[collect] done in {:.2f} s, files read by {}", done->seconds, done->read_mode));
   return done->incomplete ? ExitCode::kIncomplete : ExitCode::kOk;

@@ -66,6 +66,36 @@ std::vector<std::string> NamesOf(const std::vector<RunTable>& tables) {
   return names;
 }
 
+class RowList : public RowSink {
+ public:
+  Result<void> Append(Row row) override {
+    rows.push_back(std::move(row));
+    return {};
+  }
+  std::vector<Row> rows;
+};
+
+// ---- Matrices that look better than they are ----
+
+/// Where a row is about one of `few_huge`, a column that says so before derived_tensor.
+void AddNotes(const TensorNames& few_huge, std::vector<WantedColumn>& columns,
+              std::vector<Row>& rows) {
+  const auto tensor = std::ranges::find(columns, "derived_tensor", &WantedColumn::name);
+  if (tensor == columns.end()) return;
+  const auto at = tensor - columns.begin();
+  const auto is_noted = [&](const Row& row) {
+    const auto* name = std::get_if<std::string>(&row[static_cast<size_t>(at)]);
+    return name != nullptr && few_huge.contains(*name);
+  };
+  if (std::ranges::none_of(rows, is_noted)) return;
+  columns.insert(tensor, {std::string(kNoteColumn), ColumnType::kString});
+  for (Row& row : rows) {
+    Value note;
+    if (is_noted(row)) note = std::string(kFewHugeNote);
+    row.insert(row.begin() + at, std::move(note));
+  }
+}
+
 // ---- One table ----
 
 /// A table, and what of it is wanted.
@@ -119,8 +149,29 @@ Result<void> Refine(const ShowOptions& options, TableQuery& query) {
   return {};
 }
 
-Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& tables,
-                       Reporter& report) {
+bool HasTensors(const std::vector<WantedColumn>& columns) {
+  return std::ranges::count(columns, "derived_tensor", &WantedColumn::name) > 0;
+}
+
+/// The rows of `query`, with notes; names of tensors are read for that, wanted or not.
+Result<uint64_t> RunNoted(TableReader& reader, TableQuery& query, const TensorNames& few_huge,
+                          std::vector<Row>& rows) {
+  const bool wanted = HasTensors(query.columns);
+  if (!wanted) query.columns.push_back({"derived_tensor", ColumnType::kString});
+  RowList list;
+  auto matched = RunQuery(reader, query, list);
+  if (!matched) return matched;
+  AddNotes(few_huge, query.columns, list.rows);
+  if (!wanted) {
+    query.columns.pop_back();
+    for (Row& row : list.rows) row.pop_back();
+  }
+  rows = std::move(list.rows);
+  return matched;
+}
+
+Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
+                       const std::vector<RunTable>& tables, Reporter& report) {
   const std::string name = options.table.value_or("quant_sim");
   const RunTable* table = FindTable(tables, name);
   if (table == nullptr) {
@@ -142,13 +193,22 @@ Result<void> ShowTable(const ShowOptions& options, const std::vector<RunTable>& 
   query.top = options.top;
   if (for_people && !query.top) query.top = kDefaultTop;
   if (query.top == 0u) query.top.reset();
+  TensorNames few_huge;
+  if (for_people && HasTensors(open->reader->Columns())) {
+    if (const auto weights = ReadRunWeights(run_dir, {})) few_huge = FewHugeNames(*weights);
+  }
+  std::vector<Row> noted;
+  Result<uint64_t> matched = 0;
+  if (!few_huge.empty()) matched = RunNoted(*open->reader, query, few_huge, noted);
+  if (!matched) return tl::make_unexpected(matched.error());
   ViewOptions how{format, query.columns, std::nullopt, options.columns || report.verbose()};
   if (query.sort) how.bars = query.sort->column.name;
   report.object()["table"] = name;
   if (report.json()) report.Member("rows");
   const auto view = MakeTableView(how, report);
   OpenOutput output(*view, report);
-  const auto matched = RunQuery(*open->reader, query, output);
+  if (few_huge.empty()) matched = RunQuery(*open->reader, query, output);
+  for (Row& row : noted) (void)view->Append(std::move(row));
   if (report.output_failed()) return {};          // main() tells it
   if (!matched && report.json()) view->Finish();  // the object goes on
   if (!matched) return tl::make_unexpected(matched.error());
@@ -206,15 +266,6 @@ const std::vector<Part> kWeightParts = {
      "outlier_max_over_mean",
      "proj"}};
 
-class RowList : public RowSink {
- public:
-  Result<void> Append(Row row) override {
-    rows.push_back(std::move(row));
-    return {};
-  }
-  std::vector<Row> rows;
-};
-
 /// The columns of `part` that the table has; older tables have fewer.
 void Refine(const Part& part, uint64_t top, TableQuery& query) {
   std::vector<WantedColumn> columns;
@@ -248,7 +299,7 @@ class Overview {
     const bool missing = !matrices && matrices.error().code == ErrorCode::kNotFound;  // told below
     if (!matrices && !missing) return tl::make_unexpected(matrices.error());
     if (matrices) {
-      NoteFewHuge(*matrices);
+      few_huge_ = FewHugeNames(*matrices);
       ShowSummary(*matrices);
     }
     auto shown = ShowParts(kQuantParts);
@@ -315,37 +366,12 @@ class Overview {
     const auto matched = RunQuery(*open->reader, open->query, list);
     if (!matched) return tl::make_unexpected(matched.error());
     if (list.rows.empty()) return false;
-    if (!part.per.empty()) AddNotes(open->query.columns, list.rows);
+    if (!part.per.empty()) AddNotes(few_huge_, open->query.columns, list.rows);
     ShowTitle(part.title, part.table);
     const auto view = MakeTableView({format_, open->query.columns, part.bars, false}, report_);
     for (Row& row : list.rows) (void)view->Append(std::move(row));
     view->Finish();
     return true;
-  }
-
-  void NoteFewHuge(const RunMatrices& matrices) {
-    const std::vector<double> shares = FewHugeShares(matrices);
-    for (size_t i = 0; i < shares.size(); ++i) {
-      if (shares[i] >= kFewHugeShare) few_huge_.insert(matrices.names[i]);
-    }
-  }
-
-  /// Where a row is about one of few_huge_, a column that says so before derived_tensor.
-  void AddNotes(std::vector<WantedColumn>& columns, std::vector<Row>& rows) const {
-    const auto tensor = std::ranges::find(columns, "derived_tensor", &WantedColumn::name);
-    if (tensor == columns.end()) return;
-    const auto at = tensor - columns.begin();
-    const auto is_noted = [&](const Row& row) {
-      const auto* name = std::get_if<std::string>(&row[static_cast<size_t>(at)]);
-      return name != nullptr && few_huge_.contains(*name);
-    };
-    if (std::ranges::none_of(rows, is_noted)) return;
-    columns.insert(tensor, {"note", ColumnType::kString});
-    for (Row& row : rows) {
-      Value note;
-      if (is_noted(row)) note = std::string(kFewHugeNote);
-      row.insert(row.begin() + at, std::move(note));
-    }
   }
 
   void ShowSummary(const RunMatrices& matrices) {
@@ -394,7 +420,7 @@ class Overview {
   ShowFormat format_;
   uint64_t top_;
   const std::vector<RunTable>& tables_;
-  std::set<std::string> few_huge_;  ///< derived_tensor of matrices that look better than they are
+  TensorNames few_huge_;
   Reporter& report_;
 };
 
@@ -403,7 +429,7 @@ ExitCode RunShow(const fs::path& run_dir, const ShowOptions& options, Reporter& 
   if (!committed) return FailWith(committed.error(), report);
   const auto shown = TablesOf(run_dir).and_then([&](const std::vector<RunTable>& tables) {
     return options.overview() ? Overview(options, tables, report).Show(run_dir)
-                              : ShowTable(options, tables, report);
+                              : ShowTable(run_dir, options, tables, report);
   });
   if (shown) return ExitCode::kOk;
   const ExitCode failed = FailWith(shown.error(), report);

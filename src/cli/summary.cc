@@ -66,12 +66,31 @@ void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter
                             summary.schemes.empty() ? "" : "; relative errors of the weights:"));
 }
 
+/// What sizes and errors stand for where some scheme does not fit all matrices.
+void NotePartlyFitting(const RunSummary& summary, Reporter& report) {
+  const bool all = std::ranges::all_of(
+      summary.schemes, [](const SchemeSummary& scheme) { return scheme.failed == 0; });
+  if (all) return;
+  report.Result(
+      "Where a scheme does not fit a matrix, its size counts the matrix as stored, and its errors "
+      "leave it out.");
+}
+
 void AnswerSchemes(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {
   if (summary.schemes.empty()) return;
   ShowSchemes(matrices, summary, ShowFormat::kTable, report);
 }
 
 }  // namespace
+
+TensorNames FewHugeNames(const RunMatrices& matrices) {
+  TensorNames names;
+  const std::vector<double> shares = FewHugeShares(matrices);
+  for (size_t i = 0; i < shares.size(); ++i) {
+    if (shares[i] >= kFewHugeShare) names.insert(matrices.names[i]);
+  }
+  return names;
+}
 
 void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFormat format,
                  Reporter& report) {
@@ -80,21 +99,23 @@ void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFor
       {"experts", ColumnType::kString}, {"median", ColumnType::kDouble},
       {"worst", ColumnType::kDouble},   {"worst expert", ColumnType::kString}};
   const auto view = MakeTableView({format, columns, std::nullopt, false}, report);
-  const std::vector<double> few_huge = FewHugeShares(matrices);
+  const TensorNames few_huge = FewHugeNames(matrices);
   for (const SchemeSummary& scheme : summary.schemes) {
-    std::string worst = scheme.worst ? MatrixText(matrices, *scheme.worst) : "";
-    if (scheme.worst && few_huge[*scheme.worst] >= kFewHugeShare) {
-      worst += fmt::format(" ({})", kFewHugeNote);
-    }
+    std::string worst;
     if (scheme.failed > 0) {
-      worst += fmt::format("{}{} of {} failed", worst.empty() ? "" : "; ", scheme.failed,
-                           matrices.size());
+      worst = fmt::format("fits {} of {} matrices{}", matrices.size() - scheme.failed,
+                          matrices.size(), scheme.worst ? "; " : "");
+    }
+    if (scheme.worst) worst += MatrixText(matrices, *scheme.worst);
+    if (scheme.worst && few_huge.contains(matrices.names[*scheme.worst])) {
+      worst += fmt::format(" ({})", kFewHugeNote);
     }
     (void)view->Append({scheme.name, OrNull(scheme.bits_per_weight),
                         scheme.bytes ? Value(HumanBytes(*scheme.bytes)) : Value(),
                         OrNull(scheme.median_error), OrNull(scheme.worst_error), worst});
   }
   view->Finish();
+  NotePartlyFitting(summary, report);
 }
 
 Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary) {
@@ -106,7 +127,8 @@ Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary) {
                     {"median_error", JsonOrNull(scheme.median_error)},
                     {"worst_error", JsonOrNull(scheme.worst_error)},
                     {"worst_matrix", scheme.worst ? Json(matrices.names[*scheme.worst]) : Json()},
-                    {"failed", scheme.failed}});
+                    {"failed", scheme.failed},
+                    {"matrices", matrices.size()}});
   }
   return list;
 }

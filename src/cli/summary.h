@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,10 @@ namespace moe::cli {
 
 /// What is said of a matrix whose relative errors tell of a few huge weights (kFewHugeShare).
 inline constexpr std::string_view kFewHugeNote = "few huge weights";
+using TensorNames = std::set<std::string>;
+
+/// derived_tensor of the matrices that get the note.
+TensorNames FewHugeNames(const RunMatrices& matrices);
 
 /// A line for each scheme: bits per weight, size of the experts, median and worst error.
 void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFormat format,

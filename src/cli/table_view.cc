@@ -42,8 +42,8 @@ constexpr size_t kGap = 2;
 constexpr size_t kBarWidth = 20, kLeastBarWidth = 8;
 constexpr size_t kWideText = 28;  // what is left of longer text where the terminal is narrow
 /// What a row is about: goes before all others where there is no room for all.
-constexpr std::string_view kKeyColumns[] = {"stack",  "layer",     "block4",    "proj",
-                                            "scheme", "expert_id", "delta_name"};
+constexpr std::string_view kKeyColumns[] = {"stack",  "layer",     "block4",     "proj",
+                                            "scheme", "expert_id", "delta_name", kNoteColumn};
 
 /// A bar of value / largest of `width` characters; negative values are drawn lighter.
 std::string Bar(double value, double largest, size_t width, bool utf8) {

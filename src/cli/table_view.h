@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/reporter.h"
@@ -11,6 +12,9 @@
 #include "tables/table_reader.h"
 
 namespace moe::cli {
+
+/// A column that is not in the tables: what must be known of a row to read it.
+inline constexpr std::string_view kNoteColumn = "note";
 
 enum class ShowFormat { kTable, kCsv, kJson, kMarkdown };
 

@@ -359,24 +359,26 @@ class MatrixWork {
   /// One warning a bank (contract section 9), for now.
   void NoteFailure(size_t scheme, const PlannedBank& planned, const MatrixIdentity& id,
                    const std::string& error, bool& warned) {
-    SchemeFailures& failures = failures_[scheme];
-    if (failures.matrices++ == 0) failures.first_error = error;
+    auto& [failure, warnings] = failures_[scheme];
+    const std::string& name = options_.schemes[scheme].name;
+    if (failure.matrices == 0) failure = {name, 0, error, id.derived_tensor};
+    ++failure.matrices;
     if (warned) return;
     warned = true;
-    failures.warnings.push_back(
-        {NumberOf(planned), fmt::format("[quant_sim] scheme={} failed: {} ({})",
-                                        options_.schemes[scheme].name, error, id.derived_tensor)});
+    warnings.push_back({NumberOf(planned), fmt::format("[quant_sim] scheme={} failed: {} ({})",
+                                                       name, error, id.derived_tensor)});
   }
 
   /// A scheme that failed on every matrix gets one warning instead of those of its banks.
   void FinishFailures() {
-    for (size_t s = 0; s < failures_.size(); ++s) {
-      auto& [matrices, first_error, warnings] = failures_[s];
-      if (matrices > 0 && matrices == summary_.matrix_rows) {
+    for (auto& [failure, warnings] : failures_) {
+      if (failure.matrices == 0) continue;
+      summary_.failures.push_back(failure);
+      if (failure.matrices == summary_.matrix_rows) {
         ++summary_.failed_schemes;
         warnings = {{warnings.front().tensor_number,
                      fmt::format("[quant_sim] scheme={} failed: {} (on every one of {} matrices)",
-                                 options_.schemes[s].name, first_error, matrices)}};
+                                 failure.scheme, failure.error, failure.matrices)}};
       }
       std::ranges::move(warnings, std::back_inserter(summary_.warnings));
     }
@@ -389,8 +391,8 @@ class MatrixWork {
       return *error.w_rel_fro > other.w_rel_fro;
     });
     if (place == list.end() && list.size() >= kWorstPerScheme) return;
-    list.insert(place, {options_.schemes[scheme].name, id.proj, id.layer, id.expert_id,
-                        *error.w_rel_fro, error.sqnr_db});
+    list.insert(place, {options_.schemes[scheme].name, id.proj, id.derived_tensor, id.layer,
+                        id.expert_id, *error.w_rel_fro, error.sqnr_db});
     if (list.size() > kWorstPerScheme) list.pop_back();
   }
 
@@ -408,10 +410,8 @@ class MatrixWork {
     }
   }
 
-  /// What went wrong with a scheme.
   struct SchemeFailures {
-    uint64_t matrices = 0;
-    std::string first_error;
+    SchemeFailure failure;
     std::vector<TensorWarning> warnings;
   };
 

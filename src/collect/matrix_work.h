@@ -38,10 +38,17 @@ struct MatrixWorkOptions {
 
 /// A matrix among the worst of its scheme.
 struct WorstMatrix {
-  std::string scheme, proj;
+  std::string scheme, proj, derived_tensor;
   int64_t layer = -1, expert_id = -1;
   double w_rel_fro = 0;
   std::optional<double> sqnr_db;
+};
+
+/// A scheme that could not be applied to some matrices, or to none.
+struct SchemeFailure {
+  std::string scheme;
+  uint64_t matrices = 0;       ///< that it failed on
+  std::string error, derived;  ///< of the first of them: why, and which
 };
 
 struct MatrixWorkSummary {
@@ -49,7 +56,8 @@ struct MatrixWorkSummary {
   uint64_t refused_tensors = 0;    ///< could not be decoded, or (keep_going) not be read
   uint64_t unread_parameters = 0;  ///< of refused matrices
   uint64_t nonfinite_matrices = 0;
-  uint64_t failed_schemes = 0;  ///< schemes that could not be applied to a single matrix
+  uint64_t failed_schemes = 0;          ///< schemes that could not be applied to a single matrix
+  std::vector<SchemeFailure> failures;  ///< in config order
   std::vector<TensorWarning> warnings;
   std::vector<WorstMatrix> worst;  ///< by scheme in config order, worst first, a few each
 };

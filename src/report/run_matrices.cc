@@ -384,6 +384,30 @@ Result<void> ReadQuant(const fs::path& run_dir, const TableSchema& schema,
   return {};
 }
 
+/// matrix_stats as it is, and the matrices that it makes: row r is matrix position[r].
+struct WeightsRead {
+  Frame stats;
+  std::vector<uint32_t> position;
+  RunMatrices matrices;
+};
+
+Result<WeightsRead> ReadWeights(const fs::path& run_dir, const std::vector<TableSchema>& declared) {
+  const auto reader = OpenTable(run_dir, "matrix_stats");
+  if (!reader) return tl::make_unexpected(reader.error());
+  const auto wanted = MetricColumns(**reader, kStatsIdentity);
+  auto stats = (*reader)->Read(Joined(kStatsIdentity, wanted));
+  if (!stats) return tl::make_unexpected(stats.error());
+  WeightsRead read{std::move(*stats), {}, {}};
+  read.position = PlaceMatrices(read.stats, read.matrices);
+  for (const WantedColumn& column : wanted) {
+    read.matrices.metrics.push_back(
+        {DeclaredColumn(column.name, SchemaOf(declared, "matrix_stats")),
+         false,
+         {InOrder(read.stats.at(column.name), read.position)}});
+  }
+  return read;
+}
+
 }  // namespace
 
 std::string StackLayer::Label() const {
@@ -414,22 +438,20 @@ std::string RunMatrices::ExpertText(size_t matrix) const {
 
 Result<RunMatrices> ReadRunMatrices(const fs::path& run_dir,
                                     const std::vector<TableSchema>& declared) {
-  const auto reader = OpenTable(run_dir, "matrix_stats");
-  if (!reader) return tl::make_unexpected(reader.error());
-  const auto wanted = MetricColumns(**reader, kStatsIdentity);
-  const auto stats = (*reader)->Read(Joined(kStatsIdentity, wanted));
-  if (!stats) return tl::make_unexpected(stats.error());
-  RunMatrices out;
-  const auto position = PlaceMatrices(*stats, out);
-  for (const WantedColumn& column : wanted) {
-    out.metrics.push_back({DeclaredColumn(column.name, SchemaOf(declared, "matrix_stats")),
-                           false,
-                           {InOrder(stats->at(column.name), position)}});
-  }
-  const MatrixFinder finder(*stats, position);
+  auto weights = ReadWeights(run_dir, declared);
+  if (!weights) return tl::make_unexpected(weights.error());
+  RunMatrices& out = weights->matrices;
+  const MatrixFinder finder(weights->stats, weights->position);
   auto quant = ReadQuant(run_dir, SchemaOf(declared, "quant_sim"), finder, out);
   if (!quant) return tl::make_unexpected(quant.error());
-  return out;
+  return std::move(out);
+}
+
+Result<RunMatrices> ReadRunWeights(const fs::path& run_dir,
+                                   const std::vector<TableSchema>& declared) {
+  auto weights = ReadWeights(run_dir, declared);
+  if (!weights) return tl::make_unexpected(weights.error());
+  return std::move(weights->matrices);
 }
 
 }  // namespace moe

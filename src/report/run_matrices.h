@@ -92,4 +92,8 @@ struct RunMatrices {
 Result<RunMatrices> ReadRunMatrices(const std::filesystem::path& run_dir,
                                     const std::vector<TableSchema>& declared);
 
+/// The same without quant_sim, which need not be there: no schemes, and the metrics of the weights.
+Result<RunMatrices> ReadRunWeights(const std::filesystem::path& run_dir,
+                                   const std::vector<TableSchema>& declared);
+
 }  // namespace moe

@@ -14,21 +14,32 @@ double WeightsOf(const RunMatrices& matrices, size_t matrix) {
   return static_cast<double>(rows) * static_cast<double>(cols);
 }
 
-uint64_t Bytes(double weights, double bits) {
-  return static_cast<uint64_t>(std::llround(weights * bits / 8));
+/// NaN if unknown.
+double StoredBits(const RunMatrices& matrices, size_t matrix) {
+  return matrices.storages[matrices.places[matrix].storage].bits.value_or(
+      std::numeric_limits<double>::quiet_NaN());
 }
 
-void AddBits(const RunMatrices& matrices, const std::vector<double>& bits, double all_weights,
-             SchemeSummary& scheme) {
-  double weights = 0, sum = 0;
+/// NaN gives nullopt.
+std::optional<uint64_t> Bytes(double bits) {
+  if (std::isnan(bits)) return std::nullopt;
+  return static_cast<uint64_t>(std::llround(bits / 8));
+}
+
+void AddBits(const RunMatrices& matrices, const std::vector<double>& bits, SchemeSummary& scheme) {
+  double weights = 0, fitted = 0, stored = 0;
   for (size_t i = 0; i < bits.size(); ++i) {
-    if (std::isnan(bits[i])) continue;
-    weights += WeightsOf(matrices, i);
-    sum += WeightsOf(matrices, i) * bits[i];
+    const double count = WeightsOf(matrices, i);
+    if (std::isnan(bits[i])) {
+      stored += count * StoredBits(matrices, i);
+      continue;
+    }
+    weights += count;
+    fitted += count * bits[i];
   }
   if (weights == 0) return;
-  scheme.bits_per_weight = sum / weights;
-  scheme.bytes = Bytes(all_weights, *scheme.bits_per_weight);
+  scheme.bits_per_weight = fitted / weights;
+  scheme.bytes = Bytes(fitted + stored);
 }
 
 void AddErrors(const std::vector<double>& errors, SchemeSummary& scheme) {
@@ -51,20 +62,19 @@ RunSummary Summarize(const RunMatrices& matrices) {
   double weights = 0, stored_bits = 0;
   for (size_t i = 0; i < matrices.size(); ++i) {
     const double count = WeightsOf(matrices, i);
-    const auto& bits = matrices.storages[matrices.places[i].storage].bits;
     weights += count;
-    stored_bits += count * bits.value_or(std::numeric_limits<double>::quiet_NaN());
+    stored_bits += count * StoredBits(matrices, i);
   }
   summary.weights = static_cast<uint64_t>(weights);
   if (weights > 0 && !std::isnan(stored_bits)) {
     summary.bits_per_weight = stored_bits / weights;
-    summary.bytes = Bytes(weights, *summary.bits_per_weight);
+    summary.bytes = Bytes(stored_bits);
   }
   const MatrixMetric* bits = matrices.Find("bits_per_weight");
   const MatrixMetric* errors = matrices.Find("w_rel_fro");
   for (size_t i = 0; i < matrices.schemes.size(); ++i) {
     SchemeSummary scheme{matrices.schemes[i].name, {}, {}, {}, {}, {}};
-    if (bits != nullptr) AddBits(matrices, bits->values[i], weights, scheme);
+    if (bits != nullptr) AddBits(matrices, bits->values[i], scheme);
     if (errors != nullptr) AddErrors(errors->values[i], scheme);
     summary.schemes.push_back(std::move(scheme));
   }

@@ -13,7 +13,7 @@ namespace moe {
 struct SchemeSummary {
   std::string name;
   std::optional<double> bits_per_weight;  ///< mean over the weights of the matrices that have it
-  std::optional<uint64_t> bytes;          ///< of all matrices of the run at so many bits
+  std::optional<uint64_t> bytes;          ///< of all matrices of the run, where it failed as stored
   std::optional<double> median_error, worst_error;  ///< w_rel_fro over the matrices that have it
   std::optional<uint32_t> worst;                    ///< the matrix
   uint64_t failed = 0;                              ///< matrices without w_rel_fro

@@ -244,6 +244,25 @@ class Oddities(AcceptanceTest):
         self.assertEqual({row["expert_id"] for row in rows if row["note"] == "few huge weights"}, {3})
         self.assertEqual({row["expert_id"] for row in rows if row["note"] is None},
                          {0, 1, 2, 4, 5, 6, 7})
+        for flags in (("--table", "quant_sim"), ("--table", "matrix_stats"),
+                      ("--sort", "w_rel_fro", "--columns", "expert_id,w_rel_fro,scheme"),
+                      ("--table", "matrix_stats", "--sort", "rms", "--columns", "expert_id,rms")):
+            with self.subTest(flags):
+                head, _, *lines = show(run_dir, *flags, "--top", "0", "--format",
+                                       "markdown").stdout.splitlines()
+                names = [cell.strip() for cell in head.split("|")]
+                noted = {(cells[names.index("expert_id")].strip(), cells[names.index("note")].strip())
+                         for cells in (line.split("|") for line in lines)}
+                self.assertEqual(noted, {("3", "few huge weights"),
+                                         *((str(e), "-") for e in (0, 1, 2, 4, 5, 6, 7))})
+        worst = self.collect(run_dir, "-v").stdout.splitlines()
+        marked = [line.split()[2] for line in worst if line.endswith("few huge weights")]
+        self.assertTrue(marked and set(marked) == {"3"}, worst)
+        narrow = show(run_dir, "--sort", "rms", "--table", "matrix_stats").stdout.splitlines()
+        self.assertIn("few huge weights", narrow[1])
+        self.assertNotIn("note", show(run_dir, "--where", "expert_id=1").stdout.splitlines()[0])
+        self.assertNotIn("note", show(run_dir, "--format", "csv", "--sort", "rms", "--table",
+                                      "matrix_stats").stdout.splitlines()[0])
 
 
 class State(AcceptanceTest):

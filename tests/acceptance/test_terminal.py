@@ -320,6 +320,29 @@ class Answer(AcceptanceTest):
         self.assertEqual(printed.stdout, str(self.run_path / "report.html"))
         self.assertNotIn("report.html", self.analyze("--no-report").stdout)
 
+    def test_a_scheme_that_fits_a_part_of_the_matrices_says_so_and_is_not_sized_as_if_it_fitted_all(self):
+        # 64 divides the 64 columns of gate and up, not the 32 of down.
+        self.folder = self.model(experts(count=2, rows=32, cols=64), name="odd")
+        self.run_path = self.tmp / "it's out" / "odd" / "analysis"
+        done = self.analyze("--schemes", "q4,q8,q4g32")
+        warnings = [line for line in done.stderr.splitlines() if "[quant_sim]" in line]
+        self.assertEqual(len(warnings), 1, done.stderr)
+        for part in ("2 of 6 matrices", "affine_q4_g64, affine_q8_g64", "down_proj"):
+            self.assertIn(part, warnings[0])
+        logged = self.table(self.run_path, "warnings", "logs").warning
+        self.assertEqual(logged.str.startswith("[quant_sim] scheme=").sum(), 4)
+        told = {one["scheme"]: one for one in json.loads(self.analyze("--json").stdout)["schemes"]}
+        shown = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1] == "a"}
+        weights = 32 * 64
+        for name, fits, bits in (("affine_q4_g64", 4, 5), ("affine_q8_g64", 4, 9),
+                                 ("affine_q4_g32", 6, 6)):
+            with self.subTest(name):
+                size = weights * (fits * bits + (6 - fits) * 32) / 8
+                self.assertEqual((told[name]["expert_bytes"], told[name]["failed"],
+                                  told[name]["matrices"]), (size, 6 - fits, 6))
+                self.assertIn(f"{size / 1000:.3g} kB", shown[name])
+                self.assertEqual("fits 4 of 6 matrices" in shown[name], fits < 6)
+
     def test_the_steps_are_told_if_asked_for(self):
         done = self.analyze("-v")
         for part in ("[collect] matrix_stats rows: 18", "routed_expert", "[build_tables] ",

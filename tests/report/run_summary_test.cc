@@ -52,7 +52,7 @@ TEST(RunSummary, WeighsEachMatrixByItsWeights) {
   EXPECT_EQ(run.ExpertText(q8.worst.value()), "Layer 0, expert 1");
 }
 
-TEST(RunSummary, WhatFailedIsCountedAndTakesTheBitsOfTheOthers) {
+TEST(RunSummary, WhatFailedIsCountedAndStaysAsStored) {
   const RunMatrices run = Matrices(kThree,
                                    "f,a,0,0,q4,affine,4,32,0.1,,5\n"
                                    "f,b,0,1,q4,affine,4,32,,ValueError: 1 non-finite weights,\n"
@@ -62,7 +62,8 @@ TEST(RunSummary, WhatFailedIsCountedAndTakesTheBitsOfTheOthers) {
                                    "f,c,1,0,odd,odd,4,7,,ValueError: no such mode,\n");
   const RunSummary summary = Summarize(run);
   ASSERT_EQ(summary.schemes.size(), 2u);
-  EXPECT_EQ(summary.schemes[0].bytes, 640u);
+  EXPECT_EQ(summary.schemes[0].bytes, (256 + 512) * 5 / 8 + 256 * 16 / 8);
+  EXPECT_EQ(summary.schemes[0].bits_per_weight, 5);
   EXPECT_EQ(summary.schemes[0].failed, 1u);
   EXPECT_EQ(summary.schemes[0].median_error, 0.2);
   const SchemeSummary& odd = summary.schemes[1];
@@ -75,10 +76,13 @@ TEST(RunSummary, StorageThatIsNotToldIsUnknown) {
   const RunSummary summary =
       Summarize(Matrices("f,a,0,up,0,False,8,32,bfloat16,16,1\n"
                          "f,b,0,up,1,False,8,32,bfloat16,,1\n",
-                         ""));
+                         "f,a,0,0,q4,affine,4,32,0.1,,5\n"
+                         "f,b,0,1,q4,affine,4,32,,ValueError: odd,\n"));
   EXPECT_EQ(summary.weights, 512u);
   EXPECT_FALSE(summary.bits_per_weight || summary.bytes);
-  EXPECT_TRUE(summary.schemes.empty());
+  ASSERT_EQ(summary.schemes.size(), 1u);
+  EXPECT_EQ(summary.schemes[0].bits_per_weight, 5);
+  EXPECT_FALSE(summary.schemes[0].bytes);
 }
 
 TEST(RunSummary, OfNoMatricesThereIsNothing) {
