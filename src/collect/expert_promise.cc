@@ -13,12 +13,6 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMostLines = 12;
 constexpr uint64_t kMostLayers = 100'000;  // more are no model's, and would fill the memory
 
-// The parts of a model that the config's number of experts is about.
-bool ConfigCounts(const std::string& stack) {
-  return stack.empty() || stack == "mtp" || stack == "thinker" || stack == "encoder" ||
-         stack == "decoder";
-}
-
 void AddRange(int64_t first, int64_t last, std::string& text) {
   text += text.empty() ? "" : ", ";
   text += first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
@@ -66,7 +60,7 @@ void ExpertPromise::Ids::Add(const ExpertClaim& claim) {
 }
 
 void ExpertPromise::Add(const WeightShape& weight, const Extraction& extraction) {
-  if (!extraction.stack && extraction.layer) seen_layers_.insert(*extraction.layer);
+  if (extraction.layer) seen_layers_[extraction.stack.value_or("")].insert(*extraction.layer);
   if (IsRouter(weight, extraction) && extraction.layer) {
     stacks_[extraction.stack.value_or("")].blocks[*extraction.layer].router =
         std::pair(weight.shape[0], weight.shape[1]);
@@ -111,7 +105,7 @@ void ExpertPromise::AddListed(const std::vector<ExpertClaim>& claims) {
 class ExpertPromise::Account {
  public:
   Account(const std::string& name, const Stack& stack, const ModelFacts& facts)
-      : name_(name), stack_(stack), facts_(facts) {
+      : name_(name), stack_(stack), facts_(facts), config_(facts.OfStack(name)) {
     for (const auto& [layer, block] : stack.blocks) {
       for (const auto* projs : {&block.routed, &block.listed}) {
         for (const auto& [proj, ids] : *projs) {
@@ -122,15 +116,22 @@ class ExpertPromise::Account {
       shared_.insert(block.shared.begin(), block.shared.end());
     }
     found_any_ = !projs_.empty();
-    if (facts.experts.value_or(0) > 0 && ConfigCounts(name)) config_ = *facts.experts;
     const bool usual = projs_.contains("gate_proj") || projs_.contains("up_proj") ||
                        projs_.contains("down_proj") || !found_any_;
-    if (config_ > 0 && usual) projs_.insert({"up_proj", "down_proj"});
+    const std::vector<std::string> whole =
+        facts.gated ? std::vector<std::string>{"gate_proj", "up_proj", "down_proj"}
+                    : std::vector<std::string>{"up_proj", "down_proj"};
+    if (!config_) return;
+    if (usual && (config_->promise_experts() || facts.gated)) {
+      projs_.insert(whole.begin(), whole.end());
+    }
+    if (config_->shared_experts) shared_.insert(whole.begin(), whole.end());
   }
 
   std::vector<MissingExperts> Missing(const std::set<int64_t>& seen_layers) {
-    if (!found_any_ && config_ == 0) return {};  // a router without experts: of something else
-    std::set<int64_t> layers = LayersOfConfig(seen_layers);
+    const bool promised = config_ && config_->promise_experts();
+    if (!found_any_ && !promised) return {};  // a router without experts: of something else
+    std::set<int64_t> layers = promised ? LayersOfConfig(seen_layers) : std::set<int64_t>();
     for (const auto& [layer, block] : stack_.blocks) {
       const bool routed = !block.routed.empty() || !block.listed.empty() || block.router;
       if (routed) layers.insert(layer);
@@ -145,15 +146,15 @@ class ExpertPromise::Account {
   }
 
  private:
-  // Of the model itself. No key about layers: all of them, if every one that was seen has experts.
+  // No key about layers: all of them, if the family is so or every one that was seen has experts.
   std::set<int64_t> LayersOfConfig(const std::set<int64_t>& seen_layers) const {
-    if (!name_.empty() || config_ == 0) return {};
-    if (facts_.moe_layers) return *facts_.moe_layers;
-    if (!facts_.layers || *facts_.layers > kMostLayers) return {};
-    const auto count = static_cast<int64_t>(*facts_.layers);
+    if (config_->moe_layers) return *config_->moe_layers;
+    if (!config_->layers || *config_->layers > kMostLayers) return {};
+    const auto count = static_cast<int64_t>(*config_->layers);
     std::set<int64_t> layers;
     for (const int64_t layer : seen_layers) {
-      if (layer < count && !stack_.blocks.contains(layer)) return {};
+      const bool none = layer < count && !stack_.blocks.contains(layer);
+      if (none && !facts_.every_layer) return {};
     }
     for (int64_t layer = 0; layer < count; ++layer) layers.insert(layer);
     return layers;
@@ -170,11 +171,16 @@ class ExpertPromise::Account {
     return experts <= INT32_MAX ? experts : 0;
   }
 
-  // How many experts the layer has, and who says so: config or router, whichever knows more.
-  std::pair<int64_t, std::string> Count(const Block* block) const {
+  // How many experts the layer has, and who says so.
+  std::pair<int64_t, std::string> Count(int64_t layer, const Block* block) const {
+    if (config_ && config_->experts_of_layer.contains(layer)) {
+      const uint64_t count = config_->experts_of_layer.at(layer);
+      return {static_cast<int64_t>(count), fmt::format("the config says {} in this layer", count)};
+    }
+    const uint64_t config = config_ ? config_->experts.value_or(0) : 0;
     const uint64_t router = CountOfRouter(block);
-    if (config_ > 0 && config_ >= router) {
-      return {static_cast<int64_t>(config_), fmt::format("the config says {} a layer", config_)};
+    if (config > 0 && config >= router) {
+      return {static_cast<int64_t>(config), fmt::format("the config says {} a layer", config)};
     }
     if (router > 0) {
       return {static_cast<int64_t>(router), fmt::format("the router knows {}", router)};
@@ -185,7 +191,7 @@ class ExpertPromise::Account {
   void AddLayer(int64_t layer) {
     const auto found = stack_.blocks.find(layer);
     const Block* block = found == stack_.blocks.end() ? nullptr : &found->second;
-    const auto [count, by] = Count(block);
+    const auto [count, by] = Count(layer, block);
     for (const std::string& proj : projs_) {
       Ids there, listed;
       if (block != nullptr && block->routed.contains(proj)) there = block->routed.at(proj);
@@ -197,10 +203,11 @@ class ExpertPromise::Account {
       const bool of_index = listed.all || !listed.ids.empty();
       if (matrices > 0) Note(layer, false, proj, experts, matrices, of_index ? "the index" : by);
     }
+    if (config_ && config_->without_shared.contains(layer)) return;
+    const bool by_config = config_ && config_->shared_experts;
     for (const std::string& proj : shared_) {
-      if (block == nullptr || !block->shared.contains(proj)) {
-        Note(layer, true, proj, "", 1, "other layers have it");
-      }
+      if (block != nullptr && block->shared.contains(proj)) continue;
+      Note(layer, true, proj, "", 1, by_config ? "the config says so" : "other layers have it");
     }
   }
 
@@ -217,27 +224,34 @@ class ExpertPromise::Account {
     missing.parameters += static_cast<double>(matrices) * WeightsOfOne(shared);
   }
 
+  // At least one, so that what is missing is never nothing.
   double WeightsOfOne(bool shared) const {
     const double found = shared ? stack_.shared_weights : stack_.routed_weights;
-    const auto& input = facts_.expert_input ? facts_.expert_input : facts_.hidden;
-    if (found > 0 || !input || !facts_.expert_width) return found;
-    return static_cast<double>(*input) * static_cast<double>(*facts_.expert_width);
+    if (found > 0) return found;
+    const auto& input = !shared && facts_.expert_input ? facts_.expert_input : facts_.hidden;
+    const auto width = !shared   ? facts_.expert_width
+                       : config_ ? config_->shared_width
+                                 : std::nullopt;
+    if (input && width) return static_cast<double>(*input) * static_cast<double>(*width);
+    return shared ? WeightsOfOne(false) : 1;
   }
 
   const std::string& name_;
   const Stack& stack_;
   const ModelFacts& facts_;
+  const std::optional<LayerFacts> config_;  // of this stack
   std::set<std::string> projs_, shared_;
   bool found_any_ = false;
-  uint64_t config_ = 0;  // experts a layer; 0: the config doesn't say
-  int64_t most_ = 0;     // the highest id of an expert that is there or listed, and one
+  int64_t most_ = 0;  // the highest id of an expert that is there or listed, and one
   std::map<std::tuple<bool, std::string, std::string, std::string>, MissingExperts> missing_;
 };
 
 std::vector<MissingExperts> ExpertPromise::Missing(const ModelFacts& facts) const {
   std::vector<MissingExperts> list;
   for (const auto& [name, stack] : stacks_) {
-    auto missing = Account(name, stack, facts).Missing(seen_layers_);
+    const auto seen = seen_layers_.find(name);
+    auto missing = Account(name, stack, facts)
+                       .Missing(seen == seen_layers_.end() ? std::set<int64_t>() : seen->second);
     std::move(missing.begin(), missing.end(), std::back_inserter(list));
   }
   return list;

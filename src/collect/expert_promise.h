@@ -28,11 +28,13 @@ struct MissingExperts {
 
 /// Which experts ought to be there, against those that are.
 ///
-/// How many: config.json's count for each layer, else the rows of the layer's router, else the most
-/// that any layer has. In which layers: those of the config (all of them, where it has no key about
-/// that and no layer without experts was seen), of routers, of the index, and where any expert is.
+/// How many: config.json's count for the layer, or the rows of the layer's router if those are more
+/// than its one count for all; else the most that any layer has. In which layers: those of the
+/// config (all of them, where it has no key about that and the family has experts in all, or no
+/// layer without was seen), of routers, of the index, and where any expert is.
 /// Which projections: those found anywhere in the stack; up_proj and down_proj always where the
-/// config tells of experts. A tensor that is there but can't be read is not missing.
+/// config tells of experts, gate_proj where the family has one. Shared experts: where any layer has
+/// them, or the config says so. A tensor that is there but can't be read is not missing.
 class ExpertPromise {
  public:
   /// A tensor of the checkpoint and what was decided about it.
@@ -68,7 +70,7 @@ class ExpertPromise {
   class Account;
 
   std::map<std::string, Stack> stacks_;
-  std::set<int64_t> seen_layers_;  ///< of the model itself
+  std::map<std::string, std::set<int64_t>> seen_layers_;  ///< of each stack
 };
 
 /// Weights of all of them.

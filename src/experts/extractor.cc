@@ -606,6 +606,15 @@ std::unordered_map<std::string, std::vector<uint64_t>> NeighbourShapes(
   return shapes;
 }
 
+void AddFamily(const Family& family, ModelFacts& facts) {
+  facts.router_has_more = family.router_has_more;
+  facts.gated = family.gated;
+  facts.every_layer = family.every_layer;
+  const bool may_share = !family.shared.empty();
+  facts.shared_experts = may_share && (facts.shared_experts || family.always_shared);
+  for (auto& [name, stack] : facts.stacks) stack.shared_experts &= may_share;
+}
+
 std::vector<std::string> UsableKeywords(const std::vector<std::string>& keywords) {
   constexpr std::string_view kBlank = " \t\r\n\f\v";
   std::vector<std::string> usable;
@@ -631,7 +640,7 @@ Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const Weig
   const Family* family = options.presets == "auto"
                              ? FindFamily(options.model_type, facts.gguf_arch, weights)
                              : FamilyNamed(options.presets);
-  facts.router_has_more = family != nullptr && family->router_has_more;
+  if (family != nullptr) AddFamily(*family, facts);
   auto presets = PresetRules(options.presets, family, weights);
   if (!presets) return tl::make_unexpected(std::move(presets.error()));
   auto rules = CompileRules(options, *presets);  // points into *presets, which keep their place

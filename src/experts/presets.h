@@ -56,6 +56,9 @@ struct Family {
   const char* sign = nullptr;
   bool shared_in_stack = false;  ///< MLX stacks one expert more than the router has: the shared one
   bool router_has_more = false;  ///< its router has rows of shared or identity experts as well
+  bool gated = true;             ///< its experts have a gate_proj
+  bool every_layer = false;      ///< where the config has no key about layers, all have experts
+  bool always_shared = false;    ///< layers with experts have a shared one, of which no key speaks
 };
 
 std::span<const LayoutClass> AllLayoutClasses();

@@ -76,6 +76,63 @@ class Promise(AcceptanceTest):
         self.assertEqual([(m["proj"], m["experts"], m["promised_by"])
                           for m in health["missing_experts"]], [("up_proj", "3", "the index")])
 
+    def lost(self, tensors, part, config, name):
+        """(projection, layers, experts, stack) of what is missing of `tensors` without `part`."""
+        left = {k: v for k, v in tensors.items() if part not in k}
+        health = self.missing_of(left, config=config, name=name)
+        self.assertLess(health["expert_coverage"]["share"], 1)
+        return {(m["proj"], m["layers"], m["experts"], m["stack"])
+                for m in health["missing_experts"]}
+
+    def test_shared_experts_that_the_config_alone_knows_are_missing(self):
+        config = {**CONFIG, "model_type": "qwen2_moe", "shared_expert_intermediate_size": 64}
+        whole = experts(4, layers=2)
+        for layer in range(2):
+            for proj, shape in (("gate_proj", (64, 128)), ("up_proj", (64, 128)),
+                                ("down_proj", (128, 64))):
+                name = f"model.layers.{layer}.mlp.shared_expert.{proj}.weight"
+                whole[name] = np.full(shape, 0.01, np.float32)
+        self.assertEqual(self.lost(whole, "shared_expert", config, "all"),
+                         {(p, "0-1", None, None) for p in ("gate_proj", "up_proj", "down_proj")})
+        self.assertEqual(self.lost(whole, "shared_expert.up_proj", config, "up"),
+                         {("up_proj", "0-1", None, None)})
+        self.assertEqual(self.look(whole, config=config, name="whole")[1], 0)
+
+    def test_a_gate_that_every_expert_lost_is_missing_where_the_family_has_one(self):
+        whole = experts(4, layers=2)
+        self.assertEqual(self.lost(whole, "gate_proj", CONFIG, "qwen"),
+                         {("gate_proj", "0-1", "0-3", None)})
+        gateless = {k.replace("model.layers", "backbone.layers").replace("mlp", "mixer"): v
+                    for k, v in whole.items() if "gate_proj" not in k}
+        config = {"model_type": "nemotron_h", "num_hidden_layers": 2, "n_routed_experts": 4,
+                  "hybrid_override_pattern": "EE", "hidden_size": 128,
+                  "moe_intermediate_size": 64}
+        inspected, code, _, collected = self.look(gateless, config=config, name="nemotron")
+        self.assertEqual((inspected["missing_experts"], code, collected), ([], 0, 0))
+
+    def test_a_layer_of_a_nested_stack_is_missing(self):
+        whole = {"thinker." + k: v for k, v in experts(4, layers=2).items()}
+        config = {"model_type": "qwen3_omni_moe", "thinker_config": {"text_config": CONFIG}}
+        self.assertEqual(self.lost(whole, "layers.1.", config, "thinker"),
+                         {(p, "1", "0-3", "thinker")
+                          for p in ("gate_proj", "up_proj", "down_proj")})
+
+    def test_a_model_with_another_number_of_experts_in_each_layer_misses_nothing(self):
+        whole = {k: v for k, v in experts(4, layers=2).items() if "layers.1.mlp.experts.3" not in k}
+        pruned = {"moe_sparsity_config": {"method": "prune", "num_experts": [4, 3]}}
+        for name, more in (("list", {"num_experts": [4, 3]}),
+                           ("pruned", {"quantization_config": pruned})):
+            with self.subTest(name):
+                inspected, code, run_dir, collected = self.look(whole, {**CONFIG, **more},
+                                                                name=name)
+                self.assertEqual((inspected["missing_experts"], code, collected), ([], 0, 0))
+                self.assertEqual(self.log(run_dir, "run_health.json")["expert_coverage"]["share"],
+                                 1.0)
+                self.assertEqual(self.lost(whole, "layers.1.mlp.experts.2.", {**CONFIG, **more},
+                                           name + "-lost"),
+                                 {(p, "1", "2", None)
+                                  for p in ("gate_proj", "up_proj", "down_proj")})
+
     def test_a_whole_model_misses_nothing(self):
         inspected, inspect_code, run_dir, code = self.look(experts(4, layers=2))
         self.assertEqual((inspect_code, code), (0, 0))

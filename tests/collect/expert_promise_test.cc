@@ -41,16 +41,22 @@ struct Model {
   }
 };
 
-std::vector<MissingExperts> Missing(const Model& model, const std::string& config,
+std::vector<MissingExperts> Missing(const Model& model, ExtractOptions options,
                                     const Lines& listed = {}, const Lines& unread = {}) {
-  ExtractOptions options = DefaultExtractOptions();
-  options.model_config = config;
   const auto extractor = Extractor::Create(options, model.weights);
   ExpertPromise promise;
   for (const WeightShape& weight : model.weights) promise.Add(weight, *extractor->Extract(weight));
   for (const std::string& name : listed) promise.AddListed(*extractor->ClaimsOf(name));
   for (const std::string& name : unread) promise.AddUnread(*extractor->ClaimsOf(name));
   return promise.Missing(extractor->facts());
+}
+
+std::vector<MissingExperts> Missing(const Model& model, const std::string& config,
+                                    const Lines& listed = {}, const Lines& unread = {}) {
+  ExtractOptions options = DefaultExtractOptions();
+  options.model_config = config;
+  options.model_type = FactsOfConfig(config).model_type;
+  return Missing(model, std::move(options), listed, unread);
 }
 
 /// "1 down_proj 3": layers, projection, experts; stack and "shared" in front.
@@ -195,6 +201,330 @@ TEST(ExpertPromise, TellsOneLostMatrixOfAnyFamily) {
       EXPECT_TRUE(told) << c.row << " " << c.variant << " without " << bank.weight;
     }
   }
+}
+
+/// How one family's config says which layers have experts, and how many.
+struct Family {
+  const char* name;
+  std::string config;
+  int layers;
+  std::map<int, int> experts;  ///< of each layer that has any
+  std::set<int> shared = {};   ///< layers with a shared expert
+  bool gated = true;
+  const char* prefix = "model.";
+  bool known = true;  ///< the family: else nobody knows whether it has gates
+
+  Lines Projs() const {
+    return gated ? Lines{"down_proj", "gate_proj", "up_proj"} : Lines{"down_proj", "up_proj"};
+  }
+  std::string Layer(int layer) const { return prefix + ("layers." + std::to_string(layer)) + "."; }
+  /// A dense MLP where there are no experts, and attention everywhere.
+  Model Whole() const {
+    Model model;
+    for (int l = 0; l < layers; ++l) {
+      model.With(Layer(l) + "self_attn.q_proj.weight", {8, 8});
+      if (!experts.contains(l)) model.With(Layer(l) + "mlp.up_proj.weight", {9, 8});
+    }
+    for (const auto& [layer, count] : experts) {
+      const std::string mlp = Layer(layer) + "mlp.";
+      for (int e = 0; e < count; ++e) Expert(model, mlp + "experts." + std::to_string(e) + ".");
+      model.With(mlp + "gate.weight", {static_cast<uint64_t>(count), 8});
+    }
+    for (const int layer : shared) Expert(model, Layer(layer) + "mlp.shared_experts.");
+    return model;
+  }
+  void Expert(Model& model, const std::string& module) const {
+    if (gated) model.With(module + "gate_proj.weight", {4, 8});
+    model.With(module + "up_proj.weight", {4, 8}).With(module + "down_proj.weight", {8, 4});
+  }
+};
+
+const Family kFamilies[] = {
+    {"DeepSeek",
+     R"({"model_type":"deepseek_v3","num_hidden_layers":4,"first_k_dense_replace":1,)"
+     R"("moe_layer_freq":1,"n_routed_experts":3,"n_shared_experts":1,)"
+     R"("num_nextn_predict_layers":1})",
+     4,
+     {{1, 3}, {2, 3}, {3, 3}},
+     {1, 2, 3}},
+    {"DeepSeekEverySecond",
+     R"({"model_type":"deepseek_v2","num_hidden_layers":5,"first_k_dense_replace":1,)"
+     R"("moe_layer_freq":2,"n_routed_experts":3,"n_shared_experts":null})",
+     5,
+     {{2, 3}, {4, 3}}},
+    {"Qwen2",
+     R"({"model_type":"qwen2_moe","num_hidden_layers":6,"decoder_sparse_step":2,)"
+     R"("mlp_only_layers":[3],"num_experts":3,"shared_expert_intermediate_size":4})",
+     6,
+     {{1, 3}, {5, 3}},
+     {1, 5}},
+    {"Qwen3WithoutShared",
+     R"({"model_type":"qwen3_moe","num_hidden_layers":2,"mlp_only_layers":[],)"
+     R"("num_experts":2,"shared_expert_intermediate_size":512})",
+     2,
+     {{0, 2}, {1, 2}}},
+    {"MixtralWithoutAnyKey",
+     R"({"model_type":"mixtral","num_hidden_layers":3,"num_local_experts":2})",
+     3,
+     {{0, 2}, {1, 2}, {2, 2}}},
+    {"Jamba",
+     R"({"model_type":"jamba","num_hidden_layers":4,"num_experts":2,)"
+     R"("expert_layer_period":2,"expert_layer_offset":1})",
+     4,
+     {{1, 2}, {3, 2}}},
+    {"Llama4Step",
+     R"({"model_type":"llama4","text_config":{"num_hidden_layers":4,"num_local_experts":2,)"
+     R"("interleave_moe_layer_step":2}})",
+     4,
+     {{1, 2}, {3, 2}},
+     {1, 3},
+     true,
+     "language_model.model."},
+    {"Llama4List",
+     R"({"model_type":"llama4_text","num_hidden_layers":4,"num_local_experts":2,)"
+     R"("interleave_moe_layer_step":1,"moe_layers":[0,2]})",
+     4,
+     {{0, 2}, {2, 2}},
+     {0, 2}},
+    {"Ernie",
+     R"({"model_type":"ernie4_5_moe","num_hidden_layers":5,"moe_layer_start_index":1,)"
+     R"("moe_layer_end_index":3,"moe_layer_interval":2,"moe_num_experts":2,)"
+     R"("moe_num_shared_experts":2})",
+     5,
+     {{1, 2}, {3, 2}},
+     {1, 3}},
+    {"ErnieToItsEnd",
+     R"({"model_type":"ernie4_5_moe","num_hidden_layers":3,"moe_layer_start_index":1,)"
+     R"("moe_layer_end_index":-1,"moe_num_experts":2,"moe_num_shared_experts":0})",
+     3,
+     {{1, 2}, {2, 2}}},
+    {"ErnieVision",
+     R"({"model_type":"ernie4_5_vl_moe","num_hidden_layers":4,"moe_layer_start_index":[1,2],)"
+     R"("moe_layer_end_index":[3,2],"moe_num_experts":[3,2]})",
+     4,
+     {{1, 3}, {2, 5}, {3, 3}}},
+    {"HunyuanLists",
+     R"({"model_type":"hunyuan_v1_moe","num_hidden_layers":4,"num_experts":[2,2,3,4],)"
+     R"("num_shared_expert":[1,1,0,1],"moe_layer_num_skipped":1,"use_mixed_mlp_moe":true})",
+     4,
+     {{1, 2}, {2, 3}, {3, 4}},
+     {1, 3}},
+    {"HunyuanWithoutMixedMlp",
+     R"({"model_type":"hunyuan_v1_moe","num_hidden_layers":2,"num_experts":2,)"
+     R"("num_shared_expert":1,"use_mixed_mlp_moe":false})",
+     2,
+     {{0, 2}, {1, 2}}},
+    {"Step3",
+     R"({"model_type":"step3_text","num_hidden_layers":5,"moe_layers_enum":"2, 4",)"
+     R"("moe_num_experts":2,"share_expert_dim":4})",
+     5,
+     {{2, 2}, {4, 2}},
+     {2, 4}},
+    {"LongCat",
+     R"({"model_type":"longcat_flash","num_layers":2,"num_hidden_layers":4,)"
+     R"("n_routed_experts":2,"zero_expert_num":1})",
+     2,
+     {{0, 2}, {1, 2}}},
+    {"NemotronLetters",
+     R"({"model_type":"nemotron_h","num_hidden_layers":4,"hybrid_override_pattern":"ME*E",)"
+     R"("n_routed_experts":2,"n_shared_experts":1,"moe_shared_expert_intermediate_size":4})",
+     4,
+     {{1, 2}, {3, 2}},
+     {1, 3},
+     false,
+     "backbone."},
+    {"NemotronWords",
+     R"({"model_type":"nemotron_h","num_hidden_layers":3,"n_routed_experts":2,)"
+     R"("layers_block_type":["mamba","moe","attention"],"n_shared_experts":0})",
+     3,
+     {{1, 2}},
+     {},
+     false,
+     "backbone."},
+    {"KimiLinear",
+     R"({"model_type":"kimi_linear","num_hidden_layers":3,"first_k_dense_replace":1,)"
+     R"("moe_layer_freq":1,"num_experts":2,"num_shared_experts":1})",
+     3,
+     {{1, 2}, {2, 2}},
+     {1, 2}},
+    {"GlmWords",
+     R"({"model_type":"glm4_moe_lite","num_hidden_layers":3,"n_routed_experts":2,)"
+     R"("mlp_layer_types":["dense","sparse","sparse"],"n_shared_experts":1})",
+     3,
+     {{1, 2}, {2, 2}},
+     {1, 2}},
+    {"MiniMaxMask",
+     R"({"model_type":"minimax_m3","num_hidden_layers":3,"num_local_experts":2,)"
+     R"("moe_layer_freq":[0,1,1],"n_shared_experts":1})",
+     3,
+     {{1, 2}, {2, 2}},
+     {1, 2}},
+    {"MaskOfOnes",
+     R"({"model_type":"mimo_v2_flash","num_hidden_layers":2,"n_routed_experts":2,)"
+     R"("moe_layer_freq":[1,1]})",
+     2,
+     {{0, 2}, {1, 2}}},
+    {"SmallThinker",
+     R"({"model_type":"smallthinker","num_hidden_layers":3,"moe_num_primary_experts":2,)"
+     R"("moe_layer_layout":[0,1,1]})",
+     3,
+     {{1, 2}, {2, 2}}},
+    {"Exaone",
+     R"({"model_type":"exaone_moe","num_hidden_layers":3,"num_experts":2,)"
+     R"("is_moe_layer":[false,true,true],"num_shared_experts":1})",
+     3,
+     {{1, 2}, {2, 2}},
+     {1, 2}},
+    {"Lfm2",
+     R"({"model_type":"lfm2_moe","num_hidden_layers":3,"num_experts":2,"num_dense_layers":1})",
+     3,
+     {{1, 2}, {2, 2}}},
+    {"Arctic",
+     R"({"model_type":"arctic","num_hidden_layers":4,"num_local_experts":2,)"
+     R"("moe_layer_frequency":2})",
+     4,
+     {{1, 2}, {3, 2}}},
+    {"PrunedByLayer",
+     R"({"model_type":"deepseek_v2","num_hidden_layers":4,"first_k_dense_replace":1,)"
+     R"("n_routed_experts":6,"n_shared_experts":1,"quantization_config":)"
+     R"({"moe_sparsity_config":{"method":"prune","num_experts":[null,3,6,2]}}})",
+     4,
+     {{1, 3}, {2, 6}, {3, 2}},
+     {1, 2, 3}},
+    {"NumberOfEachLayer",
+     R"({"model_type":"qwen3_moe","num_hidden_layers":3,"num_experts":[2,0,3]})",
+     3,
+     {{0, 2}, {2, 3}}},
+    {"NumberOfEachMoeLayer",
+     R"({"model_type":"qwen3_moe","num_hidden_layers":3,"mlp_only_layers":[1],)"
+     R"("num_experts":[2,3]})",
+     3,
+     {{0, 2}, {2, 3}}},
+    {"Blocks",
+     R"({"model_type":"nemotron-nas","num_hidden_layers":3,"block_configs":[)"
+     R"({"ffn":{"moe":{"num_local_experts":3,"shared_expert_intermediate_dim":4}}},)"
+     R"({"ffn":{"intermediate_size":9,"moe":null}},)"
+     R"({"ffn":{"moe":{"num_local_experts":2,"shared_expert_intermediate_dim":0}}}]})",
+     3,
+     {{0, 3}, {2, 2}},
+     {0},
+     true,
+     "model.",
+     false},
+    {"OmniThinker",
+     R"({"model_type":"qwen3_omni_moe","thinker_config":{"text_config":{"num_hidden_layers":3,)"
+     R"("num_experts":2,"shared_expert_intermediate_size":4,"mlp_only_layers":[1]}}})",
+     3,
+     {{0, 2}, {2, 2}},
+     {},
+     true,
+     "thinker.model."},
+    {"OmniTalker",
+     R"({"model_type":"qwen3_omni_moe","thinker_config":{"text_config":{"num_hidden_layers":9,)"
+     R"("num_experts":8}},"talker_config":{"text_config":{"num_hidden_layers":2,)"
+     R"("num_experts":3,"shared_expert_intermediate_size":4,"decoder_sparse_step":1}}})",
+     2,
+     {{0, 3}, {1, 3}},
+     {0, 1},
+     true,
+     "talker.model."},
+};
+
+/// That `missing` has these projections of these experts ("": the shared one) of a layer.
+void ExpectTold(const std::vector<MissingExperts>& missing, int layer, const Lines& projs,
+                const std::string& experts, const std::string& what) {
+  for (const std::string& proj : projs) {
+    const bool told = std::any_of(missing.begin(), missing.end(), [&](const MissingExperts& row) {
+      return row.proj == proj && row.layers.contains(layer) && row.experts == experts &&
+             row.is_shared_expert == experts.empty();
+    });
+    EXPECT_TRUE(told) << what << ": " << proj << " of layer " << layer << "\n"
+                      << ::testing::PrintToString(Shown(missing));
+  }
+}
+
+std::string Upto(int count) { return count == 1 ? "0" : "0-" + std::to_string(count - 1); }
+
+TEST(ExpertPromise, MissesNothingInAWholeModelWhateverItsConfigSaysOfItsLayers) {
+  for (const Family& family : kFamilies) {
+    EXPECT_EQ(Shown(Missing(family.Whole(), family.config)), Lines{}) << family.name;
+  }
+}
+
+TEST(ExpertPromise, TellsALayerAnExpertAndAProjectionThatAnyOfTheseConfigsPromises) {
+  for (const Family& family : kFamilies) {
+    for (const auto& [layer, count] : family.experts) {
+      const auto without = [&](const std::string& part) {
+        return Missing(family.Whole().Without(part), family.config);
+      };
+      const std::string mlp = family.Layer(layer) + "mlp.";
+      const std::string last = mlp + "experts." + std::to_string(count - 1) + ".";
+      if (family.experts.size() > 1) {
+        ExpectTold(without(mlp), layer, family.Projs(), Upto(count), family.name);
+      }
+      ExpectTold(without(last), layer, family.Projs(), std::to_string(count - 1), family.name);
+      for (const std::string& proj : family.Projs()) {
+        if (family.known) ExpectTold(without(proj), layer, {proj}, Upto(count), family.name);
+      }
+    }
+  }
+}
+
+TEST(ExpertPromise, TellsSharedExpertsThatOnlyTheConfigPromises) {
+  for (const Family& family : kFamilies) {
+    const auto missing = Missing(family.Whole().Without("shared_experts"), family.config);
+    const Lines projs = family.known ? family.Projs() : Lines{"down_proj", "up_proj"};
+    for (const int layer : family.shared) ExpectTold(missing, layer, projs, "", family.name);
+    EXPECT_EQ(missing.empty(), family.shared.empty()) << family.name;
+  }
+}
+
+TEST(ExpertPromise, TakesEncoderAndDecoderEachByItsOwnPeriod) {
+  const std::string config =
+      R"({"model_type":"switch_transformers","num_experts":2,"num_layers":6,)"
+      R"("encoder_sparse_step":4,"num_decoder_layers":2,"decoder_sparse_step":2})";
+  Model model;
+  for (const std::string module :
+       {"encoder.block.1.layer.1", "encoder.block.5.layer.1", "decoder.block.1.layer.2"}) {
+    for (const std::string expert : {"0", "1"}) {
+      const std::string path = module + ".mlp.experts.expert_" + expert;
+      model.With(path + ".wi.weight", {4, 8}).With(path + ".wo.weight", {8, 4});
+    }
+  }
+  EXPECT_EQ(Shown(Missing(model, config)), Lines{});
+  EXPECT_EQ(Shown(Missing(Model(model).Without("encoder.block.5."), config)),
+            (Lines{"encoder 5 down_proj 0-1", "encoder 5 up_proj 0-1"}));
+}
+
+TEST(ExpertPromise, TakesGgufKeysAsThoseOfConfigs) {
+  const std::map<std::string, std::string> metadata = {
+      {"general.architecture", "\"deepseek2\""},    {"deepseek2.block_count", "3"},
+      {"deepseek2.leading_dense_block_count", "1"}, {"deepseek2.expert_count", "2"},
+      {"deepseek2.embedding_length", "8"},          {"deepseek2.expert_feed_forward_length", "4"},
+      {"deepseek2.expert_shared_count", "2"}};
+  Model model;
+  for (const std::string block : {"blk.1.", "blk.2."}) {
+    for (const std::string proj : {"gate", "up", "down"}) {
+      const bool down = proj == "down";
+      model.With(block + "ffn_" + proj + "_exps.weight",
+                 down ? std::vector<uint64_t>{2, 8, 4} : std::vector<uint64_t>{2, 4, 8});
+      model.With(block + "ffn_" + proj + "_shexp.weight",
+                 down ? std::vector<uint64_t>{8, 8} : std::vector<uint64_t>{8, 8});
+    }
+  }
+  const auto missing = [&](const Model& of) {
+    ExtractOptions options = DefaultExtractOptions();
+    options.gguf_metadata = metadata;
+    return Missing(of, std::move(options));
+  };
+  EXPECT_EQ(Shown(missing(model)), Lines{});
+  EXPECT_EQ(Shown(missing(Model(model).Without("blk.2."))),
+            (Lines{"2 down_proj 0-1", "2 gate_proj 0-1", "2 up_proj 0-1", "2 shared down_proj ",
+                   "2 shared gate_proj ", "2 shared up_proj "}));
+  const auto shared = missing(Model(model).Without("shexp"));
+  EXPECT_EQ(Shown(shared),
+            (Lines{"1-2 shared down_proj ", "1-2 shared gate_proj ", "1-2 shared up_proj "}));
+  EXPECT_EQ(MissingParameters(shared), 6U * 8 * 8);  // two experts of width 4
 }
 
 TEST(ExpertPromise, TakesTheMtpStackByItself) {

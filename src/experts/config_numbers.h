@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace moe {
+
+/// What stands at "key" or "object/key"; nullptr: nothing.
+const nlohmann::json* At(const nlohmann::json& object, std::string_view path);
+
+/// Of the first key that says anything. A list (one number a layer or a modality) is a number only
+/// where all of it is one, and never a reason to ask the next key, which may mean something else.
+std::optional<uint64_t> NumberOf(const nlohmann::json& config, std::span<const char* const> keys);
+
+/// How many there are of what is counted one by one; a number no model can have is none.
+std::optional<uint64_t> CountOf(const nlohmann::json& config, std::span<const char* const> keys);
+
+bool HasAny(const nlohmann::json& config, std::span<const char* const> keys);
+
+/// A number without a sign and without anything else; nullopt: it isn't, or is beyond all layers.
+std::optional<int64_t> IntegerIn(std::string_view text);
+
+}  // namespace moe
