@@ -248,6 +248,7 @@ Result<std::optional<Weight>> FindBitsandbytes4(const TensorRef& payload,
   auto agrees = CheckStatements(
       payload, text, words,
       {SaysMethod(words, {"bitsandbytes"}), Says("load_in_4bit", words.Flag("load_in_4bit"), true),
+       Says("load_in_8bit", words.Flag("load_in_8bit"), false),
        Says("bnb_4bit_quant_type", words.Text("bnb_4bit_quant_type"), type),
        Says("bnb_4bit_use_double_quant", words.Flag("bnb_4bit_use_double_quant"),
             state->nested_block_size != 0)});

@@ -607,6 +607,10 @@ Statement SaysOneOf(std::string_view name, const std::string& said,
 }  // namespace
 
 Statement SaysMethod(const QuantWords& words, std::initializer_list<std::string_view> methods) {
+  // A mode without a method is MLX's.
+  const bool mlx = std::find(methods.begin(), methods.end(), "mlx") != methods.end();
+  if (!mlx && !words.mode.empty())
+    return {"mode", words.mode, std::string(*methods.begin()), false};
   return SaysOneOf("quant_method", words.method, methods,
                    {"gptq", "awq", "compressed-tensors", "fp8", "fbgemm_fp8", "mxfp8", "mxfp4",
                     "bitsandbytes", "modelopt"});

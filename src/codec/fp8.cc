@@ -287,6 +287,11 @@ Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const Tens
   if (!agrees) return tl::make_unexpected(agrees.error());
   const auto how = FindGranularity(payload, *scale, words);
   if (!how) return tl::make_unexpected(how.error());
+  const bool by_line = how->storage == "channel" || how->storage == "column";
+  if (IsByteScale(scale->info().dtype) &&
+      (by_line || (how->storage == "tensor" && words.strategy == "tensor"))) {
+    return WrongCompanion(payload, fmt::format("float scales by {}", how->storage), scale);
+  }
   return Build(payload, *scale, *how);
 }
 

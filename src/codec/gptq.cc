@@ -126,7 +126,7 @@ Result<Inputs> FindInputs(const TensorRef& payload, const Qweight& found,
 unsigned ZeroOffset(const QuantWords& words) {
   const std::string packing = words.Text("packing_format");
   const bool plain = packing == "auto_round" || packing == "auto_round:gptqmodel" ||
-                     words.Text("checkpoint_format") == "gptq_v2";
+                     words.Text("checkpoint_format") == "gptq_v2" || words.format == "gptq_v2";
   return plain ? 0 : 1;
 }
 
@@ -179,6 +179,10 @@ Result<std::optional<Weight>> FindGptqWeight(const TensorRef& payload, const Ten
   const auto inputs = FindInputs(payload, found, *g_idx, words);
   if (!inputs) return tl::make_unexpected(inputs.error());
   auto agrees = CheckGroups(found, words, inputs->count, inputs->bits);
+  const std::string version = words.Text("checkpoint_format");
+  if (agrees && !version.empty()) {
+    agrees = CheckStatements(payload, found.zeros, words, {Says("format", words.format, version)});
+  }
   if (agrees && words.act_order == true && found.groups > 1 && !*g_idx) {
     agrees = WrongCompanion(
         payload, fmt::format("X.g_idx I32 [{}] (desc_act true: {})", inputs->count, words.entry),

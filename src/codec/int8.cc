@@ -54,9 +54,10 @@ Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const 
                                                 const std::optional<TensorRef>& format,
                                                 const QuantWords& words) {
   const TensorInfo& info = payload.info();
-  auto agrees = CheckStatements(payload, scb, words,
-                                {SaysMethod(words, {"bitsandbytes"}),
-                                 Says("load_in_8bit", words.Flag("load_in_8bit"), true)});
+  auto agrees = CheckStatements(
+      payload, scb, words,
+      {SaysMethod(words, {"bitsandbytes"}), Says("load_in_8bit", words.Flag("load_in_8bit"), true),
+       Says("load_in_4bit", words.Flag("load_in_4bit"), false)});
   if (!agrees) return tl::make_unexpected(agrees.error());
   if (info.shape.size() != 2 || scb.info().dtype != DType::kF32 ||
       scb.info().shape != std::vector<uint64_t>{info.shape[0]} || !IsPlainOrder(scb.info())) {

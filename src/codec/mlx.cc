@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.h"
 #include "base/small_floats.h"
@@ -76,17 +77,24 @@ constexpr FloatMode kFloatModes[] = {
 };
 
 /// Builds the open function: `codes` is complete but for its bytes.
-auto Opener(ScaledCodes codes, bool has_biases, bool has_global) {
-  return [codes = std::move(codes), has_biases, has_global](
+auto Opener(const TensorRef& payload, ScaledCodes codes, const MlxParts& parts) {
+  return [payload, codes = std::move(codes), has_biases = parts.biases.has_value(),
+          stored_global = parts.global_scale](
              std::vector<TensorBytes> bytes) mutable -> Result<std::shared_ptr<const WeightArray>> {
     ScaledCodes opened = codes;
     opened.bytes = std::move(bytes[0]);
     opened.scales.bytes = std::move(bytes[1]);
     if (has_biases) opened.biases->bytes = std::move(bytes[2]);
-    if (has_global) {
+    if (stored_global) {
       ScaleGrid global;  // one for each matrix, or one for all
       global.bytes = std::move(bytes[2]);
       global.matrices = global.bytes.data.size() / sizeof(float);
+      for (uint64_t matrix = 0; matrix < global.matrices; ++matrix) {
+        const float value = global.At(matrix, 0, 0);
+        if (std::isfinite(value) && value >= 0) continue;
+        return WrongCompanion(
+            payload, fmt::format("a finite, positive global_scale, not {}", value), stored_global);
+      }
       opened.factor = [global](uint64_t matrix, uint64_t) {
         return global.At(matrix, 0, 0) / (448.0f * 6.0f);
       };
@@ -168,7 +176,7 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view s
     }
     weight.parts.push_back(*parts.global_scale);
   }
-  weight.open = Opener(std::move(codes), parts.biases.has_value(), parts.global_scale.has_value());
+  weight.open = Opener(payload, std::move(codes), parts);
   return weight;
 }
 

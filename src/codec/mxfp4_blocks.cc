@@ -31,7 +31,10 @@ Result<std::optional<Weight>> FindMxfp4Blocks(const TensorRef& payload, const Te
                                       *stem, suffix),
                           scales);
   }
-  auto agrees = CheckStatements(payload, scales, words, {SaysMethod(words, {"mxfp4"})});
+  auto agrees =
+      CheckStatements(payload, scales, words,
+                      {SaysMethod(words, {"mxfp4", "mlx"}), Says("mode", words.mode, "mxfp4"),
+                       Says("bits", words.bits, 4), Says("group_size", words.group, 32)});
   if (!agrees) return tl::make_unexpected(agrees.error());
   ScaledCodes codes;
   codes.rows = groups[1];

@@ -104,8 +104,9 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
     grid.cols = global->parts;
     for (uint64_t i = 0; i < global->matrices * global->parts; ++i) {
       const float value = grid.At(i / global->parts, 0, i % global->parts);
-      if (!std::isfinite(value) || (global->divides && value == 0.0f)) {
-        return WrongCompanion(payload, "a finite global scale that is not 0", global->tensor);
+      if (!std::isfinite(value) || value < 0 || (global->divides && value == 0)) {
+        return WrongCompanion(
+            payload, fmt::format("a finite, positive global scale, not {}", value), global->tensor);
       }
     }
     opened.divides = global->divides;

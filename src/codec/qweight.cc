@@ -61,8 +61,10 @@ const std::vector<KnownText>& KnownTexts() {
       {"", "version", {"gemm"}},
       {"", "checkpoint_format", {"gptq", "gptq_v2"}},
       {"gptq", "checkpoint_format", {"gptq", "gptq_v2"}},
+      {"gptq", "format", {"gptq", "gptq_v2"}},
       {"awq", "version", {"gemm"}},
       {"awq", "checkpoint_format", {"gemm"}},
+      {"awq", "format", {"gemm"}},
       {"auto-round",
        "packing_format",
        {"auto", "auto_round", "auto_round:gptqmodel", "auto_round:gptq", "auto_round:auto_gptq",
@@ -93,19 +95,26 @@ Result<void> CheckConfig(const std::string& place, const QuantWords& words) {
   return known;
 }
 
+/// "gptq" or "awq" as quant_method says, or AutoRound's packing_format; empty: neither is said.
+std::string PackingOf(const QuantWords& words) {
+  if (words.method == "gptq" || words.method == "awq") return words.method;
+  const std::string packing = words.Text("packing_format");
+  if (packing.find("awq") != std::string::npos) return "awq";
+  return packing.empty() || packing == "auto" ? "" : "gptq";
+}
+
 /// AWQ packs codes and zero points along the same axis, GPTQ along different ones (section 11).
 Result<void> CheckPacking(Qweight& found, const QuantWords& words) {
   const TensorInfo &codes = found.codes.info(), &zeros = found.zeros.info(),
                    &scales = found.scales.info();
   const bool gptq = codes.shape[1] == scales.shape[1];
   const bool awq = codes.shape[1] == zeros.shape[1];
-  const std::string& method = words.method;
-  const bool fits = gptq != awq && (method == "gptq" ? gptq : method == "awq" ? awq : true);
-  if (!fits) {
+  const std::string said = PackingOf(words);
+  if (gptq == awq || !(said.empty() || (said == "awq") == awq)) {
     return Malformed(found.place,
                      fmt::format("X.qweight {}, X.qzeros {} and X.scales {} fit neither GPTQ nor "
-                                 "AWQ gemm as quant_method '{}' says",
-                                 Shown(codes), Shown(zeros), Shown(scales), Printable(method)));
+                                 "AWQ gemm, or not the '{}' of config.json",
+                                 Shown(codes), Shown(zeros), Shown(scales), said));
   }
   if (zeros.shape[0] != scales.shape[0]) {
     return Malformed(found.place, fmt::format("X.qzeros has {} groups, X.scales {}", zeros.shape[0],
@@ -147,7 +156,7 @@ std::optional<uint64_t> GroupSize(const QuantWords& words, uint64_t inputs, uint
 Result<void> CheckGroups(const Qweight& found, const QuantWords& words, uint64_t inputs,
                          uint64_t bits) {
   return CheckStatements(found.codes, found.scales, words,
-                         {Says("bits", words.bits, bits),
+                         {Says("mode", words.mode, "none"), Says("bits", words.bits, bits),
                           SaysGrid(words, found.outputs, inputs, {found.outputs, found.groups})});
 }
 

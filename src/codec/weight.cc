@@ -35,31 +35,61 @@ Weight PlainWeightOf(const TensorRef& tensor) {
   return weight;
 }
 
-/// What a codec would take as the scale of a payload of this name.
-std::optional<TensorRef> ScaleBeside(const TensorRef& tensor, const TensorIndex& tensors) {
-  constexpr const char* kOfWeight[] = {".weight_scale_inv", ".weight_scale", ".qscale_weight",
-                                       ".scales", ".SCB"};
-  constexpr const char* kOfStack[] = {"_scale_inv", "_scale", "_scales"};
-  const std::string& name = tensor.info().name;
-  const auto stem = StemOf(name, ".weight");
-  for (const char* suffix : stem ? std::span<const char* const>(kOfWeight) : kOfStack) {
-    if (const auto found = tensors.Find(stem.value_or(name), suffix)) return found;
+// What codecs take for companions that change a payload's values.
+constexpr const char* kOfWeight[] = {
+    ".weight_scale_inv",
+    ".weight_scale",
+    ".qscale_weight",
+    ".scales",
+    ".weight_scale_2",
+    ".weight_global_scale",
+    ".global_scale",
+    ".SCB",
+    ".weight_zero_point",
+    ".weight_g_idx",
+    ".biases",
+    ".qbiases",
+    ".qzeros",
+    ".g_idx",
+    ".weight.absmax",
+    ".weight.nested_absmax",
+};
+constexpr const char* kOfStack[] = {"_scale_inv", "_scale", "_scales", "_weight_scale",
+                                    "_weight_scale_2"};
+
+/// A companion beside the payload that `weight` does not use; nullopt: none.
+std::optional<TensorRef> UnusedCompanion(const Weight& weight, const TensorIndex& tensors) {
+  const std::string& name = weight.parts[0].info().name;
+  const std::string_view module = ModuleOf(name);
+  const auto unused = [&](const char* suffix) {
+    auto found = tensors.Find(module, suffix);
+    const auto is_found = [&](const TensorRef& part) {
+      return part.file == found->file && part.index == found->index;
+    };
+    if (found && std::any_of(weight.parts.begin(), weight.parts.end(), is_found)) found.reset();
+    return found;
+  };
+  const bool stack = module == name || name.ends_with("_blocks");
+  for (const char* suffix : stack ? std::span<const char* const>(kOfStack) : kOfWeight) {
+    if (const auto found = unused(suffix)) return found;
   }
   // One of less than two axes is a norm's or GGUF's.
-  const auto grid = stem ? tensors.Find(*stem, ".scale") : std::nullopt;
+  const auto grid = stack ? std::nullopt : unused(".scale");
   return grid && grid->info().shape.size() > 1 ? grid : std::nullopt;
 }
 
-/// Values that were cast without their scales are no weights. compressed-tensors' format "dense"
-/// keeps scales beside weights that don't need them.
-Result<std::optional<Weight>> FindPlain(const TensorRef& tensor, const TensorIndex& tensors,
-                                        const QuantWords& words) {
-  const bool matrix = tensor.info().shape.size() > 1 && words.format != "dense";
-  if (const auto scale = matrix ? ScaleBeside(tensor, tensors) : std::nullopt) {
-    return WrongCompanion(tensor, "no scales, as plain weights have none (cast without them?)",
-                          scale);
-  }
-  return PlainWeightOf(tensor);
+/// Each companion that is there is part of the weight. Plain values with scales were cast without
+/// them; compressed-tensors' format "dense" keeps scales beside weights that don't need them.
+Result<void> CheckCompanions(const Weight& weight, const TensorIndex& tensors,
+                             const QuantWords& words) {
+  const bool plain = !weight.open;
+  if (plain && (weight.shape.size() < 2 || words.format == "dense")) return {};
+  const auto unused = UnusedCompanion(weight, tensors);
+  if (!unused) return {};
+  const std::string want =
+      plain ? "no scales, as plain weights have none (cast without them?)"
+            : fmt::format("no other companions than {} has (which of them count?)", weight.storage);
+  return WrongCompanion(weight.parts[0], want, unused);
 }
 
 double BitsPerWeight(const Weight& weight, uint64_t elements) {
@@ -170,19 +200,22 @@ Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIn
   const std::vector<QuantWords> alternatives = config.Of(ModuleOf(tensor.info().name));
   for (const FindCodec find : kCodecs) {
     auto weight = FindUnder(alternatives, find, tensor, tensors);
-    if (!weight || !*weight) {
-      if (!weight) return weight;
-      continue;
+    if (!weight) return weight;
+    if (!*weight) continue;
+    if (auto sound = CheckCompanions(**weight, tensors, alternatives.front()); !sound) {
+      return tl::make_unexpected(sound.error());
     }
     const auto elements = CheckedProduct((*weight)->shape);
     if (!elements) return Malformed(Place(tensor.info().name), "its shape overflows");
     (*weight)->bits_per_weight = BitsPerWeight(**weight, *elements);
     return weight;
   }
-  if (IsPlainFloat(tensor.info().dtype)) {
-    return FindPlain(tensor, tensors, alternatives.front());
+  if (!IsPlainFloat(tensor.info().dtype)) return std::optional<Weight>{};
+  Weight plain = PlainWeightOf(tensor);
+  if (auto sound = CheckCompanions(plain, tensors, alternatives.front()); !sound) {
+    return tl::make_unexpected(sound.error());
   }
-  return std::optional<Weight>{};
+  return plain;
 }
 
 Result<std::unique_ptr<MatrixSource>> OpenMatrix(const Weight& weight,

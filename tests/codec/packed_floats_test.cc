@@ -83,7 +83,7 @@ TEST(PackedFloats, GlobalScalesOfOtherShapesAreRefused) {
   EXPECT_FALSE(FindFirst(FindPackedFloats, one_row).has_value());
 }
 
-TEST(PackedFloats, GlobalScalesMustBeThereAndFinite) {
+TEST(PackedFloats, GlobalScalesMustBeThereAndFiniteAndPositive) {
   for (const bool compressed : {false, true}) {
     const MemoryFile file = compressed ? Compressed({3}, {1, 2, 3}) : ModelOpt({3}, {1, 2, 3});
     MemoryFile lost = file, strange = file, other_scales = file;
@@ -97,7 +97,7 @@ TEST(PackedFloats, GlobalScalesMustBeThereAndFinite) {
     }
   }
   const float infinite = HUGE_VALF, nan = std::nanf("");
-  for (const float bad : {infinite, -infinite, nan}) {
+  for (const float bad : {infinite, -infinite, nan, -1.0f}) {
     for (const MemoryFile& file : {ModelOpt({3}, {1, bad, 1}), Compressed({3}, {1, 1, bad})}) {
       const auto found = FindFirst(FindPackedFloats, file);
       ASSERT_TRUE(found.has_value());

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <map>
 
 #include "codec/memory_file.h"
@@ -208,6 +209,14 @@ const Agreement kAgree[] = {
     {"awq", R"({"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": true})",
      "awq_int4_g32"},
     {"awq", R"({"quant_method": "awq_marlin", "bits": 4, "group_size": 32})", "awq_int4_g32"},
+    // GPTQModel's words.
+    {"awq", R"({"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": false,
+        "version": "gemm", "format": "gemm", "checkpoint_format": "gemm", "desc_act": false,
+        "pack_dtype": "int32"})",
+     "awq_int4_g32"},
+    {"gptq", R"({"quant_method": "gptq", "format": "gptq_v2", "checkpoint_format": "gptq_v2"})",
+     "gptq_int4_g32"},
+    {"gpt_oss", R"({"mode": "mxfp4", "bits": 4, "group_size": 32})", "mxfp4"},
     {"bnb4", R"({"quant_method": "bitsandbytes", "load_in_4bit": true, "load_in_8bit": false,
         "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": false})",
      "bnb_nf4"},
@@ -275,6 +284,9 @@ const Contradiction kContradict[] = {
     // gpt-oss
     {"gpt_oss", R"({"quant_method": "gptq"})", Nothing, "quant_method gptq", "x_scales"},
     {"gpt_oss", "null", Reshape<1, 1, 64, 4>, "first three axes", "[1, 64, 4]"},
+    {"gpt_oss", R"({"mode": "mxfp8"})", Nothing, "mode mxfp8", "not mxfp4"},
+    {"gpt_oss", R"({"bits": 8})", Nothing, "bits 8", "not 4"},
+    {"gpt_oss", R"({"group_size": 16})", Nothing, "group_size 16", "not 32"},
     // compressed-tensors' integers: method, format, type, num_bits, strategy, group_size,
     // symmetric, actorder; weight_scale, weight_shape, zero points, g_idx
     {"ct_int", kInt4, Reshape<1, 64, 1>, "64 x 4 for strategy group 32", "not 64 x 1"},
@@ -303,6 +315,8 @@ const Contradiction kContradict[] = {
     {"ct_int_ordered", Group(R"({"num_bits": 4, "actorder": "weight"})"), Nothing,
      "actorder not by group", "with weight_g_idx"},
     {"ct_int_ordered", "null", Reshape<3, 127>, "weight_g_idx I32 [128]", "[127]"},
+    {"ct_int", R"({"mode": "affine", "bits": 4, "group_size": 32})", Nothing, "mode affine",
+     "not compressed-tensors"},
     // floats of compressed-tensors and ModelOpt
     {"ct_nvfp4", kNvfp4, Reshape<1, 64, 1>, "scales [.., 64, 8]", "[64, 1]"},
     {"ct_nvfp4", kNvfp4, Lose<2>, "global scale", "none"},
@@ -364,6 +378,14 @@ const Contradiction kContradict[] = {
      "64 x 1 for strategy channel", "not 1 x 1"},
     {"mxfp8", R"({"quant_method": "mxfp8"})", Reshape<1, 64, 1>, "64 x 4 for strategy group 32",
      "not 64 x 1"},
+    {"fp8_channel", kChannel8, [](MemoryFile& file) { file.info(1).dtype = kU8; },
+     "float scales by channel", "[64, 1] float32"},
+    {"fp8_tensor", R"({"quant_algo": "FP8"})",
+     [](MemoryFile& file) { file.info(1).dtype = DType::kF8E8M0; }, "float scales by tensor",
+     "[1] float32"},
+    {"fp8_columns", "null", [](MemoryFile& file) { file.info(1).dtype = kU8; },
+     "float scales by column", "[3, 1, 128]"},
+    {"mxfp8", R"({"mode": "mxfp8", "bits": 8})", Nothing, "mode mxfp8", "not fp8"},
     // int8
     {"int8", kInt8, Reshape<1, 1, 1>, "64 x 1 for strategy channel", "not 1 x 1"},
     {"int8", Group(R"({"strategy": "tensor"})"), Nothing, "1 x 1 for strategy tensor",
@@ -379,6 +401,8 @@ const Contradiction kContradict[] = {
      "not compressed-tensors"},
     {"bnb_int8", R"({"quant_method": "bitsandbytes", "load_in_8bit": false})", Nothing,
      "load_in_8bit false", "not true"},
+    {"bnb_int8", R"({"quant_method": "bitsandbytes", "load_in_4bit": true})", Nothing,
+     "load_in_4bit true", "not false"},
     {"bnb_int8", kInt8, Nothing, "quant_method compressed-tensors", "not bitsandbytes"},
     // GPTQ and AWQ
     {"gptq", R"({"bits": 8, "group_size": 32})", Nothing, "bits 8", "not 4"},
@@ -395,7 +419,21 @@ const Contradiction kContradict[] = {
     {"awq", R"({"group_size": 64})", Nothing, "64 x 2 for strategy group 64", "not 64 x 4"},
     {"awq", R"({"group_size": 32})", Reshape<2, 1, 64>, "4 groups", "X.scales 1"},
     {"awq", kInt4, Nothing, "compressed-tensors", "gptq, awq, auto-round"},
+    {"gptq", R"({"mode": "affine", "bits": 4})", Nothing, "mode affine", "not none"},
+    {"gptq", R"({"quant_method": "gptq", "format": "marlin"})", Nothing, "format 'marlin'",
+     "gptq, gptq_v2"},
+    {"gptq", R"({"quant_method": "gptq", "format": "gptq_v2", "checkpoint_format": "gptq"})",
+     Nothing, "format gptq_v2", "not gptq"},
+    {"gptq", R"({"quant_method": "auto-round", "packing_format": "auto_round:auto_awq"})", Nothing,
+     "fit neither", "'awq'"},
+    {"awq", R"({"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq"})", Nothing,
+     "fit neither", "'gptq'"},
+    {"awq", R"({"quant_method": "auto-round", "packing_format": "auto_round"})", Nothing,
+     "fit neither", "'gptq'"},
+    {"awq", R"({"quant_method": "awq", "format": "gemv"})", Nothing, "format 'gemv'", "gemm"},
     // bitsandbytes
+    {"bnb4", R"({"quant_method": "bitsandbytes", "load_in_8bit": true})", Nothing,
+     "load_in_8bit true", "not false"},
     {"bnb4", R"({"quant_method": "bitsandbytes", "bnb_4bit_quant_type": "fp4"})", Nothing,
      "bnb_4bit_quant_type fp4", "not nf4"},
     {"bnb4", R"({"quant_method": "bitsandbytes", "load_in_4bit": false})", Nothing,
@@ -476,6 +514,7 @@ TEST(Statements, OfGroupsAndZeroPointsHoldForTheirValues) {
   const char* const kSym = R"({"bits": 4, "sym": true})";
   const char* const kAsym = R"({"bits": 4, "sym": false})";
   const char* const kV2 = R"({"bits": 4, "sym": true, "checkpoint_format": "gptq_v2"})";
+  const char* const kV2Format = R"({"quant_method": "gptq", "format": "gptq_v2"})";
   const char* const kAwq = R"({"quant_method": "awq", "zero_point": false})";
   const char* const kAwqAsym = R"({"quant_method": "awq", "zero_point": true, "sym": true})";
   const char* const kByGroup =
@@ -504,6 +543,8 @@ TEST(Statements, OfGroupsAndZeroPointsHoldForTheirValues) {
       {"gptq_in_order", kAsym, "x.qzeros", Words(0x88888888), {4, 8}, nullptr},
       {"gptq_in_order", kAsym, "x.qzeros", Words(0x77777777, 1), {4, 8}, nullptr},
       {"gptq_in_order", kV2, "x.qzeros", Words(0x88888888), {4, 8}, nullptr},
+      {"gptq_in_order", kV2Format, "x.qzeros", Words(0x88888888), {4, 8}, nullptr},
+      {"gptq_in_order", kV2Format, "x.qzeros", Words(0x77777777), {4, 8}, "zero points are 7"},
       {"gptq_in_order", kV2, "x.qzeros", Words(0x88888888, 0x88888887), {4, 8}, "found several"},
       // AutoRound and GPTQModel write zero_point false of what is symmetric, with zero points of 8.
       {"awq", kAwq, "x.qzeros", Words(0x88888888), {4, 8}, nullptr},
@@ -524,6 +565,60 @@ TEST(Statements, OfGroupsAndZeroPointsHoldForTheirValues) {
       EXPECT_THAT(opened.error().message, HasSubstr(row.refusal ? row.refusal : ""));
     }
   }
+}
+
+TEST(Statements, OfTheGlobalScaleOfMlxHoldForItsValue) {
+  for (const float value : {2.0f, 0.0f, -1.0f, HUGE_VALF, std::nanf("")}) {
+    MemoryFile file = ModuleOfScheme("mlx_nvfp4");
+    Lose<2>(file);
+    file.Add("x.global_scale", kF32, {}, std::vector<float>{value});
+    const auto found = Find(file, R"({"mode": "nvfp4", "global_scale": true})");
+    ASSERT_TRUE(found.has_value()) << found.error().Text();
+    EXPECT_EQ(OpenParts(**found).has_value(), value >= 0 && value < HUGE_VALF) << value;
+  }
+}
+
+/// What a scheme has no use for would be left out of the values in silence.
+TEST(Statements, CompanionsThatASchemeDoesNotUseRefuseThePayload) {
+  const struct {
+    const char* scheme;
+    Part part;
+  } rows[] = {
+      {"affine", {"x.weight_scale", kF32, {64, 1}}},
+      {"mlx_mxfp4", {"x.qzeros", kU8, {64, 4}}},
+      {"mlx_nvfp4", {"x.weight_scale_2", kF32, {}}},
+      {"gpt_oss", {"x_weight_scale", kF32, {2}}},
+      {"ct_int", {"x.weight_global_scale", kF32, {1}}},
+      {"ct_nvfp4", {"x.weight_zero_point", kI8, {64, 8}}},
+      {"ct_mxfp4", {"x.weight_global_scale", kF32, {1}}},
+      {"modelopt_nvfp4", {"x.weight_global_scale", kF32, {1}}},
+      {"fp4_expert", {"x.weight_scale_inv", kU8, {64, 4}}},
+      {"fp8_block", {"x.weight_scale", kF32, {64, 1}}},
+      {"fp8_block", {"x.scale", kF32, {2, 4}}},
+      {"fp8_channel", {"x.weight_scale_2", kF32, {}}},
+      {"fp8_tensor", {"x.weight_zero_point", kI8, {1}}},
+      {"fp8_stack", {"x.up_proj_scale", kF32, {3, 1, 1}}},
+      {"int8", {"x.weight_g_idx", kI32, {128}}},
+      {"bnb_int8", {"x.weight_scale", kF32, {64, 1}}},
+      {"gptq", {"x.biases", kF16, {4, 64}}},
+      {"awq", {"x.g_idx", kI32, {128}}},
+      {"bnb4", {"x.SCB", kF32, {64}}},
+  };
+  for (const auto& row : rows) {
+    MemoryFile file = ModuleOfScheme(row.scheme);
+    const char* config = std::string_view(row.scheme) == "affine" ? R"({"bits": 4})" : "null";
+    ASSERT_TRUE(Find(file, config).has_value()) << row.scheme;
+    Add(file, row.part.name, row.part.dtype, row.part.shape);
+    const auto found = Find(file, config);
+    ASSERT_FALSE(found.has_value()) << row.scheme << row.part.name;
+    EXPECT_THAT(found.error().message, HasSubstr("needs no other companions than"));
+    EXPECT_THAT(found.error().message, HasSubstr(std::string("found ") + row.part.name + " ["));
+  }
+  MemoryFile harmless = ModuleOfScheme("fp8_tensor");
+  for (const char* name : {"x.input_scale", "x.k_scale", "x.bias", "x.scale"}) {
+    Add(harmless, name, kF32, {1});
+  }
+  EXPECT_TRUE(Find(harmless, "null").has_value());
 }
 
 // FP8, MLX, LLM.int8, ... cast to floats without their scales.
