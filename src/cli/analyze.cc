@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 
@@ -26,12 +27,17 @@ struct AnalyzeOptions {
   bool force = false, fresh = false, no_report = false;
 };
 
+/// Whether the configuration is of another model than the one at this path.
+bool IsOfAnother(const Config& config, const std::filesystem::path& model) {
+  return !config.model_path.empty() && !NamesModel(config.model_path, model);
+}
+
 /// What the run's configuration has to be changed in: a new one gets the usual schemes, an existing
 /// one keeps its own unless the command line names some.
 ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
                        const std::optional<SchemeChoice>& schemes) {
   ConfigChange change;
-  if (!config.model_path.empty() && !NamesModel(config, model)) change.model_path = model;
+  if (IsOfAnother(config, model)) change.model_path = model;
   if (schemes && !SameSchemes(schemes->schemes, config.quant_schemes)) change.schemes = schemes;
   return change;
 }
@@ -47,6 +53,18 @@ void PutBackConfig(const PreparedRun& run, Reporter& report) {
   if (!run.config_before) return;
   const auto done = WriteFileAtomically(run.config(), *run.config_before);
   if (!done) report.Error(done.error());
+}
+
+/// What an existing configuration is used as.
+void TellKept(const std::filesystem::path& path, const Config& config, const ConfigChange& change,
+              const std::vector<std::string>& dropped_pairs, Reporter& report) {
+  const size_t count = (change.schemes ? change.schemes->schemes : config.quant_schemes).size();
+  report.Note(fmt::format("config: existing{}, {} scheme{} ({})",
+                          change.schemes ? " with other schemes" : "", count, count == 1 ? "" : "s",
+                          path.string()));
+  if (!change.schemes || dropped_pairs.empty()) return;
+  report.Note(fmt::format("config: delta pairs of schemes that it no longer has left it: {}",
+                          fmt::join(dropped_pairs, ", ")));
 }
 
 /// Makes or finds the run directory of `model`, with the configuration that the flags ask for.
@@ -65,7 +83,7 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   const std::filesystem::path path = *run_dir / "analysis_config.json";
   auto config = LoadConfig(path);
   const bool existing = config || config.error().code != ErrorCode::kNotFound;
-  const bool of_another = config && !config->model_path.empty() && !NamesModel(*config, model);
+  const bool of_another = config && IsOfAnother(*config, model);
   const bool replaceable = of_another && HoldsNothing(*run_dir);
   const bool fresh = options.fresh || replaceable;
   if (of_another && !options.force && !replaceable) {
@@ -90,14 +108,11 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   std::optional<SchemeChoice> wanted;
   if (!kept || options.schemes) wanted = std::move(*schemes);
   if (wanted && !options.schemes) wanted = FittingSchemes(*wanted, ExpertColumns(model));
+  std::vector<std::string> dropped;
+  if (kept && wanted) dropped = KeepOwnPairs(*config, *wanted);
   const ConfigChange change = ChangeFor(*config, model, wanted);
   if (auto done = ChangeConfig(path, change); !done) return fail(done.error());
-  if (kept) {
-    const size_t count = (change.schemes ? change.schemes->schemes : config->quant_schemes).size();
-    report.Note(fmt::format("config: existing{}, {} scheme{} ({})",
-                            change.schemes ? " with other schemes" : "", count,
-                            count == 1 ? "" : "s", path.string()));
-  }
+  if (kept) TellKept(path, *config, change, dropped, report);
   return run;
 }
 

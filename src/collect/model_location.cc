@@ -307,4 +307,9 @@ Result<ModelLocation> LocateModel(const std::string& text) {
   return Located(*model);
 }
 
+bool NamesModel(const std::string& text, const fs::path& path) {
+  const auto located = LocateModel(text);
+  return located && located->path == path;
+}
+
 }  // namespace moe

@@ -26,6 +26,9 @@ struct ModelLocation {
 /// kNotFound with a hint: the name that was probably meant, or how to download ORG/NAME.
 Result<ModelLocation> LocateModel(const std::string& text);
 
+/// Whether `text` names the model at `path`, which LocateModel() gave.
+bool NamesModel(const std::string& text, const std::filesystem::path& path);
+
 /// Whether `text` has the form ORG/NAME.
 bool IsModelId(std::string_view text);
 

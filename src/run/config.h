@@ -64,6 +64,7 @@ struct StatsConfig {
 /// An entry of `delta_pairs`: value(a) - value(b).
 struct DeltaPair {
   std::string name, a, b;
+  bool operator==(const DeltaPair&) const = default;
 };
 
 struct OutputConfig {

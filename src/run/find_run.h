@@ -19,8 +19,9 @@ bool HoldsNothing(const std::filesystem::path& run_dir);
 /// else `named` itself, which may be a run made by hand, or not there. Without `named`: the run
 /// under kDefaultRunRoot whose config, manifest or logs were written last.
 ///
-/// Hidden folders, links, runs that hold nothing, and what is more than four levels below are not looked at.
-/// kBadArgument when several are meant, and lists them, or when there is none to be meant.
+/// Hidden folders, links, runs that hold nothing, and what is more than four levels below are not
+/// looked at. kBadArgument when several are meant, and lists them, or when there is none to be
+/// meant.
 Result<std::filesystem::path> FindRun(const std::optional<std::string>& named);
 
 }  // namespace moe

@@ -104,11 +104,6 @@ Result<void> ChangeConfig(const fs::path& path, const ConfigChange& change) {
   return WriteFileAtomically(path, JsonText(*config));
 }
 
-bool NamesModel(const Config& config, const fs::path& model) {
-  const std::string text = AsUtf8(model.string());
-  return config.model_path == text || ResolvePath(config.model_path) == text;
-}
-
 RunManifest ReadRunManifest(const fs::path& run_dir) {
   const fs::path path = run_dir / "manifest.json";
   const auto text = ReadTextFile(path);

@@ -37,10 +37,6 @@ struct ConfigChange {
 };
 Result<void> ChangeConfig(const std::filesystem::path& path, const ConfigChange& change);
 
-/// Whether `model_path` of `config` names `model` (absolute, links resolved). A config holds a path
-/// that is not UTF-8 with \xNN for each wrong byte.
-bool NamesModel(const Config& config, const std::filesystem::path& model);
-
 /// Reads `run_dir`/manifest.json; an unreadable one counts as none.
 RunManifest ReadRunManifest(const std::filesystem::path& run_dir);
 

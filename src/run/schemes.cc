@@ -242,6 +242,28 @@ SchemeChoice FittingSchemes(const SchemeChoice& choice, const std::set<uint64_t>
   return fitting.schemes.empty() ? choice : fitting;
 }
 
+std::vector<std::string> KeepOwnPairs(const Config& config, SchemeChoice& choice) {
+  const auto has = [&](const std::string& name) {
+    return std::ranges::count(choice.schemes, name, &QuantScheme::name) > 0;
+  };
+  const auto derived = PairsOf(config.quant_schemes);
+  std::vector<DeltaPair> kept;
+  std::vector<std::string> dropped;
+  for (const DeltaPair& own : config.delta_pairs) {
+    if (std::ranges::count(derived, own) > 0) continue;
+    if (!has(own.a) || !has(own.b)) {
+      dropped.push_back(own.name);
+      continue;
+    }
+    std::erase_if(choice.delta_pairs, [&](const DeltaPair& pair) {
+      return pair.name == own.name || (pair.a == own.a && pair.b == own.b);
+    });
+    kept.push_back(own);
+  }
+  std::ranges::copy(kept, std::back_inserter(choice.delta_pairs));
+  return dropped;
+}
+
 bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantScheme>& b) {
   return std::ranges::equal(a, b, [](const QuantScheme& x, const QuantScheme& y) {
     return x.name == y.name && x.mode == y.mode && x.bits == y.bits && x.group_size == y.group_size;

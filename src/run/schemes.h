@@ -38,6 +38,12 @@ Result<SchemeChoice> ParseSchemes(std::string_view list);
 /// gives way to one of smaller groups, or is left out; as it is where nothing would be left.
 SchemeChoice FittingSchemes(const SchemeChoice& choice, const std::set<uint64_t>& columns);
 
+/// `choice`, which `config` is to have instead of its schemes, with the delta pairs that the user
+/// has written into it (those not derived from its schemes), of schemes that `choice` has. They
+/// come last, and a derived pair of the same schemes or name gives way. Returns the names of the
+/// others.
+std::vector<std::string> KeepOwnPairs(const Config& config, SchemeChoice& choice);
+
 /// Whether they are the same schemes in the same order.
 bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantScheme>& b);
 

@@ -209,6 +209,27 @@ class Schemes(AnalyzeTest):
             del config["quant_schemes"], config["delta_pairs"]
         self.assertEqual(list(changed.items()), list(config.items()))
 
+    def test_the_users_pairs_stay_where_both_schemes_do_and_the_others_are_told(self):
+        model = self.small_model()
+        out = ("--out", self.tmp / "out", "--no-report")
+        self.analyze(model, *out, "--schemes", "q3,q4,q8")
+        path = self.only_run(self.tmp / "out") / "analysis_config.json"
+        config = json.loads(path.read_text())
+        config["delta_pairs"] += [
+            {"name": "span", "a": "affine_q8_g64", "b": "affine_q3_g64"},
+            {"name": "bits", "a": "affine_q8_g64", "b": "affine_q4_g64"}]
+        path.write_text(json.dumps(config))
+        done = self.analyze(model, *out, "--schemes", "q4,q6,q8")
+        self.assertEqual(self.deltas(path.parent), {"q6_minus_q4", "q8_minus_q6", "bits"})
+        told = [line for line in done.stderr.splitlines() if "delta pairs" in line]
+        self.assertEqual(len(told), 1, done.stderr)
+        self.assertIn("span", told[0])
+        for other in ("bits", "q4_minus_q3"):
+            self.assertNotIn(other, told[0])
+        done = self.analyze(model, *out, "--schemes", "q4,q6,q8,mxfp4")
+        self.assertNotIn("delta pairs", done.stderr)
+        self.assertIn("bits", self.deltas(path.parent))
+
     def test_without_the_flag_an_existing_run_keeps_its_config(self):
         model = self.small_model()
         run_dir = self.run_dir(model)
@@ -257,6 +278,27 @@ class ExistingRun(AnalyzeTest):
         for spelling in (link, str(self.first) + "/", str(self.first / ".." / "First")):
             with self.subTest(spelling):
                 self.analyze(spelling, *self.flags)
+
+    def test_a_model_of_the_hub_is_the_same_by_its_name_and_by_its_folder(self):
+        cache = self.tmp / "hub" / "hub" / "models--org--name"
+        for revision in ("aaa", "bbb"):
+            shutil.copytree(self.first, cache / "snapshots" / revision)
+        (cache / "refs").mkdir()
+        (cache / "refs" / "main").write_text("aaa")
+        env = {"HF_HOME": str(self.tmp / "hub"), "HOME": str(self.tmp / "home")}
+        made = run("init-run", "--root", self.tmp / "out", "--model-id", "org/name", "--run-name",
+                   "analysis", "--model-path", "org/name", env={"HOME": str(self.tmp / "home")})
+        self.assertEqual(made.returncode, 0, made.stderr)
+        path = self.tmp / "out/org/name/analysis/analysis_config.json"
+        self.assertEqual(json.loads(path.read_text())["model_path"], "org/name")
+        for model in ("org/name", cache, cache / "snapshots/aaa"):
+            done = run("analyze", model, "--out", self.tmp / "out", "--no-report", env=env)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("config: existing, 3 schemes", done.stderr)
+        self.assertEqual(json.loads(path.read_text())["model_path"], "org/name")
+        other = run("analyze", cache / "snapshots/bbb", "--out", self.tmp / "out", env=env)
+        self.assertEqual(other.returncode, 2, other.stderr)
+        self.assertIn("--force", other.stderr)
 
     def test_fresh_starts_the_config_over(self):
         config = self.config()

@@ -112,6 +112,26 @@ TEST(SchemeList, TakesSetsAndSchemesOnceEachInOrder) {
                                               "q8g32_minus_q8: affine_q8_g32 - affine_q8_g64"));
 }
 
+TEST(OwnPairs, StayWhereTheirSchemesDo) {
+  const std::string schemes =
+      R"([{"name":"affine_q4_g64","mode":"affine","bits":4,"group_size":64},
+          {"name":"affine_q8_g64","mode":"affine","bits":8,"group_size":64},
+          {"name":"mine","mode":"mxfp4"}])";
+  const Config config =
+      ConfigWith(schemes,
+                 R"([{"name":"q8_minus_q4","a":"affine_q8_g64","b":"affine_q4_g64"},
+          {"name":"half","a":"affine_q4_g64","b":"affine_q8_g64"},
+          {"name":"lost","a":"mine","b":"affine_q4_g64"},
+          {"name":"mxfp4_minus_q4","a":"mine","b":"affine_q8_g64"},
+          {"name":"finer","a":"affine_q6_g64","b":"affine_q4_g64"}])");
+  SchemeChoice choice = *ParseSchemes("q4,q6,q8");
+  EXPECT_THAT(KeepOwnPairs(config, choice), ElementsAre("lost", "mxfp4_minus_q4"));
+  EXPECT_THAT(PairTexts(choice), ElementsAre("q8_minus_q6: affine_q8_g64 - affine_q6_g64",
+                                             "half: affine_q4_g64 - affine_q8_g64",
+                                             "finer: affine_q6_g64 - affine_q4_g64"))
+      << "a derived pair follows the schemes, one of the same schemes gives way";
+}
+
 TEST(SchemeList, NamesTheUnknownWordAndTheClosest) {
   const std::pair<const char*, const char*> cases[] = {
       {"q4,mxpf4", "mxpf4'; did you mean 'mxfp4'"},
