@@ -24,6 +24,7 @@ struct MeasureOptions {
   QuantProfile profile = QuantProfile::kMlxCpu;
   std::optional<ComputeDType> compute_dtype;  ///< nullopt: storage (F64 counts as F32)
   std::optional<double> rel_den_floor;        ///< stats.quant_rel_den_floor
+  bool stats = true;  ///< false: for more schemes; of MatrixStats nonfinite_count alone is set
 };
 
 /// Numbers of one matrix (contract section 8, D1). Unit: the weights' own, where it has one.

@@ -340,7 +340,8 @@ class Collection {
         work_.schemes, [&](const QuantScheme& scheme) { return past && past->Has(scheme); });
     if (past) {
       observer_.OnNotice(
-          fmt::format("[collect] measured before: {} of {} schemes", known, work_.schemes.size()));
+          fmt::format("[collect] measured before: {} of {} schemes, and all statistics", known,
+                      work_.schemes.size()));
     }
     return past;
   }

@@ -187,14 +187,14 @@ class MatrixWork {
 
   MatrixMeasurement FromPast(uint64_t number) const {
     MatrixMeasurement past;
-    past.stats = options_.past->StatsOf(number);
     if (!options_.schemes.empty()) past.compute_dtype = options_.past->DTypeOf(number);
     MergePast(number, past);
     return past;
   }
 
-  /// `measured` has the errors of the new schemes; then it has all.
+  /// `measured` has the errors of the new schemes; then it has those of all, and the statistics.
   void MergePast(uint64_t number, MatrixMeasurement& measured) const {
+    measured.stats = options_.past->StatsOf(number);
     std::vector<QuantError> all;
     auto next = measured.quant.begin();
     for (const QuantScheme& scheme : options_.schemes) {
@@ -248,6 +248,7 @@ class MatrixWork {
   /// D2: decoded values are measured in the dtype they are meant in, unless the config names one.
   MeasureOptions MeasureOptionsFor(const Weight& weight) const {
     MeasureOptions measure = options_.measure;
+    measure.stats = options_.past == nullptr;
     if (!options_.measurer) measure.schemes = new_schemes_;
     if (!measure.compute_dtype && weight.open) {
       measure.compute_dtype = weight.float_dtype == DType::kF16    ? ComputeDType::kF16

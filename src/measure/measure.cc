@@ -151,20 +151,13 @@ class Part {
   explicit Part(const Task& task) : task_(task) {
     const MeasureOptions& options = task.options;
     if (task.counts_values) counts_.emplace(task.matrix.storage_dtype());
-    if (!task.counts_values || task.sample != nullptr) {
+    if (options.stats && (!task.counts_values || task.sample != nullptr)) {
       constexpr unsigned kBinShift = 13;  // 2^18 bins
       percentiles_.emplace(task.sample == nullptr ? task.elements : task.sample->size(),
                            options.percentiles_abs, kBinShift);
     }
     if (task.sample != nullptr) picker_.emplace(*task.sample);
-    for (const int64_t size : options.group_sizes) {
-      const bool divides = size > 0 && task.matrix.cols() % static_cast<uint64_t>(size) == 0;
-      groups_.emplace_back();
-      if (divides) {
-        groups_.back().emplace(static_cast<uint64_t>(size), task.elements,
-                               options.group_outlier_percentile, options.eps);
-      }
-    }
+    if (options.stats) WantGroups();
     for (const QuantScheme& scheme : options.schemes) {
       auto quantizer = MakeQuantizer(scheme, options.profile, task.dtype, task.matrix.rows(),
                                      task.matrix.cols());
@@ -187,7 +180,7 @@ class Part {
       sums = SumTile(x.data(), x.size());
       nonfinite_ += sums.nonfinite;
       finite_ = nonfinite_ == 0;
-      if (finite_) moments_.AddTile(x.data(), x.size(), sums);
+      if (finite_ && task_.options.stats) moments_.AddTile(x.data(), x.size(), sums);
     }
     if (finite_ && percentiles_) percentiles_->Add(Sampled(begin, x));
     const std::span<const float> in_t = InT(x, sums);
@@ -250,14 +243,26 @@ class Part {
     } else {
       if (finite_) moments_.Fill(out.stats);
     }
+    if (!task_.options.stats) out.stats = MatrixStats();
     out.stats.nonfinite_count = nonfinite_;
-    if (nonfinite_ == 0) FillOutliers(out.stats);
+    if (nonfinite_ == 0 && task_.options.stats) FillOutliers(out.stats);
     const auto refusal = weights_.Refusal(task_.dtype);
     for (const auto& scheme : schemes_) out.quant.push_back(ErrorOf(scheme, refusal));
     return out;
   }
 
  private:
+  void WantGroups() {
+    for (const int64_t size : task_.options.group_sizes) {
+      const bool divides = size > 0 && task_.matrix.cols() % static_cast<uint64_t>(size) == 0;
+      groups_.emplace_back();
+      if (divides) {
+        groups_.back().emplace(static_cast<uint64_t>(size), task_.elements,
+                               task_.options.group_outlier_percentile, task_.options.eps);
+      }
+    }
+  }
+
   /// The tile in T. `sums`: of the tile as it is stored, unless values are counted.
   std::span<const float> InT(std::span<const float> x, const TileSums& sums) {
     if (schemes_.empty()) return x;

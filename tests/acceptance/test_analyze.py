@@ -409,6 +409,17 @@ class Reuse(AnalyzeTest):
         self.assertTrue(self.table(run_dir, "matrix_stats").equals(before[1]))
         self.assertEqual(before[1].nonfinite_count.sum(), 64 * 96, "which the file has no more")
 
+    def test_a_scheme_that_is_added_is_all_that_is_measured(self):
+        run_dir = self.run_of("--schemes", "q4g32,mxfp4")
+        before = self.table(run_dir, "quant_sim"), self.table(run_dir, "matrix_stats")
+        self.spoil()
+        self.run_of("--schemes", "q4g32,mxfp4,mxfp8")
+        self.assertIn("measured before: 2 of 3 schemes, and all statistics", self.done.stdout)
+        self.assertTrue(self.table(run_dir, "matrix_stats").equals(before[1]))
+        self.assertEqual(before[1].nonfinite_count.sum(), 64 * 96)
+        failed = self.table(run_dir, "quant_sim").groupby("scheme").error.count()
+        self.assertEqual(failed.to_dict(), {"affine_q4_g32": 1, "mxfp4_g32": 1, "mxfp8_g32": 0})
+
     def test_a_change_of_anything_else_measures_all_again(self):
         def touch(run_dir):
             os.utime(self.source / "model.safetensors")

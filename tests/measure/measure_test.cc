@@ -267,6 +267,28 @@ TEST(MeasureMatrix, ALargeMatrixIsMeasuredInPartsByAnyNumberOfThreads) {
   }
 }
 
+// For schemes that are added later.
+TEST(MeasureMatrix, WithoutStatisticsTheErrorsAreTheSameAfterOneRead) {
+  constexpr uint64_t kRows = 4300, kCols = 2048;
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+    for (const ComputeDType in : {ComputeDType::kF32, ComputeDType::kF16, ComputeDType::kBF16}) {
+      const ArrayMatrix all(Converted(TestWeights(kRows * kCols), dtype, 0), kRows, kCols, dtype);
+      const ArrayMatrix once(all.values(), kRows, kCols, dtype);
+      MeasureOptions options;
+      options.group_sizes = {32};
+      options.compute_dtype = in;
+      options.schemes = {{"a", "affine", 4, 64}, {"m", "mxfp4", 4, 32}, {"n", "nvfp4", 4, 16}};
+      auto whole = MeasureMatrix(all, options).value();
+      whole.stats = MatrixStats();
+      options.stats = false;
+      const auto measured = MeasureMatrix(once, options).value();
+      ExpectSame(measured, whole);
+      EXPECT_TRUE(measured.stats.percentiles.empty() && measured.stats.groups.empty());
+      EXPECT_EQ(once.reads(), (kRows + 31) / 32) << "tiles of 65536 elements";
+    }
+  }
+}
+
 TEST(MeasureMatrix, NonFiniteWeightsInOnePartRefuseTheWhole) {
   constexpr uint64_t kRows = 4300, kCols = 2048;
   for (const DType dtype : {DType::kBF16, DType::kF32}) {
