@@ -43,6 +43,10 @@ std::string MatrixText(const RunMatrices& matrices, uint32_t matrix) {
   return matrices.ExpertText(matrix) + ", " + matrices.projs[matrices.places[matrix].proj];
 }
 
+std::string FitText(uint64_t fitting, uint64_t all) {
+  return fitting == 0 ? "fits no matrix" : fmt::format("fits {} of {} matrices", fitting, all);
+}
+
 void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
   const Findings odd = FindOddities(matrices, 1);  // the most striking of each kind
   if (odd.list.empty()) return;
@@ -54,6 +58,17 @@ void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
     const std::string line = "- " + Escaped(odd.list[i].text);
     report.Answer(report.verbose() ? line : CutToTerminal(line));
   }
+}
+
+/// "50 % of the experts were read.", where that is not all.
+void AnswerCoverage(const std::filesystem::path& run_dir, Reporter& report) {
+  constexpr double kNotAll = 99.99;  // what is not all must not read as all
+  const Json health = ReadLog(run_dir, "run_health.json");
+  const Json::json_pointer at("/expert_coverage/share");
+  const Json share = health.contains(at) ? health.at(at) : Json();
+  if (!share.is_number() || share >= 1) return;
+  report.Answer(fmt::format("{:.4g} % of the experts were read; all figures are of what was read.",
+                            std::min(kNotAll, 100 * share.get<double>())));
 }
 
 void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {
@@ -102,10 +117,8 @@ void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFor
   const TensorNames few_huge = FewHugeNames(matrices);
   for (const SchemeSummary& scheme : summary.schemes) {
     std::string worst;
-    if (scheme.failed > 0) {
-      worst = fmt::format("fits {} of {} matrices{}", matrices.size() - scheme.failed,
-                          matrices.size(), scheme.worst ? "; " : "");
-    }
+    if (scheme.failed > 0) worst = FitText(matrices.size() - scheme.failed, matrices.size());
+    if (scheme.failed > 0 && scheme.worst) worst += "; ";
     if (scheme.worst) worst += MatrixText(matrices, *scheme.worst);
     if (scheme.worst && few_huge.contains(matrices.names[*scheme.worst])) {
       worst += fmt::format(" ({})", kFewHugeNote);
@@ -177,6 +190,7 @@ Result<void> AnswerWith(const std::filesystem::path& run_dir,
         "No expert matrix was measured: data/unmatched_tensors says why, tensor by tensor.");
     return {};
   }
+  AnswerCoverage(run_dir, report);
   AnswerSize(*matrices, summary, report);
   AnswerSchemes(*matrices, summary, report);
   AnswerOddities(*matrices, report);

@@ -376,6 +376,7 @@ class Answer(AcceptanceTest):
         self.run_path = self.tmp / "it's out" / "broken" / "analysis"
         done = self.analyze(expect=3)
         self.assertIn("refused or skipped", done.stdout.splitlines()[-1])
+        self.assertTrue(done.stdout.startswith("50 % of the experts were read"), done.stdout)
         told = json.loads(self.analyze("--json", expect=3).stdout)
         self.assertEqual(told["exit_code"], 3)
         self.assertIn("refused or skipped", told["exit_meaning"])

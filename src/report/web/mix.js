@@ -167,10 +167,32 @@ export const chooseUnder = (numbers, judge, limit) => {
 /** The schemes that could be applied wherever another one was; all that have numbers if there is none. */
 export const usableSchemes = (numbers) => {
   const isEverywhere = (scheme) => numbers.measured.every((n, g) => !n || isCandidate(numbers, scheme, g));
-  const known = numbers.schemes.filter(({bits}) => hasValue(bits));
+  const known = knownSchemes(numbers);
   const usable = known.filter(isEverywhere);
   return usable.length ? usable : known;
 };
+
+/** One scheme wherever it fits; elsewhere what is stored stays. */
+export const alone = (numbers, scheme) =>
+  choiceOf(
+    numbers,
+    everyGroup(numbers, (g) => (isCandidate(numbers, scheme, g) ? scheme.index : -1)),
+    allMet(numbers),
+  );
+
+/** The schemes that have numbers somewhere. */
+export const knownSchemes = ({schemes}) => schemes.filter(({bits}) => hasValue(bits));
+
+/** How many matrices have an error under the scheme that a choice takes for them. */
+export const fittedBy = ({schemes}, {scheme}) =>
+  scheme.reduce((sum, index, g) => sum + (index < 0 ? 0 : schemes[index].counts[g]), 0);
+
+/** The error of a choice over the groups for which `other` takes a scheme. */
+export const errorWhere = (numbers, {scheme}, other) =>
+  errorOfAll(
+    numbers,
+    scheme.map((index, g) => (other.scheme[g] < 0 ? -1 : index)),
+  );
 
 /** One scheme for all; where it has no numbers, the one nearest to it in bits. */
 export const uniform = (numbers, scheme) => {
@@ -344,6 +366,15 @@ export const stepsFrom = (numbers, chosen) => {
       return {scheme, groups, bytes: alone.bytes - base.bytes, error: alone.error / base.error - 1};
     })
     .filter(({groups}) => groups);
+};
+
+/** Mean bits per weight of a choice where it takes a scheme. */
+export const bitsTaken = ({weights}, {scheme, bits}) => {
+  const taken = (g) => (scheme[g] < 0 ? 0 : weights[g]);
+  return sizeOf(
+    {weights: weights.map((_, g) => taken(g))},
+    bits.map((b, g) => (taken(g) ? b : 0)),
+  ).bitsPerWeight;
 };
 
 /** Mean bits per weight of a scheme over the groups that count and where it has them. */

@@ -1,6 +1,6 @@
 // Pieces that several sections are made of.
 import {fill, freshId, h} from "./dom.js";
-import {clipped} from "./format.js";
+import {clipped, count, plural} from "./format.js";
 
 /** What is seen, and how to read it. */
 export const figure = (content, ...caption) => h("figure", null, content, h("figcaption", null, caption));
@@ -31,6 +31,18 @@ export const foldedList = (items, summary, openUpTo = 5) => {
 
 /** Text that may be very long or run the other way, in a box of its own. */
 export const named = (text) => h("bdi", {class: "name"}, text);
+
+/** The name of a scheme, and how many of all matrices it fits, if not all. */
+export const schemeName = (name, fitted, total) => [
+  named(clipped(name, 40)),
+  fitted < total
+    ? h(
+        "span",
+        {class: "fits"},
+        ` fits ${fitted ? `${count(fitted)} of ${plural(total, "matrix", "matrices")}` : "no matrix"}`,
+      )
+    : null,
+];
 
 const isTold = (value) => value !== null && value !== undefined && value !== "" && value !== "–";
 

@@ -1,5 +1,6 @@
 // How large the whole model becomes: the experts under a choice, and the rest of the checkpoint as it is
 // stored, or with its matrices under a scheme.
+import {percent} from "./format.js";
 import {meanBits, storedSize} from "./mix.js";
 
 // What a scheme can be applied to beside experts; norms, routers and all else stay as they are.
@@ -28,29 +29,50 @@ const UNKNOWN = {
     "It is not known what the experts take as stored, so the rest of the model can't be told from them; sizes are those of the experts.",
 };
 
-const unknown = (reason) => ({
+const NAMES = {
+  whole: ["Whole model", "the whole model"],
+  experts: ["All experts", "the experts"],
+  readWhole: ["What was read", "what was read"],
+  readExperts: ["Experts that were read", "the experts that were read"],
+};
+
+const unknown = (reason, isAll) => ({
   isKnown: false,
+  isAll,
+  names: isAll ? NAMES.experts : NAMES.readExperts,
   remark: UNKNOWN[reason],
   schemes: [],
   first: AS_STORED,
   bytesOf: (experts) => experts,
 });
 
+/** The share of the experts that was read and measured; null where that is not known. */
+export const shareRead = ({model}) => model.coverage?.share ?? null;
+
+/** "50 % of the experts were read.", or that some were not; null of a run that has all. */
+export const missingText = (facts) => {
+  const share = shareRead(facts);
+  if (share !== null && share < 1) return `${percent(share)} of the experts were read.`;
+  return facts.run.incomplete ? "Not all of this model was read." : null;
+};
+
 /**
- * {isKnown; remark: what a reader must know, or null; schemes: [{name, bits}] that the rest can be counted
+ * {isKnown; isAll: nothing is missing; names: what the sizes are of, as a label and in a sentence; remark: what a reader must know, or null; schemes: [{name, bits}] that the rest can be counted
  * at beside AS_STORED; first: the name to begin with; bytesOf(experts, name): bytes of all}. Where the
  * rest is not known bytes are the experts'.
  */
 export const wholeOf = ({facts}, numbers) => {
   const {roles} = facts.model;
-  if (!roles) return unknown("roles");
+  const isAll = missingText(facts) === null;
+  if (!roles) return unknown("roles", isAll);
   const stored = storedSize(numbers).bytes;
-  const all = sum(Object.values(roles).map(({bytes}) => bytes));
-  if (!(stored <= all)) return unknown("stored");
+  const experts = (roles.routed_expert?.bytes ?? 0) + (roles.shared_expert?.bytes ?? 0);
+  const refused = isAll ? 0 : Math.max(0, experts - stored);
+  const all = sum(Object.values(roles).map(({bytes}) => bytes)) - refused;
+  if (!(stored <= all)) return unknown("stored", isAll);
   const matrices = MATRICES.map((role) => roles[role] ?? {bytes: 0, parameters: 0});
   const bytes = sum(matrices.map((role) => role.bytes)),
     parameters = sum(matrices.map((role) => role.parameters));
-  const experts = (roles.routed_expert?.bytes ?? 0) + (roles.shared_expert?.bytes ?? 0);
   const scales = (roles.companion?.bytes ?? 0) - Math.max(0, stored - experts);
   const isPlain = parameters > 0 && scales <= QUANTIZED_FROM * bytes;
   const schemes = isPlain ? schemesFor(numbers) : [];
@@ -60,7 +82,9 @@ export const wholeOf = ({facts}, numbers) => {
   };
   return {
     isKnown: true,
-    remark: facts.run.incomplete ? "This run is incomplete: sizes are those of what was read." : null,
+    isAll,
+    names: isAll ? NAMES.whole : NAMES.readWhole,
+    remark: isAll ? null : "This run is incomplete: sizes and errors are those of what was read.",
     schemes,
     first: isPlain ? USUAL.name : AS_STORED,
     bytesOf: (own, name) => own + (all - stored - bytes) + matricesAt(name),

@@ -232,6 +232,84 @@ describe("the answer of other runs", () => {
     }),
   );
 
+  const rowsOfCard = (page) =>
+    page
+      .locator(".answer tbody tr")
+      .evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+  /** Bytes of the experts where the scheme fits, and of the others at 16 bits. */
+  const bytesWith = (rows) =>
+    sumsOf(rows.map((row) => ({...row, bits_per_weight: row.error ? 16 : row.bits_per_weight}))).bytes;
+
+  test(
+    "a scheme that fits a part says so, is sized with the rest as stored, and is not recommended for all",
+    inspect("partly", async (page, quant) => {
+      const {title} = await cardOf(page);
+      assert.doesNotMatch(title, /^Take affine_q\d_g64/);
+      const rest = 2 * 64 * 64 * (8.5 / 8);
+      const shown = await rowsOfCard(page);
+      const schemes = new Set(quant.map(({scheme}) => scheme));
+      assert.equal(shown.length, schemes.size + (title.startsWith("Take a mixture") ? 1 : 0));
+      for (const scheme of schemes) {
+        const own = quant.filter((row) => row.scheme === scheme);
+        const fitting = own.filter(({error}) => !error);
+        const row = shown.find(([name]) => name.startsWith(scheme));
+        assert.equal(row[0], `${scheme}${fitting.length < 48 ? " fits 32 of 48 matrices" : ""}`);
+        const bytes = bytesWith(own) + rest;
+        assert.equal(
+          row[1],
+          bytes < 1e5 ? `${threeDigits(bytes / 1e3)} kB` : `${Math.round(bytes / 1e3)} kB`,
+        );
+        assert.equal(Number(row[3]), threeDigits(sumsOf(fitting).error), scheme);
+      }
+      const sizes = await page.locator("#schemes .table-box").first().textContent();
+      assert.match(sizes, /affine_q4_g64 fits 32 of 48 matrices/);
+    }),
+  );
+
+  test(
+    "where no scheme fits all, the card opens with that and says for how many it speaks",
+    inspect("nowhere", async (page) => {
+      const {title, text} = await cardOf(page);
+      assert.equal(title, "Take affine_q4_g64 for 32 of 48 matrices");
+      assert.ok(text.startsWith("No scheme could be applied to 16 of 48 matrices."), text);
+      assert.match(text, /4\.50 where quantized/);
+      assert.match(text, /uniform 4-bit, of 32 of 48 matrices/);
+      const warnings = await page.locator("#model").textContent();
+      assert.match(warnings, /affine_q8_g64.* failed for 16 of 48 matrices/);
+      assert.doesNotMatch(warnings, /\d+ warnings/);
+    }),
+  );
+
+  for (const kind of ["half", "refused_half"]) {
+    test(
+      `of a run that read half of the experts (${kind}) the card says so first, and what its figures are of`,
+      inspect(kind, async (page, quant) => {
+        const {title, text, tiles} = await cardOf(page);
+        assert.ok(text.startsWith("50 % of the experts were read."), text);
+        assert.equal(title, "Take affine_q4_g64 for the experts that were read");
+        const {bytes} = sumsOf(quant.filter(({scheme}) => scheme === "affine_q4_g64"));
+        assert.equal(tiles["What was read"], `${threeDigits((bytes + 2 * 64 * 64 * (8.5 / 8)) / 1e3)} kB`);
+        for (const part of await page.locator(".answer, #schemes").allTextContents()) {
+          assert.doesNotMatch(part, /.{30}(whole model|all experts).{30}/i);
+        }
+        await page.locator(".answer").getByLabel("by size").check();
+        assert.ok(await page.locator(".answer").getByText("Largest size of what was read").isVisible());
+      }),
+    );
+  }
+
+  test(
+    "of a run whose experts were all refused the page says why there is nothing",
+    inspect("refused", async (page) => {
+      const text = await page.locator(".answer").textContent();
+      assert.ok(text.startsWith("0 % of the experts were read."), text);
+      assert.match(text, /None of the experts could be read.* 48 tensors were refused.*int16/);
+      const schemes = await page.locator("#schemes").textContent();
+      assert.match(schemes, /No expert matrix could be measured/);
+      assert.doesNotMatch(schemes, /quant_schemes|was simulated/);
+    }),
+  );
+
   test(
     "where there is nothing to choose the card says so",
     inspect("no_schemes", async (page) => {

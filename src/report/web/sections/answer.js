@@ -1,9 +1,11 @@
 // The answer first: what to take, how large the whole model becomes, and what is odd.
 import {fill, h} from "../dom.js";
-import {bytes, clipped, count, percent, significant} from "../format.js";
-import {isUsual, uniform, usableSchemes} from "../mix.js";
-import {bar, named} from "../parts.js";
+import {bytes, clipped, count, percent, plural, significant} from "../format.js";
+import {alone, bitsTaken, errorWhere, fittedBy, isUsual, knownSchemes} from "../mix.js";
+import {bar, named, note, schemeName} from "../parts.js";
 import {dataTable} from "../table.js";
+import {missingText} from "../whole.js";
+import {nothingRead} from "./model/troubles.js";
 import {goalControls, restControl} from "./schemes/goal.js";
 import {ofGroups} from "./schemes/names.js";
 
@@ -15,20 +17,58 @@ const onlyScheme = ({schemes}, {scheme}) => {
   return taken.size === 1 ? schemes[[...taken][0]] : null;
 };
 
-const headline = ({numbers}, chosen) => {
+const ofMatrices = (n, {run: {matrices}}) => `${count(n)} of ${plural(matrices, "matrix", "matrices")}`;
+
+/** What the choice is for: "all experts" only where it is. */
+const forWhom = (page, chosen) => {
+  const {numbers, whole} = page.decision;
+  const fitted = fittedBy(numbers, chosen);
+  if (fitted < page.run.matrices) return ofMatrices(fitted, page);
+  return whole.isAll ? "all experts" : "the experts that were read";
+};
+
+const headline = (page, chosen) => {
+  const {numbers} = page.decision;
   const only = onlyScheme(numbers, chosen);
-  if (only) return ["Take ", named(clipped(only.name)), " for all experts"];
+  if (only) return ["Take ", named(clipped(only.name)), ` for ${forWhom(page, chosen)}`];
   const parts = numbers.schemes
     .map(({name, index}) => ({name, groups: chosen.scheme.filter((one) => one === index).length}))
     .filter(({groups}) => groups)
     .sort((a, b) => b.groups - a.groups);
   return [
-    "Take a mixture: ",
+    chosen.unmeasured ? `Take a mixture for ${forWhom(page, chosen)}: ` : "Take a mixture: ",
     parts.map(({name, groups}, i) => [
       i ? ", " : "",
       named(clipped(name)),
       ` in ${i ? count(groups) : ofGroups(groups, numbers.groups.count)}`,
     ]),
+  ];
+};
+
+const why = (text) => h("a", {href: "#model"}, text);
+
+/** What the reader must know before the numbers: what was not read, and what no scheme fits. */
+const reservations = (page, chosen) => {
+  const {run, decision} = page;
+  const missing = missingText(run.facts);
+  const left = run.matrices - fittedBy(decision.numbers, chosen);
+  return [
+    missing
+      ? note(
+          "warning",
+          h("b", null, missing),
+          " All figures here are of what was read. ",
+          why("What is missing"),
+        )
+      : null,
+    left
+      ? note(
+          "warning",
+          h("b", null, `No scheme could be applied to ${ofMatrices(left, page)}.`),
+          " Sizes count them as they are stored; errors leave them out. ",
+          why("Why"),
+        )
+      : null,
   ];
 };
 
@@ -42,27 +82,33 @@ const isReference = ({base}, {scheme}) => scheme.every((one, g) => one === base.
 
 const tiles = (page, chosen, {rest}) => {
   const {decision, run} = page,
-    {whole, base, reference} = decision;
+    {numbers, whole, base, reference} = decision;
   const {findings, findings_left_out: leftOut} = run.facts;
   const odd = findings.length + sum(Object.values(leftOut));
   const name = clipped(reference.name, 24);
   const isSame = isReference(decision, chosen);
-  const alone = isUsual(reference) ? "uniform 4-bit" : `${name} alone`;
+  const byItself = isUsual(reference) ? "uniform 4-bit" : `${name} alone`;
+  const fitted = fittedBy(numbers, chosen);
+  const ofFitted = fitted < run.matrices ? `, of ${ofMatrices(fitted, page)}` : "";
   return [
     tile(
-      whole.isKnown ? "Whole model" : "All experts",
+      whole.names[0],
       bytes(whole.bytesOf(chosen.bytes, rest)),
       whole.isKnown ? `${bytes(chosen.bytes)} of it experts` : "the rest of the model is not known",
     ),
     tile(
       "Experts' bits per weight",
       significant(chosen.bitsPerWeight, 3),
-      isSame ? alone : `${change(chosen.bytes / base.bytes - 1)} than ${name}`,
+      chosen.unmeasured
+        ? `${significant(bitsTaken(numbers, chosen), 3)} where quantized`
+        : isSame
+          ? byItself
+          : `${change(chosen.bytes / base.bytes - 1)} than ${name}`,
     ),
     tile(
       "Relative error",
       significant(chosen.error, 3),
-      isSame ? alone : `${change(chosen.error / base.error - 1)} than ${name} alone`,
+      (isSame ? byItself : `${change(chosen.error / base.error - 1)} than ${name} alone`) + ofFitted,
     ),
     tile(
       "What is odd",
@@ -80,14 +126,14 @@ const column = (key, label, value, text) => ({
   cell: (row) => text(value(row)),
 });
 
-const fitColumns = ({whole, reference}) => [
+const fitColumns = ({whole, reference}, {matrices}) => [
   {
     key: "scheme",
-    label: "Scheme for all experts",
+    label: "Scheme alone",
     value: (row) => row.name,
-    cell: (row) => named(clipped(row.name, 40)),
+    cell: (row) => schemeName(row.name, row.fitted, matrices),
   },
-  column("bytes", whole.isKnown ? "Whole model" : "All experts", (row) => row.bytes, bytes),
+  column("bytes", whole.names[0], (row) => row.bytes, bytes),
   {key: "bar", label: "", value: (row) => row.share, cell: (row) => bar(row.share)},
   column(
     "error",
@@ -104,20 +150,21 @@ const fitColumns = ({whole, reference}) => [
   },
 ];
 
-/** Every scheme for all experts, by size, and the choice where it is none of them. */
+/** Every scheme wherever it fits, by size, and the choice where it is none of them. */
 const fitRows = ({numbers, whole, base}, chosen, {rest}) => {
   const only = onlyScheme(numbers, chosen);
-  const rows = usableSchemes(numbers).map((scheme) => ({
+  const rows = knownSchemes(numbers).map((scheme) => ({
     name: scheme.name,
     isTaken: scheme === only,
-    ...uniform(numbers, scheme),
+    ...alone(numbers, scheme),
   }));
   if (!only) rows.push({name: "the choice", isTaken: true, ...chosen});
   rows.sort((a, b) => a.bytes - b.bytes);
   const sized = rows.map((row) => ({
     ...row,
     bytes: whole.bytesOf(row.bytes, rest),
-    times: row.error / base.error,
+    fitted: fittedBy(numbers, row),
+    times: row.error / errorWhere(numbers, base, row),
   }));
   const largest = Math.max(...sized.map((row) => row.bytes));
   return sized.map((row) => ({...row, share: row.bytes / largest}));
@@ -146,28 +193,37 @@ const NOTHING = {
   errors: "No scheme has an error to compare, so there is nothing to recommend.",
 };
 
-const nothing = ({run: {facts, matrices}}) =>
-  matrices ? h("p", {class: "lead"}, facts.schemes.length ? NOTHING.errors : NOTHING.schemes) : null;
+/** The card of a run without a choice; null where there was nothing to look at. */
+const nothing = ({run: {facts, matrices}}) => {
+  const missing = missingText(facts);
+  if (!matrices && !missing) return null;
+  const text = facts.schemes.length ? NOTHING.errors : NOTHING.schemes;
+  return h(
+    "div",
+    {class: "answer"},
+    missing ? note("warning", h("b", null, missing), " ", why("What is missing")) : null,
+    h("p", {class: "lead"}, matrices ? text : nothingRead(facts)),
+  );
+};
 
 /** The card at the top, null where there is nothing to say. */
 export const answerCard = (page) => {
   const {decision, state} = page;
-  if (!decision.range) {
-    const text = nothing(page);
-    return text ? h("div", {class: "answer"}, text) : null;
-  }
+  if (!decision.range) return nothing(page);
+  const before = h("div", null);
   const title = h("h2", {id: "answer-title"});
   const grid = h("dl", {class: "tiles"});
   const note = h("p", {class: "quiet"});
   const controls = goalControls(decision, ["good", "size"], state.set);
   const rest = restControl(decision, state.set);
-  const table = dataTable("What fits", fitColumns(decision), {
+  const table = dataTable("What fits", fitColumns(decision, page.run), {
     rowClass: (row) => (row.isTaken ? "mix" : null),
   });
   const show = () => {
     const view = decision.view(),
       chosen = decision.chosen();
-    fill(title, headline(decision, chosen));
+    fill(before, reservations(page, chosen));
+    fill(title, headline(page, chosen));
     fill(grid, tiles(page, chosen, view));
     controls.show(view);
     rest.show(view);
@@ -179,6 +235,7 @@ export const answerCard = (page) => {
   return h(
     "div",
     {class: "answer", role: "region", "aria-labelledby": "answer-title"},
+    before,
     title,
     grid,
     h("div", {class: "answer-controls"}, controls.element, rest.element),

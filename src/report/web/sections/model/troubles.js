@@ -1,25 +1,35 @@
 // Everything that did not go as it should.
 import {h} from "../../dom.js";
-import {count, plural, printable} from "../../format.js";
+import {clipped, count, percent, plural, printable} from "../../format.js";
 import {foldedList, named, note} from "../../parts.js";
+import {shareRead} from "../../whole.js";
 
 const matrices = (n) => plural(n, "matrix", "matrices");
 
-const incomplete = ({run}) =>
-  run.incomplete
+const missingPart = (facts) => {
+  const share = shareRead(facts);
+  return share !== null && share < 1 ? `${percent(share)} of the experts were read; ` : "";
+};
+
+const incomplete = (facts) =>
+  facts.run.incomplete
     ? note(
         "warning",
         h(
           "p",
           null,
-          "This run is incomplete: some input was refused or skipped, or fewer experts were analysed " +
-            "than demanded. The warnings say what.",
+          `This run is incomplete: ${missingPart(facts)}some input was refused or skipped, or fewer experts ` +
+            "were analysed than demanded. The warnings say what.",
         ),
       )
     : null;
 
-const warnings = ({warnings: list}) =>
-  list.length
+/** Warnings, without those that failures() tells: one a scheme and tensor. */
+const warnings = ({warnings: all, failures: failed, schemes}) => {
+  const starts = failed.map(({scheme}) => `[quant_sim] scheme=${schemes[scheme].name} failed: `);
+  const list = all.filter((text) => !starts.some((start) => text.startsWith(start)));
+  if (!all.length && !failed.length) return h("p", {class: "quiet"}, "The run gave no warning.");
+  return list.length
     ? note(
         "warning",
         h("h3", null, plural(list.length, "warning")),
@@ -28,23 +38,40 @@ const warnings = ({warnings: list}) =>
           `Show all ${count(list.length)} warnings`,
         ),
       )
-    : h("p", {class: "quiet"}, "The run gave no warning.");
+    : null;
+};
 
-const failures = ({failures: list, schemes}) =>
-  list.length
+/** ["q3, q4", " failed for 8 of 24 matrices. "] of all schemes that failed for as many. */
+const failedSchemes = ({failures: list, schemes, matrices: all}) => {
+  const counts = new Map();
+  for (const {scheme, count: n} of list) counts.set(scheme, (counts.get(scheme) ?? 0) + n);
+  const byCount = new Map();
+  for (const [scheme, n] of counts) byCount.set(n, [...(byCount.get(n) ?? []), schemes[scheme].name]);
+  return [...byCount].map(([n, names]) => [
+    named(names.map((name) => clipped(name, 40)).join(", ")),
+    ` failed for ${n === all ? "all" : `${count(n)} of`} ${matrices(all)}. `,
+  ]);
+};
+
+const failures = (facts) => {
+  const {failures: list, schemes} = facts;
+  return list.length
     ? note(
         "warning",
         h("h3", null, "Schemes that could not be applied everywhere"),
+        h("p", null, failedSchemes(facts)),
         foldedList(
           list.map(({scheme, error, count: n}) => [
             named(printable(schemes[scheme].name)),
             ` failed for ${matrices(n)}: `,
             named(printable(error)),
           ]),
-          "Show all failures",
+          "Show why",
+          0,
         ),
       )
     : null;
+};
 
 const unmatchedTitle = (n) =>
   n === 1
@@ -74,6 +101,18 @@ const orphans = ({orphans: n}) =>
         ),
       )
     : null;
+
+/** Why there is no matrix to look at. */
+export const nothingRead = ({unmatched: {count: n, tensors}}) =>
+  n
+    ? [
+        `None of the experts could be read, so there is nothing to measure: ${plural(n, "tensor was", "tensors were")} refused, the first of them `,
+        named(clipped(tensors[0].tensor_name, 120)),
+        ": ",
+        named(clipped(tensors[0].reason, 240)),
+        ".",
+      ]
+    : "No expert matrix was found, so there is nothing to measure.";
 
 export const troubles = (facts) =>
   [incomplete, warnings, failures, unmatched, orphans].map((part) => part(facts));

@@ -44,7 +44,7 @@ const sizeControls = ({sizes, whole}, onchange) => {
         onchange({size: rounded(Number(number.value) * unit), goal: "size"}, "replace");
     },
   });
-  const what = whole.isKnown ? "Largest size of the whole model" : "Largest size of the experts";
+  const what = `Largest size of ${whole.names[1]}`;
   return {
     element: h(
       "div",

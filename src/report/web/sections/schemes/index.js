@@ -32,6 +32,26 @@ const nothingToCompare = ({facts}, {measured}) => {
   return lead(["No scheme could be applied to any matrix, so there are no errors to compare.", reasons]);
 };
 
+const MLX_MISSING = "mlx is not importable";
+
+/** Why no scheme has a row in this run. */
+const noSchemes = ({facts, matrices}) => {
+  if (!matrices)
+    return [
+      "No expert matrix could be measured, so no scheme could be tried. ",
+      h("a", {href: "#model"}, "The first section"),
+      " says why.",
+    ];
+  if (facts.config?.mlx?.enabled === false)
+    return "The configuration says mlx.enabled: false, so no quantization was simulated. Say true and run analyze again.";
+  if (facts.warnings.some((text) => text.includes(MLX_MISSING)))
+    return "The configuration asks for the real MLX, which could not be opened, so no quantization was simulated. Take mlx.backend: native and run analyze again.";
+  return (
+    "No quantization scheme was simulated in this run, so there is nothing to choose from. Name " +
+    "some under quant_schemes in the configuration and run analyze again."
+  );
+};
+
 const GOALS = ["good", "size", "limit"];
 
 /** The choice: everything that moves with the goal, the scatter above too. */
@@ -91,14 +111,7 @@ export const schemesSection = (page) => {
   if (!run.facts.schemes.length) {
     return {
       ready: Promise.resolve(),
-      element: section(
-        "schemes",
-        TITLE,
-        lead(
-          "No quantization scheme was simulated in this run, so there is nothing to choose from. Name " +
-            "some under quant_schemes in the configuration and run analyze again.",
-        ),
-      ),
+      element: section("schemes", TITLE, lead(noSchemes(run))),
     };
   }
   const {numbers, range} = decision;

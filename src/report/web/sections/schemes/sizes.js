@@ -1,20 +1,23 @@
 // What the mixture and every single scheme take and cost, beside what is stored now.
 import {h} from "../../dom.js";
-import {bytes, clipped, count, percent, significant} from "../../format.js";
+import {bytes, count, percent, significant} from "../../format.js";
 import {definition} from "../../metrics.js";
 import {ERROR, JUDGES, single, storedSize} from "../../mix.js";
-import {bar, named} from "../../parts.js";
+import {bar, schemeName} from "../../parts.js";
 import {dataTable} from "../../table.js";
 import {AS_STORED} from "../../whole.js";
 import {OF_STORED, OVER_LIMIT, SIZE} from "../../terms.js";
 
+const sum = (list) => list.reduce((total, value) => total + value, 0);
+
 const NAMES = {
   mix: () => h("b", null, "The choice"),
   stored: () => "As stored now",
-  scheme: ({name}) => named(clipped(name)),
+  scheme: ({name, fitted, all}) => schemeName(name, fitted, all),
 };
 
-const FITS = "The size of the whole model: all experts, and the rest as the select above counts it.";
+const FITS =
+  "The size of the model, as far as it was read: experts, and the rest as the select above counts it.";
 
 const overText = ({kind, over, failed, unmeasured, total}) => {
   if (kind === "stored") return "–";
@@ -48,9 +51,9 @@ const columnsOf = ({metric, decision: {whole}}, stored, largest) => [
     ? [
         {
           key: "whole_bytes",
-          label: "Whole model",
+          label: whole.names[0],
           number: true,
-          meaning: ["Whole model", FITS],
+          meaning: [whole.names[0], FITS],
           value: (row) => row.whole,
           cell: (row) => bytes(row.whole),
         },
@@ -92,13 +95,15 @@ export const sizeTable = (page) => {
   const stored = storedSize(numbers);
   const largest = () => Math.max(...table.rows().map((row) => row.bytes || 0));
   const columns = columnsOf(page, stored, largest);
-  const table = dataTable("Size of all experts, and the error that it costs", columns, {
+  const table = dataTable("Size of the experts, and the error that it costs", columns, {
     rowClass: (row) => row.kind,
   });
   const schemeRow = (scheme, {judge, limit}) => ({
     kind: "scheme",
     name: scheme.name,
     errors: scheme.whole,
+    fitted: sum(scheme.counts),
+    all: page.run.matrices,
     ...single(numbers, scheme, judge, limit),
   });
   return {

@@ -84,7 +84,7 @@ const asGood = (decision, chosen) => {
 
 const inSize = (decision, chosen, view) => {
   const {numbers, whole} = decision;
-  const limit = `${bytes(view.size)}${whole.isKnown ? " for the whole model" : ""}`;
+  const limit = `${bytes(view.size)}${whole.isKnown ? ` for ${whole.names[1]}` : ""}`;
   if (chosen.isTooLarge) {
     const all = bytes(whole.bytesOf(chosen.bytes, view.rest));
     return [sizeText(chosen), `: even the fewest bits take more than ${limit}: ${all}.`];
