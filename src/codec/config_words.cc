@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
+#include <cmath>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -33,41 +35,118 @@ std::string TextAt(const Json& object, string_view key) {
   return value && value->is_string() ? LowerAscii(value->get_ref<const std::string&>()) : "";
 }
 
-std::optional<bool> FlagAt(const Json& object, string_view key) {
-  const Json* value = Member(object, key);
-  return value && value->is_boolean() ? std::optional(value->get<bool>()) : std::nullopt;
+/// true or false; 1 or 0, as Python takes them.
+std::optional<bool> FlagOf(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number_integer() && (value == 0 || value == 1)) return value == 1;
+  return std::nullopt;
 }
 
-/// A positive integer.
-std::optional<uint64_t> CountAt(const Json& object, std::initializer_list<string_view> keys) {
+std::optional<bool> FlagAt(const Json& object, string_view key) {
+  const Json* value = Member(object, key);
+  return value ? FlagOf(*value) : std::nullopt;
+}
+
+/// A positive integer, maybe written as 4.0.
+std::optional<uint64_t> CountOf(const Json& value) {
+  if (value.is_number_float()) {
+    const double number = value.get<double>();
+    const bool whole = number >= 1 && number < 1e15 && number == std::floor(number);
+    return whole ? std::optional(static_cast<uint64_t>(number)) : std::nullopt;
+  }
+  return value.is_number_integer() && value > 0 ? std::optional(value.get<uint64_t>())
+                                                : std::nullopt;
+}
+
+/// Columns of a group; -1, which means all of a row, is 0.
+std::optional<uint64_t> GroupOf(const Json& value) {
+  return value == -1 ? std::optional<uint64_t>(0) : CountOf(value);
+}
+
+/// The first of `keys` that `read` can read.
+std::optional<uint64_t> FirstOf(const Json& object, std::initializer_list<string_view> keys,
+                                std::optional<uint64_t> (*read)(const Json&)) {
   for (const string_view key : keys) {
     const Json* value = Member(object, key);
-    if (!value || !value->is_number_integer()) continue;
-    if (value->is_number_unsigned() ? value->get<uint64_t>() > 0 : value->get<int64_t>() > 0) {
-      return value->get<uint64_t>();
-    }
+    if (const auto number = value ? read(*value) : std::nullopt) return number;
   }
   return std::nullopt;
 }
 
-/// Columns of a group; -1, which means all of a row, is 0.
+std::optional<uint64_t> CountAt(const Json& object, std::initializer_list<string_view> keys) {
+  return FirstOf(object, keys, CountOf);
+}
+
 std::optional<uint64_t> GroupAt(const Json& object, std::initializer_list<string_view> keys) {
-  for (const string_view key : keys) {
-    const Json* value = Member(object, key);
-    if (value && value->is_number_integer() && *value == -1) return 0;
+  return FirstOf(object, keys, GroupOf);
+}
+
+/// [rows, columns], or compressed-tensors' "128x128".
+std::optional<GridSize> BlockOf(const Json& value) {
+  GridSize block;
+  if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    const char* const end = text.data() + text.size();
+    const auto rows = std::from_chars(text.data(), end, block.rows);
+    if (rows.ec != std::errc() || rows.ptr == end || *rows.ptr != 'x') return std::nullopt;
+    const auto cols = std::from_chars(rows.ptr + 1, end, block.cols);
+    if (cols.ec != std::errc() || cols.ptr != end) return std::nullopt;
+  } else if (value.is_array() && value.size() == 2) {
+    block = {CountOf(value[0]).value_or(0), CountOf(value[1]).value_or(0)};
   }
-  return CountAt(object, keys);
+  return block.rows > 0 && block.cols > 0 ? std::optional(block) : std::nullopt;
 }
 
 void ReadBlock(const Json& object, string_view key, QuantWords& words) {
-  const Json* pair = Member(object, key);
-  if (!pair || !pair->is_array() || pair->size() != 2) return;
-  const Json &rows = (*pair)[0], &cols = (*pair)[1];
-  if (!rows.is_number_unsigned() || !cols.is_number_unsigned()) return;
-  if (rows.get<uint64_t>() == 0 || cols.get<uint64_t>() == 0) return;
+  const Json* value = Member(object, key);
+  const auto block = value ? BlockOf(*value) : std::nullopt;
+  if (!block) return;
   if (words.strategy.empty()) words.strategy = "block";
-  words.block_rows = rows.get<uint64_t>();
-  words.block_cols = cols.get<uint64_t>();
+  words.block_rows = block->rows;
+  words.block_cols = block->cols;
+}
+
+/// The keys that are numbers, flags, blocks and texts: another value is a statement that nobody
+/// can compare.
+struct KnownKey {
+  string_view name;
+  bool (*reads)(const Json& value);
+};
+constexpr auto kIsCount = [](const Json& value) { return CountOf(value).has_value(); };
+constexpr auto kIsGroup = [](const Json& value) { return GroupOf(value).has_value(); };
+constexpr auto kIsFlag = [](const Json& value) { return FlagOf(value).has_value(); };
+constexpr auto kIsBlock = [](const Json& value) { return BlockOf(value).has_value(); };
+constexpr auto kIsText = [](const Json& value) { return value.is_string(); };
+constexpr KnownKey kKnownKeys[] = {
+    {"bits", kIsCount},
+    {"w_bit", kIsCount},
+    {"num_bits", kIsCount},
+    {"group_size", kIsGroup},
+    {"q_group_size", kIsGroup},
+    {"sym", kIsFlag},
+    {"symmetric", kIsFlag},
+    {"zero_point", kIsFlag},
+    {"desc_act", kIsFlag},
+    {"global_scale", kIsFlag},
+    {"load_in_4bit", kIsFlag},
+    {"load_in_8bit", kIsFlag},
+    {"weight_block_size", kIsBlock},
+    {"block_structure", kIsBlock},
+    {"mode", kIsText},
+    {"type", kIsText},
+    {"strategy", kIsText},
+};
+
+void NoteUnreadable(const Json& object, QuantWords& words) {
+  for (const KnownKey& key : kKnownKeys) {
+    const Json* value = Member(object, key.name);
+    if (!value || value->is_null() || key.reads(*value)) continue;
+    // AutoRound's group_size is 0 for a scale by tensor, [rows, columns] for blocks.
+    if (key.name == "group_size" && words.method == "auto-round") continue;
+    constexpr size_t kShown = 40;
+    const std::string text = value->dump(-1, ' ', true, Json::error_handler_t::replace);
+    words.unreadable = fmt::format("{} {}", key.name, Printable(text.substr(0, kShown)));
+  }
 }
 
 // ---- names of modules ----
@@ -282,6 +361,7 @@ void ReadFlat(const Json& object, QuantWords& words) {
   if (words.method.empty()) words.mode = TextAt(object, "mode");
   if (FlagAt(object, "act_group_aware") == true) words.act_order.reset();
   ReadBlock(object, "weight_block_size", words);
+  NoteUnreadable(object, words);
   if (words.method == "fbgemm_fp8") words.strategy = "channel";
   if (words.method == "mxfp8") {
     words.strategy = "group";
@@ -321,6 +401,7 @@ void ReadWeights(const Json& weights, QuantWords& words) {
   if (order == "group") words.act_order = true;
   if (order == "weight" || order == "static") words.act_order = false;
   ReadBlock(weights, "block_structure", words);
+  NoteUnreadable(weights, words);
 }
 
 /// One of compressed-tensors' config_groups.
@@ -455,11 +536,10 @@ void QuantConfig::Impl::ReadRules(const Json& table) {
 /// MLX takes a module's entry alone, the others fill it up from what is said of all.
 QuantWords QuantConfig::Impl::Merged(const std::string& name, const Json& value) const {
   QuantWords words = all;
-  if (all.method.empty() || by_layer) words = none;
+  if ((all.method.empty() || by_layer) && value != true) words = none;
   words.method = all.method;
   words.entry = fmt::format("{}, {}", kConfig, Printable(name));
-  if (value.is_boolean() && value.get<bool>()) return all;
-  words.quantized = !value.is_boolean();
+  if (all.method.empty() && rules.empty()) words.quantized = value != false;
   ReadFlat(value, words);
   return words;
 }
@@ -625,6 +705,11 @@ Statement SaysFormat(const QuantWords& words, std::initializer_list<std::string_
 
 Result<void> CheckStatements(const TensorRef& payload, const std::optional<TensorRef>& companion,
                              const QuantWords& words, const std::vector<Statement>& statements) {
+  if (!words.unreadable.empty()) {
+    return WrongCompanion(
+        payload, fmt::format("a readable value for {} ({})", words.unreadable, words.entry),
+        companion);
+  }
   for (const Statement& statement : statements) {
     if (statement.agrees) continue;
     return WrongCompanion(payload,

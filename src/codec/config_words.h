@@ -18,7 +18,7 @@ namespace moe {
 /// is empty. Texts are in lower case.
 struct QuantWords {
   std::string entry;              ///< who says it, for errors: "quantization config, group_0"
-  bool quantized = true;          ///< false: MLX's "X": false
+  std::optional<bool> quantized;  ///< by MLX's own entry of the module: "X": {..} or false
   std::string method;             ///< quant_method; every kind of modelopt is "modelopt"
   std::string format;             ///< of compressed-tensors: "pack-quantized"
   std::string mode;               ///< of MLX: "affine", "mxfp4"
@@ -28,6 +28,7 @@ struct QuantWords {
   std::optional<uint64_t> group;  ///< columns that share a scale; 0: all of a row
   uint64_t block_rows = 0, block_cols = 0;  ///< of strategy "block"; 0: not said
   std::optional<bool> symmetric, act_order, global_scale;
+  std::string unreadable;  ///< a key with a value that is none of its kind: "bits \"8\""
   const nlohmann::ordered_json* object = nullptr;  ///< all of it, of the QuantConfig; or null
 
   /// The text of a key of `object` in lower case; empty: absent or no text.

@@ -188,9 +188,9 @@ Result<std::optional<Weight>> FindMlxWeight(const TensorRef& payload, const Tens
   if (!stem || payload.info().dtype != DType::kU32) return std::optional<Weight>{};
   const auto scales = tensors.Find(*stem, ".scales");
   if (!scales) return WrongCompanion(payload, fmt::format("{}.scales", *stem), std::nullopt);
-  const Statement quantized = {"quantized", "false", "true", words.quantized};
-  auto agrees =
-      CheckStatements(payload, scales, words, {quantized, SaysMethod(words, {"mlx", "mxfp4"})});
+  auto agrees = CheckStatements(
+      payload, scales, words,
+      {Says("quantized", words.quantized, true), SaysMethod(words, {"mlx", "mxfp4"})});
   if (!agrees) return tl::make_unexpected(agrees.error());
   MlxParts parts{*scales, tensors.Find(*stem, ".biases"), tensors.Find(*stem, ".global_scale")};
   if (!parts.biases) parts.biases = tensors.Find(*stem, ".qbiases");  // transformers' "metal"

@@ -212,6 +212,11 @@ Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIn
   }
   if (!IsPlainFloat(tensor.info().dtype)) return std::optional<Weight>{};
   Weight plain = PlainWeightOf(tensor);
+  if (alternatives.front().quantized == true && plain.shape.size() > 1) {
+    return WrongCompanion(tensor,
+                          fmt::format("scales as it is quantized ({})", alternatives.front().entry),
+                          std::nullopt);
+  }
   if (auto sound = CheckCompanions(plain, tensors, alternatives.front()); !sound) {
     return tl::make_unexpected(sound.error());
   }

@@ -15,7 +15,8 @@ std::string Said(const QuantWords& words) {
     return n ? std::to_string(*n) : std::string("-");
   };
   return number(words.bits) + " " + number(words.group) + " " +
-         (words.strategy.empty() ? "-" : words.strategy) + (words.quantized ? "" : " unquantized");
+         (words.strategy.empty() ? "-" : words.strategy) +
+         (words.quantized.value_or(true) ? "" : " unquantized");
 }
 
 std::string SaidOf(const char* config, const char* module) {
@@ -98,6 +99,8 @@ const Case kCases[] = {
     {"Fp8Excluded", kFp8, "model.layers.0.mlp.gate", "- - -"},
     {"Fp8ExcludedLayer", kFp8, "model.layers.61.mlp.up", "- - -"},
     {"Fp8ExcludedPart", kFp8, "model.layers.3.shared_head.head", "- - -"},
+    {"BlockAsText", R"({"weight_block_size": "128x64"})", "x", "- - block"},
+    {"WholeFloats", R"({"bits": 4.0, "group_size": 64.0})", "x", "4 64 -"},
     {"Mxfp8", R"({"quant_method": "mxfp8"})", "x", "- 32 group"},
 };
 

@@ -148,7 +148,7 @@ TEST(PackedInts, AskForTheVersionWhereThePackingsTakeTheSameWords) {
     file.Add("m.weight_packed", DType::kI32, {1, 2}, words);
     file.Add("m.weight_scale", DType::kF32, {1, 1}, std::vector<float>{1});
     file.Add("m.weight_shape", DType::kI32, {2}, std::vector<int32_t>{1, 20});
-    Json config = Config(3, 0);
+    Json config = Config(3, -1);
     config["version"] = version;
     const auto weight = FindFirst(FindPackedInts, file, config);
     if (!weight) return std::vector<float>{};

@@ -186,6 +186,9 @@ const Agreement kAgree[] = {
     {"fp8_block", Group(R"({"num_bits": 8, "type": "float", "strategy": "block",
         "block_structure": [32, 32]})"),
      "fp8_block32"},
+    {"fp8_block", Group(R"({"strategy": "block", "block_structure": "32x32"})"), "fp8_block32"},
+    {"affine", R"({"group_size": 64.0, "bits": 4.0})", "affine_q4_g64"},
+    {"gptq", R"({"quant_method": "gptq", "bits": 4, "sym": 0, "desc_act": 1})", "gptq_int4_g32"},
     {"fp8_stack", kBlock32, "fp8_block32"},
     {"fp8_channel", kChannel8, "fp8_channel"},
     {"fp8_channel", R"({"quant_method": "fbgemm_fp8"})", "fp8_channel"},
@@ -455,6 +458,62 @@ TEST(Statements, ThatContradictRefuseThePayloadWithBothSides) {
     EXPECT_THAT(found.error().message, HasSubstr(row.expected));
     EXPECT_THAT(found.error().message, HasSubstr(row.found));
     EXPECT_EQ(found.error().where, fmt::format("tensor '{}'", file.tensors()[0].name));
+  }
+}
+
+/// A value that is none of its key's kind can't agree with anything.
+TEST(Statements, ThatCanNotBeReadRefuseThePayload) {
+  const struct {
+    const char *scheme, *config, *expected;
+  } rows[] = {
+      {"affine", R"({"bits": "8", "group_size": 64})", "bits \"8\" (quantization config)"},
+      {"affine", R"({"bits": 4, "x": {"bits": 4, "group_size": "64"}})", "group_size \"64\""},
+      {"mlx_mxfp4", R"({"mode": 4})", "mode 4"},
+      {"mlx_nvfp4", R"({"global_scale": "yes"})", "global_scale \"yes\""},
+      {"gpt_oss", R"({"bits": 4.5})", "bits 4.5"},
+      {"gptq", R"({"bits": 4, "group_size": -2})", "group_size -2"},
+      {"gptq", R"({"bits": 4, "group_size": 0})", "group_size 0"},
+      {"gptq", R"({"bits": 4, "sym": "true"})", "sym \"true\""},
+      {"gptq_in_order", R"({"bits": 4, "desc_act": "true"})", "desc_act"},
+      {"awq", R"({"zero_point": []})", "zero_point []"},
+      {"fp8_block", R"({"quant_method": "fp8", "weight_block_size": [32]})", "weight_block_size"},
+      {"fp8_block", R"({"quant_method": "fp8", "weight_block_size": [-32, 32]})", "[-32,32]"},
+      {"fp8_block", R"({"quant_method": "fp8", "weight_block_size": "32"})", "\"32\""},
+      {"bnb4", R"({"quant_method": "bitsandbytes", "load_in_4bit": "no"})", "load_in_4bit"},
+  };
+  for (const auto& row : rows) {
+    const auto found = Find(ModuleOfScheme(row.scheme), row.config);
+    ASSERT_FALSE(found.has_value()) << row.config;
+    EXPECT_THAT(found.error().message, HasSubstr("needs a readable value for"));
+    EXPECT_THAT(found.error().message, HasSubstr(row.expected));
+  }
+  for (const char* weights :
+       {R"({"num_bits": "8"})", R"({"symmetric": "no"})", R"({"group_size": {}})",
+        R"({"strategy": 1})", R"({"block_structure": [0, 1]})"}) {
+    EXPECT_FALSE(Find(ModuleOfScheme("int8"), Group(weights).c_str()).has_value()) << weights;
+  }
+  // AutoRound's, and null.
+  EXPECT_TRUE(Find(ModuleOfScheme("fp8_tensor"),
+                   R"({"quant_method": "auto-round", "bits": 8, "group_size": 0})"));
+  EXPECT_TRUE(Find(ModuleOfScheme("fp8_block"),
+                   R"({"quant_method": "auto-round", "bits": 8, "group_size": [32, 32]})"));
+  EXPECT_TRUE(Find(ModuleOfScheme("fp8_tensor"),
+                   R"({"quant_method": "fp8", "bits": null, "weight_block_size": null})"));
+}
+
+TEST(Statements, APlainWeightIsNotQuantizedByItsOwnEntry) {
+  const MemoryFile plain = Make({{"x.weight", kF16, {64, 128}}});
+  for (const char* config :
+       {R"({"bits": 4, "x": {"bits": 8, "group_size": 64}})", R"({"bits": 4, "x": true})"}) {
+    const auto found = Find(plain, config);
+    ASSERT_FALSE(found.has_value()) << config;
+    EXPECT_THAT(found.error().message, HasSubstr("needs scales as it is quantized (quantization "
+                                                 "config, x), found none"));
+  }
+  for (const char* config :
+       {R"({"bits": 4, "x": false})", R"({"bits": 4})",
+        R"({"quant_method": "auto-round", "extra_config": {"x": {"bits": 16}}})"}) {
+    EXPECT_TRUE(Find(plain, config).has_value()) << config;
   }
 }
 
