@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/run_argument.h"
 #include "collect/usable_config.h"
 #include "run/config_keys.h"
 #include "run/schemes.h"
@@ -20,6 +21,16 @@ ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
   for (const std::string& warning : *schemes) report.Warning(warning);
   report.Answer(path.string() + " is valid");
   return ExitCode::kOk;
+}
+
+/// Of a folder, the run's.
+ExitCode CheckConfigAt(const std::string& named, Reporter& report) {
+  const std::filesystem::path path = ResolvePath(named);
+  std::error_code failed;
+  if (!std::filesystem::is_directory(path, failed)) return CheckConfig(path, report);
+  return WithRun({named}, report, [&](const std::filesystem::path& run_dir) {
+    return CheckConfig(run_dir / "analysis_config.json", report);
+  });
 }
 
 void PrintSchema(Reporter& report) {
@@ -42,8 +53,8 @@ void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report) {
   schema->callback([&report] { PrintSchema(report); });
   auto file = std::make_shared<std::string>();
   CLI::App* check = cmd->add_subcommand("check", "Say whether a configuration can be used");
-  check->add_option("FILE", *file, "An analysis_config.json")->required();
-  check->callback([file, &exit, &report] { exit = CheckConfig(ResolvePath(*file), report); });
+  check->add_option("FILE", *file, "An analysis_config.json, or its run directory")->required();
+  check->callback([file, &exit, &report] { exit = CheckConfigAt(*file, report); });
   cmd->footer(
       "Examples:\n  moescope config schema > schema.json\n  moescope config check "
       "runs/m/first/analysis_config.json");

@@ -1,7 +1,11 @@
 #include "cli/run_argument.h"
 
+#include <fmt/format.h>
+
 #include "cli/commands.h"
 #include "cli/summary.h"
+#include "cli/terminal.h"
+#include "collect/model_location.h"
 #include "run/find_run.h"
 
 namespace moe::cli {
@@ -19,6 +23,13 @@ ExitCode WithRun(const RunArgument& run, Reporter& report,
   const auto found = FindRun(run.path);
   if (!found) {
     report.Error(found.error());
+    return ExitCode::kUsage;
+  }
+  if (run.path && !IsRun(*found) && IsModel(*run.path)) {
+    report.Error({ErrorCode::kBadArgument, *run.path, "is a model, not a run",
+                  fmt::format("{0} analyze {1} makes one, {0} inspect {1} says what it is",
+                              ShellWord(report.program()), ShellWord(*run.path)),
+                  ""});
     return ExitCode::kUsage;
   }
   if (!run.path) report.Note("run: " + found->string());

@@ -217,7 +217,11 @@ Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
     report.Note(
         fmt::format("{} columns more; choose with --columns, or see all with -v", left_out));
   }
-  if (*matched == 0) report.Note(query.where.empty() ? "no rows" : "no row matches");
+  if (*matched == 0) {
+    const auto ranges = RangesText(*open->reader, query.where);
+    const std::string held = ranges && !ranges->empty() ? "; " + *ranges : "";
+    report.Note(query.where.empty() ? "no rows" : "no row matches" + held);
+  }
   if (query.top && *matched > *query.top) {
     report.Note(fmt::format("{} rows more; --top N shows N, --top 0 all", *matched - *query.top));
   }

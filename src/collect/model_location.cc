@@ -293,18 +293,28 @@ Result<ModelLocation> Located(const std::string& text) {
 }  // namespace
 
 bool IsModelId(std::string_view text) {
+  if (text.ends_with('/')) text.remove_suffix(1);
   const size_t slash = text.find('/');
   return slash != text.npos && IsRepositoryName(text.substr(0, slash)) &&
          IsRepositoryName(text.substr(slash + 1));
 }
 
-Result<ModelLocation> LocateModel(const std::string& text) {
+Result<ModelLocation> LocateModel(const std::string& given) {
+  const std::string text = given.substr(0, std::max<size_t>(1, given.find_last_not_of('/') + 1));
   const fs::path path = PathOf(text);
   const fs::path run_dir = StandsForItsFolder(path) ? path.parent_path() : path;
   if (!IsThere(path) || !IsFile(run_dir / kRunConfig)) return Located(text);
   const auto model = ModelOfRun(run_dir);
   if (!model) return tl::make_unexpected(model.error());
   return Located(*model);
+}
+
+bool IsModel(const std::string& text) {
+  const auto located = LocateModel(text);
+  if (!located) return false;
+  if (IsFile(located->path)) return std::ranges::count(kContainers, located->path.extension()) > 0;
+  const Contents contents = ContentsOf(located->path);
+  return contents.weights || contents.description;
 }
 
 bool NamesModel(const std::string& text, const fs::path& path) {

@@ -29,7 +29,10 @@ Result<ModelLocation> LocateModel(const std::string& text);
 /// Whether `text` names the model at `path`, which LocateModel() gave.
 bool NamesModel(const std::string& text, const std::filesystem::path& path);
 
-/// Whether `text` has the form ORG/NAME.
+/// Whether there are weights, or what describes them, where `text` says.
+bool IsModel(const std::string& text);
+
+/// Whether `text` has the form ORG/NAME, a slash behind it or not.
 bool IsModelId(std::string_view text);
 
 }  // namespace moe

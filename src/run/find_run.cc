@@ -17,11 +17,6 @@ constexpr int kDeepest = 4;             // RUNS/ORG/MODEL/RUN, and one more
 constexpr size_t kMostFolders = 20000;  // of a folder that is no root of runs
 constexpr size_t kMostListed = 10;
 
-bool IsRun(const fs::path& folder) {
-  std::error_code failed;
-  return fs::is_regular_file(folder / "analysis_config.json", failed);
-}
-
 /// The run directories below `root` that hold something, or may yet, by path.
 std::vector<fs::path> RunsBelow(const fs::path& root) {
   std::vector<fs::path> runs;
@@ -73,7 +68,22 @@ std::string Listed(const std::vector<fs::path>& runs) {
                                    : list;
 }
 
+/// The run directory that `path` lies in; `path` itself where it lies in none.
+fs::path RunAround(const fs::path& path) {
+  std::error_code failed;
+  if (!fs::exists(path, failed)) return path;
+  for (fs::path above = path; above.has_relative_path(); above = above.parent_path()) {
+    if (IsRun(above)) return above;
+  }
+  return path;
+}
+
 }  // namespace
+
+bool IsRun(const fs::path& folder) {
+  std::error_code failed;
+  return fs::is_regular_file(folder / "analysis_config.json", failed);
+}
 
 bool HoldsNothing(const fs::path& run_dir) {
   std::error_code failed;
@@ -93,7 +103,7 @@ Result<fs::path> FindRun(const std::optional<std::string>& named) {
     return Fail(ErrorCode::kBadArgument, path.string(), fmt::format("holds {} runs", runs.size()),
                 "name one: " + Listed(runs));
   }
-  return runs.empty() ? path : runs.front();
+  return runs.empty() ? RunAround(path) : runs.front();
 }
 
 }  // namespace moe

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -436,6 +437,35 @@ Result<void> SettleValues(const TableReader& reader, std::span<Condition> where)
     condition.value = std::move(scheme->name);
   }
   return {};
+}
+
+Result<std::string> RangesText(const TableReader& reader, std::span<const Condition> where) {
+  std::vector<WantedColumn> numbers;
+  for (const auto& [column, comparison, value] : where) {
+    const bool number =
+        std::holds_alternative<int64_t>(value) || std::holds_alternative<double>(value);
+    const bool again = std::ranges::count(numbers, column.name, &WantedColumn::name) > 0;
+    if (number && !again) numbers.push_back({column.name, ColumnType::kDouble});
+  }
+  std::vector<std::pair<double, double>> ranges(numbers.size(), {HUGE_VAL, -HUGE_VAL});
+  const auto read = reader.ReadBatches(numbers, [&](uint64_t, const Frame& batch) {
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      for (const double number : batch.columns[i].doubles) {  // NaN changes neither
+        ranges[i] = {std::fmin(ranges[i].first, number), std::fmax(ranges[i].second, number)};
+      }
+    }
+    return Result<bool>(true);
+  });
+  if (!read) return tl::make_unexpected(read.error());
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const auto [least, most] = ranges[i];
+    texts.push_back(numbers[i].name + (least > most ? " is null everywhere"
+                                       : least == most
+                                           ? fmt::format(" is {:.5g}", least)
+                                           : fmt::format(" is {:.5g} to {:.5g}", least, most)));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 Result<uint64_t> RunQuery(const TableReader& reader, const TableQuery& query, RowSink& sink) {

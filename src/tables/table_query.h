@@ -56,6 +56,10 @@ Result<std::vector<Condition>> ParseConditions(std::string_view text,
 /// name in the table. Reads these columns.
 Result<void> SettleValues(const TableReader& reader, std::span<Condition> where);
 
+/// What the columns hold that are compared with a number, for a query that finds no row:
+/// "layer is 0 to 47, rms is 0.01 to 0.02". Reads these columns.
+Result<std::string> RangesText(const TableReader& reader, std::span<const Condition> where);
+
 /// Appends to `sink` the rows that `query` asks for; returns how many rows meet its conditions.
 ///
 /// Only the needed columns are read: first those of the conditions and the order, in batches, then

@@ -348,6 +348,16 @@ class Config(AcceptanceTest):
                                  "mxfp4": ([4], [32]), "mxfp8": ([8], [32]),
                                  "nvfp4": ([4], [16])})
 
+    def test_check_of_a_run_directory_means_its_config(self):
+        run_dir = self.run_dir("/m")
+        for place in (run_dir, run_dir.parent, run_dir / "logs"):
+            with self.subTest(place):
+                done = run("config", "check", place)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn(str(run_dir / "analysis_config.json"), done.stdout)
+        (run_dir / "analysis_config.json").write_text("{")
+        self.assertEqual(run("config", "check", run_dir).returncode, 2)
+
     def test_check_of_a_file_that_is_not_there_exits_1(self):
         done = run("config", "check", self.tmp / "none.json")
         self.assertEqual(done.returncode, 1)

@@ -121,6 +121,7 @@ class Cache(LocationTest):
         repository = self.cache(root="home/.cache/huggingface/hub")
         want = str(repository / "snapshots/r1")
         self.assertEqual(self.inspected("org/name"), want)
+        self.assertEqual(self.inspected("org/name/"), want)
         for name, env in (("elsewhere", "HF_HUB_CACHE"), ("other", "HUGGINGFACE_HUB_CACHE")):
             there = self.cache(root=name)
             with self.subTest(env):

@@ -162,7 +162,27 @@ class Queries(OneRun):
             self.assertEqual(show(run_dir, "--where", "layer=99", "--format", "json").stdout,
                              "[]\n")
             done = show(run_dir, "--where", "layer=99", "--columns", "layer,proj")
-            self.assertEqual((done.stdout, done.stderr), ("layer  proj\n", "no row matches\n"))
+            self.assertEqual((done.stdout, done.stderr),
+                             ("layer  proj\n", "no row matches; layer is 0 to 1\n"))
+
+    def test_where_nothing_matches_the_range_of_each_number_is_told(self):
+        largest = max(row["w_rel_fro"] for row in self.quant)
+        least = min(row["w_rel_fro"] for row in self.quant)
+        for run_dir in self.both():
+            for where, told in (("layer>5,layer<7", "layer is 0 to 1"),
+                                ("bits=3", f"bits is {self.bits()}"),
+                                ("proj=down_proj,expert_id=99,w_rel_fro>9",
+                                 f"expert_id is 0 to {max(r['expert_id'] for r in self.quant)}, "
+                                 f"w_rel_fro is {least:.5g} to {largest:.5g}"),
+                                ("bias_mean=7,scheme=mxfp4_g32", "bias_mean is"),
+                                ("proj=", "no row matches\n")):
+                with self.subTest(where):
+                    done = show(run_dir, "--where", where)
+                    self.assertIn(told, done.stderr)
+
+    def bits(self):
+        bits = sorted({row["bits"] for row in self.quant})
+        return f"{bits[0]} to {bits[-1]}"
 
     def test_markdown_is_a_table(self):
         done = show(self.parquet, "--format", "markdown", "--top", "2", "--sort", "w_rel_fro:asc",

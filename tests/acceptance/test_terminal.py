@@ -31,6 +31,39 @@ class WhichRun(AcceptanceTest):
                          run("show", "--run-dir", self.run_path, "--format", "json").stdout)
         self.assertEqual(run("show", self.run_path, "--run-dir", self.run_path).returncode, 2)
 
+    def test_a_path_inside_a_run_means_it(self):
+        whole = run("show", self.run_path).stdout
+        self.assertIn(str(self.run_path), whole)
+        for inside in ("data", "data/quant_sim.parquet", "analysis_config.json", "logs"):
+            done = run("show", self.run_path / inside)
+            self.assertEqual((done.returncode, done.stdout), (0, whole), inside)
+
+    def test_a_model_is_told_from_a_run_and_touched_by_nothing(self):
+        folder = self.tmp / "model-run"
+        (folder / "config.json").write_text("{}")
+        hub = self.tmp / "hub" / "models--org--name"
+        shutil.copytree(folder, hub / "snapshots" / "aaa")
+        before = files_of(self.tmp)
+        for command in ("collect-data", "build-tables", "report", "build-plots", "show"):
+            for model in (folder, folder / "config.json", folder / "model.safetensors", hub,
+                          "org/name"):
+                with self.subTest((command, model)):
+                    done = run(command, model, env={"HF_HUB_CACHE": str(self.tmp / "hub")})
+                    self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+                    self.assertIn(f"{model}: is a model, not a run", done.stderr)
+                    self.assertIn(f"analyze {model} ", done.stderr)
+        self.assertEqual(files_of(self.tmp), before)
+
+    def test_what_is_not_there_ends_with_1_and_what_does_not_say_which_with_2(self):
+        (self.tmp / "empty").mkdir()
+        for command in ("collect-data", "build-tables", "report", "build-plots", "show"):
+            for arguments, code in (((self.tmp / "none",), 1), ((self.tmp / "empty",), 1),
+                                    ((), 2)):
+                with self.subTest((command, arguments)):
+                    done = run(command, *arguments, cwd=self.tmp)
+                    self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+                    self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
     def test_several_runs_are_listed_and_nothing_is_done(self):
         shutil.copytree(self.run_path, self.tmp / "runs" / "other" / "run")
         before = files_of(self.tmp)

@@ -54,6 +54,14 @@ TEST_F(FindRunTest, AFileInARunMeansIt) {
   EXPECT_EQ(FindRun("m/r/analysis_config.json"), run);
 }
 
+TEST_F(FindRunTest, APathInsideARunMeansIt) {
+  const fs::path run = Run("m/r");
+  folder_.Write("m/r/data/quant_sim.csv");
+  EXPECT_EQ(FindRun("m/r/data"), run);
+  EXPECT_EQ(FindRun("m/r/data/quant_sim.csv"), run);
+  EXPECT_EQ(FindRun("m/r/nowhere"), run / "nowhere");
+}
+
 TEST_F(FindRunTest, AFolderAboveOneRunMeansIt) {
   const fs::path run = Run("runs/org/model/first");
   for (const char* above : {"runs", "runs/org", "runs/org/model", "."}) {
