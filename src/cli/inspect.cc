@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "base/text.h"
 #include "checkpoint/names.h"
@@ -60,6 +63,20 @@ std::string PartLine(const std::string& name, const Json& part) {
                      Joined(part["storage"], ", "));
 }
 
+/// One cause may refuse thousands of tensors: the first ones stand for them, unless with -v.
+void PrintUnmatched(const Json& unmatched, Reporter& report) {
+  constexpr size_t kFew = 8;
+  const size_t shown = report.verbose() ? unmatched.size() : std::min(kFew, unmatched.size());
+  for (size_t i = 0; i < shown; ++i) {
+    const Json& row = unmatched[i];
+    report.Result(fmt::format("not analysed: {}: {}", Text(row["tensor"]), Text(row["reason"])));
+  }
+  if (shown < unmatched.size()) {
+    report.Result(
+        fmt::format("not analysed: {} more, listed by -v and --json", unmatched.size() - shown));
+  }
+}
+
 void PrintSummary(const Json& model, Reporter& report) {
   if (const Json& missing = model["missing_shards"]; !missing.is_null()) {
     report.Result(Text(missing["text"]) + "; finish the download");
@@ -80,9 +97,7 @@ void PrintSummary(const Json& model, Reporter& report) {
       fmt::format("analyze would read {} matrices, {}, in about {:.1f} s on {} threads",
                   analyze["matrices"].get<uint64_t>(), HumanBytes(analyze["bytes"].get<uint64_t>()),
                   analyze["estimated_seconds"].get<double>(), analyze["threads"].get<uint64_t>()));
-  for (const Json& row : model["unmatched"]) {
-    report.Result(fmt::format("not analysed: {}: {}", Text(row["tensor"]), Text(row["reason"])));
-  }
+  PrintUnmatched(model["unmatched"], report);
   for (const Json& row : model["left_out_files"]) {
     report.Result(fmt::format("left out: {}: {}", Text(row["path"]), Text(row["reason"])));
   }
@@ -118,7 +133,7 @@ ExitCode RunInspect(const InspectOptions& options, Reporter& report) {
   } else {
     PrintSummary(inspection->report, report);
   }
-  for (const Json& text : inspection->report["warnings"]) report.Warning(text.get<std::string>());
+  report.Warnings(inspection->report["warnings"].get<std::vector<std::string>>(), "-v and --json");
   if (inspection->nothing) return FailWith(*inspection->nothing, report);
   return inspection->complete ? ExitCode::kOk : ExitCode::kIncomplete;
 }

@@ -50,6 +50,25 @@ class Inspect(AcceptanceTest):
                 expected = json.loads((folder / "expected.json").read_text())["experts"]
                 self.assertEqual(model["analyze"]["matrices"], len(expected))
 
+    def test_one_cause_does_not_fill_the_terminal(self):
+        model = self.tmp / "model"
+        shutil.copytree(ZOO / "gptq_int4_sym_qwen3_moe", model)
+        config = json.loads((model / "config.json").read_text())
+        config["quantization_config"]["bits"] = 8
+        (model / "config.json").write_text(json.dumps(config))
+        refused = len(inspect(model)["unmatched"])
+        self.assertGreater(refused, 9)
+
+        def lines(*flags):
+            done = run("inspect", model, *flags)
+            self.assertEqual(done.returncode, 3)
+            return [line for line in done.stdout.splitlines() if line.startswith("not analysed")]
+
+        few = lines()
+        self.assertEqual(len(few), 9)
+        self.assertIn(f"{refused - 8} more", few[-1])
+        self.assertEqual(len(lines("-v")), refused)
+
     def test_gguf_tells_by_its_architecture(self):
         model = inspect(ZOO / "gguf_glm4moe_f16_shared")
         self.assertEqual(model["family"], "glm4_moe")
