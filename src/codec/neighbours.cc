@@ -42,6 +42,12 @@ std::optional<std::string> GroupOf(const Weight& weight) {
   return name ? std::optional(*name + " " + Shown(payload)) : std::nullopt;
 }
 
+std::optional<std::string> DecodedGroupOf(const Weight& weight) {
+  const auto name = WithoutLastNumber(weight.name);
+  return name ? std::optional(fmt::format("{} {}", *name, fmt::join(weight.shape, ",")))
+              : std::nullopt;
+}
+
 /// ".weight_scale [64, 1] float32, .weight_shape [2] int64". The length of bitsandbytes' text says
 /// nothing.
 std::string CompanionsOf(const Weight& weight) {
@@ -61,13 +67,35 @@ std::string CompanionsOf(const Weight& weight) {
 }  // namespace
 
 void Neighbours::Add(const Weight& weight) {
+  if (const auto decoded = DecodedGroupOf(weight)) {
+    Storage& storage = decoded_[*decoded];
+    ++storage.count;
+    if (weight.open && storage.quantized.count++ == 0) {
+      storage.quantized.example = weight.parts[0].info().name;
+    }
+  }
+  if (!weight.open) return;
   const auto group = GroupOf(weight);
   if (!group) return;
   Kind& kind = groups_[*group][CompanionsOf(weight)];
   if (kind.count++ == 0) kind.example = weight.parts[0].info().name;
 }
 
+std::optional<Neighbours::Oddity> Neighbours::OddityOfPlain(const Weight& weight) const {
+  const auto group = DecodedGroupOf(weight);
+  const auto found = group ? decoded_.find(*group) : decoded_.end();
+  if (found == decoded_.end()) return std::nullopt;
+  const auto& [count, quantized] = found->second;
+  if (quantized.count * 2 <= count) return std::nullopt;
+  return Oddity{fmt::format("its {} needs codes and scales as {} of {} neighbours have them (such "
+                            "as {}), found plain floats (cast without scales?)",
+                            Shown(weight.parts[0].info()), quantized.count, count,
+                            Printable(quantized.example)),
+                quantized.example};
+}
+
 std::optional<Neighbours::Oddity> Neighbours::OddityOf(const Weight& weight) const {
+  if (!weight.open) return OddityOfPlain(weight);
   const auto group = GroupOf(weight);
   const auto found = group ? groups_.find(*group) : groups_.end();
   if (found == groups_.end() || found->second.size() < 2) return std::nullopt;

@@ -185,8 +185,8 @@ class Opener {
         for (size_t i = 1; i < (*found)->parts.size(); ++i) {
           companions_.insert((*found)->parts[i].info().name);
         }
-        neighbours_.Add(**found);
       }
+      neighbours_.Add(**found);
       use.weight = std::make_shared<const Weight>(std::move(**found));
     }
   }
@@ -198,7 +198,7 @@ class Opener {
     };
     for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
       for (TensorUse& use : checkpoint_.uses[f]) {
-        if (!use.weight || !use.weight->open) continue;
+        if (!use.weight) continue;
         const auto odd = neighbours_.OddityOf(*use.weight);
         if (!odd || entry(use.weight->parts[0].info().name) != entry(odd->neighbour)) continue;
         use = {nullptr, false, odd->reason};

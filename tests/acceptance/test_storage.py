@@ -155,15 +155,31 @@ class Storage(AcceptanceTest):
         self.check_refused("ct_w4a16_qwen3_moe", change, change.name, ["1000"])
 
     def test_what_only_values_tell_refuses_its_weight_alone(self):
-        def beyond_the_groups(tensors):
-            name = next(t for t in sorted(tensors) if t.endswith("experts.0.up_proj.g_idx"))
-            dtype, shape, data = tensors[name]
-            tensors[name] = (dtype, shape, np.full(shape, 1000, "<i4").tobytes())
-            return name.replace("g_idx", "qweight")
-        refused = []
-        model = self.broken("gptq_int3_olmoe", lambda tensors: refused.append(beyond_the_groups(tensors)))
-        shutil.rmtree(model)
-        self.check_refused("gptq_int3_olmoe", beyond_the_groups, refused[0], ["g_idx", "1000"])
+        def filled(part, value, others=None):
+            """The part of one expert of this value alone, and those of all others."""
+            def change(tensors):
+                names = [name for name in sorted(tensors) if name.endswith("." + part)]
+                one = next(name for name in names if name.endswith("experts.0.up_proj." + part))
+                for name in names if others is not None else [one]:
+                    dtype, shape, _ = tensors[name]
+                    word = value if name == one else others
+                    tensors[name] = (dtype, shape, np.full(shape, word, "<u4").tobytes())
+                return one.replace(part, "qweight")
+            return change
+
+        for model, change, said, words in (
+                ("gptq_int3_olmoe", filled("g_idx", 1000), {}, ["g_idx", "1000"]),
+                ("gptq_int4_sym_qwen3_moe", filled("g_idx", 0), {"desc_act": True},
+                 ["X.g_idx needs 32 inputs in group 0", "found 128"]),
+                ("gptq_int4_sym_qwen3_moe", filled("qzeros", 0x33333333), {},
+                 ["zero points of 8", "found 4"]),
+                ("awq_int4_qwen2_moe", filled("qzeros", 0x33333333, 0x88888888),
+                 {"zero_point": False}, ["zero points of 8", "found 3"])):
+            with self.subTest(words):
+                refused = []
+                shutil.rmtree(self.broken(model, lambda t: refused.append(change(t))))
+                self.check_refused(model, change, refused[0], words, said)
+                shutil.rmtree(self.tmp / ("broken_" + model))
 
     def test_contradictions_refuse_their_weight_alone_and_inspect_names_it(self):
         def first(tensors, ending):
@@ -193,12 +209,26 @@ class Storage(AcceptanceTest):
             del tensors[name]
             return name.replace("g_idx", "qweight")
 
+        def cast_without_scales(tensors):
+            name = first(tensors, "experts.1.up_proj.weight")
+            _, shape, data = tensors[name]
+            del tensors[name + "_scale_inv"]
+            tensors[name] = ("BF16", shape, bytes(2 * len(data)))
+            return name
+
+        def two_kinds_of_scales(tensors):
+            name = first(tensors, "experts.1.up_proj.weight")
+            tensors[name + "_scale"] = ("F32", [1], bytes(4))
+            return name
+
         entry = {"language_model.model.layers.1.mlp.switch_mlp.up_proj": {
             "group_size": 64, "bits": 6}}
         for name, change, said, words in (
                 ("ct_int8_w8a8_mixtral", one_scale, {}, ["strategy channel", "not 1 x 1"]),
                 ("gptq_int4_sym_qwen3_moe", no_g_idx, {"desc_act": True}, ["g_idx", "found none"]),
                 ("gptq_int3_olmoe", unlike_its_neighbours, {}, ["g_idx", "3 of 4 neighbours"]),
+                ("fp8_qwen3_moe", cast_without_scales, {}, ["neighbours", "plain floats"]),
+                ("fp8_qwen3_moe", two_kinds_of_scales, {}, ["no other companions"]),
                 ("ct_nvfp4_deepseek_v3", no_global_scale, {}, ["global scale", "found none"]),
                 ("mlx_qwen3_moe_q4_g64", entry_of_other_bits, entry, ["6 bits", "4 x 64"])):
             with self.subTest(name):
@@ -213,6 +243,7 @@ class Storage(AcceptanceTest):
                 self.assertIn(refused[0], done.stdout)
                 shutil.rmtree(model)
                 self.check_refused(name, changed, refused[0], words, said)
+                shutil.rmtree(model)
 
     def test_init_run_writes_the_recognised_preset(self):
         for name, preset in (("hf4_mixtral", "mixtral"), ("gguf_olmoe_mixed", "olmoe"),

@@ -29,7 +29,7 @@ std::vector<std::string> OddOnes(const MemoryFile& file, std::string& reason) {
   Neighbours neighbours;
   for (size_t i = 0; i < file.tensors().size(); ++i) {
     auto found = FindWeight({&file, i}, tensors, QuantConfig());
-    if (!found || !*found || !(*found)->open) continue;
+    if (!found || !*found) continue;
     neighbours.Add(**found);
     weights.push_back(std::move(**found));
   }
@@ -54,6 +54,20 @@ TEST(Neighbours, TheOneWithOtherScalesIsOdd) {
   EXPECT_THAT(reason, HasSubstr(".weight_scale [4, 1] float32 as 3 of 4 neighbours"));
   EXPECT_THAT(reason, HasSubstr("such as layers.0.experts.0.up_proj.weight"));
   EXPECT_THAT(reason, HasSubstr("found .weight_scale [1, 1] float32"));
+}
+
+TEST(Neighbours, APlainOneAmongQuantizedOnesIsOdd) {
+  MemoryFile file;
+  AddExperts(file, "layers.0.experts", {4, 4});
+  AddExperts(file, "layers.1.experts", {4});
+  for (const char* plain : {"layers.0.experts.2", "layers.1.experts.1", "layers.2.experts.0"}) {
+    file.Add(fmt::format("{}.up_proj.weight", plain), DType::kBF16, {4, 2},
+             std::vector<uint16_t>(8));
+  }
+  std::string reason;
+  EXPECT_EQ(OddOnes(file, reason), Names{"layers.0.experts.2.up_proj.weight"});
+  EXPECT_THAT(reason, HasSubstr("[4, 2] bfloat16 needs codes and scales as 2 of 3 neighbours"));
+  EXPECT_THAT(reason, HasSubstr("such as layers.0.experts.0.up_proj.weight), found plain floats"));
 }
 
 TEST(Neighbours, WithoutAMajorityNoneIsOdd) {
@@ -84,7 +98,8 @@ TEST(Neighbours, OneWithAGIdxThatNoOtherHasIsOdd) {
   }
   std::string reason;
   EXPECT_EQ(OddOnes(file, reason), Names{"layers.0.experts.0.up.weight"});
-  EXPECT_THAT(reason, HasSubstr("found .qzeros [1, 4] int32, .scales [1, 32] float16, .g_idx [32]"));
+  EXPECT_THAT(reason,
+              HasSubstr("found .qzeros [1, 4] int32, .scales [1, 32] float16, .g_idx [32]"));
 }
 
 }  // namespace
