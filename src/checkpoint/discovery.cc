@@ -9,6 +9,7 @@
 
 #include "base/hub_link.h"
 #include "checkpoint/adapter.h"
+#include "checkpoint/download_names.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
 
@@ -21,6 +22,7 @@ constexpr std::string_view kUsualIndexName = "model.safetensors.index.json";
 constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
 
 constexpr std::string_view kDanglingLink = "a link to nothing";
+constexpr std::string_view kUnfinished = "an unfinished download";
 
 /// Kinds of containers; of several in one folder, the first in this list is read (D22).
 constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".npz", ".npy"};
@@ -87,7 +89,8 @@ void CompareWithDisk(IndexSummary& summary, const ScanOptions& options) {
   summary.expected_shards.assign(shards.begin(), shards.end());
   const fs::path folder = summary.index_path->parent_path();
   for (const std::string& shard : summary.expected_shards) {
-    if (!IsFile(folder / shard)) summary.missing_shards.push_back(shard);
+    const fs::path path = folder / shard;
+    if (!IsFile(path) || IsUnfinished(path)) summary.missing_shards.push_back(shard);
   }
   for (const auto& [tensor, shard] : summary.weight_map) {
     if (Contains(summary.missing_shards, shard)) ++summary.missing_shard_tensors;
@@ -123,15 +126,31 @@ Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index,
 }
 
 /// Files that aren't there end the scan where the config or a split GGUF demands them all.
-Result<void> CheckMissing(const ScanOptions& options, const std::string& where, ScanPlan& plan) {
-  if (plan.missing.empty()) return {};
+void CheckMissing(const ScanOptions& options, const std::string& where, ScanPlan& plan) {
+  if (plan.missing.empty()) return;
   const bool demanded = options.strict_index || plan.missing.of_gguf;
   plan.incomplete |= demanded;
-  if (demanded && !options.keep_going) {
-    return Fail(ErrorCode::kNotFound, where, plan.missing.Text(),
-                "finish the download, or --keep-going", "SystemExit");
+  if (!demanded || options.keep_going) return;
+  plan.fault = Error{ErrorCode::kNotFound, where, plan.missing.Text(),
+                     "finish the download, or --keep-going", "SystemExit"};
+}
+
+/// Names what a download left behind; its file may be one of those that are missing.
+void LeaveOutUnfinished(const std::vector<fs::path>& paths, const ScanOptions& options,
+                        ScanPlan& plan) {
+  for (const fs::path& path : paths) {
+    const bool of_container = HasListedSuffix(path.stem(), options);
+    if (!of_container || !IsUnfinished(path) || IsHidden(path)) continue;
+    plan.left_out.push_back({path, std::string(kUnfinished)});
   }
-  return {};
+}
+
+std::vector<std::string> UnfinishedOf(const ScanPlan& plan) {
+  std::vector<std::string> names;
+  for (const LeftOut& file : plan.left_out) {
+    if (file.reason == kUnfinished) names.push_back(file.path.filename().string());
+  }
+  return names;
 }
 
 Result<void> PlanFromIndex(const ScanOptions& options, const IndexSummary& index, ScanPlan& plan) {
@@ -148,11 +167,21 @@ Result<void> PlanFromIndex(const ScanOptions& options, const IndexSummary& index
                                        ? HiddenReason(path)
                                        : "not in " + index.index_path->filename().string()});
   }
+  LeaveOutUnfinished(*paths, options, plan);
   if (!index.missing_shards.empty()) {
     plan.missing = {index.expected_shards.size(), index.missing_shards, index.missing_shard_tensors,
-                    false};
+                    false, UnfinishedOf(plan)};
   }
   return {};
+}
+
+/// The file of which `path`, by its name and bytes, is a second copy; "": of none of `files`.
+std::string CopiedFrom(const fs::path& path, const std::vector<fs::path>& files) {
+  const auto original = OriginalOfCopy(path.filename().string());
+  if (!original) return "";
+  const fs::path other = path.parent_path() / *original;
+  const bool there = std::find(files.begin(), files.end(), other) != files.end();
+  return there && AreCopies(path, other) ? *original : "";
 }
 
 /// Distributes the containers of one folder: one kind is read, the others are left out.
@@ -180,6 +209,8 @@ void PlanFolder(const std::vector<fs::path>& containers, ScanPlan& plan) {
       plan.left_out.push_back({path, fmt::format("the {} files beside it are read", *kind)});
     } else if (has_model && named(path, "consolidated")) {
       plan.left_out.push_back({path, "a second copy of the model*.safetensors beside it"});
+    } else if (const std::string original = CopiedFrom(path, containers); !original.empty()) {
+      plan.left_out.push_back({path, "a second copy of " + original});
     } else {
       plan.files.push_back(path);
     }
@@ -200,6 +231,7 @@ std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanO
     const bool may_be_none = is_dat || path.extension() == ".gguf";
     std::string reason = may_be_none && IsFile(path) ? NoCheckpointReason(path) : "";
     if (reason.empty() && IsFile(path)) reason = AdapterReason(path);
+    if (reason.empty() && IsUnfinished(path)) reason = kUnfinished;
     if (!reason.empty()) {
       plan.left_out.push_back({path, reason});
     } else if (is_dat) {
@@ -214,17 +246,20 @@ std::vector<fs::path> Containers(const std::vector<fs::path>& paths, const ScanO
   return containers;
 }
 
-/// What the names of the parts promise, and what a link promises that leads to nothing.
-void AddMissing(ScanPlan& plan) {
+/// What the names of the parts promise, a link that leads to nothing, and a file that is not whole.
+void AddMissing(const ScanOptions& options, ScanPlan& plan) {
   MissingShards& missing = plan.missing = FindMissingParts(plan.files);
   for (const LeftOut& file : plan.left_out) {
     const std::string name = file.path.filename().string();
     const auto known = std::find(missing.names.begin(), missing.names.end(), name);
-    if (file.reason != kDanglingLink || known != missing.names.end()) continue;
+    const bool promised = file.reason == kDanglingLink || file.reason == kUnfinished;
+    if (!promised || !HasListedSuffix(file.path, options) || known != missing.names.end()) continue;
     missing.names.push_back(name);
     missing.expected = plan.files.size() + missing.names.size();
   }
-  if (!missing.empty()) plan.warnings.push_back("[scan] " + missing.Text());
+  if (missing.empty()) return;
+  missing.unfinished = UnfinishedOf(plan);
+  plan.warnings.push_back("[scan] " + missing.Text());
 }
 
 Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, ScanPlan& plan) {
@@ -241,23 +276,34 @@ Result<void> PlanFromWalk(const fs::path& folder, const ScanOptions& options, Sc
   for (const fs::path& path : containers) by_folder[path.parent_path()].push_back(path);
   for (const auto& [parent, files] : by_folder) PlanFolder(files, plan);
   std::sort(plan.files.begin(), plan.files.end());
-  AddMissing(plan);
+  LeaveOutUnfinished(*paths, options, plan);
+  AddMissing(options, plan);
   return {};
 }
 
-/// Several folders with a config.json of their own are several models.
+/// Several folders with a config.json of their own are several models; so are the only one and
+/// files that lie elsewhere, which it does not describe.
 Result<void> CheckOneFolder(const std::vector<fs::path>& files, const fs::path& model_path) {
-  std::set<std::string> models;
+  if (IsFile(model_path / "config.json")) return {};
+  std::set<fs::path> described;
   for (const fs::path& file : files) {
-    const fs::path folder = file.parent_path();
-    if (!IsFile(folder / "config.json")) continue;
-    models.insert(folder.lexically_relative(model_path).generic_string());
+    if (IsFile(file.parent_path() / "config.json")) described.insert(file.parent_path());
+  }
+  std::vector<std::string> models;
+  for (const fs::path& folder : described) {
+    models.push_back(folder.lexically_relative(model_path).generic_string());
+  }
+  for (const fs::path& file : files) {
+    if (described.empty()) break;
+    const bool inside = std::any_of(
+        described.begin(), described.end(),
+        [&](const fs::path& folder) { return *file.lexically_relative(folder).begin() != ".."; });
+    if (!inside) models.push_back(file.lexically_relative(model_path).generic_string());
   }
   if (models.size() < 2) return {};
-  return Fail(
-      ErrorCode::kUnsupported, model_path.string(),
-      fmt::format("holds {} models: {}", models.size(), NameList({models.begin(), models.end()})),
-      "give the folder of one", "SystemExit");
+  return Fail(ErrorCode::kUnsupported, model_path.string(),
+              fmt::format("holds {} models: {}", models.size(), NameList(models)),
+              "give the folder of one", "SystemExit");
 }
 
 /// An adapter alone is no model.
@@ -279,7 +325,7 @@ Result<void> CheckNotAdapter(const ScanPlan& plan, const fs::path& model_path) {
 }
 
 /// The file, and of a split GGUF the other parts too.
-Result<void> PlanFromFile(const fs::path& path, ScanPlan& plan) {
+Result<void> PlanFromFile(const fs::path& path, const ScanOptions& options, ScanPlan& plan) {
   if (const std::string reason = AdapterReason(path); !reason.empty()) {
     plan.left_out.push_back({path, reason});
     return {};
@@ -295,7 +341,7 @@ Result<void> PlanFromFile(const fs::path& path, ScanPlan& plan) {
     if (is_other && part->IsOfSameSet(*other)) plan.files.push_back(sibling);
   }
   std::sort(plan.files.begin(), plan.files.end());
-  AddMissing(plan);
+  AddMissing(options, plan);
   return {};
 }
 
@@ -387,7 +433,7 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
   if (!done) return tl::make_unexpected(done.error());
   if (plan.model_path_is_file) {
     plan.index_discovered_but_ignored_due_to_file_model_path = index.found;
-    done = PlanFromFile(model_path, plan);
+    done = PlanFromFile(model_path, options, plan);
   } else if (index.used_for_scan) {
     done = PlanFromIndex(options, index, plan);
   } else {
@@ -395,8 +441,8 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
   }
   if (done) done = CheckNotAdapter(plan, model_path);
   if (done && !index.used_for_scan) done = CheckOneFolder(plan.files, model_path);
-  if (done) done = CheckMissing(options, where, plan);
-  if (done) done = CheckGgufFiles(options, plan);
+  if (done) CheckMissing(options, where, plan);
+  if (done && !plan.fault) done = CheckGgufFiles(options, plan);
   if (!done) return tl::make_unexpected(done.error());
   Cut(plan.files, options.max_files);
   return plan;
@@ -409,10 +455,12 @@ std::optional<std::string> UnusedIndexWarning(const IndexSummary& index) {
     return fmt::format("[index] failed to parse index {}: {}", path, index.error);
   }
   if (!index.of_other_files) return std::nullopt;
-  return fmt::format(
-      "[index] none of the {} shards that {} names is there; what lies beside it is "
-      "read",
-      index.expected_shards.size(), path);
+  const size_t shards = index.expected_shards.size();
+  const std::string what =
+      shards == 0   ? fmt::format("{} names no shard", path)
+      : shards == 1 ? fmt::format("the only shard that {} names is not there", path)
+                    : fmt::format("none of the {} shards that {} names is there", shards, path);
+  return fmt::format("[index] {}; what lies beside it is read", what);
 }
 
 std::vector<std::string> IndexWarnings(const IndexSummary& index, const IndexComparison& compared) {

@@ -67,14 +67,16 @@ struct ScanPlan {
   std::vector<Error> skipped;         ///< keep_going: files that would have ended the scan
   std::vector<std::string> warnings;  ///< "[scan] ..." lines
   bool incomplete = false;            ///< goes on only because of keep_going
+  /// kNotFound, type_name "SystemExit": files that strict_index or a split GGUF demands are
+  /// missing. Ends the scan once it is known that the others are one model (OpenCheckpoint).
+  std::optional<Error> fault;
 };
 
 /// Decides which files to scan: those an index names, else those a walk finds; of a split GGUF all
-/// parts, whichever is given. Hidden files are left out.
+/// parts, whichever is given. Hidden files, unfinished downloads and second copies are left out.
 /// kUnsupported: only an adapter lies there, or several folders of models; kNotFound: no such
 /// model_path; kIo: a folder can't be read; kMalformed: a part of a split GGUF that is none;
-/// kBadArgument or kNotFound with type_name "SystemExit": what strict_index demands is not there,
-/// or a part of a split GGUF.
+/// kBadArgument with type_name "SystemExit": the index that strict_index demands is not there.
 Result<ScanPlan> PlanScan(const std::filesystem::path& model_path, const ScanOptions& options,
                           const IndexSummary& index);
 

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/utf8.h"
+#include "checkpoint/download_names.h"
 
 namespace moe {
 namespace {
@@ -70,6 +71,7 @@ std::string MissingShards::Text() const {
                                                         expected, names.size() == 1 ? "is" : "are");
   std::string text = those + " missing: " + NameList(names);
   if (tensors) text += fmt::format(", {} tensor{}", *tensors, *tensors == 1 ? "" : "s");
+  if (!unfinished.empty()) text += "; unfinished: " + NameList(unfinished);
   return text;
 }
 
@@ -80,7 +82,8 @@ MissingShards FindMissingParts(std::span<const fs::path> files) {
   };
   std::map<std::tuple<fs::path, std::string, std::string, std::string>, PartSet> sets;
   for (const fs::path& path : files) {
-    const auto part = ParsePartName(path.filename().string());
+    const std::string name = path.filename().string();
+    const auto part = ParsePartName(OriginalOfCopy(name).value_or(name));
     if (!part) continue;
     PartSet& set = sets[{path.parent_path(), part->before, part->between, part->after}];
     set.name = *part;

@@ -27,19 +27,20 @@ std::optional<PartName> ParsePartName(std::string_view file_name);
 
 /// What is not there of a model that is split into several files.
 struct MissingShards {
-  uint64_t expected = 0;            ///< files of the sets that lack some
-  std::vector<std::string> names;   ///< file names of those that aren't there, in order
-  std::optional<uint64_t> tensors;  ///< that they hold, where an index says so
-  bool of_gguf = false;             ///< one of the sets is of GGUF files
+  uint64_t expected = 0;                ///< files of the sets that lack some
+  std::vector<std::string> names;       ///< file names of those that aren't there, in order
+  std::optional<uint64_t> tensors;      ///< that they hold, where an index says so
+  bool of_gguf = false;                 ///< one of the sets is of GGUF files
+  std::vector<std::string> unfinished;  ///< files of downloads that did not end
 
   bool empty() const { return names.empty(); }
   /// "1 of 3 shards is missing: model-00002-of-00003.safetensors, 38 tensors"
-  /// "the only shard is missing: model.safetensors"
+  /// "the only shard is missing: model.safetensors; unfinished: model.safetensors.part"
   std::string Text() const;
 };
 
 /// What `files` lack of the sets that their names tell of. Parts count from 1; from 0 where there
-/// is a part 0 (of GGUF always from 1).
+/// is a part 0 (of GGUF always from 1). A copy by its name ("... (1).gguf") is the part it is of.
 MissingShards FindMissingParts(std::span<const std::filesystem::path> files);
 
 /// "a, b, c"; of many the first ten and their count. Fit for a message.

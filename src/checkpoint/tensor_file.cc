@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
+#include "base/hub_link.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
 #include "checkpoint/npy.h"
@@ -66,10 +68,15 @@ Result<std::unique_ptr<TensorFile>> CheckHeader(std::unique_ptr<TensorFile> file
 Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
                                                    std::function<bool()> stopped) {
   const std::string suffix = path.extension().string();
+  std::error_code unknown;
+  const bool empty = std::filesystem::file_size(FollowHubLink(path), unknown) == 0;
   for (const Reader& reader : kReaders) {
-    if (reader.suffix == suffix) {
-      return reader.open(path, std::move(stopped)).and_then(CheckHeader);
+    if (reader.suffix != suffix) continue;
+    if (empty && !unknown) {
+      return Fail(ErrorCode::kMalformed, path.string(), "has 0 bytes",
+                  "the download did not finish: get it again");
     }
+    return reader.open(path, std::move(stopped)).and_then(CheckHeader);
   }
   return Fail(ErrorCode::kUnsupported, path.string(),
               fmt::format("no reader for files that end in '{}'", suffix),

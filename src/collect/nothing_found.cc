@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/utf8.h"
+#include "checkpoint/download_names.h"
 
 namespace moe {
 namespace {
@@ -33,10 +34,6 @@ constexpr OtherKind kOtherKinds[] = {
     {".msgpack", "a Flax checkpoint, which is not read", kConvert},
     {".onnx", "an ONNX model, which is not read", "take the checkpoint that it was made from"},
     {".npy", "which is read only when it is named itself", "give the file"},
-    {".incomplete", "an unfinished download", kDownload},
-    {".part", "an unfinished download", kDownload},
-    {".crdownload", "an unfinished download", kDownload},
-    {".aria2", "an unfinished download", kDownload},
 };
 
 std::string NameOf(const fs::path& path) { return AsUtf8(path.filename().string()); }
@@ -117,6 +114,10 @@ Sentence WithoutFiles(const Search& search) {
     return std::ranges::find(kReadable, file.extension().string()) != std::end(kReadable);
   });
   if (!readable.empty()) return OfReadable(search, readable);
+  if (const auto unfinished = Those(files, IsUnfinished); !unfinished.empty()) {
+    return {fmt::format("nothing to read: only {}, an unfinished download", Listed(unfinished)),
+            std::string(kDownload)};
+  }
   for (const OtherKind& kind : kOtherKinds) {
     const auto of_kind = Those(
         files, [&](const fs::path& file) { return file.extension().string() == kind.suffix; });

@@ -24,7 +24,8 @@ class Opener {
  public:
   Opener(const ScanPlan& scan, const IndexSummary& index, const ModelWords& words, bool keep_going,
          const std::function<bool()>& stopped)
-      : shards_(index),
+      : scan_(scan),
+        shards_(index),
         words_(words),
         config_(words.quantization),
         keep_going_(keep_going),
@@ -64,6 +65,7 @@ class Opener {
     }
     auto done = shards_.used_for_scan ? ChooseCopies() : CheckOneModel(checkpoint_.files);
     if (done && twice_) done = tl::make_unexpected(*twice_);
+    if (done && scan_.fault) done = tl::make_unexpected(*scan_.fault);
     if (!done) return tl::make_unexpected(done.error());
     LeaveOutAdapters();
     for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
@@ -216,6 +218,7 @@ class Opener {
     }
   }
 
+  const ScanPlan& scan_;
   const IndexSummary& shards_;
   const ModelWords& words_;
   QuantConfig config_;

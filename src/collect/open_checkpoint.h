@@ -56,8 +56,8 @@ struct Checkpoint {
 /// An index that was used for the scan decides which copy of a tensor counts: the one in the shard
 /// that it names; if that is open and has none, the only one elsewhere, with a warning.
 /// Fails for a broken file or a tensor name that stands in two files (unless keep_going), for files
-/// of more than one model (CheckOneModel()), and when `stopped` says so (kInterrupted); the files
-/// keep `stopped`, for their bytes.
+/// of more than one model (CheckOneModel()), for ScanPlan::fault, and when `stopped` says so
+/// (kInterrupted); the files keep `stopped`, for their bytes.
 Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const IndexSummary& index,
                                   const ModelWords& words, bool keep_going,
                                   const std::function<bool()>& stopped);

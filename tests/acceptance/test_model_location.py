@@ -233,6 +233,65 @@ class OneModel(LocationTest):
             self.model(experts(count=1), name=f"models/{name}", config={})
         self.listed(self.tmp / "models", "2 models", "qwen", "mixtral")
 
+    def test_a_described_model_beside_weights_that_no_config_describes_is_asked_about(self):
+        self.model(experts(count=1), name="models/qwen", config={})
+        other = {k.replace("layers.0", "layers.7"): v for k, v in experts(count=1).items()}
+        self.model(other, name="models/loose")
+        self.listed(self.tmp / "models", "2 models", "qwen", "loose/model.safetensors",
+                    "give the folder of one")
+        self.assertEqual(run("inspect", self.tmp / "models/qwen").returncode, 0)
+
+    def two_parts(self, name):
+        tensors = experts(count=1, layers=2)
+        for layer in range(2):
+            part = {k: v for k, v in tensors.items() if f"layers.{layer}." in k}
+            folder = self.model(part, name=name,
+                                file=f"model-{layer + 1:05}-of-00002.safetensors")
+        return folder
+
+    def test_a_second_copy_of_a_part_is_left_out_by_name(self):
+        folder = self.two_parts("m")
+        for part, copy in (("model-00001-of-00002", "model-00001-of-00002 (1)"),
+                           ("model-00002-of-00002", "Copy of model-00002-of-00002")):
+            shutil.copy(folder / f"{part}.safetensors", folder / f"{copy}.safetensors")
+        done = run("inspect", folder, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        run_dir = self.run_dir(folder)
+        self.collect(run_dir)
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 6)
+        for left_out in (json.loads(done.stdout)["left_out_files"],
+                         self.log(run_dir, "run_health.json")["left_out_files"]):
+            self.assertEqual([row["reason"] for row in left_out],
+                             ["a second copy of model-00002-of-00002.safetensors",
+                              "a second copy of model-00001-of-00002.safetensors"])
+
+    def test_another_file_under_a_copys_name_is_asked_about_before_shards_are_counted(self):
+        folder = self.two_parts("m")
+        shutil.copy(folder / "model-00001-of-00002.safetensors",
+                    folder / "model-00001-of-00002 (1).safetensors")
+        self.model({k: v for k, v in experts(count=1, seed=9).items()}, name="m",
+                   file="model-00001-of-00002.safetensors")
+        self.listed(folder, "2 models", "model-*-of-00002 (1).safetensors")
+        incomplete = self.two_parts("n")
+        shutil.copy(incomplete / "model-00001-of-00002.safetensors",
+                    incomplete / "other-00001-of-00002.safetensors")
+        self.listed(incomplete, "2 models", "other-*-of-00002.safetensors")
+
+    def test_an_unfinished_download_is_named(self):
+        folder = self.two_parts("m")
+        shard = folder / "model-00002-of-00002.safetensors"
+        shard.rename(f"{shard}.crdownload")
+        text = f"1 of 2 shards is missing: {shard.name}; unfinished: {shard.name}.crdownload"
+        done = run("analyze", folder, "--out", self.tmp / "out")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(text, done.stderr)
+        done = run("inspect", folder)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(text, done.stdout.splitlines()[0])
+        (folder / f"{shard.name}.crdownload").rename(shard)
+        shard.write_bytes(b"")
+        self.listed(folder, f"{shard.name}: has 0 bytes", "the download did not finish")
+
     def test_a_folder_above_the_only_model_means_that_model(self):
         model = self.model(experts(count=1), name="above/org/m", config={})
         (self.tmp / "above/README.md").write_text("x")

@@ -334,7 +334,7 @@ class Index(ScanTest):
             self.put(f"model-{number}-of-2.safetensors", number)
         self.index({"t": "a.safetensors"})
         self.assertEqual(len(self.scanned()), 2)
-        self.assertIn("none of the 1 shards", "\n".join(self.warnings()))
+        self.assertIn("the only shard that ", "\n".join(self.warnings()))
         self.assertEqual(self.context()["scan_plan"]["scan_mode"], "walk")
 
     def test_strict_index_needs_the_flag_but_no_index_of_a_whole_set(self):

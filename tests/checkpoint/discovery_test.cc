@@ -325,10 +325,11 @@ TEST_P(StrictIndex, EndsTheRunWithTheReason) {
   options.use_safetensors_index_json = GetParam().use_index;
   options.strict_index = true;
   const Scan scan = Plan(GetParam().model_is_file ? shard : folder.path(), options);
-  ASSERT_EQ(scan.plan.has_value(), GetParam().expected_parts.empty());
+  const auto error = scan.plan ? scan.plan->fault : scan.plan.error();
+  ASSERT_EQ(error.has_value(), !GetParam().expected_parts.empty());
   for (const std::string& part : GetParam().expected_parts) {
-    EXPECT_THAT(scan.plan.error().Text(), HasSubstr(part));
-    EXPECT_EQ(scan.plan.error().TypeName(), "SystemExit");
+    EXPECT_THAT(error->Text(), HasSubstr(part));
+    EXPECT_EQ(error->TypeName(), "SystemExit");
   }
 }
 
@@ -374,12 +375,14 @@ TEST_P(Gap, EndsAStrictScanAndIsToldByOthers) {
   ScanOptions options;
   options.strict_index = true;
   const auto strict = PlanScan(folder.path(), options, FindShardIndex(folder.path(), options));
-  ASSERT_EQ(strict.has_value(), missing.empty());
-  if (strict) return;
-  EXPECT_EQ(strict.error().message, missing);
+  ASSERT_TRUE(strict.has_value());
+  ASSERT_EQ(strict->fault.has_value(), !missing.empty());
+  if (!strict->fault) return;
+  EXPECT_EQ(strict->fault->message, missing);
   options.keep_going = true;
   const auto going = PlanScan(folder.path(), options, FindShardIndex(folder.path(), options));
   ASSERT_TRUE(going.has_value());
+  EXPECT_FALSE(going->fault.has_value());
   EXPECT_EQ(going->missing.Text(), missing);
   EXPECT_TRUE(going->incomplete);
   EXPECT_THAT(going->warnings, ElementsAre("[scan] " + missing));
@@ -396,8 +399,8 @@ TEST(PlanScan, ALinkToNothingIsAMissingShard) {
   ScanOptions options;
   options.strict_index = true;
   const Scan scan = Plan(folder.path(), options);
-  ASSERT_FALSE(scan.plan.has_value());
-  EXPECT_EQ(scan.plan.error().message, "1 of 2 shards is missing: b.safetensors");
+  ASSERT_TRUE(scan.plan.has_value() && scan.plan->fault);
+  EXPECT_EQ(scan.plan->fault->message, "1 of 2 shards is missing: b.safetensors");
 }
 
 TEST(PlanScan, WithoutStrictIndexAGapIsOnlyWarnedOf) {
@@ -462,12 +465,86 @@ TEST(PlanScan, SeveralFoldersOfModelsAreListed) {
   folder.Write("a/model.safetensors", Scalars({"x"}));
   folder.Write("b/model.safetensors", Scalars({"y"}));
   EXPECT_TRUE(Plan(folder.path(), {}).plan.has_value());  // parts of one, for all that is known
-  folder.Write("a/config.json", "{}");
-  EXPECT_TRUE(Plan(folder.path(), {}).plan.has_value());
+  folder.Write("a/config.json", "{}");                    // which does not describe b's
+  Scan scan = Plan(folder.path(), {});
+  ASSERT_FALSE(scan.plan.has_value());
+  EXPECT_EQ(scan.plan.error().message, "holds 2 models: a, b/model.safetensors");
   folder.Write("b/config.json", "{}");
-  const Scan scan = Plan(folder.path(), {});
+  scan = Plan(folder.path(), {});
   ASSERT_FALSE(scan.plan.has_value());
   EXPECT_EQ(scan.plan.error().message, "holds 2 models: a, b");
+  fs::remove(folder.path() / "a/config.json");
+  fs::rename(folder.path() / "b/config.json", folder.path() / "config.json");  // of all of them
+  EXPECT_TRUE(Plan(folder.path(), {}).plan.has_value());
+}
+
+TEST(PlanScan, LeavesOutSecondCopiesOfTheSameBytes) {
+  const TempFolder folder;
+  const std::string bytes(100'000, 'x');
+  for (const char* name : {"m-1-of-2.npz", "m-2-of-2.npz"}) folder.Write(name, bytes);
+  const std::vector<std::string> copies = {"Copy of m-2-of-2.npz", "m-1-of-2 (1).npz",
+                                           "m-1-of-2 - Copy.npz", "m-1-of-2 copy 2.npz",
+                                           "m-1-of-2(1).npz"};
+  for (const std::string& name : copies) folder.Write(name, bytes);
+  ScanOptions options;
+  options.strict_index = true;
+  Scan scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_FALSE(scan.plan->fault.has_value());
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()),
+              ElementsAre("m-1-of-2.npz", "m-2-of-2.npz"));
+  EXPECT_EQ(LeftOutNames(*scan.plan), copies);
+  EXPECT_EQ(scan.plan->left_out[1].reason, "a second copy of m-1-of-2.npz");
+
+  // Other bytes: no copy, whatever its name. Alone, it is the part that it is named after.
+  folder.Write("m-1-of-2 (1).npz", std::string(100'000, 'y'));
+  fs::remove(folder.path() / "m-2-of-2.npz");
+  scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_FALSE(scan.plan->fault.has_value());
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()),
+              ElementsAre("Copy of m-2-of-2.npz", "m-1-of-2 (1).npz", "m-1-of-2.npz"));
+}
+
+TEST(PlanScan, NamesUnfinishedDownloads) {
+  const TempFolder folder;
+  folder.Write("m-1-of-2.npz");
+  folder.Write("m-2-of-2.npz.crdownload");
+  folder.Write("note.txt.part");
+  ScanOptions options;
+  options.strict_index = true;
+  Scan scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value() && scan.plan->fault);
+  EXPECT_EQ(scan.plan->fault->message,
+            "1 of 2 shards is missing: m-2-of-2.npz; unfinished: m-2-of-2.npz.crdownload");
+  EXPECT_THAT(LeftOutNames(*scan.plan), ElementsAre("m-2-of-2.npz.crdownload"));
+  folder.Write("m-2-of-2.npz");
+  scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value());
+  EXPECT_FALSE(scan.plan->fault.has_value());
+  EXPECT_EQ(scan.plan->left_out.front().reason, "an unfinished download");
+  folder.Write("m-1-of-2.npz.aria2");  // its notes on a file that it has not filled yet
+  scan = Plan(folder.path(), options);
+  ASSERT_TRUE(scan.plan.has_value() && scan.plan->fault);
+  EXPECT_THAT(scan.plan->fault->message, HasSubstr("1 of 2 shards is missing: m-1-of-2.npz;"));
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("m-2-of-2.npz"));
+}
+
+TEST(ShardIndex, OfWhichNoShardIsThereSaysHowManyItNames) {
+  const TempFolder folder;
+  folder.Write("model.safetensors", Scalars({"x"}));
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"weight_map":{}})", " names no shard"},
+      {R"({"weight_map":{"x":"gone.safetensors"}})", "the only shard that "},
+      {R"({"weight_map":{"x":"gone.safetensors","y":"too.safetensors"}})", "none of the 2 shards"},
+  };
+  for (const auto& [json, text] : cases) {
+    folder.Write("model.safetensors.index.json", json);
+    const auto warning = UnusedIndexWarning(Plan(folder.path(), {}).index);
+    ASSERT_TRUE(warning.has_value());
+    EXPECT_THAT(*warning, HasSubstr(text));
+    EXPECT_THAT(*warning, HasSubstr("what lies beside it is read"));
+  }
 }
 
 TEST(PlanScan, ASnapshotOfTheHubWithoutLinksIsRead) {

@@ -333,9 +333,9 @@ TEST(GgufSplit, AnyPartMeansAllParts) {
   WritePart(folder, "n-00002-of-00003.gguf", 1, 3);    // of another model
   folder.Write("._m-00002-of-00003.gguf", "no GGUF");  // macOS
   const auto incomplete = PlanScan(third, {}, {});
-  ASSERT_FALSE(incomplete.has_value());
-  EXPECT_EQ(incomplete.error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(incomplete.error().message, "1 of 3 shards is missing: m-00002-of-00003.gguf");
+  ASSERT_TRUE(incomplete.has_value() && incomplete->fault);
+  EXPECT_EQ(incomplete->fault->code, ErrorCode::kNotFound);
+  EXPECT_EQ(incomplete->fault->message, "1 of 3 shards is missing: m-00002-of-00003.gguf");
   const fs::path second = WritePart(folder, "m-00002-of-00003.gguf", 1, 3);
   for (const fs::path& part : {first, second, third}) {
     const auto plan = PlanScan(part, {}, {});
@@ -406,12 +406,13 @@ TEST_P(GgufSet, IsCheckedBeforeTheScan) {
   part("m-00001-of-00002.gguf", "a", 0, 2);
   part(test.second_name, "b", test.second_no, test.count);
   const auto plan = PlanScan(folder.path(), {}, FindShardIndex(folder.path(), {}));
-  ASSERT_EQ(plan.has_value(), *test.message == '\0');
-  if (plan) return;
-  EXPECT_THAT(plan.error().message, HasSubstr(test.message));
+  const auto error = plan ? plan->fault : plan.error();
+  ASSERT_EQ(error.has_value(), *test.message != '\0');
+  if (!error) return;
+  EXPECT_THAT(error->message, HasSubstr(test.message));
   const bool is_missing = std::string(test.message).find("is missing") != std::string::npos;
-  EXPECT_EQ(plan.error().code, is_missing ? ErrorCode::kNotFound : ErrorCode::kMalformed);
-  EXPECT_THAT(plan.error().where, HasSubstr(folder.path().string()));
+  EXPECT_EQ(error->code, is_missing ? ErrorCode::kNotFound : ErrorCode::kMalformed);
+  EXPECT_THAT(error->where, HasSubstr(folder.path().string()));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GgufSet, testing::ValuesIn(kSplitCases),
