@@ -112,6 +112,11 @@ const cell = (column, row, isFirst) =>
 export const dataTable = (title, columns, {isSortable = false, onrow = null, rowClass = null} = {}) => {
   const table = h("table", null);
   const element = h("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": title}, table);
+  const tellMore = () => {
+    element.dataset.more = String(element.scrollWidth - element.clientWidth - element.scrollLeft > 1);
+  };
+  element.addEventListener("scroll", tellMore, {passive: true});
+  new ResizeObserver(tellMore).observe(element);
   let rows = [],
     sorted = null;
 
@@ -141,6 +146,7 @@ export const dataTable = (title, columns, {isSortable = false, onrow = null, row
       h("tbody", null, rows.map(bodyRow)),
     );
     element.dataset.rows = String(rows.length);
+    tellMore();
   };
   const sort = (column) => {
     const isAgain = sorted?.key === column.key;

@@ -182,6 +182,14 @@ describe("the answer of a run of nine schemes", () => {
         .locator(".answer .table-box")
         .evaluate((box) => ({isCut: box.scrollWidth > box.clientWidth}));
       assert.ok(!isCut);
+      for (const box of [page.locator("#schemes .table-box").first(), page.locator(".worst .table-box")]) {
+        const hint = () =>
+          box.evaluate((node) => getComputedStyle(node.querySelector("caption span"), "::after").content);
+        assert.match(await hint(), /Scroll sideways/);
+        await box.evaluate((node) => node.scrollTo(node.scrollWidth, 0));
+        await page.waitForFunction((node) => node.dataset.more === "false", await box.elementHandle());
+        assert.equal(await hint(), "none");
+      }
     }));
 });
 

@@ -54,6 +54,71 @@ describe("error against bits", () => {
     }
   });
 
+  test("names stand by their points, and cover neither points nor strokes nor each other", () => {
+    const nine = [
+      ["q3", "affine_q3_g64", 3.5, 0.19, true],
+      ["mxfp4", "mxfp4_g32", 4.25, 0.117, true],
+      ["q4", "affine_q4_g64", 4.5, 0.0911, true],
+      ["nvfp4", "nvfp4_g16", 4.5, 0.0995, false],
+      ["q4g32", "affine_q4_g32", 5, 0.0811, true],
+      ["q5", "affine_q5_g64", 5.5, 0.0445, true],
+      ["q6", "affine_q6_g64", 6.5, 0.0226, true],
+      ["mxfp8", "mxfp8_g32", 8.25, 0.0266, false],
+      ["q8", "affine_q8_g64", 8.5, 0.0085, true],
+    ];
+    for (const size of [PHONE, {width: 1100, height: 432}]) {
+      const data = dataOf(
+        nine.map(([, ...one]) => one),
+        {limit: null},
+      );
+      data.schemes.forEach((scheme, i) => {
+        Object.assign(scheme, {short: nine[i][0], onFront: nine[i][4]});
+        scheme.worst *= 1.25;
+      });
+      const option = tradeoff(data, LIGHT, size);
+      const {left, top, bottom} = option.grid;
+      const perBit = pixelsPerBit(option, size);
+      const [{min, max}] = option.yAxis;
+      const down = (y) => top + ((max - y) / (max - min)) * (size.height - top - bottom);
+      const boxes = option.series.at(-1).data.map(({name, value, label}) => {
+        const [x, y] = [left + (value[0] - option.xAxis.min) * perBit, down(value[1])];
+        const edge = x + label.offset[0],
+          middle = y + label.offset[1],
+          width = 6.5 * name.length;
+        return {
+          name,
+          x,
+          y,
+          left: label.align === "left" ? edge : edge - width,
+          right: label.align === "left" ? edge + width : edge,
+          top: middle - 7,
+          bottom: middle + 7,
+        };
+      });
+      for (const [i, box] of boxes.entries()) {
+        assert.equal(box.name, nine[i][size === PHONE ? 0 : 1]);
+        const away = Math.max(box.left - box.x, box.x - box.right, box.top - box.y, box.y - box.bottom);
+        assert.ok(away < 30, `${box.name} is ${away} pixels away at ${size.width}`);
+        for (const [j, other] of boxes.entries()) {
+          const stroke = {
+            left: other.x,
+            right: other.x,
+            top: down(Math.log10(1.25 * nine[j][3])),
+            bottom: other.y,
+          };
+          for (const one of i === j ? [stroke] : [stroke, other]) {
+            const isClear =
+              box.right <= one.left ||
+              one.right <= box.left ||
+              box.bottom <= one.top ||
+              one.bottom <= box.top;
+            assert.ok(isClear, `${box.name} and ${other.name} at ${size.width}`);
+          }
+        }
+      }
+    }
+  });
+
   test("an error of zero lies at a floor of that name, and its name above the axis", () => {
     const option = tradeoff(dataOf([...USUAL, ["exact", 16, 0]]), LIGHT, PHONE);
     const [errors, decibels] = option.yAxis;

@@ -76,13 +76,13 @@ const frontSeries = (data, look, y) => ({
   },
 });
 
-const nameSeries = (data, look, y, offsets) => ({
+const nameSeries = (schemes, look, y, offsets) => ({
   type: "scatter",
   silent: true,
   symbolSize: 1,
   itemStyle: {color: "transparent"},
   z: 2,
-  data: data.schemes.map((p, i) => ({
+  data: schemes.map((p, i) => ({
     value: [p.bits, y(p.error)],
     name: p.label,
     label: {...offsets[i], color: p.onFront ? look.text : look.muted, fontWeight: p.onFront ? 600 : 400},
@@ -148,10 +148,13 @@ const pixelsOf =
     };
   };
 
+/** Whether names are short in a chart of that size. */
+export const isNarrowChart = ({width}) => width < 560;
+
 /**
  * Error against bits per weight.
  * data: {groups: [{colour, shared, points: [{bits, error, median, worst}]}],
- *        schemes: [{label, bits, error, worst, onFront}], front: [{bits, error}], limit (null: none), limitLabel,
+ *        schemes: [{label, short (where there is little room), bits, error, worst, onFront}], front: [{bits, error}], limit (null: none), limitLabel,
  *        xName, yName}. An item's `of` is the point.
  */
 export const tradeoff = (data, look, size) => {
@@ -159,7 +162,8 @@ export const tradeoff = (data, look, size) => {
   const span = spanOf(errors, data.limit);
   const y = (error) => Math.log10(Math.max(error, span.low));
   const bits = data.schemes.map((p) => p.bits);
-  const isNarrow = size.width < 560;
+  const isNarrow = isNarrowChart(size);
+  const schemes = data.schemes.map((p) => ({...p, label: (isNarrow && p.short) || p.label}));
   const grid = {
     // "0 (exact)" is a long label.
     left: span.hasZero ? 90 : 68,
@@ -186,10 +190,10 @@ export const tradeoff = (data, look, size) => {
       ...groupSeries(data, look, y, dodge),
       frontSeries(data, look, y),
       nameSeries(
-        data,
+        schemes,
         look,
         y,
-        nameOffsets(data.schemes, pixelsOf(grid, size, x, span, y), reach, {
+        nameOffsets(schemes, pixelsOf(grid, size, x, span, y), reach, {
           left: grid.left,
           right: size.width,
           bottom: size.height - grid.bottom,

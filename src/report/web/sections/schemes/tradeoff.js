@@ -1,5 +1,5 @@
 // The scatter of all schemes: error against bits per weight.
-import {tradeoff} from "../../charts/tradeoff.js";
+import {isNarrowChart, tradeoff} from "../../charts/tradeoff.js";
 import {fill, h} from "../../dom.js";
 import {clipped, count, decibels, shortNumber, significant} from "../../format.js";
 import {definition} from "../../metrics.js";
@@ -36,10 +36,29 @@ export const gatherPoints = async ({run, place}, numbers) => {
     .filter(({points}) => points.length);
 };
 
+/** As the command line takes it: affine_q4_g64 is q4. */
+const shortName = (name) =>
+  name
+    .replace(/^affine_q(\d+)_g64$/, "q$1")
+    .replace(/^affine_q(\d+)_g(\d+)$/, "q$1g$2")
+    .replace(/^(mxfp[48])_g32$/, "$1")
+    .replace(/^nvfp4_g16$/, "nvfp4");
+
+/** "q4 is affine_q4_g64", for the first name that is shortened in another way than the ones before. */
+const shortNames = (points) => {
+  const kinds = new Map();
+  for (const {label, short} of points) {
+    const kind = short.replace(/\d+/g, "");
+    if (label !== short && !kinds.has(kind)) kinds.set(kind, `${short} is ${label}`);
+  }
+  return kinds.size ? ` Names are short here: ${[...kinds.values()].join(", ")}.` : "";
+};
+
 const wholeSchemes = (numbers, judge) => {
   const points = numbers.schemes
     .map((scheme) => ({
       label: clipped(scheme.name, 28),
+      short: shortName(clipped(scheme.name, 28)),
       error: scheme.whole[judgeIndex(judge)],
       worst: scheme.whole[2],
       bits: meanBits(numbers, scheme, () => true),
@@ -154,6 +173,7 @@ const SIDE_BY_SIDE =
 export const tradeoffFigure = (page, numbers, groups, range) => {
   const legend = h("ul", {class: "legend"});
   const front = h("span", null);
+  const names = h("span", null);
   const limitLine = h(
     "span",
     null,
@@ -172,6 +192,7 @@ export const tradeoffFigure = (page, numbers, groups, range) => {
         "A stroke reaches from the median expert to the worst. ",
         limitLine,
         groups.length > 1 ? SIDE_BY_SIDE : null,
+        names,
       ),
       pointsTable(page, groups),
     ],
@@ -182,6 +203,7 @@ export const tradeoffFigure = (page, numbers, groups, range) => {
       front.textContent = hasFront ? FRONT : "";
       chart.update((look, size) => {
         fill(legend, legendItems(page, groups, hasFront, look));
+        names.textContent = isNarrowChart(size) ? shortNames(data.schemes) : "";
         return tradeoff(data, look, size);
       });
     },
