@@ -156,15 +156,16 @@ void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
   CLI::App* cmd = app.add_subcommand(
       "analyze",
       "Everything in one call: make a run directory, collect data, build tables, write the report");
-  cmd->add_option("MODEL", opt->model, "Checkpoint folder or file")->required();
+  cmd->add_option("MODEL", opt->model, kModelMeaning)->required();
   cmd->add_option("-o,--out", opt->out, "Root directory of the runs")->capture_default_str();
   cmd->add_option("--model-id", opt->model_id, "Model identifier [from the path]");
   cmd->add_option("--run-name", opt->run_name, "Run name")->capture_default_str();
   cmd->add_option(
-      "--schemes", opt->schemes,
-      "Quantization schemes, comma-separated: q4 (affine, 4 bits, groups of 64), q4g32, "
-      "mxfp4, mxfp8, nvfp4, ..., or mlx (nine usual ones), template, all [mlx; of an "
-      "existing run its own]");
+         "--schemes", opt->schemes,
+         "Quantization schemes, comma-separated: q4 (affine, 4 bits, groups of 64), q4g32, "
+         "mxfp4, mxfp8, nvfp4, ..., or mlx (nine usual ones), template, all [mlx; of an "
+         "existing run its own]")
+      ->join(',');
   cmd->add_flag("--force", opt->force, "Take a run of another model for this one");
   cmd->add_flag("--fresh", opt->fresh,
                 "Start an existing run over: another configuration, everything measured again");

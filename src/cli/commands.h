@@ -19,6 +19,10 @@ void AddReport(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddShow(CLI::App& app, ExitCode& exit, Reporter& report);
 void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report);
 
+/// Of the argument MODEL, in the help.
+inline constexpr const char* kModelMeaning =
+    "Checkpoint folder or file, or ORG/NAME in the cache of the Hugging Face Hub or LM Studio";
+
 /// "moescope 0.1.0" and the versions of what it runs on, one a line.
 std::string VersionText();
 

@@ -55,9 +55,11 @@ void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report) {
   CLI::App* check = cmd->add_subcommand("check", "Say whether a configuration can be used");
   check->add_option("FILE", *file, "An analysis_config.json, or its run directory")->required();
   check->callback([file, &exit, &report] { exit = CheckConfigAt(*file, report); });
-  cmd->footer(
-      "Examples:\n  moescope config schema > schema.json\n  moescope config check "
-      "runs/m/first/analysis_config.json");
+  const std::string to_file = "\n  moescope config schema > schema.json";
+  const std::string of_run = "\n  moescope config check runs/m/first";
+  cmd->footer("Examples:" + to_file + of_run);
+  schema->footer("Example:" + to_file);
+  check->footer("Example:" + of_run);
 }
 
 }  // namespace moe::cli

@@ -144,7 +144,7 @@ void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<InspectOptions>();
   CLI::App* cmd = app.add_subcommand(
       "inspect", "What a checkpoint is, from its headers alone: no weight is read");
-  cmd->add_option("MODEL", opt->model, "Checkpoint folder or file")->required();
+  cmd->add_option("MODEL", opt->model, kModelMeaning)->required();
   CLI::Option* tensors =
       cmd->add_option("--tensors", opt->pattern,
                       "List the tensors whose name this pattern finds (Python's re.search); all "

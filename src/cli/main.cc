@@ -60,7 +60,7 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error,
   const std::vector<std::string> known = KnownFlags(app);
   for (const std::string& argument : arguments) {
     const std::string word = argument.substr(0, argument.find('='));
-    if (!word.starts_with("-") || std::ranges::count(known, word) > 0) continue;
+    if (!word.starts_with("--") || std::ranges::count(known, word) > 0) continue;
     if (const auto closest = ClosestName(word, known)) {
       return "there is no '" + word + "'; did you mean '" + *closest + "'?";
     }

@@ -175,6 +175,12 @@ class Schemes(AnalyzeTest):
                          ["affine_q6_g64", "affine_q4_g64", "affine_q4_g32", "mxfp4_g32"])
         self.assertEqual(self.deltas(run_dir), {"q6_minus_q4", "q4g32_minus_q4", "mxfp4_minus_q4"})
 
+    def test_the_flag_may_be_given_twice(self):
+        self.analyze(self.small_model(), "-o", self.tmp / "out", "--schemes", "q4,q3", "--schemes",
+                     "q8")
+        self.assertEqual([row[0] for row in self.rows(self.only_run(self.tmp / "out"))],
+                         ["affine_q4_g64", "affine_q3_g64", "affine_q8_g64"])
+
     def test_sets_of_schemes(self):
         model = self.model(experts(count=1, rows=128, cols=128))
         for name, count in (("mlx", 9), ("template", 3), ("all", 24), ("template,q2", 4)):

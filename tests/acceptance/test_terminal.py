@@ -120,6 +120,7 @@ class Words(AcceptanceTest):
                                  (("help", "shw"), "show"), (("config", "chek"), "check"),
                                  (("config", "chek", "x"), "check"),
                                  (("help", "config", "chek"), "check"),
+                                 (("analyze", "m", "-o", "out", "--scheme", "q4"), "--schemes"),
                                  (("config", "check", "--jsn", "x"), "--json")):
             with self.subTest(arguments):
                 done = run(*arguments)
