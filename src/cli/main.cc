@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <span>
 #include <sstream>
 #include <string>
@@ -35,6 +36,23 @@ moescope help COMMAND, or COMMAND --help, explains a command.
 
 Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or skipped
 or coverage is too low; 130 interrupted.)";
+
+/// Help of 80 columns: names of options to the left, what they mean in lines to the right.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  static constexpr size_t kNames = 34, kMeanings = 80 - kNames;
+
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text = CLI::Formatter::make_option_desc(option);
+    for (size_t begin = 0; text.size() - begin > kMeanings;) {
+      const size_t blank = text.rfind(' ', begin + kMeanings);
+      if (blank == std::string::npos || blank <= begin) break;
+      text[blank] = '\n';
+      begin = blank + 1;
+    }
+    return text;
+  }
+};
 
 /// The flags of the command that was given.
 std::vector<std::string> KnownFlags(const CLI::App& app) {
@@ -133,8 +151,9 @@ int Run(int argc, char** argv) {
   app.footer(kFooter);
   app.set_version_flag("--version", VersionText, "Show versions and the SIMD target in use");
   app.require_subcommand(1);
+  app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->label("Usage", "usage");
-  app.get_formatter()->column_width(34);
+  app.get_formatter()->column_width(HelpFormatter::kNames);
   AddAnalyze(app, exit, report);
   AddInspect(app, exit, report);
   AddInitRun(app, exit, report);

@@ -11,10 +11,10 @@
 namespace moe::cli {
 
 void AddRunArgument(CLI::App& cmd, RunArgument& run, const std::string& meaning) {
-  CLI::Option* positional =
-      cmd.add_option("RUN", run.path,
-                     "The same; a folder above with one run in it, too [the newest of " +
-                         std::string(kDefaultRunRoot) + "]");
+  CLI::Option* positional = cmd.add_option(
+      "RUN", run.path,
+      "The run directory, a path in it, or a folder above that holds one run [the newest of " +
+          std::string(kDefaultRunRoot) + "]");
   cmd.add_option("--run-dir", run.path, meaning)->excludes(positional);
 }
 

@@ -54,6 +54,13 @@ class Help(AcceptanceTest):
                 for phrase in phrases:
                     self.assertIn(phrase, text)
 
+    def test_what_options_mean_fits_80_columns(self):
+        for command in (*HELP, "report", "show", "build-plots", "inspect"):
+            options = run(command, "--help").stdout.split("Options:")[1].split("Example")[0]
+            for line in options.splitlines():
+                if line.startswith(" " * 30):
+                    self.assertLessEqual(len(line), 80, command)
+
     def test_program_help_lists_the_commands(self):
         done = run("--help")
         self.assertEqual(done.returncode, 0)
