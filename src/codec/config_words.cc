@@ -145,7 +145,8 @@ void NoteUnreadable(const Json& object, QuantWords& words) {
     if (key.name == "group_size" && words.method == "auto-round") continue;
     constexpr size_t kShown = 40;
     const std::string text = value->dump(-1, ' ', true, Json::error_handler_t::replace);
-    words.unreadable = fmt::format("{} {}", key.name, Printable(text.substr(0, kShown)));
+    words.demand =
+        fmt::format("a readable {}, not {}", key.name, Printable(text.substr(0, kShown)));
   }
 }
 
@@ -331,10 +332,26 @@ constexpr Algorithm kAlgorithms[] = {
     {"w8a8_sq_per_channel", "int", 8, "channel", 0},
 };
 
-void ReadAlgorithm(const Json& object, QuantWords& words) {
+/// The row of quant_algo; nullptr: none is named, or another one.
+const Algorithm* AlgorithmOf(const Json& object) {
   const std::string name = TextAt(object, "quant_algo");
-  for (const Algorithm& row : kAlgorithms) {
-    if (row.name != name) continue;
+  const auto row = std::find_if(std::begin(kAlgorithms), std::end(kAlgorithms),
+                                [&](const Algorithm& known) { return known.name == name; });
+  return row == std::end(kAlgorithms) ? nullptr : row;
+}
+
+/// A group of weights beside quant_algo, which is that of all groups.
+void CheckAlgorithm(const Json& object, QuantWords& words) {
+  const Algorithm* algorithm = AlgorithmOf(object);
+  if (!algorithm || words.bits.value_or(algorithm->bits) == algorithm->bits) return;
+  words.demand =
+      fmt::format("one quant_algo and num_bits, not {} and {}", algorithm->name, *words.bits);
+}
+
+void ReadAlgorithm(const Json& object, QuantWords& words) {
+  const Algorithm* algorithm = AlgorithmOf(object);
+  if (algorithm) {
+    const Algorithm& row = *algorithm;
     words.type = row.type;
     words.bits = row.bits;
     words.strategy = row.strategy;
@@ -416,6 +433,7 @@ struct Group {
     const Json* targets = group.is_array() ? &group : Member(group, "targets");
     if (const Json* weights = Member(group, "weights")) {
       ReadWeights(*weights, words);
+      if (words.object) CheckAlgorithm(*words.object, words);
     } else if (group.is_array()) {
       ReadPreset(name, words);
     }
@@ -705,10 +723,8 @@ Statement SaysFormat(const QuantWords& words, std::initializer_list<std::string_
 
 Result<void> CheckStatements(const TensorRef& payload, const std::optional<TensorRef>& companion,
                              const QuantWords& words, const std::vector<Statement>& statements) {
-  if (!words.unreadable.empty()) {
-    return WrongCompanion(
-        payload, fmt::format("a readable value for {} ({})", words.unreadable, words.entry),
-        companion);
+  if (!words.demand.empty()) {
+    return WrongCompanion(payload, fmt::format("{} ({})", words.demand, words.entry), companion);
   }
   for (const Statement& statement : statements) {
     if (statement.agrees) continue;

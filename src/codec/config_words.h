@@ -28,7 +28,8 @@ struct QuantWords {
   std::optional<uint64_t> group;  ///< columns that share a scale; 0: all of a row
   uint64_t block_rows = 0, block_cols = 0;  ///< of strategy "block"; 0: not said
   std::optional<bool> symmetric, act_order, global_scale;
-  std::string unreadable;  ///< a key with a value that is none of its kind: "bits \"8\""
+  std::string
+      demand;  ///< what the entry itself lacks: "a readable bits, not \"8\""; empty: nothing
   const nlohmann::ordered_json* object = nullptr;  ///< all of it, of the QuantConfig; or null
 
   /// The text of a key of `object` in lower case; empty: absent or no text.

@@ -119,8 +119,8 @@ Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found
   return weight;
 }
 
-/// The global scale of a weight: one number, or one a matrix. Of stacks that are multiplied also
-/// [.., 2], for the first half of the rows (gate) and the second (up).
+/// The global scale of a weight: one number, or one a matrix. Of stacks of gate and up that are
+/// multiplied also [.., 2], for the first half of the rows and the second.
 Result<Global> GlobalOf(const TensorRef& payload, const std::optional<TensorRef>& tensor,
                         bool divides) {
   const std::span<const uint64_t> shape = payload.info().shape;
@@ -128,7 +128,8 @@ Result<Global> GlobalOf(const TensorRef& payload, const std::optional<TensorRef>
   const uint64_t rows = shape[shape.size() - 2], matrices = MatricesOf(shape);
   if (tensor && tensor->info().dtype == DType::kF32) {
     std::vector<uint64_t> found = tensor->info().shape;
-    if (!divides && !outer.empty() && rows % 2 == 0 && found.size() == outer.size() + 1 &&
+    const bool halves = payload.info().name.find("down_proj") == std::string::npos;
+    if (!divides && halves && !outer.empty() && rows % 2 == 0 && found.size() == outer.size() + 1 &&
         found.back() == 2 && std::equal(outer.begin(), outer.end(), found.begin())) {
       return Global{*tensor, divides, matrices, 2};
     }

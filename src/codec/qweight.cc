@@ -157,6 +157,7 @@ Result<void> CheckGroups(const Qweight& found, const QuantWords& words, uint64_t
                          uint64_t bits) {
   return CheckStatements(found.codes, found.scales, words,
                          {Says("mode", words.mode, "none"), Says("bits", words.bits, bits),
+                          Says("is_marlin_format", words.Flag("is_marlin_format"), false),
                           SaysGrid(words, found.outputs, inputs, {found.outputs, found.groups})});
 }
 

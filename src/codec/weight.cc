@@ -211,6 +211,10 @@ Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIn
     return weight;
   }
   if (!IsPlainFloat(tensor.info().dtype)) return std::optional<Weight>{};
+  if (tensor.info().name.ends_with("centroids.weight")) {
+    return Fail(ErrorCode::kUnsupported, Place(tensor.info().name),
+                "a codebook (VPTQ), which is not read");
+  }
   Weight plain = PlainWeightOf(tensor);
   if (alternatives.front().quantized == true && plain.shape.size() > 1) {
     return WrongCompanion(tensor,

@@ -44,7 +44,7 @@ MemoryFile Nvfp4(const std::string& payload, const std::string& scale, const std
 }
 
 MemoryFile ModelOpt(std::vector<uint64_t> shape, const std::vector<float>& globals) {
-  return Nvfp4("e.down_proj", "e.down_proj_weight_scale", "e.down_proj_weight_scale_2",
+  return Nvfp4("e.gate_up_proj", "e.gate_up_proj_weight_scale", "e.gate_up_proj_weight_scale_2",
                std::move(shape), globals);
 }
 
@@ -76,6 +76,9 @@ TEST(PackedFloats, GlobalScalesOfOtherShapesAreRefused) {
   }
   EXPECT_FALSE(FindFirst(FindPackedFloats, Compressed({3, 2}, six)).has_value());
   EXPECT_FALSE(FindFirst(FindPackedFloats, ModelOpt({2}, {1, 1})).has_value());
+  MemoryFile down = ModelOpt({3, 2}, six);  // is not of two halves
+  for (size_t part = 0; part < 3; ++part) down.info(part).name.replace(2, 7, "down");
+  EXPECT_FALSE(FindFirst(FindPackedFloats, down).has_value());
   MemoryFile one_row;  // has no halves
   one_row.Add("e.gate_up_proj", DType::kU8, {1, 1, 8}, std::vector<uint8_t>(8));
   one_row.Add("e.gate_up_proj_weight_scale", DType::kF8E4M3, {1, 1, 1}, std::vector<uint8_t>(1));
