@@ -43,6 +43,20 @@ bool LooksLikeMoeWeight(std::string_view name) {
   return number && name.substr(0, id_dot).ends_with("moe");
 }
 
+/// `name` with '#' for each number between dots: what the experts of all layers share.
+std::string WithoutNumbers(std::string_view name) {
+  std::string pattern;
+  for (size_t begin = 0; begin < name.size();) {
+    const size_t end = std::min(name.find('.', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    const bool number = part.find_first_not_of("0123456789") == std::string_view::npos;
+    pattern += number ? "#" : part;
+    pattern += '.';
+    begin = end + 1;
+  }
+  return pattern;
+}
+
 class Planner {
  public:
   Planner(Checkpoint checkpoint, std::vector<std::vector<Extraction>> decided,
@@ -71,6 +85,10 @@ class Planner {
   }
 
   CollectPlan Take() {
+    for (const Undecoded& tensor : undecoded_) {
+      const auto same = decoded_elements_.find(tensor.pattern);
+      CountElements(tensor.role, same == decoded_elements_.end() ? tensor.elements : same->second);
+    }
     for (auto& [key, row] : proj_rows_) plan_.proj_report.push_back(std::move(row));
     return std::move(plan_);
   }
@@ -130,14 +148,28 @@ class Planner {
     RoleTotals& totals = plan_.roles[static_cast<size_t>(extraction.role)];
     ++totals.tensors;
     totals.bytes += tensor.nbytes;
-    totals.parameters += elements;
-    const bool expert =
-        extraction.role == Role::kRoutedExpert || extraction.role == Role::kSharedExpert;
-    if (!expert) return;
-    plan_.expert_parameters += elements;
+    if (IsExpert(extraction.role)) {
+      std::string pattern = WithoutNumbers(tensor.name);
+      if (!use.refusal.empty()) {
+        undecoded_.push_back({extraction.role, std::move(pattern), elements});
+        return;
+      }
+      decoded_elements_.try_emplace(std::move(pattern), elements);
+    }
+    CountElements(extraction.role, elements);
+    if (!IsExpert(extraction.role)) return;
     for (const ExpertBank& bank : extraction.banks) {
       plan_.planned_parameters += bank.layers * bank.experts * bank.rows * bank.cols;
     }
+  }
+
+  static bool IsExpert(Role role) {
+    return role == Role::kRoutedExpert || role == Role::kSharedExpert;
+  }
+
+  void CountElements(Role role, uint64_t elements) {
+    plan_.roles[static_cast<size_t>(role)].parameters += elements;
+    if (IsExpert(role)) plan_.expert_parameters += elements;
   }
 
   Result<void> AddUnmatched(const TensorFile& file, const TensorInfo& tensor, const TensorUse& use,
@@ -175,7 +207,17 @@ class Planner {
     }
   }
 
-  std::vector<std::vector<Extraction>> decided_;  // of each file's tensors
+  /// An expert's payload that no codec takes: it has as many elements as the same of other experts,
+  /// else as its words are.
+  struct Undecoded {
+    Role role;
+    std::string pattern;
+    uint64_t elements;
+  };
+
+  std::vector<Undecoded> undecoded_;
+  std::map<std::string, uint64_t> decoded_elements_;  // of an expert's payload, by pattern
+  std::vector<std::vector<Extraction>> decided_;      // of each file's tensors
   const IndexSummary& index_;
   const PlanOptions& options_;
   RowSink& inventory_;

@@ -125,6 +125,18 @@ class Storage(AcceptanceTest):
         self.assertEqual(health["refused_tensors"], 1)
         self.assertTrue(health["incomplete"])
 
+    def test_a_refused_expert_counts_as_much_as_the_others(self):
+        # Its payload is of words that hold eight codes each.
+        def no_scales(tensors):
+            del tensors[next(name for name in sorted(tensors)
+                             if name.endswith("experts.0.up_proj.scales"))]
+
+        run_dir = self.collect(self.broken("gptq_int4_sym_qwen3_moe", no_scales), [], expect=3)
+        whole = len(json.loads(
+            (ZOO / "gptq_int4_sym_qwen3_moe" / "expected.json").read_text())["experts"])
+        health = json.loads((run_dir / "logs/run_health.json").read_text())
+        self.assertAlmostEqual(health["expert_coverage"]["share"], 1 - 1 / whole, places=9)
+
     def test_missing_scales_refuse_their_weight_alone(self):
         def change(tensors):
             tensor = next(t for t in tensors if t.endswith("experts.0.up_proj.weight"))
