@@ -32,9 +32,15 @@ constexpr OtherKind kOtherKinds[] = {
     {".pkl", "a pickled checkpoint, which is not read", kConvert},
     {".h5", "a Keras checkpoint, which is not read", kConvert},
     {".msgpack", "a Flax checkpoint, which is not read", kConvert},
+    {".ggml", "a GGML model of before GGUF, which is not read",
+     "take its GGUF, or convert it with llama.cpp"},
     {".onnx", "an ONNX model, which is not read", "take the checkpoint that it was made from"},
     {".npy", "which is read only when it is named itself", "give the file"},
 };
+
+std::string Tensors(uint64_t count) {
+  return fmt::format("{} tensor{}", count, count == 1 ? "" : "s");
+}
 
 std::string NameOf(const fs::path& path) { return AsUtf8(path.filename().string()); }
 
@@ -152,9 +158,9 @@ Sentence WithoutExperts(const Search& search) {
             "a rule can say which they are: docs/config.md, 'Finding the experts'"};
   }
   if (!search.experts_only) {
-    return {fmt::format("none of the {} tensors is a matrix of floats", search.tensors), ""};
+    return {fmt::format("none of {} is a matrix of floats", Tensors(search.tensors)), ""};
   }
-  return {fmt::format("a dense model: no expert weights among {} tensors{}", search.tensors, type),
+  return {fmt::format("a dense model: no expert weights among {}{}", Tensors(search.tensors), type),
           "moescope is about Mixture-of-Experts models; with scan.experts_only false in the "
           "configuration it measures every matrix"};
 }

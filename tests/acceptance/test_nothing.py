@@ -21,6 +21,13 @@ class NothingFound(AcceptanceTest):
             (folder / file).write_bytes(b"{}")
         return folder
 
+    def adapter(self):
+        folder = self.model({"base_model.model.layers.0.mlp.experts.0.up_proj.lora_A.weight":
+                             np.ones((4, 32), np.float32)}, name="adapter",
+                            file="adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text("{}")
+        return folder
+
     def models(self):
         """Case -> model path, and parts of the sentence that are due."""
         dense = self.model(DENSE, name="dense", config={"model_type": "llama"})
@@ -43,6 +50,18 @@ class NothingFound(AcceptanceTest):
                                                for i in range(1, 6))), ["and 2 more", "convert"]),
             "bin below": (self.folder("below", "sub/a.pth"), ["only a.pth", "convert"]),
             "keras": (self.folder("keras", "tf_model.h5"), ["tf_model.h5", "convert"]),
+            "ggml": (self.folder("ggml", "model.ggml"), ["model.ggml", "before GGUF", "llama.cpp"]),
+            "tokenizer alone": (self.folder("tokenizer", "tokenizer.json", "merges.txt"),
+                                ["no file of a kind that can be read", "tokenizer.json"]),
+            "embeddings alone": (self.model({"model.embed_tokens.weight":
+                                             np.ones((8, 32), np.float32)}, name="embeddings"),
+                                 ["dense model", "among 1 tensor "]),
+            "vision": (self.model({"vision_model.layers.0.mlp.fc1.weight": np.ones((8, 32), np.float32)},
+                                  name="vision", config={"model_type": "siglip"}),
+                       ["dense model", "1 tensor ", "siglip"]),
+            "integers": (self.model({"a": np.ones((8, 32), np.int32)}, name="integers",
+                                    file="a.npz"), ["1 tensor"]),
+            "adapter": (self.adapter(), ["adapter (LoRA), not a model", "the model that it adapts"]),
             "npy in a folder": (self.folder("npy", "w.npy"), ["w.npy", "give the file"]),
             "config alone": (self.folder("config", "config.json", "tokenizer.json"),
                              ["config.json but no weights", "finish the download"]),
@@ -84,7 +103,7 @@ class NothingFound(AcceptanceTest):
                 self.assertEqual(done.returncode, 1, done.stdout)
                 for part in parts:
                     self.assertIn(part, done.stderr.splitlines()[-1])
-                tensors = re.search(r"\d tensors", " ".join(parts))
+                tensors = re.search(r"\d tensors?", " ".join(parts))
                 self.assertEqual(bool(done.stdout), bool(tensors), done.stdout)
 
     def test_a_run_that_measured_nothing_does_not_stand_in_another_models_way(self):
