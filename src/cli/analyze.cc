@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/pending_file.h"
@@ -40,6 +41,19 @@ ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
   if (IsOfAnother(config, model)) change.model_path = model;
   if (schemes && !SameSchemes(schemes->schemes, config.quant_schemes)) change.schemes = schemes;
   return change;
+}
+
+/// Names the usual schemes that fit no matrix of this model.
+void NoteLeftOut(const SchemeChoice& usual, const SchemeChoice& fitting, Reporter& report) {
+  std::vector<std::string> names;
+  for (const QuantScheme& scheme : usual.schemes) {
+    if (std::ranges::count(fitting.schemes, scheme.name, &QuantScheme::name) == 0) {
+      names.push_back(scheme.name);
+    }
+  }
+  if (names.empty()) return;
+  report.Note(fmt::format("not simulated, as their groups fit no expert matrix: {}",
+                          fmt::join(names, ", ")));
 }
 
 struct PreparedRun {
@@ -107,7 +121,11 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   const bool kept = existing && !fresh;
   std::optional<SchemeChoice> wanted;
   if (!kept || options.schemes) wanted = std::move(*schemes);
-  if (wanted && !options.schemes) wanted = FittingSchemes(*wanted, ExpertColumns(model));
+  if (wanted && !options.schemes) {
+    const SchemeChoice usual = *wanted;
+    wanted = FittingSchemes(usual, ExpertColumns(model));
+    NoteLeftOut(usual, *wanted, report);
+  }
   std::vector<std::string> dropped;
   if (kept && wanted) dropped = KeepOwnPairs(*config, *wanted);
   const ConfigChange change = ChangeFor(*config, model, wanted);

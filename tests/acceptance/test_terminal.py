@@ -377,6 +377,14 @@ class Answer(AcceptanceTest):
                 self.assertIn(f"{size / 1000:.3g} kB", shown[name])
                 self.assertEqual("fits 4 of 6 matrices" in shown[name], fits < 6)
 
+    def test_usual_schemes_that_fit_no_matrix_are_named(self):
+        self.folder = self.model(experts(count=2, rows=48, cols=48), name="narrow")
+        done = self.analyze()
+        note, = (line for line in done.stderr.splitlines() if "not simulated" in line)
+        self.assertIn("affine_q4_g64", note)
+        self.assertNotIn("nvfp4", note)
+        self.assertNotIn("not simulated", self.analyze("--schemes", "nvfp4").stderr)
+
     def test_the_steps_are_told_if_asked_for(self):
         done = self.analyze("-v")
         for part in ("[collect] matrix_stats rows: 18", "routed_expert", "[build_tables] ",

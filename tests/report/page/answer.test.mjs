@@ -319,6 +319,16 @@ describe("the answer of other runs", () => {
   );
 
   test(
+    "weights that are quantized already are to be kept where no scheme makes them smaller",
+    inspect("quantized", async (page) => {
+      const {title, text} = await cardOf(page);
+      assert.match(text, /^Keep the experts as they are stored: [\d.]+ kB, 4\.\d+ bits per weight/);
+      assert.match(text, /come on top of those of the earlier quantization/);
+      assert.match(title, /^If quantized again: /);
+    }),
+  );
+
+  test(
     "where there is nothing to choose the card says so",
     inspect("no_schemes", async (page) => {
       assert.match(await page.locator(".answer").textContent(), /nothing to recommend/);

@@ -1,7 +1,16 @@
 // The answer first: what to take, how large the whole model becomes, and what is odd.
 import {fill, h} from "../dom.js";
 import {bytes, clipped, count, percent, plural, significant} from "../format.js";
-import {alone, bitsTaken, errorWhere, fittedBy, isUsual, knownSchemes} from "../mix.js";
+import {
+  REAL_SAVING,
+  alone,
+  bitsTaken,
+  errorWhere,
+  fittedBy,
+  isUsual,
+  knownSchemes,
+  storedSize,
+} from "../mix.js";
 import {bar, named, note, schemeName} from "../parts.js";
 import {dataTable} from "../table.js";
 import {missingText} from "../whole.js";
@@ -27,16 +36,24 @@ const forWhom = (page, chosen) => {
   return whole.isAll ? "all experts" : "the experts that were read";
 };
 
+const isQuantizedAlready = ({run: {facts}}) => facts.schemes.some(({requantized}) => requantized);
+
+/** Whether the choice would spoil weights that are quantized already, and save nothing real. */
+const isForNothing = (page, chosen) =>
+  isQuantizedAlready(page) && chosen.bytes > (1 - REAL_SAVING) * storedSize(page.decision.numbers).bytes;
+
 const headline = (page, chosen) => {
   const {numbers} = page.decision;
   const only = onlyScheme(numbers, chosen);
-  if (only) return ["Take ", named(clipped(only.name)), ` for ${forWhom(page, chosen)}`];
+  const take = isForNothing(page, chosen) ? "If quantized again: " : "Take ";
+  if (only) return [take, named(clipped(only.name)), ` for ${forWhom(page, chosen)}`];
   const parts = numbers.schemes
     .map(({name, index}) => ({name, groups: chosen.scheme.filter((one) => one === index).length}))
     .filter(({groups}) => groups)
     .sort((a, b) => b.groups - a.groups);
   return [
-    chosen.unmeasured ? `Take a mixture for ${forWhom(page, chosen)}: ` : "Take a mixture: ",
+    take,
+    chosen.unmeasured ? `a mixture for ${forWhom(page, chosen)}: ` : "a mixture: ",
     parts.map(({name, groups}, i) => [
       i ? ", " : "",
       named(clipped(name)),
@@ -46,6 +63,23 @@ const headline = (page, chosen) => {
 };
 
 const why = (text) => h("a", {href: "#model"}, text);
+
+/** Of weights that are quantized already. */
+const quantizedBefore = (page, chosen) => {
+  const stored = storedSize(page.decision.numbers);
+  const now = `${bytes(stored.bytes)}, ${significant(stored.bitsPerWeight, 3)} bits per weight`;
+  return note(
+    "warning",
+    h(
+      "b",
+      null,
+      isForNothing(page, chosen)
+        ? `Keep the experts as they are stored: ${now}, without a further error.`
+        : `The experts are quantized already: ${now}.`,
+    ),
+    " Errors are against what is stored, and come on top of those of the earlier quantization.",
+  );
+};
 
 /** What the reader must know before the numbers: what was not read, and what no scheme fits. */
 const reservations = (page, chosen) => {
@@ -69,6 +103,7 @@ const reservations = (page, chosen) => {
           why("Why"),
         )
       : null,
+    isQuantizedAlready(page) ? quantizedBefore(page, chosen) : null,
   ];
 };
 
