@@ -431,7 +431,7 @@ class Collection {
     report_.incomplete = report_.work.matrix_rows == 0 || report_.work.failed_schemes > 0 ||
                          plan.refused_tensors + report_.work.refused_tensors > 0 ||
                          !plan.checkpoint.skipped_files.empty() || scan_.incomplete ||
-                         (limit && share < *limit);
+                         plan.census.ContradictsConfig(plan.facts) || (limit && share < *limit);
     return warnings;
   }
 

@@ -101,6 +101,16 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
   return lines;
 }
 
+bool ExpertCensus::ContradictsConfig(const ModelFacts& facts) const {
+  return std::any_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
+    const auto& [stack, shared, proj] = entry.first;
+    const auto wanted = ConfigShape(proj, facts);
+    const bool sure = proj != "down_proj" || facts.width_is_of_experts;
+    return wanted && sure && !shared && stack.empty() && entry.second.shapes.size() == 1 &&
+           entry.second.shapes.begin()->second != wanted->second;
+  });
+}
+
 Json ExpertCensus::ToJson(const ModelFacts& facts) const {
   Json list = Json::array();
   for (const auto& [key, group] : groups_) {

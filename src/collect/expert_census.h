@@ -28,6 +28,10 @@ class ExpertCensus {
   /// `family`: the one that the config or a name gave; "": unknown.
   std::vector<std::string> Warnings(const ModelFacts& facts, std::string_view family) const;
 
+  /// Whether all matrices of a projection agree on columns that the config contradicts: it is of
+  /// another model, or was not updated. (Rows may have been cut off for a test.)
+  bool ContradictsConfig(const ModelFacts& facts) const;
+
   /// One entry for each kind of matrix: stack, shared, projection, shape, storage, layers, experts.
   nlohmann::ordered_json ToJson(const ModelFacts& facts) const;
 

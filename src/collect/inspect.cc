@@ -97,7 +97,8 @@ class Inspector {
     }
     Inspection inspection;
     inspection.complete = unmatched_.empty() && missing_.empty() && opened_.scan.missing.empty() &&
-                          !opened_.scan.incomplete;
+                          !opened_.scan.incomplete &&
+                          !census_.ContradictsConfig(opened_.extractor->facts());
     const uint64_t experts = TensorsOf(Role::kRoutedExpert) + TensorsOf(Role::kSharedExpert);
     if (census_.empty() && experts + unmatched_.size() == 0) {
       inspection.nothing = NothingFound(

@@ -83,6 +83,7 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
     facts.expert_width.reset();
     facts.width_is_of_experts = false;
   }
+  facts.widths_are_listed = !facts.expert_width && HasAny(text, kExpertWidth);
   facts.zero_experts = CountOf(text, kZeroExperts).value_or(0);
   facts.experts_per_token = NumberOf(text, kExpertsPerToken);
   return facts;

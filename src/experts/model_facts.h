@@ -21,6 +21,7 @@ struct ModelFacts : LayerFacts {
   std::optional<uint64_t> expert_input;  ///< where experts work in a latent dimension, not hidden
   std::optional<uint64_t> hidden, expert_width, experts_per_token;
   bool width_is_of_experts = false;  ///< expert_width's key speaks of no dense layer as well
+  bool widths_are_listed = false;    ///< the config has several, one a layer, modality or block
   uint64_t zero_experts = 0;         ///< identity experts: behind the others in routers, no weights
   bool router_has_more = false;  ///< routers have rows of identity or shared experts (the family)
   bool gated = false;            ///< every expert has a gate_proj (the family)

@@ -177,6 +177,64 @@ void ShapeJudge::JudgeCount(const Key& key, const Members& members, const std::s
   }
 }
 
+// How many experts (or stacks, by their hidden size) have a shape.
+std::map<ShapeJudge::Place, std::map<ShapeJudge::Shape, size_t>> ShapeJudge::Votes() const {
+  std::map<Place, std::map<Shape, size_t>> votes;
+  for (const auto& [key, members] : experts_) {
+    const auto& [stack, layer, module, id] = key;
+    if (!module.empty()) continue;
+    for (const Member& m : members) {
+      if (id >= 0) {
+        ++votes[{stack, layer, m.proj}][{m.rows, m.cols}];
+      } else {
+        ++votes[{stack, kAnyLayer, m.proj}][{m.hidden(), 0}];
+      }
+    }
+  }
+  return votes;
+}
+
+bool ShapeJudge::ConfigSays(const Member& m, const std::string& stack) const {
+  const auto& hidden = facts_.expert_input ? facts_.expert_input : facts_.hidden;
+  return ConfigSpeaksOf(stack) && facts_.width_is_of_experts && m.hidden() == hidden &&
+         m.width() == facts_.expert_width;
+}
+
+void ShapeJudge::JudgeNeighbours(std::map<size_t, std::string>& refusals) const {
+  if (facts_.widths_are_listed) return;
+  const auto votes = Votes();
+  const auto usual = [&](const Place& place) -> std::optional<Shape> {
+    const auto found = votes.find(place);
+    if (found == votes.end()) return std::nullopt;
+    size_t all = 0;
+    std::pair<Shape, size_t> most;
+    for (const auto& shape : found->second) {
+      all += shape.second;
+      if (shape.second > most.second) most = shape;
+    }
+    const size_t others = all - most.second;
+    const bool few = others <= std::max<size_t>(1, all / 8) && most.second >= 2 * others;
+    return all > 2 && few ? std::optional(most.first) : std::nullopt;
+  };
+  for (const auto& [key, members] : experts_) {
+    const auto& [stack, layer, module, id] = key;
+    for (const Member& m : members) {
+      if (!module.empty() || ConfigSays(m, stack)) continue;
+      const auto shape = usual({stack, id >= 0 ? layer : kAnyLayer, m.proj});
+      if (!shape) continue;
+      if (id >= 0 && *shape != Shape(m.rows, m.cols)) {
+        refusals.emplace(m.tensor, fmt::format("expected {} x {} as in the layer's other experts, "
+                                               "found {} x {}",
+                                               shape->first, shape->second, m.rows, m.cols));
+      } else if (id < 0 && shape->first != m.hidden()) {
+        refusals.emplace(m.tensor, fmt::format("expected the hidden size {} of the other layers, "
+                                               "found {} x {}",
+                                               shape->first, m.rows, m.cols));
+      }
+    }
+  }
+}
+
 std::set<ShapeJudge::Proj> ShapeJudge::UsualProjections() const {
   std::set<Proj> usual;
   for (const auto& [key, members] : experts_) {
@@ -195,6 +253,7 @@ std::map<size_t, std::string> ShapeJudge::Refusals() const {
     JudgeCount(key, members, usual, refusals);
     JudgeShapes(key, members, refusals);
   }
+  JudgeNeighbours(refusals);
   return refusals;
 }
 

@@ -23,7 +23,9 @@ namespace moe {
 ///
 /// Tensors that agree with each other against the config are not refused (the config is of another
 /// model, or was not updated when the model was pruned: the census says so), unless it says that
-/// their axes are turned round.
+/// their axes are turned round. A matrix that differs from the same projection of nearly all other
+/// experts of its layer (a stack: in its hidden size from those of other layers) is refused, unless
+/// the config says its very shape, or lists widths.
 ///
 /// An expert beyond the config's count is refused when it is an identity expert (LongCat) or lacks
 /// a projection.
@@ -58,6 +60,14 @@ class ShapeJudge {
   void JudgeCount(const Key& key, const Members& members, const std::set<Proj>& usual,
                   std::map<size_t, std::string>& refusals) const;
   std::set<Proj> UsualProjections() const;
+
+  using Shape = std::pair<uint64_t, uint64_t>;  // rows and columns; or a hidden size and 0
+  /// Stack, layer (kAnyLayer: of hidden sizes), projection.
+  using Place = std::tuple<std::string, int64_t, Proj>;
+  static constexpr int64_t kAnyLayer = INT64_MIN;
+  std::map<Place, std::map<Shape, size_t>> Votes() const;
+  void JudgeNeighbours(std::map<size_t, std::string>& refusals) const;
+  bool ConfigSays(const Member& m, const std::string& stack) const;
 
   const ModelFacts& facts_;
   std::map<Key, Members> experts_;

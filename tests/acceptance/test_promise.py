@@ -154,6 +154,28 @@ class Promise(AcceptanceTest):
         self.assertEqual(len(stats), 23)
         self.assertNotIn(name, set(stats.source_tensor))
 
+    def test_an_expert_unlike_its_neighbours_is_refused_alone_without_any_config(self):
+        tensors = experts(4, layers=2)
+        for proj, shape in (("gate_proj", (32, 128)), ("up_proj", (32, 128)),
+                            ("down_proj", (128, 32))):
+            tensors[f"model.layers.1.mlp.experts.2.{proj}.weight"] = np.ones(shape, np.float32)
+        inspected, inspect_code, run_dir, code = self.look(tensors, config=None)
+        self.assertEqual((inspect_code, code), (3, 3))
+        unmatched = self.table(run_dir, "unmatched_tensors")
+        self.assertEqual(set(unmatched.tensor_name),
+                         {k for k in tensors if "layers.1.mlp.experts.2." in k})
+        self.assertIn("expected 128 x 64 as in the layer's other experts, found 128 x 32",
+                      "\n".join(unmatched.reason))
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 21)
+
+    def test_shapes_that_agree_with_each_other_against_the_config_are_measured_with_exit_3(self):
+        _, inspect_code, run_dir, code = self.look(experts(4, layers=2),
+                                                   config={**CONFIG, "hidden_size": 256})
+        self.assertEqual((inspect_code, code), (3, 3))
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 24)
+        warnings = "\n".join(self.table(run_dir, "warnings", folder="logs").warning)
+        self.assertIn("up_proj: the config says 64 x 256, the tensors hold 64 x 128", warnings)
+
     def test_identity_experts_are_refused_and_no_others(self):
         tensors = {k: v for k, v in experts(6).items()
                    if not ("down_proj" in k and (".4." in k or ".5." in k))}

@@ -99,6 +99,91 @@ const Case kCases[] = {
      {2}},
 };
 
+/// gate_proj and down_proj of `count` experts, H x I, but for those in `odd` (expert: its H x I).
+std::vector<std::pair<std::string, std::vector<uint64_t>>> Layer(
+    int layer, int count, uint64_t hidden, uint64_t width,
+    const std::map<int, std::pair<uint64_t, uint64_t>>& odd) {
+  std::vector<std::pair<std::string, std::vector<uint64_t>>> weights;
+  for (int e = 0; e < count; ++e) {
+    const auto [h, i] = odd.contains(e) ? odd.at(e) : std::pair(hidden, width);
+    const std::string expert =
+        "model.layers." + std::to_string(layer) + ".mlp.experts." + std::to_string(e);
+    weights.push_back({expert + ".gate_proj.weight", {i, h}});
+    weights.push_back({expert + ".down_proj.weight", {h, i}});
+  }
+  return weights;
+}
+
+std::map<size_t, std::string> RefusalsOf(
+    const std::string& config,
+    const std::vector<std::pair<std::string, std::vector<uint64_t>>>& weights) {
+  ExtractOptions options = DefaultExtractOptions();
+  options.model_config = config;
+  const auto extractor = Extractor::Create(options);
+  ShapeJudge judge(extractor->facts());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const WeightShape shape{weights[i].first, weights[i].second, "", ""};
+    judge.Add(i, shape, false, *extractor->Extract(shape));
+  }
+  return judge.Refusals();
+}
+
+TEST(ShapeJudge, RefusesTheOneThatDiffersFromItsNeighbours) {
+  using Odd = std::map<int, std::pair<uint64_t, uint64_t>>;
+  struct Row {
+    const char* name;
+    std::string config;
+    uint64_t hidden, width;
+    int count;
+    Odd odd;
+    std::set<size_t> refused;
+  };
+  const Row rows[] = {
+      {"Width", "", 256, 128, 4, {{2, {256, 64}}}, {4, 5}},
+      {"Hidden", "", 256, 128, 4, {{2, {96, 128}}}, {4, 5}},
+      {"OneInEight", "", 256, 128, 16, {{2, {256, 64}}, {9, {256, 32}}}, {4, 5, 18, 19}},
+      {"AgainstTheConfigToo", kConfig, 64, 96, 4, {{1, {64, 80}}}, {2, 3}},
+      // The config's own shape among others is no fault of that one.
+      {"AsTheConfigSays", kConfig, 64, 96, 4, {{1, {256, 128}}}, {}},
+      {"OfTwoNobodyCanTell", "", 256, 128, 2, {{1, {256, 64}}}, {}},
+      {"Halves", "", 256, 128, 4, {{2, {256, 64}}, {3, {256, 64}}}, {}},
+      // Pruned expert by expert.
+      {"EachItsOwn", "", 256, 128, 4, {{1, {256, 96}}, {2, {256, 64}}, {3, {256, 32}}}, {}},
+      {"ListedWidths",
+       R"({"moe_num_experts":[3,1],"moe_intermediate_size":[128,64]})",
+       256,
+       128,
+       4,
+       {{3, {256, 64}}},
+       {}},
+  };
+  for (const Row& row : rows) {
+    std::set<size_t> refused;
+    const auto weights = Layer(1, row.count, row.hidden, row.width, row.odd);
+    for (const auto& [tensor, reason] : RefusalsOf(row.config, weights)) refused.insert(tensor);
+    EXPECT_EQ(refused, row.refused) << row.name;
+  }
+  auto down = Layer(0, 3, 256, 128, {});
+  down[1].second = {256, 64};  // one projection alone
+  const auto refused = RefusalsOf("", down);
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused.at(1), "expected 256 x 128 as in the layer's other experts, found 256 x 64");
+}
+
+TEST(ShapeJudge, RefusesTheStackWhoseHiddenSizeDiffersFromOtherLayers) {
+  std::vector<std::pair<std::string, std::vector<uint64_t>>> weights;
+  for (int layer = 0; layer < 4; ++layer) {
+    const std::string mlp = "model.layers." + std::to_string(layer) + ".mlp.switch_mlp.";
+    const uint64_t hidden = layer == 2 ? 96 : 256, width = layer == 1 ? 64 : 128;
+    weights.push_back({mlp + "up_proj.weight", {4, width, hidden}});
+    weights.push_back({mlp + "down_proj.weight", {4, hidden, width}});
+  }
+  const auto refused = RefusalsOf("", weights);
+  ASSERT_EQ(refused.size(), 2U);
+  EXPECT_THAT(refused.at(4), HasSubstr("expected the hidden size 256"));
+  EXPECT_TRUE(refused.contains(5));
+}
+
 TEST(ShapeJudge, RefusesWhatContradicts) {
   for (const Case& row : kCases) {
     std::set<size_t> refused;
