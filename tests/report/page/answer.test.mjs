@@ -282,6 +282,11 @@ describe("the answer of other runs", () => {
       assert.ok(text.startsWith("No scheme could be applied to 16 of 48 matrices."), text);
       assert.match(text, /4\.50 where quantized/);
       assert.match(text, /uniform 4-bit, of 32 of 48 matrices/);
+      assert.match(await page.locator(".verdict").textContent(), /affine_q4_g64 wherever a scheme fits/);
+      assert.match(
+        await page.locator(".choice-row").first().textContent(),
+        /down_proj.*as stored, since no scheme fits, in layers 0/,
+      );
       const warnings = await page.locator("#model").textContent();
       assert.match(warnings, /affine_q8_g64.* failed for 16 of 48 matrices/);
       assert.doesNotMatch(warnings, /\d+ warnings/);

@@ -46,9 +46,12 @@ const columnsOf = ({run}, {groups, schemes, weights}, chosen, {goal}) => {
   ].filter(ofLimit);
 };
 
-/** "affine_q4_g32: layers 0–3, 7", the scheme of most layers first. */
+// Where a choice has no scheme.
+const AS_STORED = {name: "as stored, since no scheme fits,", index: -1};
+
+/** "affine_q4_g32 in layers 0–3, 7", the scheme of most layers first. */
 const summaryOf = ({place}, {groups, schemes}, chosen, mine) =>
-  schemes
+  [...schemes, AS_STORED]
     .map((scheme) => ({scheme, taken: mine.filter((g) => chosen.scheme[g] === scheme.index)}))
     .filter(({taken}) => taken.length)
     .sort((a, b) => b.taken.length - a.taken.length)

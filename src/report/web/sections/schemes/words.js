@@ -65,12 +65,14 @@ const notWorth = ({offered}, base) => {
     : " No mixture of these schemes saves anything.";
 };
 
+const forAll = ({unmeasured}) => (unmeasured ? "wherever a scheme fits" : "for all");
+
 const asGood = (decision, chosen) => {
   const {numbers, reference, base} = decision;
   if (isSame(chosen, base)) {
     return [
       sizeText(chosen),
-      `: ${nameOf(reference)} for all. No choice that is as good is smaller by ${percent(REAL_SAVING)} or more.`,
+      `: ${nameOf(reference)} ${forAll(chosen)}. No choice that is as good is smaller by ${percent(REAL_SAVING)} or more.`,
       notWorth(chosen, base),
       besideStored(chosen, storedSize(numbers)).replace(/^, (.*)\.$/, " That is $1."),
     ];
@@ -94,7 +96,7 @@ const inSize = (decision, chosen, view) => {
   return [
     sizeText(chosen),
     `: the least error within ${limit}`,
-    alone ? `, by ${nameOf(numbers.schemes[chosen.base])} for all` : "",
+    alone ? `, by ${nameOf(numbers.schemes[chosen.base])} ${forAll(chosen)}` : "",
     `: ${besideReference(decision, chosen)}.`,
     alone ? notWorth(chosen, base) : "",
   ];
