@@ -5,6 +5,7 @@
 
 #include "base/mapped_file.h"
 #include "base/utf8.h"
+#include "checkpoint/names.h"
 #include "checkpoint/part_names.h"
 #include "moescope/checkpoint.h"
 
@@ -23,7 +24,7 @@ bool IsNamedAsAdapter(const fs::path& path) {
 }  // namespace
 
 std::string AdapterReason(const fs::path& path) {
-  if (path.extension() != ".safetensors" && path.extension() != ".npz") return "";
+  if (SuffixOf(path) != ".safetensors" && SuffixOf(path) != ".npz") return "";
   if (IsNamedAsAdapter(path)) return std::string(kReason);
   if (ParsePartName(path.filename().string())) return "";
   const auto file = OpenTensorFile(path);

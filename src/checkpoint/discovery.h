@@ -46,8 +46,10 @@ struct IndexSummary {
   std::vector<std::string> extra_safetensors_files_on_disk;  ///< in the index's own folder
 };
 
-/// Looks for an index in `model_path` (in its parent, if it is a file), not deeper, and reads it.
-/// An index of which no shard is there is not used when a set that lacks nothing lies beside it.
+/// Reads the index that `model_path` is, or that lies in it (beside it, if it is a file); of a
+/// folder that holds neither index nor container, and whose subfolders are to be scanned, the first
+/// below. An index of which no shard is there is not used when a set that lacks nothing lies beside
+/// it.
 /// Never fails: what went wrong is in the summary (so that a failure log can show it).
 IndexSummary FindShardIndex(const std::filesystem::path& model_path, const ScanOptions& options);
 
@@ -74,8 +76,8 @@ struct ScanPlan {
 
 /// Decides which files to scan: those an index names, else those a walk finds; of a split GGUF all
 /// parts, whichever is given. Hidden files, unfinished downloads and second copies are left out.
-/// kUnsupported: only an adapter lies there, or several folders of models; kNotFound: no such
-/// model_path; kIo: a folder can't be read; kMalformed: a part of a split GGUF that is none;
+/// kUnsupported: only an adapter lies there, or several models (CheckOneFolder()); kNotFound: no
+/// such model_path; kIo: a folder can't be read; kMalformed: a part of a split GGUF that is none;
 /// kBadArgument with type_name "SystemExit": the index that strict_index demands is not there.
 Result<ScanPlan> PlanScan(const std::filesystem::path& model_path, const ScanOptions& options,
                           const IndexSummary& index);

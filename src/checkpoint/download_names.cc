@@ -6,6 +6,7 @@
 
 #include "base/mapped_file.h"
 #include "base/pattern.h"
+#include "checkpoint/names.h"
 
 namespace moe {
 
@@ -40,7 +41,7 @@ bool AreCopies(const fs::path& one, const fs::path& other) {
 bool IsUnfinished(const fs::path& path) {
   constexpr std::string_view kSuffixes[] = {".incomplete", ".part",       ".partial", ".crdownload",
                                             ".download",   ".opdownload", ".aria2"};
-  const std::string suffix = path.extension().string();
+  const std::string suffix = SuffixOf(path);
   std::error_code ignored;
   return std::ranges::find(kSuffixes, suffix) != std::end(kSuffixes) ||
          fs::exists(fs::path(path) += ".aria2", ignored);

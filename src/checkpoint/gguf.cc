@@ -449,7 +449,7 @@ std::string NoCheckpointReason(const fs::path& path) {
       return fmt::format("{} sidecar, a separate model", sidecar.substr(0, sidecar.size() - 1));
     }
   }
-  if (path.extension() == ".dat") {
+  if (SuffixOf(path) == ".dat") {
     return std::string(LooksLikeLegacyImatrix(path) ? kImatrix : "");
   }
   const auto mapping = MappedFile::Open(path);
@@ -463,7 +463,7 @@ std::vector<GgufFault> FindGgufFaults(std::span<const fs::path> files) {
   std::vector<GgufFault> faults;
   std::map<std::pair<fs::path, uint64_t>, PartSet> sets;  // by folder / text before, and count
   for (const fs::path& path : files) {
-    if (path.extension() != ".gguf") continue;
+    if (SuffixOf(path) != ".gguf") continue;
     const auto mapping = MappedFile::Open(path);
     if (!mapping) continue;  // whoever reads it says why
     const auto header = HeaderReader(path, (*mapping)->bytes()).Read();

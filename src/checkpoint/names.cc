@@ -2,10 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+
 namespace moe {
 
 std::string TensorPlace(const std::filesystem::path& path, std::string_view name) {
   return fmt::format("{}: tensor '{}'", path.string(), Printable(name));
+}
+
+std::string SuffixOf(const std::filesystem::path& path) {
+  return LowerAscii(path.extension().string());
 }
 
 }  // namespace moe

@@ -11,4 +11,7 @@ namespace moe {
 /// "a.safetensors: tensor 'w1'": the `where` of an error about one tensor.
 std::string TensorPlace(const std::filesystem::path& path, std::string_view name);
 
+/// ".safetensors" of "A.SafeTensors".
+std::string SuffixOf(const std::filesystem::path& path);
+
 }  // namespace moe

@@ -137,8 +137,8 @@ class NpzFile : public TensorFile {
     const std::lock_guard lock(state.mutex);
     if (auto inflated = state.inflated.lock()) return inflated;
     const ZipMember& member = members_[index];
-    auto inflated = InflateToFile(StoredBytes(member), member.bytes, member.crc32, Place(index),
-                                  stopped_);
+    auto inflated =
+        InflateToFile(StoredBytes(member), member.bytes, member.crc32, Place(index), stopped_);
     if (inflated) state.inflated = *inflated;
     return inflated;
   }

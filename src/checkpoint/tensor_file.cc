@@ -67,7 +67,7 @@ Result<std::unique_ptr<TensorFile>> CheckHeader(std::unique_ptr<TensorFile> file
 
 Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
                                                    std::function<bool()> stopped) {
-  const std::string suffix = path.extension().string();
+  const std::string suffix = SuffixOf(path);
   std::error_code unknown;
   const bool empty = std::filesystem::file_size(FollowHubLink(path), unknown) == 0;
   for (const Reader& reader : kReaders) {

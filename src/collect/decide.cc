@@ -28,6 +28,26 @@ void RefuseDoubles(const Checkpoint& checkpoint, std::vector<std::vector<Extract
   for (auto& [number, reason] : claims.Refusals()) Refuse(*numbered[number], std::move(reason));
 }
 
+/// What the index promises and is not `there`. An index of other files says nothing about these
+/// where they name their experts in another way.
+Result<void> AddListed(const IndexSummary& index, const Extractor& extractor,
+                       const std::unordered_set<std::string_view>& there, ExpertPromise& promise) {
+  bool speaks = index.used_for_scan;
+  if (!speaks && !index.of_other_files) return {};
+  std::vector<ExpertClaim> promised;
+  for (const auto& [name, shard] : index.weight_map) {
+    const auto listed = extractor.ClaimsOf(name);
+    if (!listed) return tl::make_unexpected(listed.error());
+    if (there.contains(name)) {
+      speaks |= !listed->empty();
+    } else {
+      promised.insert(promised.end(), listed->begin(), listed->end());
+    }
+  }
+  if (speaks) promise.AddListed(promised);
+  return {};
+}
+
 }  // namespace
 
 Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extractor, size_t file,
@@ -86,11 +106,8 @@ Result<std::vector<MissingExperts>> FindMissing(
       promise.AddUnread(*unread);
     }
   }
-  for (const auto& [name, shard] : index.weight_map) {
-    if (!index.used_for_scan || there.contains(name)) continue;
-    const auto listed = extractor.ClaimsOf(name);
-    if (!listed) return tl::make_unexpected(listed.error());
-    promise.AddListed(*listed);
+  if (auto done = AddListed(index, extractor, there, promise); !done) {
+    return tl::make_unexpected(done.error());
   }
   return promise.Missing(extractor.facts());
 }

@@ -12,7 +12,9 @@
 #include "base/hub_link.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "checkpoint/names.h"
 #include "checkpoint/part_names.h"
+#include "checkpoint/walk.h"
 #include "run/json_text.h"
 
 namespace moe {
@@ -168,7 +170,8 @@ std::string IdOf(const fs::path& path) {
   if (const auto part = ParsePartName(name)) {
     name = part->before.substr(0, part->before.find_last_not_of("-_.") + 1);
   } else if (IsFile(path)) {
-    name = path.stem().string();
+    name =
+        IsIndexName(path) ? name.substr(0, name.find(".safetensors.index.")) : path.stem().string();
   }
   return name.empty() ? "model" : name;
 }
@@ -188,10 +191,21 @@ Result<std::string> ModelOfRun(const fs::path& run_dir) {
   return model->get<std::string>();
 }
 
+bool IsIndex(const fs::path& path) {
+  return path.filename().string().ends_with(kIndexSuffix) || IsIndexName(path);
+}
+
 /// What stands for the folder that it lies in.
 bool StandsForItsFolder(const fs::path& path) {
   const std::string name = path.filename().string();
-  return name == kModelConfig || name == kRunConfig || name.ends_with(kIndexSuffix);
+  return name == kModelConfig || name == kRunConfig || IsIndex(path);
+}
+
+/// An index that its folder would not be read by.
+bool IsOneOfSeveralIndexes(const fs::path& path) {
+  ScanOptions options;
+  options.recursive = Recursive::kNever;
+  return IsIndexName(path) && IndexFiles(path.parent_path(), options) != std::vector{path};
 }
 
 /// What the files of a folder are, by their names.
@@ -206,8 +220,8 @@ Contents ContentsOf(const fs::path& folder) {
        entry.increment(failed)) {
     const fs::path name = entry->path().filename();
     if (name.string().starts_with('.') || IsFolder(entry->path())) continue;
-    const bool index = name.string().ends_with(kIndexSuffix);
-    if (index || std::ranges::count(kContainers, name.extension())) contents.weights = true;
+    const bool index = IsIndex(name);
+    if (index || std::ranges::count(kContainers, SuffixOf(name))) contents.weights = true;
     if (index || name == kModelConfig) contents.description = true;
   }
   return contents;
@@ -245,7 +259,8 @@ fs::path ModelIn(const fs::path& folder) {
 
 Result<ModelLocation> LocatedAt(const fs::path& path) {
   fs::path place = path;
-  if (IsFile(place) && StandsForItsFolder(place)) place = place.parent_path();
+  const bool stands = IsFile(place) && StandsForItsFolder(place);
+  if (stands && !IsOneOfSeveralIndexes(place)) place = place.parent_path();
   if (place.filename() == "snapshots" && !RepositoryId(place.parent_path()).empty()) {
     place = place.parent_path();
   }

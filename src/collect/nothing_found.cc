@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "checkpoint/download_names.h"
+#include "checkpoint/names.h"
 
 namespace moe {
 namespace {
@@ -98,7 +99,7 @@ Sentence OfReadable(const Search& search, const std::vector<fs::path>& readable)
   }
   const auto unlisted = Those(readable, [&](const fs::path& file) {
     const auto& listed = search.options.extensions;
-    return std::ranges::find(listed, file.extension().string()) == listed.end();
+    return std::ranges::find(listed, SuffixOf(file)) == listed.end();
   });
   if (!unlisted.empty()) {
     return {fmt::format("nothing to read: scan.extensions of the configuration does not list the "
@@ -117,7 +118,7 @@ Sentence WithoutFiles(const Search& search) {
   const auto files =
       search.scan.model_path_is_file ? std::vector{search.model} : FilesOf(search.model);
   const auto readable = Those(files, [](const fs::path& file) {
-    return std::ranges::find(kReadable, file.extension().string()) != std::end(kReadable);
+    return std::ranges::find(kReadable, SuffixOf(file)) != std::end(kReadable);
   });
   if (!readable.empty()) return OfReadable(search, readable);
   if (const auto unfinished = Those(files, IsUnfinished); !unfinished.empty()) {
@@ -126,7 +127,7 @@ Sentence WithoutFiles(const Search& search) {
   }
   for (const OtherKind& kind : kOtherKinds) {
     const auto of_kind = Those(
-        files, [&](const fs::path& file) { return file.extension().string() == kind.suffix; });
+        files, [&](const fs::path& file) { return SuffixOf(file) == kind.suffix; });
     if (of_kind.empty()) continue;
     return {fmt::format("nothing to read: only {}, {}", Listed(of_kind), kind.what),
             std::string(kind.hint)};

@@ -74,12 +74,12 @@ class Walk(ScanTest):
                           "b.safetensors"])
         self.assertEqual(self.table(self.last, "matrix_stats").layer.tolist(), [3, 2, 0, 1])
 
-    def test_only_listed_extensions_are_read_and_case_counts(self):
-        self.put("a.safetensors", 0)
-        for name in ("b.SAFETENSORS", "c.safetensors.bak", "d.txt", "safetensors", ".safetensors",
+    def test_only_listed_extensions_are_read_in_any_case(self):
+        self.put("A.SafeTensors", 0)
+        for name in ("c.safetensors.bak", "d.txt", "safetensors", ".safetensors",
                      "._a.safetensors"):
             (self.tmp / "model" / name).write_bytes(b"not a checkpoint")
-        self.assertEqual(self.scanned(), ["a.safetensors"])
+        self.assertEqual(self.scanned(), ["A.SafeTensors"])
         left_out, = self.log(self.last, "run_health.json")["left_out_files"]
         self.assertTrue(left_out["path"].endswith("/._a.safetensors"))
         self.assertIn("macOS", left_out["reason"])
@@ -389,13 +389,14 @@ class Index(ScanTest):
         text = "\n".join(self.warnings())
         self.assertLess(text.index("missing tensors"), text.index("extra tensors"))
 
-    def test_the_usual_name_comes_before_the_alphabetically_first(self):
+    def test_the_usual_name_comes_first_and_others_are_listed(self):
         self.put("a.safetensors", 0)
         self.put("b.safetensors", 1)
         (first,), (second,) = one(0), one(1)
         self.index({second: "b.safetensors"}, name="b.safetensors.index.json")
         self.index({first: "a.safetensors"}, name="c.safetensors.index.json")
-        self.assertEqual(self.scanned(), ["b.safetensors"])
+        self.assertIn("holds 2 models: b.safetensors.index.json, c.safetensors.index.json",
+                      self.fails())
         self.index({first: "a.safetensors"})
         self.assertEqual(self.scanned(), ["a.safetensors"])
 

@@ -54,7 +54,7 @@ const WalkCase kWalkCases[] = {
      Recursive::kAlways,
      {},
      {"b.safetensors", "a/x.safetensors", "a-b/x.safetensors", "note.txt", "c.SAFETENSORS"},
-     {"a/x.safetensors", "a-b/x.safetensors", "b.safetensors"},
+     {"a/x.safetensors", "a-b/x.safetensors", "b.safetensors", "c.SAFETENSORS"},
      {}},
     {"NeverEntersSubfolders", Recursive::kNever, {}, {"b.npz", "a/x.npz"}, {"b.npz"}, {}},
     {"AutoStaysAtTheTop", Recursive::kAuto, {}, {"b.npz", "ref/x.npz"}, {"b.npz"}, {}},
@@ -464,9 +464,11 @@ TEST(PlanScan, SeveralFoldersOfModelsAreListed) {
   const TempFolder folder;
   folder.Write("a/model.safetensors", Scalars({"x"}));
   folder.Write("b/model.safetensors", Scalars({"y"}));
-  EXPECT_TRUE(Plan(folder.path(), {}).plan.has_value());  // parts of one, for all that is known
-  folder.Write("a/config.json", "{}");                    // which does not describe b's
   Scan scan = Plan(folder.path(), {});
+  ASSERT_FALSE(scan.plan.has_value());
+  EXPECT_EQ(scan.plan.error().message, "holds 2 models: a/model.safetensors, b/model.safetensors");
+  folder.Write("a/config.json", "{}");  // which does not describe b's
+  scan = Plan(folder.path(), {});
   ASSERT_FALSE(scan.plan.has_value());
   EXPECT_EQ(scan.plan.error().message, "holds 2 models: a, b/model.safetensors");
   folder.Write("b/config.json", "{}");
@@ -545,6 +547,88 @@ TEST(ShardIndex, OfWhichNoShardIsThereSaysHowManyItNames) {
     EXPECT_THAT(*warning, HasSubstr(text));
     EXPECT_THAT(*warning, HasSubstr("what lies beside it is read"));
   }
+}
+
+// Folders without a container at the top, and what is read of them.
+struct BelowCase {
+  const char* name;
+  std::vector<std::string> on_disk, indexes, read;
+  const char* models;  // "": one
+};
+
+const BelowCase kBelowCases[] = {
+    {"NumberedFoldersAreOneModel",
+     {"layer-0/m.npz", "layer-1/m.npz"},
+     {},
+     {"layer-0/m.npz", "layer-1/m.npz"},
+     ""},
+    {"ButNotWithAConfigOfTheirOwn",
+     {"m-1/m.npz", "m-1/config.json", "m-2/m.npz"},
+     {},
+     {},
+     "holds 2 models: m-1, m-2/m.npz"},
+    {"AnIndexBelowDecides",
+     {"config.json", "a/m-1.npz", "a/m-2.npz", "a/old.npz"},
+     {"a/model.safetensors.index.json"},
+     {"a/m-1.npz", "a/m-2.npz"},
+     ""},
+    {"AnIndexAndOtherWeights",
+     {"a/m-1.npz", "a/m-2.npz", "b/x.npz"},
+     {"a/a.safetensors.index.json"},
+     {},
+     "holds 2 models: a, b/x.npz"},
+    {"AnIndexWithoutItsShards",
+     {"b/x.npz"},
+     {"a/model.safetensors.index.json"},
+     {},
+     "holds 2 models: a, b/x.npz"},
+    {"InnerFoldersAreCopies",
+     {"a/m-1.npz", "a/m-2.npz", "a/original/x.npz"},
+     {"a/original/a.safetensors.index.json"},
+     {"a/m-1.npz", "a/m-2.npz"},
+     ""},
+    {"TwoIndexesInOneFolder",
+     {"m-1.npz", "m-2.npz"},
+     {"a.safetensors.index.json", "model.safetensors.index.fp16.json"},
+     {},
+     "holds 2 models: a.safetensors.index.json, model.safetensors.index.fp16.json"},
+};
+
+class Below : public testing::TestWithParam<BelowCase> {};
+
+TEST_P(Below, IsOneModelOrSeveral) {
+  const TempFolder folder;
+  for (const std::string& name : GetParam().on_disk) folder.Write(name);
+  for (const std::string& name : GetParam().indexes) folder.Write(name, kTwoShards);
+  const Scan scan = Plan(folder.path(), {});
+  const std::string models = GetParam().models;
+  ASSERT_EQ(scan.plan.has_value(), models.empty()) << (scan.plan ? "" : scan.plan.error().Text());
+  if (scan.plan) {
+    EXPECT_EQ(Relative(scan.plan->files, folder.path()), GetParam().read);
+  } else {
+    EXPECT_EQ(scan.plan.error().message, models);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Below, testing::ValuesIn(kBelowCases),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(ShardIndex, ThatIsNamedItselfDecides) {
+  const TempFolder folder;
+  folder.Write("model.safetensors.index.json", R"({"weight_map":{"x":"other.npz"}})");
+  const fs::path given = folder.Write("model.safetensors.index.fp16.json", kTwoShards);
+  folder.Write("other.npz");
+  folder.Write("m-1.npz");
+  folder.Write("m-2.npz");
+  Scan scan = Plan(given, {});
+  ASSERT_TRUE(scan.plan.has_value()) << scan.plan.error().Text();
+  EXPECT_EQ(scan.index.index_path, given);
+  EXPECT_TRUE(scan.index.used_for_scan);
+  EXPECT_THAT(Relative(scan.plan->files, folder.path()), ElementsAre("m-1.npz", "m-2.npz"));
+  folder.Write("model.safetensors.index.fp16.json", "{");
+  scan = Plan(given, {});
+  ASSERT_FALSE(scan.plan.has_value());
+  EXPECT_THAT(scan.plan.error().message, HasSubstr("no valid JSON"));
 }
 
 TEST(PlanScan, ASnapshotOfTheHubWithoutLinksIsRead) {

@@ -1,0 +1,330 @@
+#include "checkpoint/walk.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <system_error>
+
+#include "base/hub_link.h"
+#include "checkpoint/adapter.h"
+#include "checkpoint/download_names.h"
+#include "checkpoint/gguf.h"
+#include "checkpoint/names.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kUsualIndexName = "model.safetensors.index.json";
+constexpr std::string_view kDanglingLink = "a link to nothing";
+constexpr std::string_view kUnfinished = "an unfinished download";
+
+/// Kinds of containers; of several in one folder, the first in this list is read (D22).
+constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".npz", ".npy"};
+
+bool IsLink(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_symlink(path, ignored) || FollowHubLink(path) != path;
+}
+
+std::vector<fs::path> IndexesAmong(const std::vector<fs::path>& paths) {
+  std::map<fs::path, std::vector<fs::path>> by_folder;
+  for (const fs::path& path : paths) {
+    if (!IsHidden(path) && IsIndexName(path) && IsFile(path)) {
+      by_folder[path.parent_path()].push_back(path);
+    }
+  }
+  std::vector<fs::path> indexes;
+  for (const auto& [folder, found] : by_folder) {
+    const fs::path usual = folder / kUsualIndexName;
+    if (std::ranges::count(found, usual) > 0) {
+      indexes.push_back(usual);
+    } else {
+      indexes.insert(indexes.end(), found.begin(), found.end());
+    }
+  }
+  return indexes;
+}
+
+/// Containers, and what only looks like one.
+struct Sorted {
+  std::vector<fs::path> containers;
+  std::vector<LeftOut> left_out;
+};
+
+Sorted Sort(const std::vector<fs::path>& paths, const ScanOptions& options) {
+  Sorted sorted;
+  for (const fs::path& path : paths) {
+    const bool is_dat = SuffixOf(path) == ".dat";
+    if (!is_dat && !HasListedSuffix(path, options)) continue;
+    if (IsHidden(path)) {
+      sorted.left_out.push_back({path, HiddenReason(path)});
+      continue;
+    }
+    const bool may_be_none = is_dat || SuffixOf(path) == ".gguf";
+    std::string reason = may_be_none && IsFile(path) ? NoCheckpointReason(path) : "";
+    if (reason.empty() && IsFile(path)) reason = AdapterReason(path);
+    if (reason.empty() && IsUnfinished(path)) reason = kUnfinished;
+    if (!reason.empty()) {
+      sorted.left_out.push_back({path, reason});
+    } else if (is_dat) {
+      continue;
+    } else if (IsFile(path)) {
+      sorted.containers.push_back(path);
+    } else {
+      sorted.left_out.push_back(
+          {path, std::string(IsLink(path) ? kDanglingLink : "no regular file")});
+    }
+  }
+  return sorted;
+}
+
+/// Whether `path` lies in or below `folder`.
+bool IsBelow(const fs::path& path, const fs::path& folder) {
+  const fs::path relative = path.lexically_relative(folder);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+/// What is found in the folder given; below it, if it is not to be stayed there.
+struct Survey {
+  std::vector<fs::path> paths;
+  Sorted sorted;
+  std::vector<fs::path> indexes;
+  bool below = false;  ///< nothing is in the folder itself
+};
+
+/// Of folders within folders that hold something, the inner ones are left out: copies.
+void LeaveOutInner(Survey& survey) {
+  std::set<fs::path> outer;
+  const auto is_inner = [&](const fs::path& path) {
+    return std::ranges::any_of(outer, [&](const fs::path& folder) {
+      return path.parent_path() != folder && IsBelow(path.parent_path(), folder);
+    });
+  };
+  for (const auto* paths : {&survey.sorted.containers, &survey.indexes}) {
+    for (const fs::path& path : *paths) outer.insert(path.parent_path());
+  }
+  std::erase_if(survey.indexes, is_inner);
+  std::erase_if(survey.sorted.containers, [&](const fs::path& path) {
+    if (!is_inner(path)) return false;
+    survey.sorted.left_out.push_back({path, "in a folder below other weights"});
+    return true;
+  });
+}
+
+Result<Survey> Look(const fs::path& folder, const ScanOptions& options) {
+  Survey survey;
+  auto paths = ListFiles(folder, options.recursive == Recursive::kAlways);
+  if (!paths) return tl::make_unexpected(paths.error());
+  survey.paths = std::move(*paths);
+  survey.sorted = Sort(survey.paths, options);
+  survey.indexes = IndexesAmong(survey.paths);
+  if (options.recursive == Recursive::kAuto && survey.sorted.containers.empty()) {
+    paths = ListFiles(folder, /*recursive=*/true);
+    if (!paths) return tl::make_unexpected(paths.error());
+    survey.paths = std::move(*paths);
+    survey.sorted = Sort(survey.paths, options);
+    survey.below = true;
+    if (survey.indexes.empty()) survey.indexes = IndexesAmong(survey.paths);
+    LeaveOutInner(survey);
+  }
+  const auto at_top = [&](const fs::path& path) { return path.parent_path() == folder; };
+  if (std::ranges::any_of(survey.indexes, at_top)) {
+    std::erase_if(survey.indexes, [&](const fs::path& path) { return !at_top(path); });
+  } else if (std::ranges::any_of(survey.sorted.containers, at_top)) {
+    survey.indexes.clear();
+  }
+  return survey;
+}
+
+/// "layer-0", "layer-1": names that differ in one number.
+bool AreNumbered(const std::set<fs::path>& folders) {
+  const auto with_star = [](const fs::path& folder) {
+    std::string name = folder.filename().string();
+    const size_t begin = name.find_first_of("0123456789");
+    if (begin == name.npos) return fs::path();
+    const size_t end = std::min(name.find_first_not_of("0123456789", begin), name.size());
+    return folder.parent_path() / name.replace(begin, end - begin, "*");
+  };
+  const fs::path first = with_star(*folders.begin());
+  return !first.empty() && std::ranges::all_of(folders, [&](const fs::path& folder) {
+    return with_star(folder) == first;
+  });
+}
+
+tl::unexpected<Error> SeveralModels(const fs::path& folder, const std::vector<fs::path>& models,
+                                    std::string hint) {
+  std::vector<std::string> names;
+  for (const fs::path& model : models) {
+    names.push_back(model.lexically_relative(folder).generic_string());
+  }
+  return Fail(ErrorCode::kUnsupported, folder.string(),
+              fmt::format("holds {} models: {}", names.size(), NameList(names)), std::move(hint),
+              "SystemExit");
+}
+
+/// The file of which `path`, by its name and bytes, is a second copy; "": of none of `files`.
+std::string CopiedFrom(const fs::path& path, const std::vector<fs::path>& files) {
+  const auto original = OriginalOfCopy(path.filename().string());
+  if (!original) return "";
+  const fs::path other = path.parent_path() / *original;
+  const bool there = std::find(files.begin(), files.end(), other) != files.end();
+  return there && AreCopies(path, other) ? *original : "";
+}
+
+/// Distributes the containers of one folder: one kind is read, the others are left out.
+void PlanFolder(const std::vector<fs::path>& containers, ScanPlan& plan) {
+  const auto is_kind = [](std::string_view kind) {
+    return [kind](const fs::path& path) { return SuffixOf(path) == kind; };
+  };
+  const auto kind = std::find_if(
+      std::begin(kKindsByPreference), std::end(kKindsByPreference), [&](std::string_view suffix) {
+        return std::any_of(containers.begin(), containers.end(), is_kind(suffix));
+      });
+  const auto named = [](const fs::path& path, std::string_view start) {
+    return path.filename().string().starts_with(start);
+  };
+  const bool has_model = std::any_of(
+      containers.begin(), containers.end(),
+      [&](const fs::path& path) { return is_kind(".safetensors")(path) && named(path, "model"); });
+  for (const fs::path& path : containers) {
+    const bool is_known =
+        std::any_of(std::begin(kKindsByPreference), std::end(kKindsByPreference),
+                    [&](std::string_view suffix) { return is_kind(suffix)(path); });
+    if (!is_known) {
+      plan.left_out.push_back({path, "no reader for this kind of file"});
+    } else if (!is_kind(*kind)(path)) {
+      plan.left_out.push_back({path, fmt::format("the {} files beside it are read", *kind)});
+    } else if (has_model && named(path, "consolidated")) {
+      plan.left_out.push_back({path, "a second copy of the model*.safetensors beside it"});
+    } else if (const std::string original = CopiedFrom(path, containers); !original.empty()) {
+      plan.left_out.push_back({path, "a second copy of " + original});
+    } else {
+      plan.files.push_back(path);
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::vector<fs::path>> ListFiles(const fs::path& folder, bool recursive) {
+  std::error_code error;
+  std::vector<fs::path> paths;
+  [[maybe_unused]] const fs::directory_iterator readable(
+      folder, error);  // the top folder itself must be readable
+  auto entry = error ? fs::recursive_directory_iterator()
+                     : fs::recursive_directory_iterator(
+                           folder, fs::directory_options::skip_permission_denied, error);
+  while (!error && entry != fs::recursive_directory_iterator()) {
+    if (!recursive || IsHidden(entry->path())) entry.disable_recursion_pending();
+    if (!IsFolder(entry->path())) paths.push_back(entry->path());
+    entry.increment(error);
+  }
+  if (error) {
+    return Fail(ErrorCode::kIo, folder.string(), "cannot read the folder: " + error.message());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+std::string HiddenReason(const fs::path& path) {
+  return path.filename().string().starts_with("._") ? "a resource file of macOS, no checkpoint"
+                                                    : "a hidden file";
+}
+
+bool HasListedSuffix(const fs::path& path, const ScanOptions& options) {
+  return std::ranges::any_of(options.extensions, [&](const std::string& listed) {
+    return listed == path.extension().string() || listed == SuffixOf(path);
+  });
+}
+
+bool IsIndexName(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.ends_with(".json") && name.find(".safetensors.index.") != name.npos;
+}
+
+std::vector<fs::path> IndexFiles(const fs::path& folder, const ScanOptions& options) {
+  const auto survey = Look(folder, options);
+  return survey ? survey->indexes : std::vector<fs::path>();  // PlanScan() says why
+}
+
+Result<void> CheckOneFolder(const fs::path& model_path, const ScanOptions& options) {
+  const auto survey = Look(model_path, options);
+  if (!survey) return tl::make_unexpected(survey.error());
+  std::set<fs::path> folders, indexed, described;
+  bool several_indexes = false;
+  for (const fs::path& path : survey->sorted.containers) folders.insert(path.parent_path());
+  for (const fs::path& path : survey->indexes) {
+    several_indexes |= !indexed.insert(path.parent_path()).second;
+  }
+  folders.insert(indexed.begin(), indexed.end());
+  for (const fs::path& folder : folders) {
+    if (indexed.contains(folder) || IsFile(folder / "config.json")) described.insert(folder);
+  }
+  if (several_indexes) return SeveralModels(model_path, survey->indexes, "give one of them");
+  const bool of_all = IsFile(model_path / "config.json") && indexed.empty();
+  if (of_all || folders.size() < 2) return {};
+  if (described.empty() && (!survey->below || AreNumbered(folders))) return {};
+  std::vector<fs::path> models(described.begin(), described.end());
+  for (const fs::path& path : survey->sorted.containers) {
+    const bool inside = std::ranges::any_of(
+        described, [&](const fs::path& folder) { return IsBelow(path, folder); });
+    if (!inside) models.push_back(path);
+  }
+  if (models.size() < 2) return {};
+  return SeveralModels(model_path, models, "give the folder of one");
+}
+
+void LeaveOutUnfinished(const std::vector<fs::path>& paths, const ScanOptions& options,
+                        ScanPlan& plan) {
+  for (const fs::path& path : paths) {
+    const bool of_container = HasListedSuffix(path.stem(), options);
+    if (!of_container || !IsUnfinished(path) || IsHidden(path)) continue;
+    plan.left_out.push_back({path, std::string(kUnfinished)});
+  }
+}
+
+std::vector<std::string> UnfinishedOf(const ScanPlan& plan) {
+  std::vector<std::string> names;
+  for (const LeftOut& file : plan.left_out) {
+    if (file.reason == kUnfinished) names.push_back(file.path.filename().string());
+  }
+  return names;
+}
+
+void AddMissing(const ScanOptions& options, ScanPlan& plan) {
+  MissingShards& missing = plan.missing = FindMissingParts(plan.files);
+  for (const LeftOut& file : plan.left_out) {
+    const std::string name = file.path.filename().string();
+    const auto known = std::find(missing.names.begin(), missing.names.end(), name);
+    const bool promised = file.reason == kDanglingLink || file.reason == kUnfinished;
+    if (!promised || !HasListedSuffix(file.path, options) || known != missing.names.end()) continue;
+    missing.names.push_back(name);
+    missing.expected = plan.files.size() + missing.names.size();
+  }
+  if (missing.empty()) return;
+  missing.unfinished = UnfinishedOf(plan);
+  plan.warnings.push_back("[scan] " + missing.Text());
+}
+
+Result<void> PlanWalk(const fs::path& folder, const ScanOptions& options, ScanPlan& plan) {
+  auto survey = Look(folder, options);
+  if (!survey) return tl::make_unexpected(survey.error());
+  plan.left_out = std::move(survey->sorted.left_out);
+  std::map<fs::path, std::vector<fs::path>> by_folder;
+  for (const fs::path& path : survey->sorted.containers) {
+    by_folder[path.parent_path()].push_back(path);
+  }
+  for (const auto& [parent, files] : by_folder) PlanFolder(files, plan);
+  std::sort(plan.files.begin(), plan.files.end());
+  LeaveOutUnfinished(survey->paths, options, plan);
+  AddMissing(options, plan);
+  return {};
+}
+
+}  // namespace moe
