@@ -72,10 +72,10 @@ class OutputTables {
     const OutputOptions output = OutputOptionsOf(config, run_dir);
     const fs::path data = run_dir / "data";
     const std::pair<std::unique_ptr<TableWriter>*, TableSchema> tables[] = {
-        {&inventory_, TensorInventorySchema()},
-        {&matrix_stats_, MatrixStatsSchema(measure)},
-        {&quant_sim_, QuantSimSchema()},
-        {&unmatched_, UnmatchedTensorsSchema()},
+        {&inventory_, TensorInventoryTable().Schema()},
+        {&matrix_stats_, MatrixStatsTable(measure).Schema()},
+        {&quant_sim_, QuantSimTable().Schema()},
+        {&unmatched_, UnmatchedTensorsTable().Schema()},
     };
     for (const auto& [writer, schema] : tables) {
       if (writer == &unmatched_ && !config.debug.dump_unmatched_tensors) {
@@ -385,9 +385,10 @@ class Collection {
       for (std::string& text : IndexWarnings(index_, compared_)) Warn(std::move(text));
     }
     std::vector<Row> report_rows;
-    for (const ProjCanonicalizationRow& row : plan.proj_report) report_rows.push_back(row.ToRow());
+    const auto& report_table = ProjCanonicalizationReportTable();
+    for (const auto& row : plan.proj_report) report_rows.push_back(report_table.RowOf(row));
     const bool has_report = !report_rows.empty();
-    if (auto done = tables_.AddLog(options_.run_dir, config_, ProjCanonicalizationReportSchema(),
+    if (auto done = tables_.AddLog(options_.run_dir, config_, report_table.Schema(),
                                    std::move(report_rows));
         !done) {
       return done;
@@ -399,8 +400,8 @@ class Collection {
     for (const std::string& text : config_.warnings) Warn(text);
 
     std::vector<Row> rows;
-    for (const std::string& text : report_.warnings) rows.push_back({text});
-    return tables_.AddLog(options_.run_dir, config_, WarningsSchema(), std::move(rows));
+    for (const std::string& text : report_.warnings) rows.push_back(WarningsTable().RowOf(text));
+    return tables_.AddLog(options_.run_dir, config_, WarningsTable().Schema(), std::move(rows));
   }
 
   std::vector<std::string> CoverageWarnings() {

@@ -114,6 +114,7 @@ class MatrixWork {
         unmatched_(unmatched),
         observer_(observer),
         weights_(plan),
+        stats_table_(MatrixStatsTable(options.measure)),
         failures_(options.schemes.size()),
         worst_(options.schemes.size()) {
     for (const QuantScheme& scheme : options.schemes) {
@@ -294,10 +295,9 @@ class MatrixWork {
     const TensorInfo& tensor = TensorOf(planned);
     summary_.warnings.push_back(
         {number, "[extract] " + tensor.name + " can't be read: " + error.Text()});
-    return unmatched_.Append(
-        UnmatchedTensorRow{PathText(plan_.checkpoint.files[planned.file]->path()), tensor.name,
-                           tensor.dtype_text, tensor.shape, error.message}
-            .ToRow());
+    return unmatched_.Append(UnmatchedTensorsTable().RowOf(
+        {PathText(plan_.checkpoint.files[planned.file]->path()), tensor.name, tensor.dtype_text,
+         tensor.shape, error.message}));
   }
 
   MatrixIdentity IdentityOf(const PlannedBank& planned, const MatrixPlace& place) const {
@@ -332,7 +332,7 @@ class MatrixWork {
                        id.derived_tensor, id.layer, id.expert_id, measured.stats.nonfinite_count)});
     }
     ++summary_.matrix_rows;
-    return matrix_stats_.Append(MatrixStatsRow{id, measured.stats}.ToRow(options_.measure));
+    return matrix_stats_.Append(stats_table_.RowOf({id, measured.stats}));
   }
 
   /// quant_sim is scheme-major inside a bank, so its rows wait until the bank is complete.
@@ -351,7 +351,7 @@ class MatrixWork {
                               options_.backend,
                               options_.profile,
                               static_cast<bool>(planned.weight->open)};
-        if (auto done = quant_sim_.Append(row.ToRow()); !done) return done;
+        if (auto done = quant_sim_.Append(QuantSimTable().RowOf(row)); !done) return done;
       }
     }
     return {};
@@ -428,6 +428,7 @@ class MatrixWork {
   RowSink& unmatched_;
   CollectObserver& observer_;
   WorkWeights weights_;
+  const Table<MatrixStatsRow> stats_table_;
   std::vector<uint64_t> first_matrix_;  // of each bank, counted over all banks
   std::optional<ReadAhead> read_ahead_;
   uint64_t matrices_ = 0;

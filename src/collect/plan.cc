@@ -140,7 +140,7 @@ class Planner {
       if (*row.in_index) row.index_shard = shard->second;
     }
     if (!options_.inventory_all_tensors) return {};
-    return inventory_.Append(row.ToRow());
+    return inventory_.Append(TensorInventoryTable().RowOf(row));
   }
 
   void CountRole(const TensorInfo& tensor, const TensorUse& use, const Extraction& extraction) {
@@ -184,9 +184,8 @@ class Planner {
           {plan_.tensors_observed, "[extract] " + tensor.name + " is not analysed: " + reason});
     }
     if (!options_.dump_unmatched_tensors) return {};
-    return unmatched_.Append(UnmatchedTensorRow{PathText(file.path()), tensor.name,
-                                                tensor.dtype_text, tensor.shape, reason}
-                                 .ToRow());
+    return unmatched_.Append(UnmatchedTensorsTable().RowOf(
+        {PathText(file.path()), tensor.name, tensor.dtype_text, tensor.shape, reason}));
   }
 
   void AddUnmappedProjs(const TensorFile& file, const TensorInfo& tensor,

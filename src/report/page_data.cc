@@ -66,20 +66,21 @@ class Blocks {
   std::vector<Block> blocks_;
 };
 
-/// A metric that the page can compute from two others.
-struct Derivation {
-  std::string_view metric;
-  std::array<std::string_view, 2> from;
+/// A form of derivation, as the page's data.js has it.
+struct DerivationForm {
+  const char* name;
   double (*by)(double a, double b);
 };
-constexpr auto kQuotient = [](double a, double b) { return a / (b + 1e-12); };
-constexpr Derivation kDerivations[] = {
-    {"sqnr_db", {"w_rel_fro", "w_rel_fro"}, [](double a, double) { return -20 * std::log10(a); }},
-    {"max_abs_err", {"w_rel_max", "max_abs"}, [](double a, double b) { return a * b; }},
-    {"outlier_max_over_mean", {"max_abs", "mean_abs"}, kQuotient},
-    {"outlier_p99_over_median", {"p99_abs", "p50_abs"}, kQuotient},
-    {"outlier_p999_over_median", {"p999_abs", "p50_abs"}, kQuotient},
+constexpr DerivationForm kForms[] = {
+    // the order of Derivation::Form
+    {"quotient", [](double a, double b) { return a / (b + 1e-12); }},
+    {"product", [](double a, double b) { return a * b; }},
+    {"decibels", [](double a, double) { return -20 * std::log10(a); }},
 };
+
+const DerivationForm& FormOf(const Derivation& derivation) {
+  return kForms[static_cast<size_t>(derivation.form)];
+}
 
 /// Whether the table's value is what the page would compute; where that is no number, null.
 bool IsDerived(double value, double derived) {
@@ -88,17 +89,18 @@ bool IsDerived(double value, double derived) {
   return std::fabs(derived - value) <= kTolerance * std::fabs(value);
 }
 
-/// True if some derivation gives all values of `metric`.
+/// True if the column's derivation gives all values of `metric`.
 bool CanBeDerived(const RunMatrices& matrices, const MatrixMetric& metric) {
-  const auto rule = std::ranges::find(kDerivations, metric.column.name, &Derivation::metric);
-  if (rule == std::end(kDerivations)) return false;
-  const MatrixMetric *a = matrices.Find(rule->from[0]), *b = matrices.Find(rule->from[1]);
+  if (!metric.column.derivation) return false;
+  const auto& of = metric.column.derivation->of;
+  const MatrixMetric *a = matrices.Find(of.front()), *b = matrices.Find(of.back());
   if (a == nullptr || b == nullptr) return false;
+  const auto by = FormOf(*metric.column.derivation).by;
   for (size_t scheme = 0; scheme < metric.values.size(); ++scheme) {
     const auto& of_a = a->values[a->of_quant ? scheme : 0];
     const auto& of_b = b->values[b->of_quant ? scheme : 0];
     for (size_t i = 0; i < matrices.size(); ++i) {
-      if (!IsDerived(metric.values[scheme][i], rule->by(of_a[i], of_b[i]))) return false;
+      if (!IsDerived(metric.values[scheme][i], by(of_a[i], of_b[i]))) return false;
     }
   }
   return true;
@@ -112,12 +114,16 @@ Json BlockOf(const std::vector<double>& values, Blocks& blocks) {
 Json MetricsJson(const RunMatrices& matrices, Blocks& blocks) {
   Json list = Json::array();
   for (const MatrixMetric& metric : matrices.metrics) {
-    Json json = {{"name", metric.column.name},
+    const Column& column = metric.column;
+    Json json = {{"name", column.name},
                  {"of", metric.of_quant ? "quant" : "weights"},
-                 {"unit", metric.column.unit},
-                 {"doc", metric.column.doc}};
+                 {"unit", column.unit},
+                 {"doc", column.doc},
+                 {"label", column.label},
+                 {"plain", column.plain},
+                 {"worse", WorseEndName(column.worse)}};
     if (CanBeDerived(matrices, metric)) {
-      json["derived"] = true;
+      json["derived"] = {{"form", FormOf(*column.derivation).name}, {"of", column.derivation->of}};
     } else if (metric.of_quant) {
       json["blocks"] = Json::array();
       for (const auto& values : metric.values) json["blocks"].push_back(BlockOf(values, blocks));
@@ -311,7 +317,7 @@ std::vector<TableSchema> DeclaredTables(const std::optional<Config>& config) {
     options.group_outlier_percentile = config->stats.group_outlier_percentile;
     options.group_sizes = config->stats.group_sizes_lastdim;
   }
-  return {MatrixStatsSchema(options), QuantSimSchema()};
+  return CollectSchemas(options);
 }
 
 /// JSON that can stand in a <script>: ASCII, and nothing that looks like markup.

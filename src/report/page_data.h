@@ -45,18 +45,18 @@ namespace moe {
 //   "columns": {"layer": 0, "slot": 1, "proj": 2, "shape": 3, "storage": 4, "file": 5, "name": 6,
 //               "few_huge": 7},                          1: FewHugeShares() is kFewHugeShare or
 //               more
-//   "metrics": [{"name": "rms", "of": "weights", "unit", "doc", "block": 7},
-//               {"name": "w_rel_fro", "of": "quant", "unit", "doc", "blocks": [8, null, 9]},
-//               {"name": "sqnr_db", "of": "quant", "unit", "doc", "derived": true}],
+//   "metrics": [{"name": "rms", "of": "weights", "unit", "doc", "label", "plain", "worse": "far",
+//                "block": 7},                         what Column of rows/schema.h says
+//               {"name": "w_rel_fro", "of": "quant", ..., "blocks": [8, null, 9]},
+//               {"name": "sqnr_db", "of": "quant", ...,
+//                "derived": {"form": "decibels", "of": ["w_rel_fro"]}}],
 //   "blocks": [{"kind": "int", "base": 0, "planes": 1}, ...]
 // }
 //
 // "columns" and "metrics" name blocks by their number. A quant metric has one for each scheme, null
-// where the scheme gave no value. Several may share one block. A derived metric has none:
-//   sqnr_db = -20 log10(w_rel_fro), null where that is no number; max_abs_err = w_rel_max * max_abs
-//   outlier_max_over_mean = max_abs / (mean_abs + 1e-12)
-//   outlier_pX_over_median = pX_abs / (p50_abs + 1e-12)
-// and only stands where those formulas give the table's values to 5e-5 of them.
+// where the scheme gave no value. Several may share one block. A derived metric has none: its form,
+// quotient, product or decibels (Derivation of rows/schema.h), gives the table's values to 5e-5 of
+// them from those of the metrics that it is of.
 //
 // A block is zlib-deflated. Of kind "text": a JSON list of strings. Else `planes` bytes planes, low
 // byte first: byte p of matrix i is at p * matrices + i, and these make the unsigned u. u = 0 is

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "rows/collect_rows.h"
 #include "run/json_text.h"
 #include "tables/aggregate.h"
 #include "tables/column_builder.h"
@@ -381,7 +382,8 @@ Result<std::string> HeatmapOf(const Drawing& drawing, std::span<const Cell> run,
                  {"yLabels", TextsOf(grid.experts)},
                  {"values", values},  // NaN becomes null
                  {"scale", scale},
-                 {"metric", spec.column}});
+                 {"metric", spec.column},
+                 {"worse", WorseEndName(FindMetric(spec.column).value_or(Column{}).worse)}});
 }
 
 std::vector<Drawing> HeatmapsOf(const Cells& cells, const PlotSpec& spec) {

@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "measure/quant_modes.h"
+#include "rows/collect_rows.h"
 #include "tables/table_reader.h"
 
 namespace moe {
@@ -71,7 +72,7 @@ std::vector<WantedColumn> MetricColumns(const TableReader& reader,
 
 Column DeclaredColumn(const std::string& name, const TableSchema& schema) {
   const auto found = std::ranges::find(schema.columns, name, &Column::name);
-  return found == schema.columns.end() ? Column{name, kDouble, true, "", ""} : *found;
+  return found == schema.columns.end() ? FindMetric(name).value_or(Column{.name = name}) : *found;
 }
 
 const TableSchema& SchemaOf(const std::vector<TableSchema>& declared, std::string_view table) {

@@ -2,12 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <charconv>
 
+#include "base/pattern.h"
+
 namespace moe {
 namespace {
+
+using enum WorseEnd;
+using enum Derivation::Form;
 
 constexpr bool kNullable = true;
 constexpr bool kNeverNull = false;
@@ -15,7 +21,7 @@ constexpr bool kNeverNull = false;
 // The first three percentiles have columns of their own in the contract; further ones come later.
 constexpr size_t kContractPercentiles = 3;
 
-constexpr char kNonFinite[] = "null if the matrix has non-finite weights";
+// ---- columns that are no metrics ----
 
 Column Text(std::string name, std::string doc, bool nullable = kNeverNull) {
   return {std::move(name), ColumnType::kString, nullable, "", std::move(doc)};
@@ -27,15 +33,6 @@ Column Integer(std::string name, std::string unit, std::string doc, bool nullabl
 
 Column Flag(std::string name, std::string doc, bool nullable = kNeverNull) {
   return {std::move(name), ColumnType::kBool, nullable, "", std::move(doc)};
-}
-
-Column Number(std::string name, std::string unit, std::string doc, bool nullable = kNullable) {
-  return {std::move(name), ColumnType::kDouble, nullable, std::move(unit), std::move(doc)};
-}
-
-// A statistic of the finite weights of a matrix.
-Column Statistic(std::string name, std::string unit, std::string_view doc) {
-  return Number(std::move(name), std::move(unit), fmt::format("{}; {}", doc, kNonFinite));
 }
 
 Column File() { return Text("file", "absolute path of the checkpoint file"); }
@@ -62,22 +59,444 @@ Column Stack() {
               kNullable);
 }
 
-Column PercentileColumn(double percentile) {
-  return Statistic(PercentileColumnName(percentile), "weights",
-                   fmt::format("percentile {} of |w|, interpolated linearly; over all elements, or "
-                               "over the sample if stats.percentile_method is \"sample\"",
-                               percentile));
+// ---- cells ----
+
+Value ToValue(const std::string& value) { return value; }
+Value ToValue(bool value) { return value; }
+Value ToValue(int64_t value) { return value; }
+Value ToValue(uint64_t value) { return static_cast<int64_t>(value); }
+Value ToValue(double value) { return value; }
+Value ToValue(const std::vector<uint64_t>& value) {
+  return std::vector<int64_t>(value.begin(), value.end());
 }
-
-Value IntValue(uint64_t value) { return static_cast<int64_t>(value); }
-
 template <class T>
-Value OrNull(const std::optional<T>& value) {
-  return value ? Value(*value) : Value();
+Value ToValue(const std::optional<T>& value) {
+  return value ? ToValue(*value) : Value();
 }
 
-Value ShapeValue(const std::vector<uint64_t>& shape) {
-  return std::vector<int64_t>(shape.begin(), shape.end());
+template <class R>
+using Fields = std::vector<typename Table<R>::Field>;
+
+/// A column that holds a member of the record.
+template <class R, class T>
+typename Table<R>::Field Cell(Column column, T R::* member) {
+  return {std::move(column), [member](const R& record) { return ToValue(record.*member); }};
+}
+
+/// A column that holds a member of a member.
+template <class R, class S, class T>
+typename Table<R>::Field Cell(Column column, S R::* part, T S::* member) {
+  return {std::move(column),
+          [part, member](const R& record) { return ToValue(record.*part.*member); }};
+}
+
+template <class R, class T>
+typename Table<R>::Field OfMatrix(Column column, T MatrixIdentity::* member) {
+  return Cell(std::move(column), &R::matrix, member);
+}
+
+template <class R>
+typename Table<R>::Field Block4Of() {
+  return {Block4Column(), [](const R& record) { return Block4(record.matrix.layer); }};
+}
+
+template <class R>
+typename Table<R>::Field NdimOf() {
+  return {Ndim(), [](const R& record) { return ToValue(record.shape.size()); }};
+}
+
+// ---- metrics ----
+
+constexpr char kOutlierAdvice[] =
+    "how much a few large weights stretch the scale that their neighbours share; weights close to "
+    "normal have 5 to 7 for the largest over the mean of a matrix";
+constexpr char kSizeAdvice[] =
+    "far from the neighbours', or 0: an expert that was never trained, or has a use of its own";
+constexpr char kCentreAdvice[] = "close to 0 in nearly all matrices";
+constexpr char kStepAdvice[] = "the step between codes: a large one is a coarse one";
+constexpr char kTail[] =
+    "How heavy the tail is: a large weight over a typical one. Normal weights have 3.8 at 99 % and "
+    "4.9 at 99.9 %.";
+
+/// A number of the finite weights of a matrix; null where it has others (D26).
+Table<MatrixStatsRow>::Field Statistic(Column column,
+                                       std::function<Value(const MatrixStats&)> value) {
+  column.doc += "; null if the matrix has non-finite weights";
+  return {std::move(column), [value = std::move(value)](const MatrixStatsRow& row) {
+            return row.stats.nonfinite_count == 0 ? value(row.stats) : Value();
+          }};
+}
+
+Table<MatrixStatsRow>::Field Statistic(Column column, double MatrixStats::* member) {
+  return Statistic(std::move(column),
+                   [member](const MatrixStats& stats) { return Value(stats.*member); });
+}
+
+Table<MatrixStatsRow>::Field Percentile(const MeasureOptions& options, size_t i) {
+  const double percentile = options.percentiles_abs[i];
+  return Statistic(
+      {.name = PercentileColumnName(percentile),
+       .unit = "weights",
+       .doc = fmt::format("percentile {} of |w|, interpolated linearly; over all elements, or over "
+                          "the sample if stats.percentile_method is \"sample\"",
+                          percentile),
+       .label = fmt::format("{} % of |w| lie below", percentile),
+       .plain = fmt::format("The size that {} % of the weights do not exceed.", percentile),
+       .advice = "beside max_abs it tells a wide matrix from one with a few large weights"},
+      [i](const MatrixStats& stats) { return Value(stats.percentiles[i]); });
+}
+
+/// The two columns of the i-th group size.
+Fields<MatrixStatsRow> GroupOutliers(const MeasureOptions& options, size_t i) {
+  using Outlier = MatrixStats::GroupOutlier;
+  const int64_t size = options.group_sizes[i];
+  const double percentile = options.group_outlier_percentile;
+  const auto field = [&](Column column, std::string_view what,
+                         std::optional<double> Outlier::* member) {
+    column.unit = "ratio";
+    column.doc = fmt::format(
+        "{} of max |w| / (mean |w| + eps) over all groups of {} consecutive weights of a row; null "
+        "if {} does not divide cols, or if the matrix has non-finite weights",
+        what, size, size);
+    column.advice = kOutlierAdvice;
+    column.worse = kHigh;
+    return Table<MatrixStatsRow>::Field{std::move(column), [i, member](const MatrixStatsRow& row) {
+                                          const bool finite = row.stats.nonfinite_count == 0;
+                                          return finite ? ToValue(row.stats.groups[i].*member)
+                                                        : Value();
+                                        }};
+  };
+  const auto whole = static_cast<int64_t>(percentile);
+  const std::string groups = fmt::format("In groups of {} weights that share one scale: ", size);
+  return {field({.name = GroupPercentileColumnName(size, percentile),
+                 .label = fmt::format("Outliers in groups of {}, {} %", size, whole),
+                 .plain = groups + fmt::format("the largest weight over the mean one. {} % of the "
+                                               "groups have less.",
+                                               whole)},
+                fmt::format("percentile {}", percentile), &Outlier::percentile),
+          field({.name = GroupMaxColumnName(size),
+                 .label = fmt::format("Outliers in groups of {}, worst", size),
+                 .plain = groups + "the largest weight over the mean one, in the worst group."},
+                "maximum", &Outlier::max)};
+}
+
+Table<QuantSimRow>::Field Error(Column column, std::optional<double> QuantError::* member) {
+  return Cell(std::move(column), &QuantSimRow::error, member);
+}
+
+template <class R>
+void Append(Fields<R> more, Fields<R>& fields) {
+  for (auto& field : more) fields.push_back(std::move(field));
+}
+
+Fields<MatrixStatsRow> IdentityOfStats() {
+  using R = MatrixStatsRow;
+  using M = MatrixIdentity;
+  return {
+      OfMatrix<R>(File(), &M::file),
+      OfMatrix<R>(Text("source_tensor", "name of the tensor that holds the matrix"),
+                  &M::source_tensor),
+      OfMatrix<R>(
+          Text("derived_tensor",
+               "source tensor and projection: NAME::PROJ, or NAME::split[AXIS]::PROJ for one part "
+               "of a fused tensor; shared experts stacked in one tensor add their number: [i]"),
+          &M::derived_tensor),
+      OfMatrix<R>(Layer(), &M::layer),
+      Block4Of<R>(),
+      OfMatrix<R>(
+          Text("proj", "projection: down_proj, gate_proj, up_proj, or as the rule names it"),
+          &M::proj),
+      OfMatrix<R>(
+          Integer("expert_id", "", "number of the expert in its layer; -1 for shared experts"),
+          &M::expert_id),
+      OfMatrix<R>(Flag("is_routed_expert", "chosen by the router"), &M::is_routed_expert),
+      OfMatrix<R>(Flag("is_shared_expert", "used for every token"), &M::is_shared_expert),
+      OfMatrix<R>(Integer("rows", "elements", "output features R"), &M::rows),
+      OfMatrix<R>(
+          Integer("cols", "elements", "input features C; quantization groups run along a row"),
+          &M::cols),
+      OfMatrix<R>(Text("dtype", "element type of the source tensor"), &M::dtype)};
+}
+
+Fields<MatrixStatsRow> MomentFields() {
+  using S = MatrixStats;
+  return {
+      Statistic({.name = "mean",
+                 .unit = "weights",
+                 .doc = "sum w / N, N = rows * cols",
+                 .label = "Mean weight",
+                 .plain = "Average of the weights. Close to zero in nearly all matrices.",
+                 .advice = kCentreAdvice},
+                &S::mean),
+      Statistic({.name = "std",
+                 .unit = "weights",
+                 .doc = "sqrt(sum (w - mean)^2 / N)",
+                 .label = "Spread of the weights",
+                 .plain = "Standard deviation of the weights.",
+                 .advice = kSizeAdvice},
+                &S::std),
+      Statistic({.name = "mean_abs",
+                 .unit = "weights",
+                 .doc = "sum |w| / N",
+                 .label = "Mean magnitude",
+                 .plain = "Average size of a weight without its sign.",
+                 .advice = kSizeAdvice},
+                &S::mean_abs),
+      Statistic({.name = "rms",
+                 .unit = "weights",
+                 .doc = "sqrt(sum w^2 / N)",
+                 .label = "RMS",
+                 .plain = "Root mean square, the typical size of a weight. An expert far below its "
+                          "neighbours may never have been trained.",
+                 .advice = kSizeAdvice},
+                &S::rms),
+      Statistic(
+          {.name = "max_abs",
+           .unit = "weights",
+           .doc = "max |w|",
+           .label = "Largest weight",
+           .plain = "The largest weight without its sign. One that towers over the rest makes "
+                    "its whole group coarse.",
+           .advice = kSizeAdvice,
+           .worse = kHigh},
+          &S::max_abs)};
+}
+
+Fields<MatrixStatsRow> OutlierFields() {
+  using S = MatrixStats;
+  return {
+      Statistic({.name = "outlier_max_over_mean",
+                 .unit = "ratio",
+                 .doc = "max_abs / (mean_abs + eps)",
+                 .label = "Largest over mean weight",
+                 .plain = "How many times the mean magnitude the largest weight is. Weights close "
+                          "to normal have 5 to 7.",
+                 .advice = kOutlierAdvice,
+                 .worse = kHigh,
+                 .derivation = Derivation{kQuotient, {"max_abs", "mean_abs"}}},
+                &S::outlier_max_over_mean),
+      Statistic({.name = "outlier_p99_over_median",
+                 .unit = "ratio",
+                 .doc = "p99_abs / (p50_abs + eps)",
+                 .label = "99 % percentile over median",
+                 .plain = kTail,
+                 .advice = kOutlierAdvice,
+                 .worse = kHigh,
+                 .derivation = Derivation{kQuotient, {"p99_abs", "p50_abs"}}},
+                &S::outlier_p99_over_median),
+      Statistic({.name = "outlier_p999_over_median",
+                 .unit = "ratio",
+                 .doc = "p999_abs / (p50_abs + eps)",
+                 .label = "99.9 % percentile over median",
+                 .plain = kTail,
+                 .advice = kOutlierAdvice,
+                 .worse = kHigh,
+                 .derivation = Derivation{kQuotient, {"p999_abs", "p50_abs"}}},
+                &S::outlier_p999_over_median)};
+}
+
+Fields<MatrixStatsRow> FieldsAfterTheContracts() {
+  using R = MatrixStatsRow;
+  using M = MatrixIdentity;
+  return {
+      Cell({.name = "nonfinite_count",
+            .type = ColumnType::kInt64,
+            .nullable = kNeverNull,
+            .unit = "elements",
+            .doc = "NaN and infinite weights; if not 0, all statistics are null",
+            .label = "NaN and infinite weights",
+            .plain = "Weights that are no number. A matrix with any has no other statistics.",
+            .advice = "anything but 0 is damage, or an overflow when the checkpoint was written",
+            .worse = kHigh},
+           &R::stats, &MatrixStats::nonfinite_count),
+      OfMatrix<R>(Text("storage", "how the weights are stored in the checkpoint"), &M::storage),
+      OfMatrix<R>({.name = "storage_bits_per_weight",
+                   .nullable = kNeverNull,
+                   .unit = "bits",
+                   .doc = "stored bits per weight, scales and zero points included",
+                   .label = "Stored bits per weight",
+                   .plain = "What one weight costs in the checkpoint as it is, scales included.",
+                   .advice = "what storing costs in the checkpoint as it is"},
+                  &M::storage_bits_per_weight),
+      OfMatrix<R>(Stack(), &M::stack)};
+}
+
+Fields<QuantSimRow> IdentityOfQuant() {
+  using R = QuantSimRow;
+  using M = MatrixIdentity;
+  return {
+      OfMatrix<R>(File(), &M::file),
+      OfMatrix<R>(Text("source_tensor", "as in matrix_stats"), &M::source_tensor),
+      OfMatrix<R>(Text("derived_tensor", "as in matrix_stats"), &M::derived_tensor),
+      OfMatrix<R>(Layer(), &M::layer),
+      Block4Of<R>(),
+      OfMatrix<R>(Text("proj", "as in matrix_stats"), &M::proj),
+      OfMatrix<R>(Integer("expert_id", "", "as in matrix_stats"), &M::expert_id),
+      OfMatrix<R>(Flag("is_shared_expert", "used for every token"), &M::is_shared_expert),
+      OfMatrix<R>(Integer("rows", "elements", "output features R"), &M::rows),
+      OfMatrix<R>(Integer("cols", "elements", "input features C"), &M::cols),
+      Cell(Text("scheme", "name of the scheme in quant_schemes"), &R::scheme, &QuantScheme::name),
+      Cell(Text("mode", "affine, mxfp4, mxfp8, nvfp4, or what the config says"), &R::scheme,
+           &QuantScheme::mode),
+      Cell(Integer("bits", "bits", "bits of one code"), &R::scheme, &QuantScheme::bits),
+      Cell(Integer("group_size", "elements", "weights that share one scale"), &R::scheme,
+           &QuantScheme::group_size)};
+}
+
+Fields<QuantSimRow> ErrorFields() {
+  using E = QuantError;
+  return {
+      Error(
+          {.name = "w_rel_fro",
+           .unit = "ratio",
+           .doc = "sqrt(sum d^2) / (sqrt(sum x^2) + eps), where x = the weights in compute_dtype, "
+                  "y = their reconstruction and d = x - y; null on error",
+           .label = "Relative error",
+           .plain = "Size of the quantization error relative to the size of the weights: 0.1 "
+                    "means that the error is a tenth as large as what it spoils.",
+           .advice = "0.1: the error is a tenth of the size of the weights. For weights that are "
+                     "close to normal it depends on the scheme alone (about 0.08 for 4-bit affine "
+                     "in groups of 32, 0.12 for mxfp4); an expert far above its neighbours is one "
+                     "that the scheme does not suit",
+           .worse = kHigh},
+          &E::w_rel_fro),
+      Error({.name = "w_rel_max",
+             .unit = "ratio",
+             .doc = "max |d| / (max |x| + eps); null on error",
+             .label = "Largest error, relative",
+             .plain = "The largest error of a single weight, relative to the largest weight.",
+             .worse = kHigh},
+            &E::w_rel_max),
+      Error({.name = "scale_mean",
+             .unit = "weights",
+             .doc = "mean of the decoded scales; affine ones are signed and cancel, see "
+                    "scale_abs_mean; null if quantizing failed",
+             .label = "Mean scale",
+             .plain = "Mean of the scales, the step sizes of the groups. Affine scales have a sign "
+                      "and cancel: see the mean size of the scales.",
+             .advice = kStepAdvice},
+            &E::scale_mean),
+      Error({.name = "scale_max",
+             .unit = "weights",
+             .doc = "largest decoded scale; null if quantizing failed",
+             .label = "Largest scale",
+             .plain = "The coarsest step of any group.",
+             .advice = kStepAdvice},
+            &E::scale_max),
+      Error({.name = "bias_mean",
+             .unit = "weights",
+             .doc = "mean of the biases; null unless affine",
+             .label = "Mean bias",
+             .plain = "Mean of the offsets that affine schemes store beside each scale.",
+             .advice = kCentreAdvice},
+            &E::bias_mean),
+      Error({.name = "bias_max",
+             .unit = "weights",
+             .doc = "largest bias; null unless affine",
+             .label = "Largest bias",
+             .plain = "Largest of the offsets that affine schemes store beside each scale.",
+             .advice = kStepAdvice},
+            &E::bias_max),
+      Cell({.name = "error",
+            .type = ColumnType::kString,
+            .doc = "why numbers are missing, \"Class: message\"; null if all went well",
+            .advice = "not null: the scheme can't be used for this matrix, and the text says why"},
+           &QuantSimRow::error, &E::error)};
+}
+
+Fields<QuantSimRow> LaterErrorFields() {
+  using E = QuantError;
+  return {
+      Error({.name = "scale_abs_mean",
+             .unit = "weights",
+             .doc = "mean |scale|; null if quantizing failed",
+             .label = "Mean size of the scales",
+             .plain = "How coarse the steps of the groups are on average.",
+             .advice = kStepAdvice},
+            &E::scale_abs_mean),
+      Error({.name = "scale_abs_max",
+             .unit = "weights",
+             .doc = "max |scale|; null if quantizing failed",
+             .label = "Largest size of a scale",
+             .plain = "The coarsest step of any group, without its sign.",
+             .advice = kStepAdvice},
+            &E::scale_abs_max),
+      Error({.name = "sqnr_db",
+             .unit = "dB",
+             .doc = "10 log10(sum x^2 / sum d^2), rounded to 1e-9; null if either sum is 0, or on "
+                    "error",
+             .label = "Signal to noise",
+             .plain = "The relative error in decibels: 20 dB is an error of a tenth, 40 dB of a "
+                      "hundredth; each well-spent bit gains about 6.",
+             .advice = "more is better: about 6 dB for each bit that is well spent; 20 dB is "
+                       "w_rel_fro 0.1",
+             .worse = kLow,
+             .derivation = Derivation{kDecibels, {"w_rel_fro"}}},
+            &E::sqnr_db),
+      Error({.name = "bits_per_weight",
+             .unit = "bits",
+             .doc = "8 * (bytes of codes, scales and biases) / N; null if quantizing failed",
+             .label = "Bits per weight",
+             .plain = "What storing one weight costs, scales and zero points included.",
+             .advice = "what storing costs: compare errors only between schemes that cost the same",
+             .worse = kHigh},
+            &E::bits_per_weight),
+      Error({.name = "max_abs_err",
+             .unit = "weights",
+             .doc = "max |d|; null on error",
+             .label = "Largest error",
+             .plain = "The largest error of a single weight.",
+             .worse = kHigh,
+             .derivation = Derivation{kProduct, {"w_rel_max", "max_abs"}}},
+            &E::max_abs_err),
+      Error({.name = "zero_share",
+             .unit = "ratio",
+             .doc = "share of weights with x != 0 and y = 0; null if quantizing failed",
+             .label = "Weights that become zero",
+             .plain = "Share of the weights that quantization turns into zero. Near 1, the scale "
+                      "was too coarse for the matrix.",
+             .advice = "near 1, the scale was too coarse for the matrix; small scales vanish first "
+                       "in nvfp4",
+             .worse = kHigh},
+            &E::zero_share),
+      Error(
+          {.name = "clip_share",
+           .unit = "ratio",
+           .doc = "share of weights outside the range of the codes before clamping; null if "
+                  "quantizing failed",
+           .label = "Weights that are clipped",
+           .plain = "Share of the weights that lie outside of what the codes reach, and are moved "
+                    "to the end of the range.",
+           .advice = "weights that were moved to the end of the codes' range",
+           .worse = kHigh},
+          &E::clip_share)};
+}
+
+Fields<QuantSimRow> HowSimulated() {
+  using R = QuantSimRow;
+  return {
+      Cell(Text("compute_dtype", "fp32, fp16 or bf16: the type in which x, scales and y are held"),
+           &R::compute_dtype),
+      Cell(Text("backend", "native: moescope's own quantizer; mlx: the real MLX"), &R::backend),
+      Cell(Text("profile", "encoder that was simulated: mlx-cpu, mlx-gpu, ..."), &R::profile),
+      Cell({.name = "requantized",
+            .type = ColumnType::kBool,
+            .nullable = kNeverNull,
+            .doc = "the checkpoint held these weights quantized already",
+            .advice = "true: the error comes on top of what the first quantization lost"},
+           &R::requantized),
+      OfMatrix<R>(Stack(), &MatrixIdentity::stack)};
+}
+
+/// The match of `pattern` with all of `name`.
+std::optional<PatternMatch> WholeMatch(std::string_view pattern, std::string_view name) {
+  auto match = Pattern::Compile(fmt::format("(?:{})\\Z", pattern), "column")
+                   .and_then([&](const Pattern& compiled) { return compiled.Match(name); });
+  return match ? std::move(*match) : std::nullopt;
+}
+
+std::string Group(const PatternMatch& match, size_t i) {
+  return std::string(match.groups[i].value_or(""));
 }
 
 }  // namespace
@@ -104,242 +523,126 @@ std::string GroupMaxColumnName(int64_t group_size) {
 
 Value Block4(int64_t layer) { return layer < 0 ? Value() : Value(layer / 4); }
 
-TableSchema TensorInventorySchema() {
-  return {"tensor_inventory",
-          {File(), Text("tensor_name", "name of the tensor in its file"),
-           Text("dtype", "element type: NumPy's name, or the container's own text"), Shape(),
-           Ndim(), Integer("nbytes", "bytes", "size of the decoded array"),
-           Flag("in_index", "the shard index lists this tensor; null without an index", kNullable),
-           Text("index_shard",
-                "file that the shard index names for this tensor; null without an index or if it "
-                "does not list the tensor",
-                kNullable),
+const Table<TensorInventoryRow>& TensorInventoryTable() {
+  using R = TensorInventoryRow;
+  static const Table<R> kTable = {
+      "tensor_inventory",
+      {Cell(File(), &R::file),
+       Cell(Text("tensor_name", "name of the tensor in its file"), &R::tensor_name),
+       Cell(Text("dtype", "element type: NumPy's name, or the container's own text"), &R::dtype),
+       Cell(Shape(), &R::shape), NdimOf<R>(),
+       Cell(Integer("nbytes", "bytes", "size of the decoded array"), &R::nbytes),
+       Cell(Flag("in_index", "the shard index lists this tensor; null without an index", kNullable),
+            &R::in_index),
+       Cell(Text("index_shard",
+                 "file that the shard index names for this tensor; null without an index or if it "
+                 "does not list the tensor",
+                 kNullable),
+            &R::index_shard),
+       Cell(
            Text("role",
                 "routed_expert, shared_expert, router, attention, embedding, norm, companion (of a "
-                "quantized weight) or other")}};
+                "quantized weight) or other"),
+           &R::role)}};
+  return kTable;
 }
 
-TableSchema MatrixStatsSchema(const MeasureOptions& options) {
+Table<MatrixStatsRow> MatrixStatsTable(const MeasureOptions& options) {
   assert(options.percentiles_abs.size() >= kContractPercentiles);
-  TableSchema schema{
-      "matrix_stats",
-      {File(), Text("source_tensor", "name of the tensor that holds the matrix"),
-       Text(
-           "derived_tensor",
-           "source tensor and projection: NAME::PROJ, or NAME::split[AXIS]::PROJ for one part of a "
-           "fused tensor; shared experts stacked in one tensor add their number: [i]"),
-       Layer(), Block4Column(),
-       Text("proj", "projection: down_proj, gate_proj, up_proj, or as the rule names it"),
-       Integer("expert_id", "", "number of the expert in its layer; -1 for shared experts"),
-       Flag("is_routed_expert", "chosen by the router"),
-       Flag("is_shared_expert", "used for every token"),
-       Integer("rows", "elements", "output features R"),
-       Integer("cols", "elements", "input features C; quantization groups run along a row"),
-       Text("dtype", "element type of the source tensor"),
-       Statistic("mean", "weights", "sum w / N, N = rows * cols"),
-       Statistic("std", "weights", "sqrt(sum (w - mean)^2 / N)"),
-       Statistic("mean_abs", "weights", "sum |w| / N"),
-       Statistic("rms", "weights", "sqrt(sum w^2 / N)"),
-       Statistic("max_abs", "weights", "max |w|")}};
-  auto& columns = schema.columns;
-  for (size_t i = 0; i < kContractPercentiles; ++i) {
-    columns.push_back(PercentileColumn(options.percentiles_abs[i]));
-  }
-  columns.push_back(Statistic("outlier_max_over_mean", "ratio", "max_abs / (mean_abs + eps)"));
-  columns.push_back(Statistic("outlier_p99_over_median", "ratio", "p99_abs / (p50_abs + eps)"));
-  columns.push_back(Statistic("outlier_p999_over_median", "ratio", "p999_abs / (p50_abs + eps)"));
-  for (const int64_t size : options.group_sizes) {
-    const std::string ratio = fmt::format(
-        "max |w| / (mean |w| + eps) over all groups of {0} consecutive weights of a row; null if "
-        "{0} "
-        "does not divide cols, or",
-        size);
-    const double percentile = options.group_outlier_percentile;
-    columns.push_back(Number(GroupPercentileColumnName(size, percentile), "ratio",
-                             fmt::format("percentile {} of {} if the matrix has non-finite weights",
-                                         percentile, ratio)));
-    columns.push_back(
-        Number(GroupMaxColumnName(size), "ratio",
-               fmt::format("maximum of {} if the matrix has non-finite weights", ratio)));
+  Table<MatrixStatsRow> table{"matrix_stats", IdentityOfStats()};
+  auto& fields = table.fields;
+  Append<MatrixStatsRow>(MomentFields(), fields);
+  for (size_t i = 0; i < kContractPercentiles; ++i) fields.push_back(Percentile(options, i));
+  Append<MatrixStatsRow>(OutlierFields(), fields);
+  for (size_t i = 0; i < options.group_sizes.size(); ++i) {
+    Append<MatrixStatsRow>(GroupOutliers(options, i), fields);
   }
   for (size_t i = kContractPercentiles; i < options.percentiles_abs.size(); ++i) {
-    columns.push_back(PercentileColumn(options.percentiles_abs[i]));
+    fields.push_back(Percentile(options, i));
   }
-  columns.push_back(Integer("nonfinite_count", "elements",
-                            "NaN and infinite weights; if not 0, all statistics are null"));
-  columns.push_back(Text("storage", "how the weights are stored in the checkpoint"));
-  columns.push_back(Number("storage_bits_per_weight", "bits",
-                           "stored bits per weight, scales and zero points included", kNeverNull));
-  columns.push_back(Stack());
-  return schema;
+  Append<MatrixStatsRow>(FieldsAfterTheContracts(), fields);
+  return table;
 }
 
-TableSchema QuantSimSchema() {
-  return {
-      "quant_sim",
-      {File(),
-       Text("source_tensor", "as in matrix_stats"),
-       Text("derived_tensor", "as in matrix_stats"),
-       Layer(),
-       Block4Column(),
-       Text("proj", "as in matrix_stats"),
-       Integer("expert_id", "", "as in matrix_stats"),
-       Flag("is_shared_expert", "used for every token"),
-       Integer("rows", "elements", "output features R"),
-       Integer("cols", "elements", "input features C"),
-       Text("scheme", "name of the scheme in quant_schemes"),
-       Text("mode", "affine, mxfp4, mxfp8, nvfp4, or what the config says"),
-       Integer("bits", "bits", "bits of one code"),
-       Integer("group_size", "elements", "weights that share one scale"),
-       Number("w_rel_fro", "ratio",
-              "sqrt(sum d^2) / (sqrt(sum x^2) + eps), where x = the weights in compute_dtype, y = "
-              "their reconstruction and d = x - y; null on error"),
-       Number("w_rel_max", "ratio", "max |d| / (max |x| + eps); null on error"),
-       Number("scale_mean", "weights",
-              "mean of the decoded scales; affine ones are signed and cancel, see scale_abs_mean; "
-              "null if quantizing failed"),
-       Number("scale_max", "weights", "largest decoded scale; null if quantizing failed"),
-       Number("bias_mean", "weights", "mean of the biases; null unless affine"),
-       Number("bias_max", "weights", "largest bias; null unless affine"),
-       Text("error", "why numbers are missing, \"Class: message\"; null if all went well",
-            kNullable),
-       Number("scale_abs_mean", "weights", "mean |scale|; null if quantizing failed"),
-       Number("scale_abs_max", "weights", "max |scale|; null if quantizing failed"),
-       Number("sqnr_db", "dB",
-              "10 log10(sum x^2 / sum d^2), rounded to 1e-9; null if either sum is 0, or on error"),
-       Number("bits_per_weight", "bits",
-              "8 * (bytes of codes, scales and biases) / N; null if quantizing failed"),
-       Number("max_abs_err", "weights", "max |d|; null on error"),
-       Number("zero_share", "ratio",
-              "share of weights with x != 0 and y = 0; null if quantizing failed"),
-       Number("clip_share", "ratio",
-              "share of weights outside the range of the codes before clamping; null if quantizing "
-              "failed"),
-       Text("compute_dtype", "fp32, fp16 or bf16: the type in which x, scales and y are held"),
-       Text("backend", "native: moescope's own quantizer; mlx: the real MLX"),
-       Text("profile", "encoder that was simulated: mlx-cpu, mlx-gpu, ..."),
-       Flag("requantized", "the checkpoint held these weights quantized already"),
-       Stack()}};
+const Table<QuantSimRow>& QuantSimTable() {
+  static const Table<QuantSimRow> kTable = [] {
+    Table<QuantSimRow> table{"quant_sim", IdentityOfQuant()};
+    Append<QuantSimRow>(ErrorFields(), table.fields);
+    Append<QuantSimRow>(LaterErrorFields(), table.fields);
+    Append<QuantSimRow>(HowSimulated(), table.fields);
+    return table;
+  }();
+  return kTable;
 }
 
-TableSchema UnmatchedTensorsSchema() {
-  return {"unmatched_tensors",
-          {File(), Text("tensor_name", "name of the tensor in its file"),
-           Text("dtype", "element type, as in tensor_inventory"), Shape(), Ndim(),
-           Text("reason", "why a tensor that looks like an expert's was not analysed")}};
+const Table<UnmatchedTensorRow>& UnmatchedTensorsTable() {
+  using R = UnmatchedTensorRow;
+  static const Table<R> kTable = {
+      "unmatched_tensors",
+      {Cell(File(), &R::file),
+       Cell(Text("tensor_name", "name of the tensor in its file"), &R::tensor_name),
+       Cell(Text("dtype", "element type, as in tensor_inventory"), &R::dtype),
+       Cell(Shape(), &R::shape), NdimOf<R>(),
+       Cell(Text("reason", "why a tensor that looks like an expert's was not analysed"),
+            &R::reason)}};
+  return kTable;
 }
 
-TableSchema WarningsSchema() {
-  return {"warnings", {Text("warning", "one warning, in the order of the run")}};
+const Table<std::string>& WarningsTable() {
+  static const Table<std::string> kTable = {
+      "warnings",
+      {{Text("warning", "one warning, in the order of the run"),
+        [](const std::string& text) { return ToValue(text); }}}};
+  return kTable;
 }
 
-TableSchema ProjCanonicalizationReportSchema() {
-  return {"proj_canonicalization_report",
-          {Text("context", "proj_group or packed_split: where the token was found"),
-           Text("rule_name", "extract rule that gave the token"), Text("raw_proj", "the token"),
-           Text("resolved_proj", "what it became"), Text("action", "kept_raw or dropped_strict"),
-           Integer("count", "tensors", "how often"), Text("example_file", "file of the first one"),
-           Text("example_source_tensor", "tensor of the first one"),
-           Text("example_derived_tensor", "derived tensor of the first one"),
-           Text("suggested_proj", "canonical projection that might be meant"),
-           Text("suggested_match", "alias that suggests it")}};
+const Table<ProjCanonicalizationRow>& ProjCanonicalizationReportTable() {
+  using R = ProjCanonicalizationRow;
+  static const Table<R> kTable = {
+      "proj_canonicalization_report",
+      {Cell(Text("context", "proj_group or packed_split: where the token was found"), &R::context),
+       Cell(Text("rule_name", "extract rule that gave the token"), &R::rule_name),
+       Cell(Text("raw_proj", "the token"), &R::raw_proj),
+       Cell(Text("resolved_proj", "what it became"), &R::resolved_proj),
+       Cell(Text("action", "kept_raw or dropped_strict"), &R::action),
+       Cell(Integer("count", "tensors", "how often"), &R::count),
+       Cell(Text("example_file", "file of the first one"), &R::example_file),
+       Cell(Text("example_source_tensor", "tensor of the first one"), &R::example_source_tensor),
+       Cell(Text("example_derived_tensor", "derived tensor of the first one"),
+            &R::example_derived_tensor),
+       Cell(Text("suggested_proj", "canonical projection that might be meant"), &R::suggested_proj),
+       Cell(Text("suggested_match", "alias that suggests it"), &R::suggested_match)}};
+  return kTable;
 }
 
-Row TensorInventoryRow::ToRow() const {
-  return {file,
-          tensor_name,
-          dtype,
-          ShapeValue(shape),
-          IntValue(shape.size()),
-          IntValue(nbytes),
-          OrNull(in_index),
-          OrNull(index_shard),
-          role};
+std::vector<TableSchema> CollectSchemas(const MeasureOptions& options) {
+  return {MatrixStatsTable(options).Schema(), QuantSimTable().Schema(),
+          TensorInventoryTable().Schema(),    UnmatchedTensorsTable().Schema(),
+          WarningsTable().Schema(),           ProjCanonicalizationReportTable().Schema()};
 }
 
-Row MatrixStatsRow::ToRow(const MeasureOptions& options) const {
-  const bool finite = stats.nonfinite_count == 0;
-  assert(!finite || (stats.percentiles.size() == options.percentiles_abs.size() &&
-                     stats.groups.size() == options.group_sizes.size()));
-  const auto number = [finite](double value) { return finite ? Value(value) : Value(); };
-  // Without finite weights the vectors may be empty.
-  const auto percentile = [&](size_t i) { return finite ? Value(stats.percentiles[i]) : Value(); };
-  Row row = {matrix.file,           matrix.source_tensor,    matrix.derived_tensor,
-             matrix.layer,          Block4(matrix.layer),    matrix.proj,
-             matrix.expert_id,      matrix.is_routed_expert, matrix.is_shared_expert,
-             IntValue(matrix.rows), IntValue(matrix.cols),   matrix.dtype,
-             number(stats.mean),    number(stats.std),       number(stats.mean_abs),
-             number(stats.rms),     number(stats.max_abs)};
-  for (size_t i = 0; i < kContractPercentiles; ++i) row.push_back(percentile(i));
-  row.push_back(number(stats.outlier_max_over_mean));
-  row.push_back(number(stats.outlier_p99_over_median));
-  row.push_back(number(stats.outlier_p999_over_median));
-  for (size_t g = 0; g < options.group_sizes.size(); ++g) {
-    row.push_back(finite ? OrNull(stats.groups[g].percentile) : Value());
-    row.push_back(finite ? OrNull(stats.groups[g].max) : Value());
+MeasureOptions OptionsWithColumn(const std::string& name) {
+  MeasureOptions options;
+  if (const auto group = WholeMatch("g(-?[0-9]{1,9})_(?:p([0-9]{1,2})|max)_outlier", name)) {
+    options.group_sizes = {std::stoll(Group(*group, 1))};
+    if (group->groups[2]) options.group_outlier_percentile = std::stod(Group(*group, 2));
+  } else if (const auto share = WholeMatch("p([0-9]{1,2})([0-9]{0,9})_abs", name)) {
+    const double percentile = std::stod(Group(*share, 1) + "." + Group(*share, 2));
+    const auto& known = options.percentiles_abs;
+    if (std::find(known.begin(), known.end(), percentile) == known.end()) {
+      options.percentiles_abs.push_back(percentile);
+    }
   }
-  for (size_t i = kContractPercentiles; i < options.percentiles_abs.size(); ++i) {
-    row.push_back(percentile(i));
+  return options;
+}
+
+std::optional<Column> FindMetric(const std::string& name) {
+  for (const TableSchema& schema :
+       {MatrixStatsTable(OptionsWithColumn(name)).Schema(), QuantSimTable().Schema()}) {
+    const auto found = std::ranges::find(schema.columns, name, &Column::name);
+    if (found != schema.columns.end()) return *found;
   }
-  row.push_back(IntValue(stats.nonfinite_count));
-  row.emplace_back(matrix.storage);
-  row.emplace_back(matrix.storage_bits_per_weight);
-  row.push_back(OrNull(matrix.stack));
-  return row;
-}
-
-Row QuantSimRow::ToRow() const {
-  return {matrix.file,
-          matrix.source_tensor,
-          matrix.derived_tensor,
-          matrix.layer,
-          Block4(matrix.layer),
-          matrix.proj,
-          matrix.expert_id,
-          matrix.is_shared_expert,
-          IntValue(matrix.rows),
-          IntValue(matrix.cols),
-          scheme.name,
-          scheme.mode,
-          scheme.bits,
-          scheme.group_size,
-          OrNull(error.w_rel_fro),
-          OrNull(error.w_rel_max),
-          OrNull(error.scale_mean),
-          OrNull(error.scale_max),
-          OrNull(error.bias_mean),
-          OrNull(error.bias_max),
-          OrNull(error.error),
-          OrNull(error.scale_abs_mean),
-          OrNull(error.scale_abs_max),
-          OrNull(error.sqnr_db),
-          OrNull(error.bits_per_weight),
-          OrNull(error.max_abs_err),
-          OrNull(error.zero_share),
-          OrNull(error.clip_share),
-          compute_dtype,
-          backend,
-          profile,
-          requantized,
-          OrNull(matrix.stack)};
-}
-
-Row UnmatchedTensorRow::ToRow() const {
-  return {file, tensor_name, dtype, ShapeValue(shape), IntValue(shape.size()), reason};
-}
-
-Row ProjCanonicalizationRow::ToRow() const {
-  return {context,
-          rule_name,
-          raw_proj,
-          resolved_proj,
-          action,
-          count,
-          example_file,
-          example_source_tensor,
-          example_derived_tensor,
-          suggested_proj,
-          suggested_match};
+  return std::nullopt;
 }
 
 }  // namespace moe

@@ -9,8 +9,8 @@
 #include "moescope/quantize.h"
 #include "rows/schema.h"
 
-// The tables that collect-data writes: schemas (contract.md sections 8 to 10, D5) and rows. A row's
-// ToRow() has exactly the columns of its schema, in order. Types never depend on the data.
+// The tables that collect-data writes (contract.md sections 8 to 10, D5), a struct for what each
+// row is about. Types never depend on the data.
 
 namespace moe {
 
@@ -24,15 +24,6 @@ std::string GroupMaxColumnName(int64_t group_size);
 /// block4: layer div 4, null (monostate) for an unknown layer.
 Value Block4(int64_t layer);
 
-TableSchema TensorInventorySchema();
-/// `options` decides on percentile and group columns. Its percentiles_abs begin with 50, 99, 99.9;
-/// no two entries of percentiles_abs or group_sizes may give one name.
-TableSchema MatrixStatsSchema(const MeasureOptions& options);
-TableSchema QuantSimSchema();
-TableSchema UnmatchedTensorsSchema();
-TableSchema WarningsSchema();
-TableSchema ProjCanonicalizationReportSchema();
-
 /// One tensor of data/tensor_inventory.
 struct TensorInventoryRow {
   std::string file, tensor_name, dtype;
@@ -41,8 +32,6 @@ struct TensorInventoryRow {
   std::optional<bool> in_index;            ///< nullopt: scanned without an index
   std::optional<std::string> index_shard;  ///< the shard that the index names for this tensor
   std::string role;                        ///< RoleName()
-
-  Row ToRow() const;
 };
 
 /// Which matrix a row is about, and how it is stored.
@@ -63,9 +52,6 @@ struct MatrixIdentity {
 struct MatrixStatsRow {
   MatrixIdentity matrix;
   MatrixStats stats;
-
-  /// `options`: those of MatrixStatsSchema() and of the measurement.
-  Row ToRow(const MeasureOptions& options) const;
 };
 
 /// One matrix under one scheme of data/quant_sim.
@@ -77,8 +63,6 @@ struct QuantSimRow {
   std::string backend;        ///< "native" or "mlx"
   std::string profile;        ///< ProfileName(), or "mlx-<version>-<device>"
   bool requantized = false;   ///< the stored weights were quantized already
-
-  Row ToRow() const;
 };
 
 /// One tensor of data/unmatched_tensors.
@@ -86,8 +70,6 @@ struct UnmatchedTensorRow {
   std::string file, tensor_name, dtype;
   std::vector<uint64_t> shape;
   std::string reason;
-
-  Row ToRow() const;
 };
 
 /// One kind of unmapped projection token of logs/proj_canonicalization_report.
@@ -96,8 +78,27 @@ struct ProjCanonicalizationRow {
   int64_t count = 0;
   std::string example_file, example_source_tensor, example_derived_tensor;
   std::string suggested_proj, suggested_match;
-
-  Row ToRow() const;
 };
+
+/// The tables; these, once made, stay.
+const Table<TensorInventoryRow>& TensorInventoryTable();
+const Table<QuantSimRow>& QuantSimTable();
+const Table<UnmatchedTensorRow>& UnmatchedTensorsTable();
+const Table<std::string>& WarningsTable();
+const Table<ProjCanonicalizationRow>& ProjCanonicalizationReportTable();
+
+/// `options`, those of the measurement, decide on percentile and group columns. Its percentiles_abs
+/// begin with 50, 99, 99.9; no two entries of percentiles_abs or group_sizes may give one name.
+Table<MatrixStatsRow> MatrixStatsTable(const MeasureOptions& options);
+
+/// What collect-data writes: matrix_stats and quant_sim first.
+std::vector<TableSchema> CollectSchemas(const MeasureOptions& options);
+
+/// Options under which matrix_stats has the column `name`, if it is one of those that vary.
+MeasureOptions OptionsWithColumn(const std::string& name);
+
+/// The column of that name of matrix_stats or quant_sim, whatever the options; nullopt: there is
+/// none.
+std::optional<Column> FindMetric(const std::string& name);
 
 }  // namespace moe

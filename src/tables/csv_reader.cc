@@ -112,9 +112,7 @@ bool AppendCell(ColumnBuilder& builder, const std::string& text) {
 const std::map<std::string, ColumnType>& DeclaredTypes() {
   static const auto kTypes = [] {
     std::map<std::string, ColumnType> types;
-    for (const TableSchema& schema :
-         {TensorInventorySchema(), MatrixStatsSchema(MeasureOptions{}), QuantSimSchema(),
-          UnmatchedTensorsSchema(), WarningsSchema(), ProjCanonicalizationReportSchema()}) {
+    for (const TableSchema& schema : CollectSchemas(MeasureOptions{})) {
       for (const Column& column : schema.columns) types.emplace(column.name, column.type);
     }
     return types;

@@ -112,7 +112,8 @@ Names NumbersBehind(const TableSchema& schema, std::string_view last_of_referenc
 
 Metrics WeightMetrics(const Names& columns) {
   Metrics metrics{kWeightMetrics, {}};
-  const Names ours = NumbersBehind(MatrixStatsSchema(MeasureOptions{}), "outlier_p999_over_median");
+  const Names ours =
+      NumbersBehind(MatrixStatsTable(MeasureOptions{}).Schema(), "outlier_p999_over_median");
   for (const std::string& name : columns) {
     if (Contains(kWeightMetrics, name)) continue;
     if (IsGroupMetric(name)) metrics.reference.push_back(name);
@@ -126,7 +127,7 @@ Metrics QuantMetrics(const Names& columns) {
   const auto present = [&](const std::string& name) { return Contains(columns, name); };
   std::copy_if(kQuantMetrics.begin(), kQuantMetrics.end(), std::back_inserter(metrics.reference),
                present);
-  const Names ours = NumbersBehind(QuantSimSchema(), "error");
+  const Names ours = NumbersBehind(QuantSimTable().Schema(), "error");
   std::copy_if(ours.begin(), ours.end(), std::back_inserter(metrics.further), present);
   return metrics;
 }
@@ -369,6 +370,8 @@ Result<void> AddSummaries(std::span<const SummarySpec> specs, const Source& sour
 }  // namespace
 
 TableSchema QuantDeltasSchema() {
+  const TableSchema quant = QuantSimTable().Schema();
+  const auto error = std::ranges::find(quant.columns, "w_rel_fro", &Column::name);
   return {"B_quant_deltas",
           {{"derived_tensor", ColumnType::kString, true, "", "as in quant_sim"},
            {"layer", ColumnType::kInt64, true, "", "as in quant_sim; -1 if unknown"},
@@ -378,8 +381,11 @@ TableSchema QuantDeltasSchema() {
            {"rows", ColumnType::kInt64, true, "elements", "output features R"},
            {"cols", ColumnType::kInt64, true, "elements", "input features C"},
            {"delta_name", ColumnType::kString, false, "", "name of the pair in delta_pairs"},
-           {"delta_w_rel_fro", ColumnType::kDouble, true, "ratio",
-            "w_rel_fro under scheme a minus w_rel_fro under scheme b; null if either is missing"},
+           {.name = "delta_w_rel_fro",
+            .unit = "ratio",
+            .doc = "w_rel_fro under scheme a minus w_rel_fro under scheme b; null if either is "
+                   "missing",
+            .advice = error->advice},
            {"delta_w_rel_max", ColumnType::kDouble, true, "ratio",
             "w_rel_max under scheme a minus w_rel_max under scheme b; null if either is missing"}}};
 }

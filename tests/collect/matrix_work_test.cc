@@ -81,10 +81,10 @@ TEST(MeasureMatrices, GivesTheSameRowsWithAnyNumberOfThreads) {
 // Contract section 9: inside a bank the rows go scheme by scheme. Mixtral's banks hold one expert.
 TEST(MeasureMatrices, OrdersRowsByBankThenScheme) {
   const auto work = Measure(TwoSchemes(3));
-  const auto schemes = Texts(QuantSimSchema(), work->quant.rows, "scheme");
-  const auto tensors = Texts(QuantSimSchema(), work->quant.rows, "source_tensor");
+  const auto schemes = Texts(QuantSimTable().Schema(), work->quant.rows, "scheme");
+  const auto tensors = Texts(QuantSimTable().Schema(), work->quant.rows, "source_tensor");
   const auto stats_tensors =
-      Texts(MatrixStatsSchema(TwoSchemes(1).measure), work->stats.rows, "source_tensor");
+      Texts(MatrixStatsTable(TwoSchemes(1).measure).Schema(), work->stats.rows, "source_tensor");
   ASSERT_EQ(schemes.size(), 2 * stats_tensors.size());
   for (size_t i = 0; i < schemes.size(); ++i) {
     EXPECT_EQ(schemes[i], i % 2 == 0 ? "q4" : "mx");
@@ -121,8 +121,9 @@ TEST(MeasureMatrices, AsksTheOtherBackendForEverySchemeOfEveryMatrix) {
   const auto work = Measure(options);
   ASSERT_TRUE(work->summary.has_value()) << work->summary.error().Text();
   ASSERT_EQ(work->quant.rows.size(), 2 * work->stats.rows.size());
-  EXPECT_THAT(Texts(QuantSimSchema(), work->quant.rows, "backend"), testing::Each("mlx"));
-  EXPECT_THAT(Texts(QuantSimSchema(), work->quant.rows, "profile"), testing::Each("mlx-0-cpu"));
+  EXPECT_THAT(Texts(QuantSimTable().Schema(), work->quant.rows, "backend"), testing::Each("mlx"));
+  EXPECT_THAT(Texts(QuantSimTable().Schema(), work->quant.rows, "profile"),
+              testing::Each("mlx-0-cpu"));
 }
 
 TEST(MeasureMatrices, EndsWhenItIsStoppedOrARowCantBeWritten) {

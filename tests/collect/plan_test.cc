@@ -91,7 +91,7 @@ TEST(MakePlan, CountsEveryTensorInOneRole) {
 
 TEST(MakePlan, LeavesIndexColumnsNullWithoutAnIndex) {
   const auto planned = PlanFiles(FilesOf({kZoo / "hf4_mixtral/model.safetensors"}), {});
-  const TableSchema schema = TensorInventorySchema();
+  const TableSchema schema = TensorInventoryTable().Schema();
   for (size_t i = 0; i < schema.columns.size(); ++i) {
     const bool of_index =
         schema.columns[i].name == "in_index" || schema.columns[i].name == "index_shard";

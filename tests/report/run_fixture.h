@@ -16,7 +16,8 @@ inline Result<RunMatrices> ReadRun(const std::string& stats, const std::string& 
   folder.Write("data/matrix_stats.csv", stats);
   folder.Write("data/quant_sim.csv", quant);
   MeasureOptions options;
-  return ReadRunMatrices(folder.path(), {MatrixStatsSchema(options), QuantSimSchema()});
+  return ReadRunMatrices(folder.path(),
+                         {MatrixStatsTable(options).Schema(), QuantSimTable().Schema()});
 }
 
 }  // namespace moe

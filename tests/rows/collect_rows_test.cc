@@ -86,13 +86,13 @@ TEST(Block4, IsTheLayerDivFourOrNull) {
 
 // The column orders below are typed from contract sections 8 to 10 and 13, and D5.
 TEST(Schemas, TensorInventoryHasTheContractsColumns) {
-  EXPECT_THAT(ColumnNames(TensorInventorySchema()),
+  EXPECT_THAT(ColumnNames(TensorInventoryTable().Schema()),
               ElementsAreArray({"file", "tensor_name", "dtype", "shape", "ndim", "nbytes",
                                 "in_index", "index_shard", "role"}));
 }
 
 TEST(Schemas, MatrixStatsHasTheContractsColumns) {
-  EXPECT_THAT(ColumnNames(MatrixStatsSchema(ExampleOptions())),
+  EXPECT_THAT(ColumnNames(MatrixStatsTable(ExampleOptions()).Schema()),
               ElementsAreArray({"file",
                                 "source_tensor",
                                 "derived_tensor",
@@ -128,133 +128,255 @@ TEST(Schemas, MatrixStatsHasTheContractsColumns) {
 }
 
 TEST(Schemas, QuantSimHasTheContractsColumns) {
-  EXPECT_THAT(ColumnNames(QuantSimSchema()), ElementsAreArray({"file",
-                                                               "source_tensor",
-                                                               "derived_tensor",
-                                                               "layer",
-                                                               "block4",
-                                                               "proj",
-                                                               "expert_id",
-                                                               "is_shared_expert",
-                                                               "rows",
-                                                               "cols",
-                                                               "scheme",
-                                                               "mode",
-                                                               "bits",
-                                                               "group_size",
-                                                               "w_rel_fro",
-                                                               "w_rel_max",
-                                                               "scale_mean",
-                                                               "scale_max",
-                                                               "bias_mean",
-                                                               "bias_max",
-                                                               "error",
-                                                               "scale_abs_mean",
-                                                               "scale_abs_max",
-                                                               "sqnr_db",
-                                                               "bits_per_weight",
-                                                               "max_abs_err",
-                                                               "zero_share",
-                                                               "clip_share",
-                                                               "compute_dtype",
-                                                               "backend",
-                                                               "profile",
-                                                               "requantized",
-                                                               "stack"}));
+  EXPECT_THAT(ColumnNames(QuantSimTable().Schema()), ElementsAreArray({"file",
+                                                                       "source_tensor",
+                                                                       "derived_tensor",
+                                                                       "layer",
+                                                                       "block4",
+                                                                       "proj",
+                                                                       "expert_id",
+                                                                       "is_shared_expert",
+                                                                       "rows",
+                                                                       "cols",
+                                                                       "scheme",
+                                                                       "mode",
+                                                                       "bits",
+                                                                       "group_size",
+                                                                       "w_rel_fro",
+                                                                       "w_rel_max",
+                                                                       "scale_mean",
+                                                                       "scale_max",
+                                                                       "bias_mean",
+                                                                       "bias_max",
+                                                                       "error",
+                                                                       "scale_abs_mean",
+                                                                       "scale_abs_max",
+                                                                       "sqnr_db",
+                                                                       "bits_per_weight",
+                                                                       "max_abs_err",
+                                                                       "zero_share",
+                                                                       "clip_share",
+                                                                       "compute_dtype",
+                                                                       "backend",
+                                                                       "profile",
+                                                                       "requantized",
+                                                                       "stack"}));
 }
 
 TEST(Schemas, TheOthersHaveTheContractsColumns) {
-  EXPECT_THAT(ColumnNames(UnmatchedTensorsSchema()),
+  EXPECT_THAT(ColumnNames(UnmatchedTensorsTable().Schema()),
               ElementsAreArray({"file", "tensor_name", "dtype", "shape", "ndim", "reason"}));
-  EXPECT_THAT(ColumnNames(WarningsSchema()), ElementsAreArray({"warning"}));
-  EXPECT_THAT(ColumnNames(ProjCanonicalizationReportSchema()),
+  EXPECT_THAT(ColumnNames(WarningsTable().Schema()), ElementsAreArray({"warning"}));
+  EXPECT_THAT(ColumnNames(ProjCanonicalizationReportTable().Schema()),
               ElementsAreArray({"context", "rule_name", "raw_proj", "resolved_proj", "action",
                                 "count", "example_file", "example_source_tensor",
                                 "example_derived_tensor", "suggested_proj", "suggested_match"}));
 }
 
 TEST(Schemas, Block4IsANullableInteger) {
-  for (const TableSchema& schema : {MatrixStatsSchema(ExampleOptions()), QuantSimSchema()}) {
+  for (const TableSchema& schema :
+       {MatrixStatsTable(ExampleOptions()).Schema(), QuantSimTable().Schema()}) {
     EXPECT_EQ(FindColumn(schema, "block4").type, ColumnType::kInt64);
     EXPECT_TRUE(FindColumn(schema, "block4").nullable);
   }
 }
 
 TEST(TensorInventoryRow, FitsItsSchemaWithAndWithoutAnIndex) {
-  const TableSchema schema = TensorInventorySchema();
+  const TableSchema schema = TensorInventoryTable().Schema();
   TensorInventoryRow row{"/a", "t", "float32", {2, 8}, 64, std::nullopt, std::nullopt, "other"};
-  ExpectFits(schema, row.ToRow());
-  EXPECT_EQ(Cell(schema, row.ToRow(), "shape"), Value(std::vector<int64_t>{2, 8}));
-  EXPECT_EQ(Cell(schema, row.ToRow(), "ndim"), Value(int64_t{2}));
-  EXPECT_EQ(Cell(schema, row.ToRow(), "in_index"), Value());
+  ExpectFits(schema, TensorInventoryTable().RowOf(row));
+  EXPECT_EQ(Cell(schema, TensorInventoryTable().RowOf(row), "shape"),
+            Value(std::vector<int64_t>{2, 8}));
+  EXPECT_EQ(Cell(schema, TensorInventoryTable().RowOf(row), "ndim"), Value(int64_t{2}));
+  EXPECT_EQ(Cell(schema, TensorInventoryTable().RowOf(row), "in_index"), Value());
   row.in_index = false;
-  ExpectFits(schema, row.ToRow());
-  EXPECT_EQ(Cell(schema, row.ToRow(), "in_index"), Value(false));
+  ExpectFits(schema, TensorInventoryTable().RowOf(row));
+  EXPECT_EQ(Cell(schema, TensorInventoryTable().RowOf(row), "in_index"), Value(false));
+}
+
+MatrixIdentity ExampleMatrix() {
+  return {.file = "/m/a.safetensors",
+          .source_tensor = "experts.gate_up_proj",
+          .derived_tensor = "experts.gate_up_proj::split[0]::up_proj",
+          .layer = 5,
+          .proj = "up_proj",
+          .expert_id = 7,
+          .is_routed_expert = true,
+          .is_shared_expert = false,
+          .rows = 768,
+          .cols = 2048,
+          .dtype = "bfloat16",
+          .storage = "bf16",
+          .storage_bits_per_weight = 16.5,
+          .stack = "decoder"};
 }
 
 MatrixStatsRow ExampleStats() {
-  MatrixStatsRow row;
-  row.matrix.layer = 5;
-  row.matrix.rows = 768;
+  MatrixStatsRow row{ExampleMatrix(), {}};
   row.stats.mean = 0.5;
+  row.stats.std = 0.25;
+  row.stats.mean_abs = 0.125;
+  row.stats.rms = 0.75;
+  row.stats.max_abs = 9;
   row.stats.percentiles = {1, 2, 3, 4};
-  row.stats.groups = {{5.0, 6.0}, {std::nullopt, std::nullopt}};
+  row.stats.outlier_max_over_mean = 11;
+  row.stats.outlier_p99_over_median = 12;
+  row.stats.outlier_p999_over_median = 13;
+  row.stats.groups = {{5.0, 6.0}, {std::nullopt, 8.0}};
   return row;
 }
 
-TEST(MatrixStatsRow, PutsEachNumberUnderItsName) {
-  const TableSchema schema = MatrixStatsSchema(ExampleOptions());
-  const Row row = ExampleStats().ToRow(ExampleOptions());
+/// Every cell with its column's name, in order.
+std::vector<std::pair<std::string, Value>> Cells(const TableSchema& schema, const Row& row) {
   ExpectFits(schema, row);
-  EXPECT_EQ(Cell(schema, row, "block4"), Value(int64_t{1}));
-  EXPECT_EQ(Cell(schema, row, "rows"), Value(int64_t{768}));
-  EXPECT_EQ(Cell(schema, row, "mean"), Value(0.5));
-  EXPECT_EQ(Cell(schema, row, "p999_abs"), Value(3.0));
-  EXPECT_EQ(Cell(schema, row, "p95_abs"), Value(4.0));
-  EXPECT_EQ(Cell(schema, row, "g32_max_outlier"), Value(6.0));
-  EXPECT_EQ(Cell(schema, row, "g64_p95_outlier"), Value());
-  EXPECT_EQ(Cell(schema, row, "nonfinite_count"), Value(int64_t{0}));
-  EXPECT_EQ(Cell(schema, row, "stack"), Value());
+  std::vector<std::pair<std::string, Value>> cells;
+  for (size_t i = 0; i < row.size(); ++i) cells.emplace_back(schema.columns[i].name, row[i]);
+  return cells;
+}
+
+TEST(MatrixStatsTable, PutsEachNumberUnderItsName) {
+  const auto table = MatrixStatsTable(ExampleOptions());
+  EXPECT_THAT(Cells(table.Schema(), table.RowOf(ExampleStats())),
+              ElementsAreArray(std::vector<std::pair<std::string, Value>>{
+                  {"file", "/m/a.safetensors"},
+                  {"source_tensor", "experts.gate_up_proj"},
+                  {"derived_tensor", "experts.gate_up_proj::split[0]::up_proj"},
+                  {"layer", int64_t{5}},
+                  {"block4", int64_t{1}},
+                  {"proj", "up_proj"},
+                  {"expert_id", int64_t{7}},
+                  {"is_routed_expert", true},
+                  {"is_shared_expert", false},
+                  {"rows", int64_t{768}},
+                  {"cols", int64_t{2048}},
+                  {"dtype", "bfloat16"},
+                  {"mean", 0.5},
+                  {"std", 0.25},
+                  {"mean_abs", 0.125},
+                  {"rms", 0.75},
+                  {"max_abs", 9.0},
+                  {"p50_abs", 1.0},
+                  {"p99_abs", 2.0},
+                  {"p999_abs", 3.0},
+                  {"outlier_max_over_mean", 11.0},
+                  {"outlier_p99_over_median", 12.0},
+                  {"outlier_p999_over_median", 13.0},
+                  {"g32_p95_outlier", 5.0},
+                  {"g32_max_outlier", 6.0},
+                  {"g64_p95_outlier", Value()},
+                  {"g64_max_outlier", 8.0},
+                  {"p95_abs", 4.0},
+                  {"nonfinite_count", int64_t{0}},
+                  {"storage", "bf16"},
+                  {"storage_bits_per_weight", 16.5},
+                  {"stack", "decoder"}}));
 }
 
 // Contract D26; MatrixStats then has empty vectors.
-TEST(MatrixStatsRow, NonFiniteWeightsLeaveOnlyTheirCount) {
-  const TableSchema schema = MatrixStatsSchema(ExampleOptions());
-  MatrixStatsRow stats = ExampleStats();
-  stats.stats = {};
+TEST(MatrixStatsTable, NonFiniteWeightsLeaveOnlyTheirCount) {
+  const auto table = MatrixStatsTable(ExampleOptions());
+  MatrixStatsRow stats{ExampleMatrix(), {}};
   stats.stats.nonfinite_count = 3;
-  const Row row = stats.ToRow(ExampleOptions());
-  ExpectFits(schema, row);
-  EXPECT_EQ(Cell(schema, row, "nonfinite_count"), Value(int64_t{3}));
-  for (const char* name :
-       {"mean", "p50_abs", "outlier_max_over_mean", "g32_p95_outlier", "p95_abs"}) {
-    EXPECT_EQ(Cell(schema, row, name), Value()) << name;
+  stats.matrix.stack.reset();
+  stats.matrix.layer = -1;
+  for (const auto& [name, value] : Cells(table.Schema(), table.RowOf(stats))) {
+    const bool is_number = FindColumn(table.Schema(), name).type == ColumnType::kDouble;
+    if (name == "nonfinite_count") {
+      EXPECT_EQ(value, Value(int64_t{3}));
+    } else if (name == "block4" || name == "stack" ||
+               (is_number && name != "storage_bits_per_weight")) {
+      EXPECT_EQ(value, Value()) << name;
+    }
   }
 }
 
-TEST(QuantSimRow, PutsEachNumberUnderItsName) {
-  const TableSchema schema = QuantSimSchema();
-  QuantSimRow quant;
-  quant.matrix.layer = -1;
-  quant.scheme = {"q4", "affine", 4, 32};
-  quant.error.w_rel_fro = 0.25;
-  quant.error.clip_share = 0.125;
-  quant.error.error = "ValueError: x";
-  quant.requantized = true;
-  const Row row = quant.ToRow();
-  ExpectFits(schema, row);
-  EXPECT_EQ(Cell(schema, row, "block4"), Value());
-  EXPECT_EQ(Cell(schema, row, "bits"), Value(int64_t{4}));
-  EXPECT_EQ(Cell(schema, row, "w_rel_fro"), Value(0.25));
-  EXPECT_EQ(Cell(schema, row, "w_rel_max"), Value());
-  EXPECT_EQ(Cell(schema, row, "error"), Value(std::string("ValueError: x")));
-  EXPECT_EQ(Cell(schema, row, "clip_share"), Value(0.125));
-  EXPECT_EQ(Cell(schema, row, "requantized"), Value(true));
+TEST(QuantSimTable, PutsEachNumberUnderItsName) {
+  const QuantError error = {.w_rel_fro = 1,
+                            .w_rel_max = 2,
+                            .scale_mean = 3,
+                            .scale_max = 4,
+                            .bias_mean = 5,
+                            .bias_max = std::nullopt,
+                            .error = "ValueError: x",
+                            .scale_abs_mean = 7,
+                            .scale_abs_max = 8,
+                            .sqnr_db = 9,
+                            .bits_per_weight = 10,
+                            .max_abs_err = 11,
+                            .zero_share = 12,
+                            .clip_share = 13};
+  const QuantSimRow quant{
+      ExampleMatrix(), {"q4", "affine", 4, 32}, error, "bf16", "native", "mlx-cpu", true};
+  const auto& table = QuantSimTable();
+  EXPECT_THAT(Cells(table.Schema(), table.RowOf(quant)),
+              ElementsAreArray(std::vector<std::pair<std::string, Value>>{
+                  {"file", "/m/a.safetensors"},
+                  {"source_tensor", "experts.gate_up_proj"},
+                  {"derived_tensor", "experts.gate_up_proj::split[0]::up_proj"},
+                  {"layer", int64_t{5}},
+                  {"block4", int64_t{1}},
+                  {"proj", "up_proj"},
+                  {"expert_id", int64_t{7}},
+                  {"is_shared_expert", false},
+                  {"rows", int64_t{768}},
+                  {"cols", int64_t{2048}},
+                  {"scheme", "q4"},
+                  {"mode", "affine"},
+                  {"bits", int64_t{4}},
+                  {"group_size", int64_t{32}},
+                  {"w_rel_fro", 1.0},
+                  {"w_rel_max", 2.0},
+                  {"scale_mean", 3.0},
+                  {"scale_max", 4.0},
+                  {"bias_mean", 5.0},
+                  {"bias_max", Value()},
+                  {"error", "ValueError: x"},
+                  {"scale_abs_mean", 7.0},
+                  {"scale_abs_max", 8.0},
+                  {"sqnr_db", 9.0},
+                  {"bits_per_weight", 10.0},
+                  {"max_abs_err", 11.0},
+                  {"zero_share", 12.0},
+                  {"clip_share", 13.0},
+                  {"compute_dtype", "bf16"},
+                  {"backend", "native"},
+                  {"profile", "mlx-cpu"},
+                  {"requantized", true},
+                  {"stack", "decoder"}}));
+}
+
+// What the page and `show --explain` say of a metric; one that nobody explains is no use.
+TEST(Schemas, EveryMetricIsExplained) {
+  for (const TableSchema& schema : CollectSchemas(ExampleOptions())) {
+    for (const Column& column : schema.columns) {
+      if (column.type != ColumnType::kDouble && column.name != "nonfinite_count") continue;
+      EXPECT_NE(column.label, "") << column.name;
+      EXPECT_NE(column.plain, "") << column.name;
+      for (const std::string& other : column.derivation.value_or(Derivation{}).of) {
+        EXPECT_EQ(FindColumn(CollectSchemas(
+                                 ExampleOptions())[other == "w_rel_fro" || other == "w_rel_max"],
+                             other)
+                      .type,
+                  ColumnType::kDouble);
+      }
+    }
+  }
+}
+
+TEST(OptionsWithColumn, MakeTheColumn) {
+  for (const char* name : {"g128_p99_outlier", "g128_p95_outlier", "g-8_max_outlier", "p75_abs",
+                           "p995_abs", "p50_abs", "p9999_abs"}) {
+    EXPECT_THAT(ColumnNames(MatrixStatsTable(OptionsWithColumn(name)).Schema()),
+                testing::Contains(name));
+  }
+  EXPECT_THAT(OptionsWithColumn("g32_outlier").group_sizes, testing::IsEmpty());
 }
 
 TEST(OtherRows, FitTheirSchemas) {
-  ExpectFits(UnmatchedTensorsSchema(), UnmatchedTensorRow{"f", "t", "d", {}, "empty"}.ToRow());
-  ExpectFits(ProjCanonicalizationReportSchema(), ProjCanonicalizationRow().ToRow());
+  ExpectFits(UnmatchedTensorsTable().Schema(),
+             UnmatchedTensorsTable().RowOf({"f", "t", "d", {}, "empty"}));
+  ExpectFits(ProjCanonicalizationReportTable().Schema(),
+             ProjCanonicalizationReportTable().RowOf({}));
 }
 
 TEST(MarkdownColumnTable, EscapesBarsInCells) {
@@ -269,9 +391,7 @@ TEST(OutputsDoc, ShowsEveryColumnAsItIsDeclared) {
   const std::string doc{std::istreambuf_iterator<char>(file), {}};
   MeasureOptions template_options;
   template_options.group_sizes = {32, 64};
-  for (const TableSchema& schema :
-       {TensorInventorySchema(), MatrixStatsSchema(template_options), QuantSimSchema(),
-        UnmatchedTensorsSchema(), WarningsSchema(), ProjCanonicalizationReportSchema()}) {
+  for (const TableSchema& schema : CollectSchemas(template_options)) {
     const std::string table = MarkdownColumnTable(schema);
     EXPECT_NE(doc.find(table), std::string::npos) << schema.name << "\n" << table;
   }

@@ -4,26 +4,16 @@ import {decodeBlock, inflate, valueInBlock} from "./block.js";
 // Decoded columns that are kept, the least recently used go first.
 const CACHE_BYTES = 96e6;
 
-// As page_data.h has them.
-const quotient = (a, b) => a / (b + 1e-12);
-const DERIVATIONS = [
-  [/^sqnr_db$/, () => ["w_rel_fro"], (error) => -20 * Math.log10(error)],
-  [/^max_abs_err$/, () => ["w_rel_max", "max_abs"], (relative, largest) => relative * largest],
-  [/^outlier_max_over_mean$/, () => ["max_abs", "mean_abs"], quotient],
-  [/^outlier_(p\d+)_over_median$/, ([, share]) => [`${share}_abs`, "p50_abs"], quotient],
-];
+// The forms of Derivation in rows/schema.h.
+const FORMS = {
+  quotient: (a, b) => a / (b + 1e-12),
+  product: (a, b) => a * b,
+  decibels: (a) => -20 * Math.log10(a),
+};
 
-const derivationOf = (name) => {
-  for (const [pattern, sources, formula] of DERIVATIONS) {
-    const match = pattern.exec(name);
-    if (!match) continue;
-    const by = (a, b) => {
-      const value = formula(a, b);
-      return Number.isFinite(value) ? value : NaN;
-    };
-    return {sources: sources(match), by};
-  }
-  return null;
+const derive = ({form}, a, b) => {
+  const value = FORMS[form](a, b);
+  return Number.isFinite(value) ? value : NaN;
 };
 
 /** A bounded map from keys to promises of columns. */
@@ -63,13 +53,7 @@ class Run {
     this.facts = facts;
     this.#textOf = textOf;
     this.matrices = facts.matrices;
-    this.metrics = facts.metrics.filter((metric) => this.#isKnown(metric));
-  }
-
-  #isKnown(metric) {
-    if (!metric.derived) return true;
-    const rule = derivationOf(metric.name);
-    return rule?.sources.every((name) => this.facts.metrics.some((one) => one.name === name));
+    this.metrics = facts.metrics;
   }
 
   metric(name) {
@@ -90,9 +74,8 @@ class Run {
       const number = blockOf(metric, scheme);
       return isAbsent(number) ? this.#nulls() : this.#decoded(number);
     }
-    const {sources, by} = derivationOf(metric.name);
-    const [a, b] = await Promise.all(sources.map((name) => this.values(name, scheme)));
-    return Float64Array.from(a, (value, i) => by(value, b?.[i]));
+    const [a, b] = await Promise.all(metric.derived.of.map((name) => this.values(name, scheme)));
+    return Float64Array.from(a, (value, i) => derive(metric.derived, value, b?.[i]));
   }
 
   /** One value for each matrix, NaN for null; `scheme` is an index, of no effect on the weights. */
@@ -111,8 +94,8 @@ class Run {
   async valueAt(name, scheme, i) {
     const metric = this.metric(name);
     if (metric?.derived) {
-      const {sources, by} = derivationOf(name);
-      return by(...(await Promise.all(sources.map((source) => this.valueAt(source, scheme, i)))));
+      const sources = metric.derived.of.map((source) => this.valueAt(source, scheme, i));
+      return derive(metric.derived, ...(await Promise.all(sources)));
     }
     const number = metric ? blockOf(metric, scheme) : null;
     if (isAbsent(number)) return NaN;

@@ -13,7 +13,6 @@ import {textWidth} from "./charts/measure.js";
 import {shortNumber} from "./charts/frame.js";
 import {coloursOf, firstRange, rampOf, shareIn} from "./colours.js";
 import {LIGHT} from "./look.js";
-import {explained} from "./metrics.js";
 import {cellPixels, STEPS} from "./raster.js";
 import {roundValues} from "./ticks.js";
 
@@ -48,11 +47,11 @@ const marksOf = (colours, [first, last]) => {
 };
 
 /** What the heatmap paints; pngUrl(pixels, columns, rows, width, height) is the engine's: it enlarges. */
-const paintOf = ({xLabels, yLabels, values, scale, metric}, look) => {
+const paintOf = ({xLabels, yLabels, values, scale, metric, worse = "far"}, look) => {
   const all = Float64Array.from(scale, Number);
   const isWanted = () => true;
   const colours = coloursOf(all, isWanted, null, /_db$/.test(metric) ? "dB" : "");
-  const range = firstRange(colours, all, isWanted, explained({name: metric}).worse);
+  const range = firstRange(colours, all, isWanted, worse);
   const image = (columns, rows, numbers, shareOf) => (width, height) =>
     pngUrl(
       cellPixels(
@@ -82,7 +81,7 @@ const paintOf = ({xLabels, yLabels, values, scale, metric}, look) => {
 /**
  * By chart its option. The data of a heatmap has besides `values`, a number or null for each cell, row
  * by row; `scale`, the values (or a fair sample, with the least and the largest) of all heatmaps that are
- * to have comparable colours; and `metric`, the column's name.
+ * to have comparable colours; `metric`, the column's name; and `worse`, as in metrics.js.
  */
 const OPTIONS = {
   bars,
