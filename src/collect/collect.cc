@@ -65,9 +65,11 @@ Result<QuantBackend> BackendOf(const Config& config) {
               std::string("'") + forced + "' is not a backend", "native, mlx or auto");
 }
 
-/// The tables of one collection, open under temporary names until Commit().
+/// The tables of one collection, which take their names with the rest of `files`.
 class OutputTables {
  public:
+  explicit OutputTables(FileTransaction& files) : files_(files) {}
+
   Result<void> Open(const fs::path& run_dir, const Config& config, const MeasureOptions& measure) {
     const OutputOptions output = OutputOptionsOf(config, run_dir);
     const fs::path data = run_dir / "data";
@@ -79,10 +81,10 @@ class OutputTables {
     };
     for (const auto& [writer, schema] : tables) {
       if (writer == &unmatched_ && !config.debug.dump_unmatched_tensors) {
-        stale_.push_back(data / schema.name);
+        Remove(data / schema.name);
         continue;
       }
-      auto opened = TableWriter::Open(data, schema, output);
+      auto opened = TableWriter::Open(data, schema, output, files_);
       if (!opened) return tl::make_unexpected(opened.error());
       *writer = std::move(*opened);
     }
@@ -98,10 +100,11 @@ class OutputTables {
   Result<void> AddLog(const fs::path& run_dir, const Config& config, const TableSchema& schema,
                       std::vector<Row> rows) {
     if (rows.empty()) {
-      stale_.push_back(run_dir / "logs" / schema.name);
+      Remove(run_dir / "logs" / schema.name);
       return {};
     }
-    auto writer = TableWriter::Open(run_dir / "logs", schema, OutputOptionsOf(config, run_dir));
+    auto writer =
+        TableWriter::Open(run_dir / "logs", schema, OutputOptionsOf(config, run_dir), files_);
     if (!writer) return tl::make_unexpected(writer.error());
     for (Row& row : rows) {
       if (auto done = (*writer)->Append(std::move(row)); !done) return done;
@@ -114,20 +117,6 @@ class OutputTables {
   Result<void> Finish() {
     for (TableWriter* writer : Writers()) {
       if (auto done = writer->Finish(); !done) return done;
-    }
-    return {};
-  }
-
-  /// After Finish(): renames them all.
-  Result<void> Commit() {
-    for (TableWriter* writer : Writers()) {
-      if (auto done = writer->Commit(); !done) return done;
-    }
-    for (fs::path path : stale_) {
-      std::error_code ignored;
-      for (const char* suffix : {".parquet", ".csv"}) {
-        fs::remove(path.replace_extension(suffix), ignored);
-      }
     }
     return {};
   }
@@ -147,6 +136,12 @@ class OutputTables {
     Result<void> Append(Row) override { return {}; }
   };
 
+  void Remove(const fs::path& table) {
+    for (const char* suffix : {".parquet", ".csv"}) {
+      files_.Remove(table.parent_path() / (table.filename().string() + suffix));
+    }
+  }
+
   std::vector<TableWriter*> Writers() const {
     std::vector<TableWriter*> writers;
     for (const auto* writer : {&inventory_, &matrix_stats_, &quant_sim_, &unmatched_}) {
@@ -156,9 +151,9 @@ class OutputTables {
     return writers;
   }
 
+  FileTransaction& files_;
   std::unique_ptr<TableWriter> inventory_, matrix_stats_, quant_sim_, unmatched_;
   std::vector<std::unique_ptr<TableWriter>> logs_;
-  std::vector<fs::path> stale_;
   Nowhere nowhere_;
 };
 
@@ -219,11 +214,9 @@ class Collection {
     report_.outputs = tables_.Written();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
     report_.seconds = elapsed.count();
-    LogBatch logs(options_.run_dir);
-    auto done = AddSuccessLogs(Context(), logs).and_then([&] {
+    auto done = AddSuccessLogs(Context(), files_).and_then([&] {
       ForgetMeasured(options_.run_dir);
-      return CommitMarked(options_.run_dir, kCollectData,
-                          [&] { return tables_.Commit().and_then([&] { return logs.Commit(); }); });
+      return CommitMarked(options_.run_dir, kCollectData, [&] { return files_.Commit(); });
     });
     if (!done) return done;
     RemoveStaleLogs(Context());
@@ -464,7 +457,8 @@ class Collection {
   IndexComparison compared_;
   ScanPlan scan_;
   bool model_resolved_ = false, index_searched_ = false;
-  OutputTables tables_;
+  FileTransaction files_;
+  OutputTables tables_{files_};
   MatrixWorkOptions work_;
   std::optional<Json> measuring_key_;
   std::optional<SampleCache> samples_;

@@ -250,30 +250,34 @@ bool HasMetadataLogs(const LogContext& c) {
   return c.config.metadata.enabled && c.metadata.config_path;
 }
 
-Result<void> AddMetadataLogs(const LogContext& c, LogBatch& logs) {
+Result<void> AddMetadataLogs(const LogContext& c, FileTransaction& files) {
   if (!HasMetadataLogs(c)) return {};
-  return logs.Add("model_config.raw.json", TrimmedModelConfig(c.metadata.config), KeyOrder::kOwn)
+  const fs::path& run_dir = c.options.run_dir;
+  return AddLog(files, run_dir, "model_config.raw.json", TrimmedModelConfig(c.metadata.config),
+                KeyOrder::kOwn)
       .and_then([&] {
-        return logs.Add("model_shape_budget.json",
-                        {{"config_path", c.metadata.config_path->string()},
-                         {"shape_budget", c.metadata.shape_budget}},
-                        KeyOrder::kOwn);
+        return AddLog(files, run_dir, "model_shape_budget.json",
+                      {{"config_path", c.metadata.config_path->string()},
+                       {"shape_budget", c.metadata.shape_budget}},
+                      KeyOrder::kOwn);
       });
 }
 
 }  // namespace
 
-Result<void> AddSuccessLogs(const LogContext& c, LogBatch& logs) {
+Result<void> AddSuccessLogs(const LogContext& c, FileTransaction& files) {
+  const fs::path& run_dir = c.options.run_dir;
   const Json manifest = {{"generated_at", Now()},
                          {"requested_format", c.config.output.format},
                          {"requested_compression", OrNull(c.config.output.compression)},
-                         {"artifacts", ArtifactsJson(c.options.run_dir, c.report.outputs)}};
-  auto done = logs.Add("write_manifest.json", manifest)
-                  .and_then([&] { return logs.Add("run_context.json", RunContextJson(c)); })
-                  .and_then([&] { return AddMetadataLogs(c, logs); })
-                  .and_then([&] { return logs.Add("run_health.json", RunHealthJson(c)); });
+                         {"artifacts", ArtifactsJson(run_dir, c.report.outputs)}};
+  auto done =
+      AddLog(files, run_dir, "write_manifest.json", manifest)
+          .and_then([&] { return AddLog(files, run_dir, "run_context.json", RunContextJson(c)); })
+          .and_then([&] { return AddMetadataLogs(c, files); })
+          .and_then([&] { return AddLog(files, run_dir, "run_health.json", RunHealthJson(c)); });
   if (!done || !c.index.used_for_scan) return done;
-  return logs.Add("index_report.json", IndexReportJson(c), KeyOrder::kOwn);
+  return AddLog(files, run_dir, "index_report.json", IndexReportJson(c), KeyOrder::kOwn);
 }
 
 void RemoveStaleLogs(const LogContext& c) {

@@ -26,7 +26,7 @@ struct LogContext {
 
 /// write_manifest, run_health, run_context, and where due index_report, model_config.raw and
 /// model_shape_budget (contract section 13).
-Result<void> AddSuccessLogs(const LogContext& context, LogBatch& logs);
+Result<void> AddSuccessLogs(const LogContext& context, FileTransaction& files);
 
 /// After success: run_failure.json, and the logs that are not due this time.
 void RemoveStaleLogs(const LogContext& context);

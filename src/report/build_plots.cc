@@ -6,8 +6,8 @@
 #include <optional>
 #include <thread>
 
+#include "base/file_transaction.h"
 #include "base/ordered_work.h"
-#include "base/pending_file.h"
 #include "report/file_names.h"
 #include "report/pictures.h"
 #include "report/plot_data.h"
@@ -139,27 +139,16 @@ class Planner {
   std::vector<Plot> plots_;
 };
 
-/// `bytes`, all written, but not under their name yet.
-Result<std::unique_ptr<PendingFile>> Pending(const fs::path& path, std::string_view bytes) {
-  return PendingFile::Create(path).and_then([&](std::unique_ptr<PendingFile> file) {
-    return file->Write(bytes).and_then([&] { return file->Finish(); }).map([&] {
-      return std::move(file);
-    });
-  });
-}
-
 /// Both or none.
 Result<void> WritePictures(const fs::path& run_dir, const PlotEntry& entry, const std::string& svg,
                            const std::string& png) {
   const fs::path png_path = run_dir / entry.path, svg_path = run_dir / entry.svg_path;
   std::error_code failed;
   fs::create_directories(png_path.parent_path(), failed);
-  const auto svg_file = Pending(svg_path, svg);
-  if (!svg_file) return tl::make_unexpected(svg_file.error());
-  const auto png_file = Pending(png_path, png);
-  if (!png_file) return tl::make_unexpected(png_file.error());
-  if (const auto done = (*svg_file)->Commit(); !done) return done;
-  const auto done = (*png_file)->Commit();
+  FileTransaction files;
+  const auto done = AddFile(files, svg_path, svg)
+                        .and_then([&] { return AddFile(files, png_path, png); })
+                        .and_then([&] { return files.Commit(); });
   if (!done) fs::remove(svg_path, failed);
   return done;
 }

@@ -36,28 +36,18 @@ std::string Traceback(const std::string& command, const Error& error) {
   return text + error.TypeName() + ": " + error.Text() + "\n";
 }
 
-Result<void> LogBatch::Add(const std::string& name, const Json& json, KeyOrder order) {
+Result<void> AddLog(FileTransaction& files, const fs::path& run_dir, const std::string& name,
+                    const Json& json, KeyOrder order) {
   std::error_code failed;
-  fs::create_directories(run_dir_ / "logs", failed);
-  auto file = PendingFile::Create(run_dir_ / "logs" / name);
-  if (!file) return tl::make_unexpected(file.error());
-  files_.push_back(std::move(*file));
-  return files_.back()
-      ->Write(order == KeyOrder::kSorted ? SortedJsonText(json) : JsonText(json))
-      .and_then([&] { return files_.back()->Finish(); });
-}
-
-Result<void> LogBatch::Commit() {
-  for (const auto& file : files_) {
-    if (auto done = file->Commit(); !done) return done;
-  }
-  return {};
+  fs::create_directories(run_dir / "logs", failed);
+  return AddFile(files, run_dir / "logs" / name,
+                 order == KeyOrder::kSorted ? SortedJsonText(json) : JsonText(json));
 }
 
 Result<void> WriteLog(const fs::path& run_dir, const std::string& name, const Json& json,
                       KeyOrder order) {
-  LogBatch batch(run_dir);
-  return batch.Add(name, json, order).and_then([&] { return batch.Commit(); });
+  FileTransaction files;
+  return AddLog(files, run_dir, name, json, order).and_then([&] { return files.Commit(); });
 }
 
 void RemoveLog(const fs::path& run_dir, const std::string& name) {

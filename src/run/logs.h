@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/pending_file.h"
+#include "base/file_transaction.h"
 #include "moescope/error.h"
 #include "run/json_text.h"
 #include "run/run_dir.h"
@@ -29,20 +29,9 @@ std::string Traceback(const std::string& command, const Error& error);
 
 enum class KeyOrder { kSorted, kOwn };
 
-/// Logs that are written in full under temporary names first, and take their names together.
-class LogBatch {
- public:
-  explicit LogBatch(std::filesystem::path run_dir) : run_dir_(std::move(run_dir)) {}
-
-  /// Prepares `<run_dir>/logs/<name>`, making the folder; sorted keys or the object's own order.
-  Result<void> Add(const std::string& name, const Json& json, KeyOrder order = KeyOrder::kSorted);
-  /// Renames all of them into place.
-  Result<void> Commit();
-
- private:
-  std::filesystem::path run_dir_;
-  std::vector<std::unique_ptr<PendingFile>> files_;
-};
+/// Prepares `<run_dir>/logs/<name>`, making the folder; sorted keys or the object's own order.
+Result<void> AddLog(FileTransaction& files, const std::filesystem::path& run_dir,
+                    const std::string& name, const Json& json, KeyOrder order = KeyOrder::kSorted);
 
 /// One log, written at once.
 Result<void> WriteLog(const std::filesystem::path& run_dir, const std::string& name,

@@ -330,19 +330,19 @@ class TableSet {
   /// `fill` writes the rows.
   template <class Function>
   Result<void> Add(const TableSchema& schema, Function fill) {
-    auto opened = TableWriter::Open(folder_, schema, output_);
+    auto opened = TableWriter::Open(folder_, schema, output_, files_);
     if (!opened) return tl::make_unexpected(opened.error());
     TableWriter& writer = **opened;
     writers_.push_back(std::move(*opened));
     return fill(writer).and_then([&] { return writer.Finish(); });
   }
 
-  Result<void> Commit() {
-    for (const auto& writer : writers_) {
-      if (auto done = writer->Commit(); !done) return done;
-    }
-    return {};
+  /// Removes the table of that name, in Commit().
+  void Remove(const std::string& name) {
+    for (const char* suffix : {".parquet", ".csv"}) files_.Remove(folder_ / (name + suffix));
   }
+
+  Result<void> Commit() { return files_.Commit(); }
 
   std::vector<WrittenTable> Written() const {
     std::vector<WrittenTable> written;
@@ -353,6 +353,7 @@ class TableSet {
  private:
   fs::path folder_;
   OutputOptions output_;
+  FileTransaction files_;
   std::vector<std::unique_ptr<TableWriter>> writers_;
 };
 
@@ -410,6 +411,7 @@ Result<TablesReport> BuildTables(const fs::path& run_dir, const TablesOptions& o
   TablesReport report;
   if (pairs.empty()) {
     if (const auto added = add_summaries(); !added) return tl::make_unexpected(added.error());
+    tables.Remove(QuantDeltasSchema().name);  // that of an earlier configuration
   } else {
     // Duplicates are found before anything is opened.
     const Groups keys = GroupBy(quant->frame, kDeltaKeys);
@@ -429,13 +431,6 @@ Result<TablesReport> BuildTables(const fs::path& run_dir, const TablesOptions& o
   }
   auto done = CommitMarked(run_dir, kBuildTables, [&] { return tables.Commit(); });
   if (!done) return tl::make_unexpected(done.error());
-  if (pairs.empty()) {  // those of an earlier configuration
-    std::error_code ignored;
-    fs::path deltas = run_dir / "tables" / QuantDeltasSchema().name;
-    for (const char* suffix : {".parquet", ".csv"}) {
-      fs::remove(deltas.replace_extension(suffix), ignored);
-    }
-  }
   report.tables = tables.Written();
   return report;
 }

@@ -49,7 +49,8 @@ class FileTableWriter : public TableWriter {
  public:
   static Result<std::unique_ptr<FileTableWriter>> Open(const fs::path& folder,
                                                        const TableSchema& schema,
-                                                       const OutputOptions& options) {
+                                                       const OutputOptions& options,
+                                                       FileTransaction& files) {
     std::unique_ptr<FileTableWriter> writer(new FileTableWriter(folder, schema, options.format));
     const fs::path& path = writer->written_.path;
     std::error_code ignored;
@@ -59,12 +60,14 @@ class FileTableWriter : public TableWriter {
     }
     auto file = PendingFile::Create(path);
     if (!file) return tl::make_unexpected(file.error());
-    writer->file_ = std::move(*file);
     auto encoder = options.format == TableFormat::kParquet
-                       ? MakeParquetEncoder(writer->schema_, options, *writer->file_)
-                       : MakeCsvEncoder(writer->schema_, *writer->file_);
+                       ? MakeParquetEncoder(writer->schema_, options, **file)
+                       : MakeCsvEncoder(writer->schema_, **file);
     if (!encoder) return tl::make_unexpected(encoder.error());
     writer->encoder_ = std::move(*encoder);
+    writer->file_ = &files.Add(std::move(*file));
+    // An older table of the other suffix would be read instead of this one.
+    files.Remove(TablePath(folder, schema, Other(options.format)));
     return writer;
   }
 
@@ -88,15 +91,11 @@ class FileTableWriter : public TableWriter {
     return encoder_->Finish().and_then([this] { return file_->Finish(); });
   }
 
-  Result<void> Commit() override {
-    return file_->Commit().and_then([this] { return RemoveTwin(); });
-  }
-
   const WrittenTable& written() const override { return written_; }
 
  private:
   FileTableWriter(const fs::path& folder, const TableSchema& schema, TableFormat format)
-      : schema_(schema), twin_(TablePath(folder, schema, Other(format))) {
+      : schema_(schema) {
     written_.path = TablePath(folder, schema, format);
     written_.format = format;
   }
@@ -105,22 +104,9 @@ class FileTableWriter : public TableWriter {
     return format == TableFormat::kParquet ? TableFormat::kCsv : TableFormat::kParquet;
   }
 
-  // An older table of the other suffix would be read instead of this one.
-  Result<void> RemoveTwin() {
-    std::error_code failed;
-    if (fs::is_directory(fs::symlink_status(twin_, failed))) return {};
-    fs::remove(twin_, failed);
-    if (failed) {
-      return Fail(ErrorCode::kIo, twin_.string(),
-                  "an older copy of the table can't be removed: " + failed.message());
-    }
-    return {};
-  }
-
   TableSchema schema_;
-  fs::path twin_;
   WrittenTable written_;
-  std::unique_ptr<PendingFile> file_;
+  PendingFile* file_ = nullptr;            // of the transaction
   std::unique_ptr<TableEncoder> encoder_;  // after file_, which it writes to
 };
 
@@ -133,18 +119,19 @@ bool IsNull(const Value& value) {
 
 Result<std::unique_ptr<TableWriter>> TableWriter::Open(const fs::path& folder,
                                                        const TableSchema& schema,
-                                                       const OutputOptions& options) {
+                                                       const OutputOptions& options,
+                                                       FileTransaction& files) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) {
     return Fail(ErrorCode::kIo, folder.string(), "can't be created: " + failed.message());
   }
-  auto writer = FileTableWriter::Open(folder, schema, options);
+  auto writer = FileTableWriter::Open(folder, schema, options, files);
   if (!writer && options.format == TableFormat::kParquet) {
     const Error parquet_failure = writer.error();
     OutputOptions csv = options;
     csv.format = TableFormat::kCsv;
-    writer = FileTableWriter::Open(folder, schema, csv);
+    writer = FileTableWriter::Open(folder, schema, csv, files);
     if (writer) (*writer)->MarkFallback(parquet_failure);
   }
   if (!writer) return tl::make_unexpected(writer.error());

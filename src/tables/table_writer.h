@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/file_transaction.h"
 #include "rows/schema.h"
 
 namespace moe {
@@ -26,23 +27,22 @@ struct WrittenTable {
 };
 
 /// Streams rows to `<folder>/<schema.name>.parquet` or `.csv`, under a temporary name in the same
-/// folder until Commit(): a reader sees the old file or the whole new one (contract D14).
-/// Bytes of texts that are no UTF-8 are written as \xNN.
-/// Memory: a few MiB; rows are encoded in batches.
+/// folder until its transaction is committed, which also removes the stale twin of the other
+/// suffix: a reader sees the old file or the whole new one (contract D14). Bytes of texts that are
+/// no UTF-8 are written as \xNN. Memory: a few MiB; rows are encoded in batches.
 class TableWriter : public RowSink {
  public:
   /// Checks codec and target now. Only here a Parquet failure falls back to CSV (D14); the result's
   /// written().fallback and .error then say so. Creates `folder` if needed.
+  /// `files` outlives the writer.
   static Result<std::unique_ptr<TableWriter>> Open(const std::filesystem::path& folder,
                                                    const TableSchema& schema,
-                                                   const OutputOptions& options);
-  /// Removes the temporary file if Commit() was not reached.
+                                                   const OutputOptions& options,
+                                                   FileTransaction& files);
   ~TableWriter() override = default;
 
   /// Ends the file: footer, flush, fsync. Still under its temporary name.
   virtual Result<void> Finish() = 0;
-  /// Renames the finished file into place and removes the stale twin of the other suffix.
-  virtual Result<void> Commit() = 0;
   virtual const WrittenTable& written() const = 0;
 };
 

@@ -49,12 +49,13 @@ inline std::set<std::string> FilesIn(const std::filesystem::path& folder) {
 inline Result<WrittenTable> WriteTable(const std::filesystem::path& folder,
                                        const TableSchema& schema, const std::vector<Row>& rows,
                                        const OutputOptions& options) {
-  auto writer = TableWriter::Open(folder, schema, options);
+  FileTransaction files;
+  auto writer = TableWriter::Open(folder, schema, options, files);
   if (!writer) return tl::make_unexpected(writer.error());
   for (const Row& row : rows) {
     if (const auto done = (*writer)->Append(row); !done) return tl::make_unexpected(done.error());
   }
-  return (*writer)->Finish().and_then([&] { return (*writer)->Commit(); }).map([&] {
+  return (*writer)->Finish().and_then([&] { return files.Commit(); }).map([&] {
     return (*writer)->written();
   });
 }

@@ -86,24 +86,27 @@ TEST_P(EveryFormat, TheOldFileStaysUntilCommit) {
   const auto old = WriteTable(folder.path(), kSchema, ExampleRows(2), GetParam());
   ASSERT_TRUE(old);
   const std::string before = ReadText(old->path);
-  auto writer = TableWriter::Open(folder.path(), kSchema, GetParam());
+  FileTransaction files;
+  auto writer = TableWriter::Open(folder.path(), kSchema, GetParam(), files);
   ASSERT_TRUE(writer);
   ASSERT_TRUE((*writer)->Append(ExampleRow(1)));
   ASSERT_TRUE((*writer)->Finish());
   EXPECT_EQ(ReadText(old->path), before);
-  ASSERT_TRUE((*writer)->Commit());
+  ASSERT_TRUE(files.Commit());
   EXPECT_EQ(ReadAll(old->path).rows, 1u);
 }
 
 TEST_P(EveryFormat, AWriterThatIsDroppedLeavesNothing) {
   const TempFolder folder;
   {
-    auto writer = TableWriter::Open(folder.path(), kSchema, GetParam());
+    FileTransaction files;
+    auto writer = TableWriter::Open(folder.path(), kSchema, GetParam(), files);
     ASSERT_TRUE(writer);
     for (const Row& row : ExampleRows(100)) ASSERT_TRUE((*writer)->Append(row));
   }
   {
-    auto finished = TableWriter::Open(folder.path(), kSchema, GetParam());
+    FileTransaction files;
+    auto finished = TableWriter::Open(folder.path(), kSchema, GetParam(), files);
     ASSERT_TRUE(finished);
     ASSERT_TRUE((*finished)->Finish());
   }
@@ -122,7 +125,9 @@ TEST_P(EveryFormat, CommitRemovesTheTwinOfTheOtherSuffix) {
 TEST_P(EveryFormat, AFileWhereTheFolderShouldBeIsAnError) {
   const TempFolder folder;
   WriteText(folder.path() / "file", "");
-  const auto writer = TableWriter::Open(folder.path() / "file" / "data", kSchema, GetParam());
+  FileTransaction files;
+  const auto writer =
+      TableWriter::Open(folder.path() / "file" / "data", kSchema, GetParam(), files);
   ASSERT_FALSE(writer);
   EXPECT_EQ(writer.error().code, ErrorCode::kIo);
 }
