@@ -33,13 +33,18 @@ std::string AdapterReason(const fs::path& path) {
   const auto is_adapters = [](const TensorInfo& tensor) { return IsAdapterTensor(tensor.name); };
   const bool some = std::any_of(tensors.begin(), tensors.end(), is_adapters);
   const bool all = std::all_of(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
-    return is_adapters(tensor) || tensor.name.starts_with("base_model.");
+    const std::string& name = tensor.name;  // Kohya's and DoRA's scales stand beside the matrices
+    return is_adapters(tensor) || name.starts_with("base_model.") || name.ends_with(".alpha") ||
+           name.ends_with(".dora_scale");
   });
   return std::string(some && all ? kReason : "");
 }
 
 bool IsAdapterTensor(std::string_view name) {
-  return name.starts_with("lora_") || name.find(".lora_") != name.npos;
+  constexpr std::string_view kKinds[] = {"lora_", "hada_", "lokr_"};
+  return std::ranges::any_of(kKinds, [&](std::string_view kind) {
+    return name.starts_with(kind) || name.find("." + std::string(kind)) != name.npos;
+  });
 }
 
 std::string AdapterBase(const fs::path& folder) {

@@ -95,6 +95,18 @@ void CheckMissing(const ScanOptions& options, const std::string& where, ScanPlan
                      "finish the download, or --keep-going", "SystemExit"};
 }
 
+/// Parts that the names of those listed tell of: a shard that was used anew may keep its old name.
+void AddUnlistedParts(const ScanOptions& options, const IndexSummary& index, ScanPlan& plan) {
+  const fs::path folder = index.index_path->parent_path();
+  std::vector<fs::path> listed;
+  for (const std::string& shard : index.expected_shards) listed.push_back(folder / shard);
+  const std::vector<std::string> names = FindMissingParts(listed).names;
+  if (names.empty()) return;
+  Doubt(options,
+        "by their names parts of the model, which the index does not list: " + NameList(names),
+        plan);
+}
+
 Result<void> PlanFromIndex(const ScanOptions& options, const IndexSummary& index, ScanPlan& plan) {
   const fs::path folder = index.index_path->parent_path();
   for (const std::string& shard : index.expected_shards) {
@@ -114,7 +126,34 @@ Result<void> PlanFromIndex(const ScanOptions& options, const IndexSummary& index
     plan.missing = {index.expected_shards.size(), index.missing_shards, index.missing_shard_tensors,
                     false, UnfinishedOf(plan)};
   }
+  AddUnlistedParts(options, index, plan);
+  std::vector<std::string> unread;
+  for (const std::string& shard : ShardsOf(index.weight_map)) {
+    if (!HasListedSuffix(shard, options)) unread.push_back(shard);
+  }
+  if (!unread.empty()) {
+    plan.warnings.push_back("[scan] shards of a kind that is not read: " + NameList(unread));
+  }
   return {};
+}
+
+/// Whether a file is, by its name or the index beside it, only a part of a model.
+bool IsPart(const fs::path& path, const IndexSummary& index) {
+  const std::string name = path.filename().string();
+  const auto part = ParsePartName(name);
+  const std::set<std::string> shards = ShardsOf(index.weight_map);
+  return (part && part->count > 1) || (shards.size() > 1 && shards.contains(name));
+}
+
+/// Links to nothing that describe the model end the scan where all of it is demanded.
+void CheckLinks(const ScanOptions& options, const fs::path& model_path, ScanPlan& plan) {
+  const auto lost = LostLinks(plan.model_path_is_file ? FolderOf(model_path) : model_path);
+  if (lost.empty()) return;
+  const std::string text = "links to nothing: " + NameList(lost);
+  Doubt(options, text, plan);
+  if (!options.strict_index || options.keep_going) return;
+  plan.fault = Error{ErrorCode::kNotFound, model_path.string(), text,
+                     "finish the download, or --keep-going", "SystemExit"};
 }
 
 /// An adapter alone is no model.
@@ -135,13 +174,19 @@ Result<void> CheckNotAdapter(const ScanPlan& plan, const fs::path& model_path) {
 }
 
 /// The file, and of a split GGUF the other parts too.
-Result<void> PlanFromFile(const fs::path& path, const ScanOptions& options, ScanPlan& plan) {
+Result<void> PlanFromFile(const fs::path& path, const ScanOptions& options,
+                          const IndexSummary& index, ScanPlan& plan) {
   if (const std::string reason = AdapterReason(path); !reason.empty()) {
     plan.left_out.push_back({path, reason});
     return {};
   }
   plan.files = {path};
   const auto part = ParsePartName(path.filename().string());
+  if (SuffixOf(path) != ".gguf" && IsPart(path, index)) {
+    Doubt(options,
+          path.filename().string() + " is one part of a model; for all of it give its folder",
+          plan);
+  }
   if (!part || SuffixOf(path) != ".gguf") return {};
   const auto paths = ListFiles(FolderOf(path), /*recursive=*/false);
   if (!paths) return tl::make_unexpected(paths.error());
@@ -252,15 +297,21 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
     done = PlanFromIndex(options, index, plan);
   } else if (plan.model_path_is_file) {
     plan.index_discovered_but_ignored_due_to_file_model_path = index.found;
-    done = PlanFromFile(model_path, options, plan);
+    done = PlanFromFile(model_path, options, index, plan);
   } else {
     done = PlanWalk(model_path, options, plan);
   }
   if (done) done = CheckNotAdapter(plan, model_path);
+  if (done) CheckLinks(options, model_path, plan);
   if (done) CheckMissing(options, where, plan);
   if (done && !plan.fault) done = CheckGgufFiles(options, plan);
   if (!done) return tl::make_unexpected(done.error());
+  const size_t found = plan.files.size();
   Cut(plan.files, options.max_files);
+  if (plan.files.size() < found) {
+    plan.warnings.push_back(
+        fmt::format("[scan] max_files: {} of {} files are read", plan.files.size(), found));
+  }
   return plan;
 }
 

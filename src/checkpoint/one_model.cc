@@ -39,19 +39,29 @@ std::string_view Unwrapped(std::string_view name) {
   return name;
 }
 
-/// "layers.3" and "mlp" of "layers.3.mlp.experts.0.up_proj.weight".
+/// "layers.3", "mlp.experts.#" and ".up_proj.weight" of "layers.3.mlp.experts.0.up_proj.weight".
 struct ExpertPlace {
-  std::string_view layer, module;
+  std::string_view layer;
+  std::string module;
+  std::string_view rest;
 };
 ExpertPlace ExpertPlaceOf(std::string_view name) {
-  const size_t experts = name.find(".experts.");
-  if (experts == name.npos) return {};
-  const std::string_view before = name.substr(0, experts);
-  for (size_t dot = before.find('.'); dot != before.npos; dot = before.find('.', dot + 1)) {
-    const size_t end = std::min(before.find('.', dot + 1), before.size());
-    const std::string_view number = before.substr(dot + 1, end - dot - 1);
-    if (number.empty() || number.find_first_not_of("0123456789") != number.npos) continue;
-    return {before.substr(0, end), before.substr(std::min(end + 1, before.size()))};
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (const std::string_view word : {".experts.", ".switch_mlp."}) {
+    const size_t experts = name.find(word);
+    if (experts == name.npos) continue;
+    const std::string_view before = name.substr(0, experts);
+    std::string_view rest = name.substr(experts + word.size());
+    const auto digits =
+        static_cast<size_t>(std::ranges::find_if_not(rest, is_digit) - rest.begin());
+    rest.remove_prefix(digits);
+    for (size_t dot = before.find('.'); dot != before.npos; dot = before.find('.', dot + 1)) {
+      const size_t end = std::min(before.find('.', dot + 1), before.size());
+      const std::string_view number = before.substr(dot + 1, end - dot - 1);
+      if (number.empty() || !std::ranges::all_of(number, is_digit)) continue;
+      std::string module(before.substr(std::min(end + 1, before.size())));
+      return {before.substr(0, end), module + std::string(word) + (digits > 0 ? "#" : ""), rest};
+    }
   }
   return {};
 }
@@ -73,13 +83,17 @@ class ModelCounter {
  public:
   void Add(const TensorFile& file) {
     const fs::path& unit = *units_.insert(UnitOf(file.path())).first;
-    if (file.metadata().contains("general.architecture")) architectures_.insert(unit);
+    AddCount(file.path(), unit);
+    const bool vocabulary = file.tensors().empty() && unit == file.path();
+    if (!vocabulary && file.metadata().contains("general.architecture"))
+      architectures_.insert(unit);
     for (const TensorInfo& tensor : file.tensors()) {
       const std::string_view name = Unwrapped(tensor.name);
       const auto [other, is_new] = tensors_.try_emplace(name, &unit);
       if (!is_new && other->second != &unit) Tell(*other->second, unit, tensor.name);
       const ExpertPlace place = ExpertPlaceOf(name);
       if (place.layer.empty()) continue;
+      AddShape(file.path(), place, tensor);
       const auto [seen, first] = modules_.try_emplace(place.layer, Module{place.module, &unit});
       if (!first && seen->second.unit != &unit && seen->second.name != place.module) {
         Tell(*seen->second.unit, unit, "");
@@ -88,6 +102,7 @@ class ModelCounter {
   }
 
   Result<void> Verdict() {
+    TellShapes();
     if (architectures_.size() > 1) models_.insert(architectures_.begin(), architectures_.end());
     if (models_.empty()) return {};
     const fs::path folder = CommonFolder(models_);
@@ -103,9 +118,39 @@ class ModelCounter {
 
  private:
   struct Module {
-    std::string_view name;
+    std::string name;
     const fs::path* unit;
   };
+
+  /// Sets of parts that differ in nothing but how many they say they are.
+  void AddCount(const fs::path& path, const fs::path& unit) {
+    const auto part = ParsePartName(path.filename().string());
+    if (!part) return;
+    const auto [seen, first] =
+        sets_.try_emplace({path.parent_path() / part->before, part->after}, &unit);
+    if (!first && seen->second != &unit) Tell(*seen->second, unit, "");
+  }
+
+  void AddShape(const fs::path& path, const ExpertPlace& place, const TensorInfo& tensor) {
+    const std::string name = path.filename().string();
+    const auto number = ParsePartName(name) ? std::nullopt : LastNumber(name);
+    const fs::path row =
+        number ? path.parent_path() / (number->before + "*" + number->after) : UnitOf(path);
+    const std::string stack(place.layer.substr(0, place.layer.rfind('.') + 1));
+    const std::string form = stack + place.module + std::string(place.rest) + tensor.dtype_text;
+    shapes_[form][row].insert(tensor.shape);
+  }
+
+  /// Experts of the same form, and of no size that both have.
+  void TellShapes() {
+    for (const auto& [form, rows] : shapes_) {
+      for (const auto& [row, shapes] : rows) {
+        const auto& [first, first_shapes] = *rows.begin();
+        const auto is_known = [&](const auto& shape) { return first_shapes.contains(shape); };
+        if (std::ranges::none_of(shapes, is_known)) Tell(first, row, "");
+      }
+    }
+  }
 
   void Tell(const fs::path& one, const fs::path& other, const std::string& tensor) {
     models_.insert({one, other});
@@ -115,6 +160,8 @@ class ModelCounter {
   std::set<fs::path> units_, architectures_, models_;
   std::unordered_map<std::string_view, const fs::path*> tensors_;
   std::unordered_map<std::string_view, Module> modules_;
+  std::map<std::pair<fs::path, std::string>, const fs::path*> sets_;
+  std::map<std::string, std::map<fs::path, std::set<std::vector<uint64_t>>>> shapes_;
   std::string twin_;
 };
 

@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "base/text.h"
 #include "base/utf8.h"
 #include "checkpoint/download_names.h"
 
@@ -47,6 +48,20 @@ std::optional<PartName> AroundOf(std::string_view name, size_t of) {
   return part.count > 0 ? std::optional(part) : std::nullopt;
 }
 
+/// "layer-", "w": such a number may be of something else than a part, and be left out on purpose.
+bool NamesLayers(const std::string& before) {
+  constexpr std::string_view kPartWords[] = {"part", "shard", "tensor", "split", "chunk"};
+  const size_t end = before.find_last_not_of(kSeparators) + 1;
+  const std::string word = LowerAscii(before.substr(0, end));
+  for (const std::string_view part : kPartWords) {
+    if (word.ends_with(part)) return false;
+  }
+  for (const std::string_view layer : {"layer", "layers", "block", "blk", "expert", "experts"}) {
+    if (word.ends_with(layer)) return true;
+  }
+  return end == before.size();
+}
+
 }  // namespace
 
 std::string PartName::NameOf(uint64_t other_number) const {
@@ -54,8 +69,8 @@ std::string PartName::NameOf(uint64_t other_number) const {
 }
 
 std::optional<PartName> ParsePartName(std::string_view file_name) {
-  for (size_t of = file_name.rfind("of"); of != file_name.npos && of > 0;
-       of = file_name.rfind("of", of - 1)) {
+  const std::string lower = LowerAscii(file_name);
+  for (size_t of = lower.rfind("of"); of != lower.npos && of > 0; of = lower.rfind("of", of - 1)) {
     if (auto part = AroundOf(file_name, of)) return part;
   }
   return std::nullopt;
@@ -91,7 +106,7 @@ MissingShards FindMissingParts(std::span<const fs::path> files) {
   }
   MissingShards missing;
   for (const auto& [key, set] : sets) {
-    const bool is_gguf = set.name.after.ends_with(".gguf");
+    const bool is_gguf = LowerAscii(set.name.after).ends_with(".gguf");
     const uint64_t first = !is_gguf && set.numbers.contains(0) ? 0 : 1;
     const size_t known = missing.names.size();
     for (uint64_t number = first; number < first + set.name.count; ++number) {
@@ -102,6 +117,46 @@ MissingShards FindMissingParts(std::span<const fs::path> files) {
     missing.of_gguf = missing.of_gguf || is_gguf;
   }
   return missing;
+}
+
+std::optional<PartName> LastNumber(std::string_view name) {
+  const size_t end = name.rfind('.');
+  if (end == name.npos) return std::nullopt;
+  size_t begin = end;
+  while (begin > 0 && IsDigit(name[begin - 1])) --begin;
+  if (begin == end || end - begin > kMostDigits) return std::nullopt;
+  return PartName{std::string(name.substr(0, begin)),     "", std::string(name.substr(end)),
+                  Value(name.substr(begin, end - begin)), 0,  end - begin};
+}
+
+NumberGaps FindNumberGaps(std::span<const fs::path> files) {
+  struct Series {
+    size_t width = kMostDigits;
+    std::map<uint64_t, std::string> names;
+  };
+  std::map<std::tuple<fs::path, std::string, std::string>, Series> all;
+  for (const fs::path& path : files) {
+    const std::string name = path.filename().string();
+    const auto number = ParsePartName(name) ? std::nullopt : LastNumber(name);
+    if (!number) continue;
+    Series& series = all[{path.parent_path(), number->before, number->after}];
+    series.width = std::min(series.width, number->width);
+    series.names[number->number] = name;
+  }
+  NumberGaps gaps;
+  for (const auto& [key, series] : all) {
+    const uint64_t first = series.names.contains(0) ? 0 : 1, last = series.names.rbegin()->first;
+    const uint64_t lost = last + 1 - first - series.names.size();
+    if (series.names.size() < 2 || lost == 0 || lost > series.names.size()) continue;
+    const PartName name{std::get<1>(key), "", std::get<2>(key), 0, 0, series.width};
+    const bool doubtful = NamesLayers(name.before);
+    std::vector<std::string>& names = doubtful ? gaps.doubtful : gaps.missing.names;
+    for (uint64_t number = first; number < last; ++number) {
+      if (!series.names.contains(number)) names.push_back(name.NameOf(number));
+    }
+    if (!doubtful) gaps.missing.expected += last + 1 - first;
+  }
+  return gaps;
 }
 
 std::string NameList(const std::vector<std::string>& names) {

@@ -43,6 +43,18 @@ struct MissingShards {
 /// is a part 0 (of GGUF always from 1). A copy by its name ("... (1).gguf") is the part it is of.
 MissingShards FindMissingParts(std::span<const std::filesystem::path> files);
 
+/// The number at the end of a name, before its suffix: "w-" 3 ".npz" of "w-3.npz".
+std::optional<PartName> LastNumber(std::string_view file_name);
+
+/// Names that a row of numbered files ("w-00.npz", "w-02.npz") lacks, from 0 where there is a 0,
+/// else from 1, to the last. Two files at least, and no more lacking than there: else the numbers
+/// are of something else.
+struct NumberGaps {
+  MissingShards missing;
+  std::vector<std::string> doubtful;  ///< of layers ("layer-1.npz"): may be left out on purpose
+};
+NumberGaps FindNumberGaps(std::span<const std::filesystem::path> files);
+
 /// "a, b, c"; of many the first ten and their count. Fit for a message.
 std::string NameList(const std::vector<std::string>& names);
 

@@ -187,6 +187,7 @@ void PlanFolder(const std::vector<fs::path>& containers, ScanPlan& plan) {
   const auto named = [](const fs::path& path, std::string_view start) {
     return path.filename().string().starts_with(start);
   };
+  std::vector<std::string> passed_over;
   const bool has_model = std::any_of(
       containers.begin(), containers.end(),
       [&](const fs::path& path) { return is_kind(".safetensors")(path) && named(path, "model"); });
@@ -198,14 +199,20 @@ void PlanFolder(const std::vector<fs::path>& containers, ScanPlan& plan) {
       plan.left_out.push_back({path, "no reader for this kind of file"});
     } else if (!is_kind(*kind)(path)) {
       plan.left_out.push_back({path, fmt::format("the {} files beside it are read", *kind)});
+      passed_over.push_back(path.filename().string());
     } else if (has_model && named(path, "consolidated")) {
       plan.left_out.push_back({path, "a second copy of the model*.safetensors beside it"});
+      passed_over.push_back(path.filename().string());
     } else if (const std::string original = CopiedFrom(path, containers); !original.empty()) {
       plan.left_out.push_back({path, "a second copy of " + original});
     } else {
       plan.files.push_back(path);
     }
   }
+  if (passed_over.empty()) return;
+  plan.warnings.push_back(
+      fmt::format("[scan] not read beside the {} files: {}; give it as MODEL to read it instead",
+                  *kind, NameList(passed_over)));
 }
 
 }  // namespace
@@ -297,8 +304,31 @@ std::vector<std::string> UnfinishedOf(const ScanPlan& plan) {
   return names;
 }
 
+void Doubt(const ScanOptions& options, const std::string& text, ScanPlan& plan) {
+  plan.warnings.push_back("[scan] " + text);
+  plan.incomplete |= options.strict_index;
+}
+
+std::vector<std::string> LostLinks(const fs::path& folder) {
+  std::vector<std::string> names;
+  const auto paths = ListFiles(folder, /*recursive=*/false);
+  if (!paths) return names;
+  for (const fs::path& path : *paths) {
+    const bool of_model =
+        path.filename() == "config.json" || (IsIndexName(path) && !IsHidden(path));
+    if (of_model && IsLink(path) && !IsFile(path)) names.push_back(path.filename().string());
+  }
+  return names;
+}
+
 void AddMissing(const ScanOptions& options, ScanPlan& plan) {
   MissingShards& missing = plan.missing = FindMissingParts(plan.files);
+  const NumberGaps gaps = FindNumberGaps(plan.files);
+  missing.names.insert(missing.names.end(), gaps.missing.names.begin(), gaps.missing.names.end());
+  missing.expected += gaps.missing.expected;
+  if (!gaps.doubtful.empty()) {
+    Doubt(options, "not there, by the numbers of the others: " + NameList(gaps.doubtful), plan);
+  }
   for (const LeftOut& file : plan.left_out) {
     const std::string name = file.path.filename().string();
     const auto known = std::find(missing.names.begin(), missing.names.end(), name);
@@ -306,6 +336,21 @@ void AddMissing(const ScanOptions& options, ScanPlan& plan) {
     if (!promised || !HasListedSuffix(file.path, options) || known != missing.names.end()) continue;
     missing.names.push_back(name);
     missing.expected = plan.files.size() + missing.names.size();
+  }
+  for (const fs::path& path : plan.files) {
+    const auto part = ParsePartName(path.filename().string());
+    if (!part || part->number <= part->count) continue;
+    Doubt(options, path.filename().string() + " is a part beyond the count in its name", plan);
+  }
+  for (const std::string& name : UnfinishedOf(plan)) {
+    const std::string stem = fs::path(name).stem().string();
+    const auto is_it = [&](const fs::path& file) {
+      return file.filename() == stem || file.filename() == name;
+    };
+    const bool there = std::ranges::any_of(plan.files, is_it);
+    const bool told =
+        std::ranges::count(missing.names, stem) + std::ranges::count(missing.names, name) > 0;
+    if (!there && !told) Doubt(options, "an unfinished download: " + name, plan);
   }
   if (missing.empty()) return;
   missing.unfinished = UnfinishedOf(plan);

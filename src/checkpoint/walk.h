@@ -49,6 +49,12 @@ void LeaveOutUnfinished(const std::vector<std::filesystem::path>& paths, const S
                         ScanPlan& plan);
 std::vector<std::string> UnfinishedOf(const ScanPlan& plan);
 
+/// Warns, and says that the model may not be whole where all of it is demanded.
+void Doubt(const ScanOptions& options, const std::string& text, ScanPlan& plan);
+
+/// config.json or indexes in `folder` that are links to nothing: a download that did not end.
+std::vector<std::string> LostLinks(const std::filesystem::path& folder);
+
 /// What the names of the parts among `plan.files` promise, a link that leads to nothing, and a file
 /// that is not whole.
 void AddMissing(const ScanOptions& options, ScanPlan& plan);

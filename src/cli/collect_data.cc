@@ -38,9 +38,9 @@ void PrintRoles(const CollectReport& done, Reporter& report) {
     report.Step("[collect] no expert parameters found");
     return;
   }
-  report.Step(fmt::format("[collect] expert parameters analysed: {} of {} ({:.2f} %)",
+  report.Step(fmt::format("[collect] expert parameters analysed: {} of {} ({})",
                           done.analysed_parameters, done.plan.promised_parameters(),
-                          100 * done.expert_coverage.value_or(0)));
+                          CoverageText(done.expert_coverage.value_or(0))));
 }
 
 void PrintWorst(const std::filesystem::path& run_dir, const CollectReport& done, Reporter& report) {

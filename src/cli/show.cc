@@ -12,6 +12,7 @@
 #include "cli/run_argument.h"
 #include "cli/summary.h"
 #include "cli/table_view.h"
+#include "collect/collect.h"
 #include "report/findings.h"
 #include "report/run_matrices.h"
 #include "run/commit_marker.h"
@@ -333,11 +334,10 @@ class Overview {
     report_.Result(line);
     if (run["incomplete"] == true) {
       const Json& share = run["coverage"];
-      report_.Result(fmt::format(
-          "Incomplete: {}logs/warnings says what is missing.",
-          share.is_number()
-              ? fmt::format("{:.2f} % of the expert parameters; ", 100 * share.get<double>())
-              : ""));
+      report_.Result(fmt::format("Incomplete: {}logs/warnings says what is missing.",
+                                 share.is_number() ? fmt::format("{} of the expert parameters; ",
+                                                                 CoverageText(share.get<double>()))
+                                                   : ""));
     }
     if (run["last_failure"].is_string()) {
       report_.Result("The last run failed, and these are the numbers of the one before: " +

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -300,6 +301,11 @@ class Collection {
     auto checkpoint = OpenCheckpoint(scan_, index_, WordsOf(metadata_), options_.keep_going,
                                      [this] { return Stopped(); });
     if (!checkpoint) return tl::make_unexpected(checkpoint.error());
+    if (checkpoint->NothingRead()) {
+      return Fail(ErrorCode::kMalformed, report_.model_path.string(),
+                  "none of its files can be read: " + checkpoint->skipped_files.front(),
+                  "download it again", "");
+    }
     const auto extractor = Extractor::Create(
         ExtractOptionsFor(config_.extract, metadata_, *checkpoint), checkpoint->AllShapes());
     if (!extractor) return tl::make_unexpected(extractor.error());
@@ -316,6 +322,12 @@ class Collection {
                                 tables_.unmatched(), observer_);
     if (!work) return tl::make_unexpected(work.error());
     report_.work = std::move(*work);
+    const auto& why = report_.work.warnings;
+    if (options_.keep_going && report_.work.matrix_rows == 0 && report_.work.refused_tensors > 0) {
+      return Fail(ErrorCode::kMalformed, report_.model_path.string(),
+                  "not one expert matrix can be read" + (why.empty() ? "" : ": " + why[0].text),
+                  "download it again", "");
+    }
     report_.plan.checkpoint = {{}, {}, {}, std::move(report_.plan.checkpoint.skipped_files), {}};
     return {};
   }
@@ -411,9 +423,9 @@ class Collection {
     const double share = report_.expert_coverage.value_or(0);
     if (report_.expert_coverage && share < 1) {
       warnings.push_back(fmt::format(
-          "[coverage] {:.2f} % of the expert parameters were analysed; "
+          "[coverage] {} of the expert parameters were analysed; "
           "data/unmatched_tensors says why the rest was not{}",
-          100 * share,
+          CoverageText(share),
           plan.missing.empty() ? "" : ", missing_experts in run_health what is missing"));
     }
     for (std::string& text : QuantizationWarnings(metadata_)) warnings.push_back(std::move(text));
@@ -422,10 +434,12 @@ class Collection {
     for (std::string& text : MissingWarnings(plan.missing)) warnings.push_back(std::move(text));
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
-    report_.incomplete = report_.work.matrix_rows == 0 || report_.work.failed_schemes > 0 ||
-                         plan.refused_tensors + report_.work.refused_tensors > 0 ||
-                         !plan.checkpoint.skipped_files.empty() || scan_.incomplete ||
-                         plan.census.ContradictsConfig(plan.facts) || (limit && share < *limit);
+    report_.incomplete =
+        report_.work.matrix_rows == 0 || report_.work.failed_schemes > 0 ||
+        plan.refused_tensors + report_.work.refused_tensors > 0 ||
+        !plan.checkpoint.skipped_files.empty() || scan_.incomplete ||
+        plan.census.ContradictsConfig(plan.facts) ||
+        (limit && (share < *limit || metadata_.unreadable || !compared_.missing_tensors.empty()));
     return warnings;
   }
 
@@ -471,6 +485,10 @@ class Collection {
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer) {
   return Collection(config, options, observer).Run();
+}
+
+std::string CoverageText(double share) {
+  return fmt::format("{:.2f} %", std::floor(share * 10'000) / 100);
 }
 
 void WriteConfigFailure(const CollectOptions& options, const Error& error) {

@@ -46,6 +46,9 @@ struct CollectReport {
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer);
 
+/// "99.99 %": cut after two decimals, so that only what is whole reads 100.00 %.
+std::string CoverageText(double share);
+
 /// logs/run_failure.json for a config that can't be used; nothing where there is no run directory.
 void WriteConfigFailure(const CollectOptions& options, const Error& error);
 

@@ -98,7 +98,8 @@ class Inspector {
     Inspection inspection;
     inspection.complete = unmatched_.empty() && missing_.empty() && opened_.scan.missing.empty() &&
                           !opened_.scan.incomplete &&
-                          !census_.ContradictsConfig(opened_.extractor->facts());
+                          !census_.ContradictsConfig(opened_.extractor->facts()) &&
+                          !opened_.metadata.unreadable && AllListedIsThere();
     const uint64_t experts = TensorsOf(Role::kRoutedExpert) + TensorsOf(Role::kSharedExpert);
     if (census_.empty() && experts + unmatched_.size() == 0) {
       inspection.nothing = NothingFound(
@@ -109,6 +110,13 @@ class Inspector {
   }
 
  private:
+  bool AllListedIsThere() const {
+    const IndexSummary& index = opened_.index;
+    return !index.used_for_scan ||
+           CompareWithIndex(index.weight_map, opened_.checkpoint.TensorNames())
+               .missing_tensors.empty();
+  }
+
   void Add(size_t file, size_t number, const Extraction& extraction) {
     const TensorInfo& tensor = opened_.checkpoint.files[file]->tensors()[number];
     const TensorUse& use = opened_.checkpoint.uses[file][number];
@@ -145,6 +153,7 @@ class Inspector {
     const std::string_view family = opened_.extractor->family();
     Json warnings = Json::array();
     for (const std::string& text : ScanWarnings()) warnings.push_back(text);
+    if (opened_.metadata.unreadable) warnings.push_back(opened_.metadata.warnings.back());
     for (const std::string& text : QuantizationWarnings(opened_.metadata)) warnings.push_back(text);
     for (const std::string& text : census_.Warnings(facts, family)) warnings.push_back(text);
     for (const std::string& text : MissingWarnings(missing_)) warnings.push_back(text);

@@ -12,6 +12,7 @@
 #include "base/hub_link.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "checkpoint/adapter.h"
 #include "checkpoint/names.h"
 #include "checkpoint/part_names.h"
 #include "checkpoint/walk.h"
@@ -221,7 +222,8 @@ Contents ContentsOf(const fs::path& folder) {
     const fs::path name = entry->path().filename();
     if (name.string().starts_with('.') || IsFolder(entry->path())) continue;
     const bool index = IsIndex(name);
-    if (index || std::ranges::count(kContainers, SuffixOf(name))) contents.weights = true;
+    const bool container = std::ranges::count(kContainers, SuffixOf(name)) > 0;
+    if (index || (container && AdapterReason(entry->path()).empty())) contents.weights = true;
     if (index || name == kModelConfig) contents.description = true;
   }
   return contents;
@@ -275,14 +277,18 @@ Result<ModelLocation> LocatedAt(const fs::path& path) {
 
 Error NotFound(const std::string& text, const fs::path& path) {
   std::error_code failed;
-  (void)fs::exists(path, failed);
+  std::error_code ignored;
+  const bool is_link = fs::is_symlink(path, ignored), exists = fs::exists(path, failed);
   Error error{ErrorCode::kNotFound, path.string(),
-              failed ? "can't be looked at: " + failed.message() : "no such file or folder",
+              failed    ? "can't be looked at: " + failed.message()
+              : exists  ? "is neither a file nor a folder"
+              : is_link ? "is a link to nothing"
+                        : "no such file or folder",
               "give the checkpoint's folder or file", "SystemExit"};
   std::vector<std::string> siblings;
   for (fs::directory_iterator entry(path.parent_path(), failed);
        !failed && entry != fs::directory_iterator(); entry.increment(failed)) {
-    siblings.push_back(entry->path().filename().string());
+    if (entry->path() != path) siblings.push_back(entry->path().filename().string());
   }
   std::sort(siblings.begin(), siblings.end());
   if (const auto meant = ClosestName(path.filename().string(), siblings)) {

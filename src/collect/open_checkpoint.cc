@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "checkpoint/adapter.h"
@@ -251,6 +252,10 @@ std::vector<WeightShape> Checkpoint::AllShapes() const {
     }
   }
   return shapes;
+}
+
+bool Checkpoint::NothingRead() const {
+  return !files.empty() && std::ranges::none_of(files, [](const auto& file) { return bool(file); });
 }
 
 std::set<std::string> Checkpoint::TensorNames() const {

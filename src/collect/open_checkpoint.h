@@ -50,6 +50,7 @@ struct Checkpoint {
   /// As the extractor wants the tensor: its weight's name and shape, or why it can't be read.
   WeightShape ShapeOf(size_t file, size_t tensor) const;
   std::vector<WeightShape> AllShapes() const;  ///< of all tensors that are of use
+  bool NothingRead() const;                    ///< there are files, and all were skipped
   std::set<std::string> TensorNames() const;   ///< of all, but for the copies that do not count
 };
 

@@ -157,6 +157,7 @@ ModelMetadata ReadModelMetadata(const fs::path& model_path,
   auto config = text ? ParseLenientJson(*text, path->string()) : tl::make_unexpected(text.error());
   if (config && !config->is_object()) config = Malformed(path->string(), "is not a JSON object");
   if (!config) {
+    metadata.unreadable = true;
     metadata.warnings.push_back("[meta] config not read: " + config.error().Text());
     return metadata;
   }

@@ -19,6 +19,7 @@ struct ModelMetadata {
   std::string declared_dtype;  ///< dtype or torch_dtype, nested too, without "torch."; "" unknown
   std::string summary_line;    ///< "[meta] hidden=... layers=..."
   std::vector<std::string> warnings;  ///< "[meta] ..." lines
+  bool unreadable = false;            ///< there is a config.json, and what it says is not known
 };
 
 /// Looks for config.json in the model folder (a file's parent), then model/, configs/, config/,

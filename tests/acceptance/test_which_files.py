@@ -108,6 +108,76 @@ SEVERAL_INDEXES = {
 }
 
 
+NUMBERED = {
+    "a gap": ({"weights.00.safetensors": (0,), "weights.02.safetensors": (2,)}, 1,
+              "1 of 3 shards is missing: weights.01.safetensors"),
+    "the first is lost": ({"model-00002.npz": (1,), "model-00003.npz": (2,)}, 1,
+                          "1 of 3 shards is missing: model-00001.npz"),
+    "a layer is not there": ({"layer_0.safetensors": (0,), "layer_1.safetensors": (1,),
+                              "layer_3.safetensors": (3,)}, 3, "layer_2.safetensors"),
+    "whole": ({"weights.00.safetensors": (0,), "weights.01.safetensors": (1,)}, 0, ""),
+    "numbers of other things": ({"model-4bit.safetensors": (0,), "model-16bit.safetensors": (1,)},
+                                0, ""),
+    "capital letters": ({"MODEL-00001-OF-00002.safetensors": (0,)}, 1,
+                        "1 of 2 shards is missing: MODEL-00002-OF-00002.safetensors"),
+    "a part beyond the count": ({f"m-{k}-of-2.safetensors": (k,) for k in (1, 2, 3)}, 3,
+                                "m-3-of-2.safetensors is a part beyond"),
+    "capital suffixes": ({"MODEL-00001-OF-00002.SAFETENSORS": (0,),
+                          "MODEL-00002-OF-00002.SAFETENSORS": (1,)}, 0, ""),
+}
+
+PARTS = {"m-00001-of-00002.safetensors": (0,), "m-00002-of-00002.safetensors": (1,)}
+ONE_PART = {"m-00001-of-00002.safetensors": (0,)}
+INDEX_AGAINST_NAMES = {
+    "a part is neither listed nor there": ({**ONE_PART, INDEX: index(ONE_PART)}, 3,
+                                           "does not list: m-00002-of-00002.safetensors"),
+    "a part is there and not listed": ({**PARTS, INDEX: index(ONE_PART)}, 3,
+                                       "does not list: m-00002-of-00002.safetensors"),
+    "all are listed": ({**PARTS, INDEX: index(PARTS)}, 0, ""),
+}
+
+CONFIGS = {name: ({"model.safetensors": (0, 1), "config.json": text}, 3, "config not read")
+           for name, text in {"cut off": '{"num_experts": 2,', "empty": "", "a list": "[]",
+                              "UTF-16": json.dumps(config(2)).encode("utf-16")}.items()}
+CONFIGS["whole"] = ({"model.safetensors": (0, 1), "config.json": config(2)}, 0, "")
+
+SEVERAL_MODELS = {
+    "experts and stacks": ({"a.safetensors": (0, 1), "b.safetensors": stacks(0, 1)}, 1,
+                           "holds 2 models: a.safetensors, b.safetensors"),
+    "other sizes": ({"a.safetensors": (0, 1), "b.safetensors": layers(2, 3, size=128)}, 1,
+                    "holds 2 models: a.safetensors, b.safetensors"),
+    "sets of other counts": ({**PARTS, "m-00001-of-00001.safetensors": (2,)}, 1,
+                             "holds 2 models: m-*-of-00001.safetensors, m-*-of-00002.safetensors"),
+    "layers": ({"a.safetensors": (0, 1), "b.safetensors": (2, 3)}, 0, ""),
+    "another container beside": ({"a.safetensors": (0,), "b.npz": (1,)}, 0,
+                                 "not read beside the .safetensors files: b.npz"),
+}
+
+
+KOHYA = {"model.layers.0.mlp.experts.0.up_proj." + part: np.ones((4, 4), np.float32)
+         for part in ("lora_down.weight", "lora_up.weight", "alpha")}
+ADAPTERS = {
+    "Kohya's beside a model": ({"model.safetensors": (0, 1), "style.safetensors": KOHYA}, 0, ""),
+    "in a folder beside the model's": ({**below("base", {**TWO, INDEX: index(TWO)}),
+                                        "lora/adapter_model.safetensors": KOHYA}, 0, ""),
+    "and the model lacks a shard": ({**below("base", {"w1.safetensors": (0,), INDEX: index(TWO)}),
+                                     "lora/adapter_model.safetensors": KOHYA}, 1, LOST),
+    "and the model lacks a layer": ({**below("base", {"model.safetensors": (0,),
+                                                      "config.json": config(2)}),
+                                     "lora/adapter_model.safetensors": KOHYA}, 3, "is missing"),
+}
+
+INCOMPLETE = {
+    "an unfinished download beside": ({"a.safetensors": (0,), "b.safetensors.crdownload": b"x"}, 3,
+                                      "b.safetensors.crdownload"),
+    "of a file that is there": ({"a.safetensors": (0,), "a.safetensors.crdownload": b"x"}, 0, ""),
+    "a listed tensor is in no shard": ({**TWO, INDEX: {"weight_map": {
+        **index(TWO)["weight_map"], "lm_head.weight": "w2.safetensors"}}}, 3, "lm_head.weight"),
+    "a listed shard is of no kind that is read": ({"w1.safetensors": (0,), INDEX: index(
+        {"w1.safetensors": (0,), "w2.bin": (1,)})}, 3, "not read: w2.bin"),
+}
+
+
 class WhichFiles(AcceptanceTest):
     def told(self, model, expect, fragment):
         """What analyze says of `model`; inspect says the same, and ends alike."""
@@ -136,6 +206,69 @@ class WhichFiles(AcceptanceTest):
 
     def test_indexes_of_variants(self):
         self.layouts(SEVERAL_INDEXES)
+
+    def test_numbers_in_names(self):
+        self.layouts(NUMBERED)
+
+    def test_an_index_against_the_names_of_its_shards(self):
+        self.layouts(INDEX_AGAINST_NAMES)
+
+    def test_a_config_that_can_not_be_read(self):
+        self.layouts(CONFIGS)
+
+    def test_several_models(self):
+        self.layouts(SEVERAL_MODELS)
+
+    def test_adapters_beside_a_model(self):
+        self.layouts(ADAPTERS)
+
+    def test_what_is_not_whole(self):
+        self.layouts(INCOMPLETE)
+
+    def test_where_no_file_can_be_read_nothing_is_kept(self):
+        write(self.tmp / "m/model.safetensors", b"abc")
+        out = self.tmp / "out"
+        done = run("analyze", self.tmp / "m", "--out", out, "--keep-going", "--no-report")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("none of its files can be read", done.stderr)
+        self.assertEqual(list(out.rglob("*.parquet")), [])
+
+    def test_max_files_is_told(self):
+        for path, layout in TWO.items():
+            write(self.tmp / "m" / path, layout)
+        run_dir = self.run_dir(self.tmp / "m", lambda config: config["scan"].update(max_files=1))
+        self.collect(run_dir)
+        self.assertIn("[scan] max_files: 1 of 2 files are read",
+                      list(self.table(run_dir, "warnings", "logs").warning))
+
+    def test_a_share_that_is_not_whole_does_not_read_so(self):
+        tensors = layers(0, 1)
+        name = "model.layers.1.mlp.experts.1.up_proj.weight"
+        tensors[name] = tensors[name][0, :1]
+        write(self.tmp / "m/model.safetensors", tensors)
+        self.assertNotIn("100.00 %", self.told(self.tmp / "m", 3, "[coverage]").stderr)
+
+    def test_a_part_that_is_given_is_not_the_model(self):
+        for name, file, content in (("listed", "w1.safetensors", {**TWO, INDEX: index(TWO)}),
+                                    ("named", "m-00001-of-00002.safetensors", PARTS),
+                                    ("alone", "m-00001-of-00002.safetensors", ONE_PART)):
+            for path, layout in content.items():
+                write(self.tmp / name / path, layout)
+            self.told(self.tmp / name / file, 3, file + " is one part of a model")
+        write(self.tmp / "all" / "w1.safetensors", (0, 1))
+        write(self.tmp / "all" / INDEX, index({"w1.safetensors": (0, 1)}))
+        self.told(self.tmp / "all/w1.safetensors", 0, "")
+
+    def test_links_to_nothing_that_describe_the_model(self):
+        for name in ("config.json", INDEX):
+            with self.subTest(name):
+                folder = self.tmp / name
+                write(folder / "w1.safetensors", (0,))
+                (folder / name).symlink_to("../../blobs/gone")
+                self.told(folder, 1, "links to nothing: " + name)
+                done = run("analyze", folder, "--out", self.tmp / "kept", "--model-id", name,
+                           "--no-report", "--schemes", "q4", "--keep-going")
+                self.assertEqual(done.returncode, 3, done.stderr)
 
     def test_an_index_that_is_given_decides(self):
         for file, content in {**TWO, **TWO_FP16, INDEX: index(TWO), FP16: index(TWO_FP16)}.items():

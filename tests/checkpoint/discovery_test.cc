@@ -362,6 +362,11 @@ const GapCase kGapCases[] = {
      "3 of 4 shards are missing: m-00001-of-00004.npz, m-00003-of-00004.npz, m-00004-of-00004.npz"},
     {"Whole", {"m-00001-of-00002.npz", "m-00002-of-00002.npz"}, ""},
     {"WholeFromZero", {"m-00000-of-00002.npz", "m-00001-of-00002.npz"}, ""},
+    {"NumbersAlone", {"w-00.npz", "w-02.npz"}, "1 of 3 shards is missing: w-01.npz"},
+    {"NumbersAloneFromOne", {"w-2.npz", "w-3.npz"}, "1 of 3 shards is missing: w-1.npz"},
+    {"CapitalLetters", {"M-1-OF-2.npz"}, "1 of 2 shards is missing: M-2-OF-2.npz"},
+    {"NumbersFarApart", {"w-4.npz", "w-16.npz"}, ""},
+    {"OneNumber", {"w-7.npz"}, ""},
     {"LayersAreNoParts", {"layer-0.npz", "layer-2.npz"}, ""},
     {"WordsAreNoNumbers", {"best-of-two.npz", "profile.npz"}, ""},
 };
