@@ -7,8 +7,8 @@
 #include "base/pending_file.h"
 #include "base/utf8.h"
 #include "base/version.h"
-#include "rows/collect_rows.h"
 #include "run/schemes.h"
+#include "tables/aggregate.h"
 
 namespace moe {
 namespace {
@@ -16,43 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kTables[] = {"matrix_stats", "quant_sim"};
-
-/// Columns of matrix_stats and the fields they come from.
-struct StatsColumn {
-  const char* name;
-  double MatrixStats::* field;
-};
-constexpr StatsColumn kStats[] = {
-    {"mean", &MatrixStats::mean},
-    {"std", &MatrixStats::std},
-    {"mean_abs", &MatrixStats::mean_abs},
-    {"rms", &MatrixStats::rms},
-    {"max_abs", &MatrixStats::max_abs},
-    {"outlier_max_over_mean", &MatrixStats::outlier_max_over_mean},
-    {"outlier_p99_over_median", &MatrixStats::outlier_p99_over_median},
-    {"outlier_p999_over_median", &MatrixStats::outlier_p999_over_median},
-};
-
-/// The same of quant_sim.
-struct ErrorColumn {
-  const char* name;
-  std::optional<double> QuantError::* field;
-};
-constexpr ErrorColumn kErrors[] = {
-    {"w_rel_fro", &QuantError::w_rel_fro},
-    {"w_rel_max", &QuantError::w_rel_max},
-    {"scale_mean", &QuantError::scale_mean},
-    {"scale_max", &QuantError::scale_max},
-    {"bias_mean", &QuantError::bias_mean},
-    {"bias_max", &QuantError::bias_max},
-    {"scale_abs_mean", &QuantError::scale_abs_mean},
-    {"scale_abs_max", &QuantError::scale_abs_max},
-    {"sqnr_db", &QuantError::sqnr_db},
-    {"bits_per_weight", &QuantError::bits_per_weight},
-    {"max_abs_err", &QuantError::max_abs_err},
-    {"zero_share", &QuantError::zero_share},
-    {"clip_share", &QuantError::clip_share},
-};
 
 const WantedColumn kIdentity[] = {
     {"source_tensor", ColumnType::kString}, {"derived_tensor", ColumnType::kString},
@@ -93,9 +56,21 @@ std::string TextAt(const FrameColumn& column, uint64_t row) {
   return code == FrameColumn::kNullCode ? "" : column.dictionary[code];
 }
 
-std::optional<double> NumberAt(const FrameColumn& column, uint64_t row) {
-  const double value = column.doubles[row];
-  return std::isnan(value) ? std::nullopt : std::optional(value);
+/// Adds the columns of `table` that are measured.
+template <class R>
+void WantMeasured(const Table<R>& table, std::vector<WantedColumn>& wanted) {
+  for (const Column& column : table.MeasuredColumns()) wanted.push_back({column.name, column.type});
+}
+
+/// The measurements in a row of `frame`, put back.
+template <class R>
+R RecordAt(const Table<R>& table, const Frame& frame, uint64_t row) {
+  R record;
+  for (const auto& field : table.fields) {
+    if (!field.put) continue;
+    field.put(record, CellValue(frame.at(field.column.name), static_cast<uint32_t>(row)));
+  }
+  return record;
 }
 
 /// A whole table; false if it can't be read.
@@ -139,7 +114,8 @@ void ForgetMeasured(const fs::path& run_dir) {
   fs::remove(NotePath(run_dir), ignored);
 }
 
-PastRun::PastRun(const CollectPlan& plan, const MeasureOptions& options) : options_(options) {
+PastRun::PastRun(const CollectPlan& plan, const MeasureOptions& options)
+    : stats_table_(MatrixStatsTable(options)) {
   first_matrix_.push_back(0);
   for (const PlannedBank& bank : plan.banks) {
     first_matrix_.push_back(first_matrix_.back() + bank.matrices());
@@ -163,20 +139,10 @@ std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key,
 
 bool PastRun::Read(const fs::path& run_dir) {
   std::vector<WantedColumn> stats(std::begin(kIdentity), std::end(kIdentity));
-  stats.push_back({"nonfinite_count", ColumnType::kInt64});
-  for (const StatsColumn& column : kStats) stats.push_back({column.name, ColumnType::kDouble});
-  for (const double p : options_.percentiles_abs) {
-    stats.push_back({PercentileColumnName(p), ColumnType::kDouble});
-  }
-  for (const int64_t size : options_.group_sizes) {
-    stats.push_back(
-        {GroupPercentileColumnName(size, options_.group_outlier_percentile), ColumnType::kDouble});
-    stats.push_back({GroupMaxColumnName(size), ColumnType::kDouble});
-  }
+  WantMeasured(stats_table_, stats);
   std::vector<WantedColumn> quant = {{"scheme", ColumnType::kString},
-                                     {"error", ColumnType::kString},
                                      {"compute_dtype", ColumnType::kString}};
-  for (const ErrorColumn& column : kErrors) quant.push_back({column.name, ColumnType::kDouble});
+  WantMeasured(QuantSimTable(), quant);
   return ReadTable(run_dir, "matrix_stats", stats, stats_) &&
          ReadTable(run_dir, "quant_sim", quant, quant_);
 }
@@ -222,32 +188,11 @@ uint64_t PastRun::QuantRow(uint64_t matrix, size_t scheme) const {
 }
 
 MatrixStats PastRun::StatsOf(uint64_t matrix) const {
-  MatrixStats stats;
-  stats.nonfinite_count = static_cast<uint64_t>(stats_.at("nonfinite_count").ints[matrix]);
-  if (stats.nonfinite_count != 0) return stats;
-  for (const StatsColumn& column : kStats) {
-    stats.*column.field = stats_.at(column.name).doubles[matrix];
-  }
-  for (const double p : options_.percentiles_abs) {
-    stats.percentiles.push_back(stats_.at(PercentileColumnName(p)).doubles[matrix]);
-  }
-  for (const int64_t size : options_.group_sizes) {
-    const auto percentile = GroupPercentileColumnName(size, options_.group_outlier_percentile);
-    stats.groups.push_back({NumberAt(stats_.at(percentile), matrix),
-                            NumberAt(stats_.at(GroupMaxColumnName(size)), matrix)});
-  }
-  return stats;
+  return RecordAt(stats_table_, stats_, matrix).stats;
 }
 
 QuantError PastRun::ErrorOf(uint64_t matrix, const QuantScheme& scheme) const {
-  const uint64_t row = QuantRow(matrix, *Find(scheme));
-  QuantError error;
-  for (const ErrorColumn& column : kErrors) {
-    error.*column.field = NumberAt(quant_.at(column.name), row);
-  }
-  const FrameColumn& text = quant_.at("error");
-  if (text.codes[row] != FrameColumn::kNullCode) error.error = TextAt(text, row);
-  return error;
+  return RecordAt(QuantSimTable(), quant_, QuantRow(matrix, *Find(scheme))).error;
 }
 
 ComputeDType PastRun::DTypeOf(uint64_t matrix) const {

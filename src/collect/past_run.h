@@ -8,6 +8,7 @@
 
 #include "collect/plan.h"
 #include "moescope/measure.h"
+#include "rows/collect_rows.h"
 #include "run/json_text.h"
 #include "tables/table_reader.h"
 
@@ -58,7 +59,7 @@ class PastRun {
   /// Of quant_sim, which is scheme-major inside a bank.
   uint64_t QuantRow(uint64_t matrix, size_t scheme) const;
 
-  const MeasureOptions options_;
+  const Table<MatrixStatsRow> stats_table_;
   std::vector<uint64_t> first_matrix_;  // of each bank; the last: of all
   std::vector<QuantScheme> schemes_;
   Frame stats_, quant_;

@@ -74,6 +74,21 @@ Value ToValue(const std::optional<T>& value) {
   return value ? ToValue(*value) : Value();
 }
 
+// The way back; a null leaves what is there.
+void Put(const Value& value, std::string& to) {
+  if (const auto* text = std::get_if<std::string>(&value)) to = *text;
+}
+void Put(const Value& value, uint64_t& to) {
+  if (const auto* number = std::get_if<int64_t>(&value)) to = static_cast<uint64_t>(*number);
+}
+void Put(const Value& value, double& to) {
+  if (const auto* number = std::get_if<double>(&value)) to = *number;
+}
+template <class T>
+void Put(const Value& value, std::optional<T>& to) {
+  if (value.index() != 0) Put(value, to.emplace());
+}
+
 template <class R>
 using Fields = std::vector<typename Table<R>::Field>;
 
@@ -88,6 +103,14 @@ template <class R, class S, class T>
 typename Table<R>::Field Cell(Column column, S R::* part, T S::* member) {
   return {std::move(column),
           [part, member](const R& record) { return ToValue(record.*part.*member); }};
+}
+
+/// Cell() of what is measured.
+template <class R, class S, class T>
+typename Table<R>::Field MeasuredCell(Column column, S R::* part, T S::* member) {
+  auto field = Cell(std::move(column), part, member);
+  field.put = [part, member](R& record, const Value& value) { Put(value, record.*part.*member); };
+  return field;
 }
 
 template <class R, class T>
@@ -118,18 +141,36 @@ constexpr char kTail[] =
     "How heavy the tail is: a large weight over a typical one. Normal weights have 3.8 at 99 % and "
     "4.9 at 99.9 %.";
 
-/// A number of the finite weights of a matrix; null where it has others (D26).
-Table<MatrixStatsRow>::Field Statistic(Column column,
-                                       std::function<Value(const MatrixStats&)> value) {
+/// A number of the finite weights of a matrix; null where it has others (D26). `at` gives its place
+/// in MatrixStats, which it makes in one that is not const.
+template <class At>
+Table<MatrixStatsRow>::Field OfFinite(Column column, At at) {
+  return {std::move(column),
+          [at](const MatrixStatsRow& row) {
+            return row.stats.nonfinite_count == 0 ? ToValue(at(row.stats)) : Value();
+          },
+          [at](MatrixStatsRow& row, const Value& value) { Put(value, at(row.stats)); }};
+}
+
+template <class At>
+Table<MatrixStatsRow>::Field Statistic(Column column, At at) {
   column.doc += "; null if the matrix has non-finite weights";
-  return {std::move(column), [value = std::move(value)](const MatrixStatsRow& row) {
-            return row.stats.nonfinite_count == 0 ? value(row.stats) : Value();
-          }};
+  return OfFinite(std::move(column), at);
+}
+
+/// Element i, which a list that is not const gets if it ends before.
+template <class T>
+const T& ElementAt(const std::vector<T>& list, size_t i) {
+  return list[i];
+}
+template <class T>
+T& ElementAt(std::vector<T>& list, size_t i) {
+  if (list.size() <= i) list.resize(i + 1);
+  return list[i];
 }
 
 Table<MatrixStatsRow>::Field Statistic(Column column, double MatrixStats::* member) {
-  return Statistic(std::move(column),
-                   [member](const MatrixStats& stats) { return Value(stats.*member); });
+  return Statistic(std::move(column), [member](auto& stats) -> auto& { return stats.*member; });
 }
 
 Table<MatrixStatsRow>::Field Percentile(const MeasureOptions& options, size_t i) {
@@ -143,7 +184,7 @@ Table<MatrixStatsRow>::Field Percentile(const MeasureOptions& options, size_t i)
        .label = fmt::format("{} % of |w| lie below", percentile),
        .plain = fmt::format("The size that {} % of the weights do not exceed.", percentile),
        .advice = "beside max_abs it tells a wide matrix from one with a few large weights"},
-      [i](const MatrixStats& stats) { return Value(stats.percentiles[i]); });
+      [i](auto& stats) -> auto& { return ElementAt(stats.percentiles, i); });
 }
 
 /// The two columns of the i-th group size.
@@ -160,11 +201,9 @@ Fields<MatrixStatsRow> GroupOutliers(const MeasureOptions& options, size_t i) {
         what, size, size);
     column.advice = kOutlierAdvice;
     column.worse = kHigh;
-    return Table<MatrixStatsRow>::Field{std::move(column), [i, member](const MatrixStatsRow& row) {
-                                          const bool finite = row.stats.nonfinite_count == 0;
-                                          return finite ? ToValue(row.stats.groups[i].*member)
-                                                        : Value();
-                                        }};
+    return OfFinite(std::move(column), [i, member](auto& stats) -> auto& {
+      return ElementAt(stats.groups, i).*member;
+    });
   };
   const auto whole = static_cast<int64_t>(percentile);
   const std::string groups = fmt::format("In groups of {} weights that share one scale: ", size);
@@ -181,7 +220,7 @@ Fields<MatrixStatsRow> GroupOutliers(const MeasureOptions& options, size_t i) {
 }
 
 Table<QuantSimRow>::Field Error(Column column, std::optional<double> QuantError::* member) {
-  return Cell(std::move(column), &QuantSimRow::error, member);
+  return MeasuredCell(std::move(column), &QuantSimRow::error, member);
 }
 
 template <class R>
@@ -299,16 +338,17 @@ Fields<MatrixStatsRow> FieldsAfterTheContracts() {
   using R = MatrixStatsRow;
   using M = MatrixIdentity;
   return {
-      Cell({.name = "nonfinite_count",
-            .type = ColumnType::kInt64,
-            .nullable = kNeverNull,
-            .unit = "elements",
-            .doc = "NaN and infinite weights; if not 0, all statistics are null",
-            .label = "NaN and infinite weights",
-            .plain = "Weights that are no number. A matrix with any has no other statistics.",
-            .advice = "anything but 0 is damage, or an overflow when the checkpoint was written",
-            .worse = kHigh},
-           &R::stats, &MatrixStats::nonfinite_count),
+      MeasuredCell(
+          {.name = "nonfinite_count",
+           .type = ColumnType::kInt64,
+           .nullable = kNeverNull,
+           .unit = "elements",
+           .doc = "NaN and infinite weights; if not 0, all statistics are null",
+           .label = "NaN and infinite weights",
+           .plain = "Weights that are no number. A matrix with any has no other statistics.",
+           .advice = "anything but 0 is damage, or an overflow when the checkpoint was written",
+           .worse = kHigh},
+          &R::stats, &MatrixStats::nonfinite_count),
       OfMatrix<R>(Text("storage", "how the weights are stored in the checkpoint"), &M::storage),
       OfMatrix<R>({.name = "storage_bits_per_weight",
                    .nullable = kNeverNull,
@@ -397,11 +437,12 @@ Fields<QuantSimRow> ErrorFields() {
              .plain = "Largest of the offsets that affine schemes store beside each scale.",
              .advice = kStepAdvice},
             &E::bias_max),
-      Cell({.name = "error",
-            .type = ColumnType::kString,
-            .doc = "why numbers are missing, \"Class: message\"; null if all went well",
-            .advice = "not null: the scheme can't be used for this matrix, and the text says why"},
-           &QuantSimRow::error, &E::error)};
+      MeasuredCell(
+          {.name = "error",
+           .type = ColumnType::kString,
+           .doc = "why numbers are missing, \"Class: message\"; null if all went well",
+           .advice = "not null: the scheme can't be used for this matrix, and the text says why"},
+          &QuantSimRow::error, &E::error)};
 }
 
 Fields<QuantSimRow> LaterErrorFields() {

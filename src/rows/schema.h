@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -62,8 +63,14 @@ using Row = std::vector<Value>;
 template <class R>
 struct Table {
   struct Field {
+    using Get = std::function<Value(const R&)>;
+    using Put = std::function<void(R&, const Value&)>;
+    Field(Column declared, Get get, Put way_back = Put())
+        : column(std::move(declared)), value(std::move(get)), put(std::move(way_back)) {}
+
     Column column;
-    std::function<Value(const R&)> value;
+    Get value;
+    Put put;  ///< the way back, of what is measured; none of the rest
   };
   std::string name;  ///< file stem: "matrix_stats"
   std::vector<Field> fields;
@@ -72,6 +79,14 @@ struct Table {
     TableSchema schema{name, {}};
     for (const Field& field : fields) schema.columns.push_back(field.column);
     return schema;
+  }
+  /// What Field::put needs read.
+  std::vector<Column> MeasuredColumns() const {
+    std::vector<Column> columns;
+    for (const Field& field : fields) {
+      if (field.put) columns.push_back(field.column);
+    }
+    return columns;
   }
   Row RowOf(const R& record) const {
     Row row;

@@ -290,7 +290,7 @@ TEST(MatrixStatsTable, NonFiniteWeightsLeaveOnlyTheirCount) {
   }
 }
 
-TEST(QuantSimTable, PutsEachNumberUnderItsName) {
+QuantSimRow ExampleQuant() {
   const QuantError error = {.w_rel_fro = 1,
                             .w_rel_max = 2,
                             .scale_mean = 3,
@@ -305,10 +305,12 @@ TEST(QuantSimTable, PutsEachNumberUnderItsName) {
                             .max_abs_err = 11,
                             .zero_share = 12,
                             .clip_share = 13};
-  const QuantSimRow quant{
-      ExampleMatrix(), {"q4", "affine", 4, 32}, error, "bf16", "native", "mlx-cpu", true};
+  return {ExampleMatrix(), {"q4", "affine", 4, 32}, error, "bf16", "native", "mlx-cpu", true};
+}
+
+TEST(QuantSimTable, PutsEachNumberUnderItsName) {
   const auto& table = QuantSimTable();
-  EXPECT_THAT(Cells(table.Schema(), table.RowOf(quant)),
+  EXPECT_THAT(Cells(table.Schema(), table.RowOf(ExampleQuant())),
               ElementsAreArray(std::vector<std::pair<std::string, Value>>{
                   {"file", "/m/a.safetensors"},
                   {"source_tensor", "experts.gate_up_proj"},
@@ -343,6 +345,33 @@ TEST(QuantSimTable, PutsEachNumberUnderItsName) {
                   {"profile", "mlx-cpu"},
                   {"requantized", true},
                   {"stack", "decoder"}}));
+}
+
+/// `record` with only what is measured, by way of its row.
+template <class R>
+R MeasuredAgain(const Table<R>& table, const R& record) {
+  R again;
+  for (const auto& field : table.fields) {
+    if (field.put) field.put(again, field.value(record));
+  }
+  return again;
+}
+
+// What an earlier run measured is taken from its tables: no measurement may be lost on the way.
+TEST(Tables, GiveBackWhatWasMeasured) {
+  const auto stats = MatrixStatsTable(ExampleOptions());
+  MatrixStatsRow again = MeasuredAgain(stats, ExampleStats());
+  again.matrix = ExampleMatrix();
+  EXPECT_EQ(stats.RowOf(again), stats.RowOf(ExampleStats()));
+  MatrixStatsRow nonfinite{ExampleMatrix(), {}};
+  nonfinite.stats.nonfinite_count = 3;
+  again = MeasuredAgain(stats, nonfinite);
+  again.matrix = ExampleMatrix();
+  EXPECT_EQ(stats.RowOf(again), stats.RowOf(nonfinite));
+
+  QuantSimRow quant = MeasuredAgain(QuantSimTable(), ExampleQuant());
+  quant = {ExampleMatrix(), ExampleQuant().scheme, quant.error, "bf16", "native", "mlx-cpu", true};
+  EXPECT_EQ(QuantSimTable().RowOf(quant), QuantSimTable().RowOf(ExampleQuant()));
 }
 
 // What the page and `show --explain` say of a metric; one that nobody explains is no use.
