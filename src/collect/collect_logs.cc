@@ -15,11 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-template <class T>
-Json OrNull(const std::optional<T>& value) {
-  return value ? Json(*value) : Json();
-}
-
 std::string Now() { return UtcNow(TimePrecision::kSeconds) + "Z"; }
 
 Json OverridesJson(const LogContext& c) {

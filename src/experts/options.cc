@@ -34,13 +34,7 @@ ExtractOptions DefaultExtractOptions() {
                    R"(.*experts\.(\d+)\.(down_proj|gate_proj|up_proj)\.weight$)", 2, matrix);
   single.expert_group = 1;
   single.proj_group = 2;
-  ExtractRule fused = TemplateRule("EXAMPLE_fused_gate_down_split_rows",
-                                   R"(.*experts.*\.(w13|gate_down_proj)\.weight$)", 3, stack);
-  fused.enabled = false;
-  fused.packed_split.emplace();
-  fused.packed_split->splits = {512, 512};
-  fused.packed_split->projs = {"gate_proj", "down_proj"};
-  options.rules = {std::move(bank), std::move(single), std::move(fused)};
+  options.rules = {std::move(bank), std::move(single)};
   return options;
 }
 

@@ -1,14 +1,16 @@
 #include "run/config_template.h"
 
 #include "base/utf8.h"
+#include "moescope/experts.h"
 #include "run/json_text.h"
 
 namespace moe {
 namespace {
 
 // Data of mlx-quant-toolkit (MIT) with our changes; contract sections 0.3 and 2 say which.
-constexpr std::string_view kBeforeModelPath = "{\n  \"model_path\": ";
-constexpr std::string_view kAfterModelPath = R"json(,
+// `parsing` and the rules before the example are DefaultExtractOptions().
+constexpr std::string_view kTemplate = R"json({
+  "model_path": "",
   "scan": {
     "extensions": [
       ".safetensors",
@@ -24,68 +26,13 @@ constexpr std::string_view kAfterModelPath = R"json(,
     "min_expert_coverage": 1.0,
     "max_files": null
   },
-  "parsing": {
-    "layer_regex": "(?:^|\\.)layers\\.(\\d+)(?:\\.|$)",
-    "expert_regex": "(?:^|\\.)experts\\.(\\d+)(?:\\.|$)",
-    "proj_aliases": {
-      "down_proj": [
-        "down_proj",
-        "w2",
-        ".down.",
-        "ffn_down"
-      ],
-      "gate_proj": [
-        "gate_proj",
-        "w1",
-        ".gate.",
-        "ffn_gate"
-      ],
-      "up_proj": [
-        "up_proj",
-        "w3",
-        ".up.",
-        "ffn_up"
-      ]
-    },
-    "shared_expert_keywords": [
-      "shared",
-      "expert"
-    ],
-    "strict_packed_split": true,
-    "proj_group_strict": false,
-    "presets": "auto"
-  },
+  "parsing": {},
   "metadata": {
     "enabled": true,
     "mode": "validate",
     "config_path": null
   },
   "extract_rules": [
-    {
-      "name": "generic_3d_expert_bank_separate",
-      "match": ".*experts.*\\.(down_proj|gate_proj|up_proj)\\.weight$",
-      "ndim": 3,
-      "layout": {
-        "layer_axis": null,
-        "expert_axis": 0,
-        "rows_axis": 1,
-        "cols_axis": 2
-      },
-      "proj_group": 1
-    },
-    {
-      "name": "generic_2d_per_expert_separate",
-      "match": ".*experts\\.(\\d+)\\.(down_proj|gate_proj|up_proj)\\.weight$",
-      "ndim": 2,
-      "layout": {
-        "layer_axis": null,
-        "expert_axis": null,
-        "rows_axis": 0,
-        "cols_axis": 1
-      },
-      "expert_group": 1,
-      "proj_group": 2
-    },
     {
       "name": "EXAMPLE_fused_gate_down_split_rows",
       "enabled": false,
@@ -179,15 +126,44 @@ constexpr std::string_view kAfterModelPath = R"json(,
 }
 )json";
 
+Json ParsingJson(const ExtractOptions& options, std::string_view preset) {
+  Json aliases = Json::object();
+  for (const auto& [proj, names] : options.proj_aliases) aliases[proj] = names;
+  return {{"layer_regex", options.layer_regex},
+          {"expert_regex", options.expert_regex},
+          {"proj_aliases", aliases},
+          {"shared_expert_keywords", options.shared_expert_keywords},
+          {"strict_packed_split", options.strict_packed_split},
+          {"proj_group_strict", options.proj_group_strict},
+          {"presets", preset}};
+}
+
+Json RuleJson(const ExtractRule& rule) {
+  Json json = {{"name", rule.name},
+               {"match", rule.match},
+               {"ndim", OrNull(rule.ndim)},
+               {"layout",
+                {{"layer_axis", OrNull(rule.layout.layer_axis)},
+                 {"expert_axis", OrNull(rule.layout.expert_axis)},
+                 {"rows_axis", OrNull(rule.layout.rows_axis)},
+                 {"cols_axis", OrNull(rule.layout.cols_axis)}}}};
+  if (rule.expert_group) json["expert_group"] = *rule.expert_group;
+  if (rule.proj_group) json["proj_group"] = *rule.proj_group;
+  return json;
+}
+
 }  // namespace
 
 std::string ConfigTemplateText(std::string_view model_path, std::string_view preset) {
-  constexpr std::string_view kAuto = "\"presets\": \"auto\"";
-  std::string text(kBeforeModelPath);
-  text += Json(AsUtf8(model_path)).dump();
-  std::string rest(kAfterModelPath);
-  rest.replace(rest.find(kAuto), kAuto.size(), "\"presets\": " + Json(std::string(preset)).dump());
-  return text + rest;
+  const ExtractOptions options = DefaultExtractOptions();
+  Json config = Json::parse(kTemplate);
+  config["model_path"] = AsUtf8(model_path);
+  config["parsing"] = ParsingJson(options, preset);
+  Json rules = Json::array();
+  for (const ExtractRule& rule : options.rules) rules.push_back(RuleJson(rule));
+  for (Json& example : config["extract_rules"]) rules.push_back(std::move(example));
+  config["extract_rules"] = std::move(rules);
+  return JsonText(config);
 }
 
 }  // namespace moe

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,12 @@ using Json = nlohmann::ordered_json;
 /// kMalformed with line and column; `where` names the text.
 Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
                               std::vector<std::string>* duplicates = nullptr);
+
+/// null where there is none.
+template <class T>
+Json OrNull(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
 
 /// All of a file; kNotFound or kIo.
 Result<std::string> ReadTextFile(const std::filesystem::path& path);
