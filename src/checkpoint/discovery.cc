@@ -303,6 +303,7 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
   }
   if (done) done = CheckNotAdapter(plan, model_path);
   if (done) CheckLinks(options, model_path, plan);
+  if (done && !plan.model_path_is_file) DoubtUnfinished(model_path, options, plan);
   if (done) CheckMissing(options, where, plan);
   if (done && !plan.fault) done = CheckGgufFiles(options, plan);
   if (!done) return tl::make_unexpected(done.error());

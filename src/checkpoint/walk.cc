@@ -321,6 +321,16 @@ std::vector<std::string> LostLinks(const fs::path& folder) {
   return names;
 }
 
+void DoubtUnfinished(const fs::path& folder, const ScanOptions& options, ScanPlan& plan) {
+  const auto paths = ListFiles(folder / ".cache/huggingface/download", /*recursive=*/true);
+  if (!paths) return;
+  std::vector<std::string> names;
+  for (const fs::path& path : *paths) {
+    if (SuffixOf(path) == ".incomplete") names.push_back(path.filename().string());
+  }
+  if (!names.empty()) Doubt(options, "unfinished downloads: " + NameList(names), plan);
+}
+
 void AddMissing(const ScanOptions& options, ScanPlan& plan) {
   MissingShards& missing = plan.missing = FindMissingParts(plan.files);
   const NumberGaps gaps = FindNumberGaps(plan.files);

@@ -55,6 +55,10 @@ void Doubt(const ScanOptions& options, const std::string& text, ScanPlan& plan);
 /// config.json or indexes in `folder` that are links to nothing: a download that did not end.
 std::vector<std::string> LostLinks(const std::filesystem::path& folder);
 
+/// Doubt() where `hf download --local-dir` has files in `folder` that it has not completed.
+void DoubtUnfinished(const std::filesystem::path& folder, const ScanOptions& options,
+                     ScanPlan& plan);
+
 /// What the names of the parts among `plan.files` promise, a link that leads to nothing, and a file
 /// that is not whole.
 void AddMissing(const ScanOptions& options, ScanPlan& plan);

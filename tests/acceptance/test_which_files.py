@@ -170,6 +170,9 @@ ADAPTERS = {
 INCOMPLETE = {
     "an unfinished download beside": ({"a.safetensors": (0,), "b.safetensors.crdownload": b"x"}, 3,
                                       "b.safetensors.crdownload"),
+    "one of hf download --local-dir": ({"a.safetensors": (0,), **below(
+        ".cache/huggingface/download", {"b.safetensors.x.incomplete": b"x"})}, 3,
+        "unfinished downloads: b.safetensors.x.incomplete"),
     "of a file that is there": ({"a.safetensors": (0,), "a.safetensors.crdownload": b"x"}, 0, ""),
     "a listed tensor is in no shard": ({**TWO, INDEX: {"weight_map": {
         **index(TWO)["weight_map"], "lm_head.weight": "w2.safetensors"}}}, 3, "lm_head.weight"),
