@@ -169,30 +169,29 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
 
 }  // namespace
 
-void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddAnalyze(const Command& program, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<AnalyzeOptions>();
-  CLI::App* cmd = app.add_subcommand(
+  const Command cmd = program.Add(
       "analyze",
       "Everything in one call: make a run directory, collect data, build tables, write the report");
-  cmd->add_option("MODEL", opt->model, kModelMeaning)->required();
-  cmd->add_option("-o,--out", opt->out, "Root directory of the runs")->capture_default_str();
-  cmd->add_option("--model-id", opt->model_id, "Model identifier [from the path]");
-  cmd->add_option("--run-name", opt->run_name, "Run name")->capture_default_str();
-  cmd->add_option(
-         "--schemes", opt->schemes,
-         "Quantization schemes, comma-separated: q4 (affine, 4 bits, groups of 64), q4g32, "
-         "mxfp4, mxfp8, nvfp4, ..., or mlx (nine usual ones), template, all [mlx; of an "
-         "existing run its own]")
-      ->join(',');
-  cmd->add_flag("--force", opt->force, "Take a run of another model for this one");
-  cmd->add_flag("--fresh", opt->fresh,
-                "Start an existing run over: another configuration, everything measured again");
-  cmd->add_flag("--no-report", opt->no_report, "Do not write report.html");
-  AddWorkFlags(*cmd, opt->flags);
-  cmd->footer(
+  cmd.Option("MODEL", opt->model, kModelMeaning).Required();
+  cmd.Option("-o,--out", opt->out, "Root directory of the runs").ShowDefault();
+  cmd.Option("--model-id", opt->model_id, "Model identifier [from the path]");
+  cmd.Option("--run-name", opt->run_name, "Run name").ShowDefault();
+  cmd.Option("--schemes", opt->schemes,
+             "Quantization schemes, comma-separated: q4 (affine, 4 bits, groups of 64), q4g32, "
+             "mxfp4, mxfp8, nvfp4, ..., or mlx (nine usual ones), template, all [mlx; of an "
+             "existing run its own]")
+      .Repeatable();
+  cmd.Flag("--force", opt->force, "Take a run of another model for this one");
+  cmd.Flag("--fresh", opt->fresh,
+           "Start an existing run over: another configuration, everything measured again");
+  cmd.Flag("--no-report", opt->no_report, "Do not write report.html");
+  AddWorkFlags(cmd, opt->flags);
+  cmd.Footer(
       "Examples:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs\n"
       "  moescope analyze ~/models/Qwen3-30B-A3B --out runs --schemes mlx,q2,q4g128");
-  cmd->callback([opt, &exit, &report] {
+  cmd.OnRun([opt, &exit, &report] {
     report.set_usual_verbosity(Verbosity::kAnswer);
     exit = RunAnalyze(*opt, report);
   });

@@ -68,22 +68,22 @@ ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, R
   return Tell(*entries, report);
 }
 
-void AddBuildPlots(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddBuildPlots(const Command& program, ExitCode& exit, Reporter& report) {
   struct Options {
     RunArgument run;
     unsigned threads = 0;
   };
   auto opt = std::make_shared<Options>();
-  CLI::App* cmd = app.add_subcommand("build-plots", "Build plots from table artifacts");
-  cmd->alias("build_plots");
-  AddRunArgument(*cmd, opt->run, "Run directory containing tables/ and logs/");
-  AddThreadsFlag(*cmd, opt->threads);
-  cmd->footer(
+  const Command cmd = program.Add("build-plots", "Build plots from table artifacts");
+  cmd.Alias("build_plots");
+  AddRunArgument(cmd, opt->run, "Run directory containing tables/ and logs/");
+  AddThreadsFlag(cmd, opt->threads);
+  cmd.Footer(
       R"(Writes PNG and SVG under plots/; `plots` in analysis_config.json selects what is drawn.
 
 Example:
   moescope build-plots runs/qwen/qwen3-30b-a3b/first)");
-  cmd->callback([opt, &exit, &report] {
+  cmd.OnRun([opt, &exit, &report] {
     exit = WithRun(opt->run, report, [&](const auto& run_dir) {
       return RunBuildPlots(run_dir, opt->threads, report);
     });

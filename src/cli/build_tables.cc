@@ -30,14 +30,14 @@ ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) 
   return ExitCode::kOk;
 }
 
-void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddBuildTables(const Command& program, ExitCode& exit, Reporter& report) {
   auto run = std::make_shared<RunArgument>();
-  CLI::App* cmd = app.add_subcommand("build-tables",
-                                     "Aggregate matrix_stats and quant_sim into summary tables");
-  cmd->alias("build_tables");
-  AddRunArgument(*cmd, *run, "Run directory containing data/ artifacts from collect_data");
-  cmd->footer("Example:\n  moescope build-tables runs/qwen/qwen3-30b-a3b/first");
-  cmd->callback([run, &exit, &report] {
+  const Command cmd =
+      program.Add("build-tables", "Aggregate matrix_stats and quant_sim into summary tables");
+  cmd.Alias("build_tables");
+  AddRunArgument(cmd, *run, "Run directory containing data/ artifacts from collect_data");
+  cmd.Footer("Example:\n  moescope build-tables runs/qwen/qwen3-30b-a3b/first");
+  cmd.OnRun([run, &exit, &report] {
     exit =
         WithRun(*run, report, [&](const auto& run_dir) { return RunBuildTables(run_dir, report); });
   });

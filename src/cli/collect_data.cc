@@ -141,40 +141,39 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
   return done->incomplete ? ExitCode::kIncomplete : ExitCode::kOk;
 }
 
-CLI::Option* AddThreadsFlag(CLI::App& cmd, unsigned& threads) {
-  return cmd.add_option("-j,--threads", threads, "Worker threads; 0 is one for each core")
-      ->check(CLI::Range(kMaxThreads));
+Argument AddThreadsFlag(const Command& cmd, unsigned& threads) {
+  return cmd.Option("-j,--threads", threads, "Worker threads; 0 is one for each core")
+      .AtMost(kMaxThreads);
 }
 
-void AddWorkFlags(CLI::App& cmd, CollectFlags& flags) {
+void AddWorkFlags(const Command& cmd, CollectFlags& flags) {
   AddThreadsFlag(cmd, flags.threads);
-  cmd.add_option(
-         "--io", flags.io,
-         "How files are read ahead: mmap (by the kernel), read (by us, in large pieces), or "
-         "auto: read on network and FUSE file systems, else mmap")
-      ->check(CLI::IsMember({"auto", "mmap", "read"}))
-      ->capture_default_str();
-  cmd.add_flag("--keep-going", flags.keep_going,
-               "Skip broken files instead of failing; the exit code is then 3");
+  cmd.Option("--io", flags.io,
+             "How files are read ahead: mmap (by the kernel), read (by us, in large pieces), or "
+             "auto: read on network and FUSE file systems, else mmap")
+      .OneOf({"auto", "mmap", "read"})
+      .ShowDefault();
+  cmd.Flag("--keep-going", flags.keep_going,
+           "Skip broken files instead of failing; the exit code is then 3");
 }
 
-void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddCollectData(const Command& program, ExitCode& exit, Reporter& report) {
   struct Options {
     RunArgument run;
     CollectFlags flags;
   };
   auto opt = std::make_shared<Options>();
-  CLI::App* cmd = app.add_subcommand("collect-data",
-                                     "Scan model files, extract expert matrices, compute stats, "
-                                     "and optionally run MLX quantization "
-                                     "simulation");
-  cmd->alias("collect_data");
-  AddRunArgument(*cmd, opt->run, "Run directory created by init_run");
-  cmd->add_option("--model-path", opt->flags.model_path,
-                  "Override the model_path from analysis_config.json");
-  AddWorkFlags(*cmd, opt->flags);
-  cmd->footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
-  cmd->callback([opt, &exit, &report] {
+  const Command cmd = program.Add("collect-data",
+                                  "Scan model files, extract expert matrices, compute stats, "
+                                  "and optionally run MLX quantization "
+                                  "simulation");
+  cmd.Alias("collect_data");
+  AddRunArgument(cmd, opt->run, "Run directory created by init_run");
+  cmd.Option("--model-path", opt->flags.model_path,
+             "Override the model_path from analysis_config.json");
+  AddWorkFlags(cmd, opt->flags);
+  cmd.Footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
+  cmd.OnRun([opt, &exit, &report] {
     exit = WithRun(opt->run, report,
                    [&](const auto& run_dir) { return RunCollect(run_dir, opt->flags, report); });
   });

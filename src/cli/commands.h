@@ -1,7 +1,6 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
-
+#include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
 
@@ -9,15 +8,15 @@ namespace moe::cli {
 
 // One function for each subcommand, in the file of its name. It declares the arguments; nothing is
 // opened or printed before its callback runs. The callback sets `exit`.
-void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddCollectData(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddBuildTables(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddBuildPlots(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddAnalyze(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddReport(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddShow(CLI::App& app, ExitCode& exit, Reporter& report);
-void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report);
+void AddInitRun(const Command& program, ExitCode& exit, Reporter& report);
+void AddCollectData(const Command& program, ExitCode& exit, Reporter& report);
+void AddBuildTables(const Command& program, ExitCode& exit, Reporter& report);
+void AddBuildPlots(const Command& program, ExitCode& exit, Reporter& report);
+void AddAnalyze(const Command& program, ExitCode& exit, Reporter& report);
+void AddInspect(const Command& program, ExitCode& exit, Reporter& report);
+void AddReport(const Command& program, ExitCode& exit, Reporter& report);
+void AddShow(const Command& program, ExitCode& exit, Reporter& report);
+void AddConfig(const Command& program, ExitCode& exit, Reporter& report);
 
 /// Of the argument MODEL, in the help.
 inline constexpr const char* kModelMeaning =

@@ -43,23 +43,20 @@ void PrintSchema(Reporter& report) {
 
 }  // namespace
 
-void AddConfig(CLI::App& app, ExitCode& exit, Reporter& report) {
-  CLI::App* cmd = app.add_subcommand("config", "Look at the configuration");
-  cmd->require_subcommand(0, 1);
-  cmd->callback([cmd] {
-    if (cmd->get_subcommands().empty()) throw CLI::CallForHelp();
-  });
-  CLI::App* schema = cmd->add_subcommand("schema", "Print the JSON Schema of analysis_config.json");
-  schema->callback([&report] { PrintSchema(report); });
+void AddConfig(const Command& program, ExitCode& exit, Reporter& report) {
+  const Command cmd = program.Add("config", "Look at the configuration");
+  cmd.HelpIfBare();
+  const Command schema = cmd.Add("schema", "Print the JSON Schema of analysis_config.json");
+  schema.OnRun([&report] { PrintSchema(report); });
   auto file = std::make_shared<std::string>();
-  CLI::App* check = cmd->add_subcommand("check", "Say whether a configuration can be used");
-  check->add_option("FILE", *file, "An analysis_config.json, or its run directory")->required();
-  check->callback([file, &exit, &report] { exit = CheckConfigAt(*file, report); });
+  const Command check = cmd.Add("check", "Say whether a configuration can be used");
+  check.Option("FILE", *file, "An analysis_config.json, or its run directory").Required();
+  check.OnRun([file, &exit, &report] { exit = CheckConfigAt(*file, report); });
   const std::string to_file = "\n  moescope config schema > schema.json";
   const std::string of_run = "\n  moescope config check runs/m/first";
-  cmd->footer("Examples:" + to_file + of_run);
-  schema->footer("Example:" + to_file);
-  check->footer("Example:" + of_run);
+  cmd.Footer("Examples:" + to_file + of_run);
+  schema.Footer("Example:" + to_file);
+  check.Footer("Example:" + of_run);
 }
 
 }  // namespace moe::cli

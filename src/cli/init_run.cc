@@ -17,22 +17,21 @@ struct InitRunOptions {
 
 }  // namespace
 
-void AddInitRun(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddInitRun(const Command& program, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<InitRunOptions>();
-  CLI::App* cmd = app.add_subcommand("init-run", "Create a new analysis run directory");
-  cmd->alias("init_run");
-  cmd->add_option("--root", opt->root, "Root directory where run directories are created")
-      ->required();
-  cmd->add_option("--model-id", opt->model_id, "Stable model identifier used under the run root")
-      ->required();
-  cmd->add_option("--run-name", opt->run_name, "Human-readable run name within the model directory")
-      ->required();
-  cmd->add_option("--model-path", opt->model_path,
-                  "Checkpoint folder or file, written into the new analysis_config.json");
-  cmd->footer(
+  const Command cmd = program.Add("init-run", "Create a new analysis run directory");
+  cmd.Alias("init_run");
+  cmd.Option("--root", opt->root, "Root directory where run directories are created").Required();
+  cmd.Option("--model-id", opt->model_id, "Stable model identifier used under the run root")
+      .Required();
+  cmd.Option("--run-name", opt->run_name, "Human-readable run name within the model directory")
+      .Required();
+  cmd.Option("--model-path", opt->model_path,
+             "Checkpoint folder or file, written into the new analysis_config.json");
+  cmd.Footer(
       "Example:\n  moescope init-run --root runs --model-id qwen/qwen3-30b-a3b --run-name first "
       "--model-path ~/models/Qwen3-30B-A3B");
-  cmd->callback([opt, &exit, &report] {
+  cmd.OnRun([opt, &exit, &report] {
     std::optional<std::filesystem::path> model_path;
     if (opt->model_path) {
       const auto model = LocateModel(*opt->model_path);

@@ -140,24 +140,24 @@ ExitCode RunInspect(const InspectOptions& options, Reporter& report) {
 
 }  // namespace
 
-void AddInspect(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddInspect(const Command& program, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<InspectOptions>();
-  CLI::App* cmd = app.add_subcommand(
-      "inspect", "What a checkpoint is, from its headers alone: no weight is read");
-  cmd->add_option("MODEL", opt->model, kModelMeaning)->required();
-  CLI::Option* tensors =
-      cmd->add_option("--tensors", opt->pattern,
-                      "List the tensors whose name this pattern finds (Python's re.search); all "
-                      "without one")
-          ->expected(0, 1);
-  cmd->footer(
+  const Command cmd =
+      program.Add("inspect", "What a checkpoint is, from its headers alone: no weight is read");
+  cmd.Option("MODEL", opt->model, kModelMeaning).Required();
+  const Argument tensors =
+      cmd.Option("--tensors", opt->pattern,
+                 "List the tensors whose name this pattern finds (Python's re.search); all "
+                 "without one")
+          .MayBeBare();
+  cmd.Footer(
       "Exit code 3: some expert tensors would not be read, or shards are missing; 1: there is no "
       "expert.\n\nExamples:\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B --json\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B --tensors 'layers\\.3\\.'");
-  cmd->callback([opt, tensors, &exit, &report] {
-    exit = tensors->count() > 0 ? RunTensors(*opt, report) : RunInspect(*opt, report);
+  cmd.OnRun([opt, tensors, &exit, &report] {
+    exit = tensors.Given() ? RunTensors(*opt, report) : RunInspect(*opt, report);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -154,15 +155,16 @@ int Run(int argc, char** argv) {
   app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->label("Usage", "usage");
   app.get_formatter()->column_width(HelpFormatter::kNames);
-  AddAnalyze(app, exit, report);
-  AddInspect(app, exit, report);
-  AddInitRun(app, exit, report);
-  AddCollectData(app, exit, report);
-  AddBuildTables(app, exit, report);
-  AddBuildPlots(app, exit, report);
-  AddReport(app, exit, report);
-  AddShow(app, exit, report);
-  AddConfig(app, exit, report);
+  const Command program(&app);
+  AddAnalyze(program, exit, report);
+  AddInspect(program, exit, report);
+  AddInitRun(program, exit, report);
+  AddCollectData(program, exit, report);
+  AddBuildTables(program, exit, report);
+  AddBuildPlots(program, exit, report);
+  AddReport(program, exit, report);
+  AddShow(program, exit, report);
+  AddConfig(program, exit, report);
   AddOutputFlags(app, report);
 
   const std::vector<std::string> arguments = Arguments(argc, argv);

@@ -4,13 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
-
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
 
 namespace moe::cli {
 
@@ -27,10 +23,10 @@ struct CollectFlags {
 };
 
 /// --threads.
-CLI::Option* AddThreadsFlag(CLI::App& cmd, unsigned& threads);
+Argument AddThreadsFlag(const Command& cmd, unsigned& threads);
 
 /// The flags that say how the work is done.
-void AddWorkFlags(CLI::App& cmd, CollectFlags& flags);
+void AddWorkFlags(const Command& cmd, CollectFlags& flags);
 
 // What follows tells its steps, and gives --json what came out.
 

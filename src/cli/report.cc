@@ -22,25 +22,25 @@ ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Repor
   return ExitCode::kOk;
 }
 
-void AddReport(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddReport(const Command& program, ExitCode& exit, Reporter& report) {
   struct Options {
     RunArgument run;
     bool with_pictures = false;
     unsigned threads = 0;
   };
   auto opt = std::make_shared<Options>();
-  CLI::App* cmd = app.add_subcommand("report", "Write the run as one page for the browser");
-  AddRunArgument(*cmd, opt->run, "Run directory that collect-data has filled");
-  CLI::Option* with_pictures =
-      cmd->add_flag("--static", opt->with_pictures, "Draw pictures too, as build-plots does");
-  AddThreadsFlag(*cmd, opt->threads)->needs(with_pictures);
-  cmd->footer(
+  const Command cmd = program.Add("report", "Write the run as one page for the browser");
+  AddRunArgument(cmd, opt->run, "Run directory that collect-data has filled");
+  const Argument with_pictures =
+      cmd.Flag("--static", opt->with_pictures, "Draw pictures too, as build-plots does");
+  AddThreadsFlag(cmd, opt->threads).Needs(with_pictures);
+  cmd.Footer(
       R"(report.html in the run directory needs nothing else and no network: open it, send it, print it.
 
 Examples:
   moescope report runs/qwen/qwen3-30b-a3b/first
   moescope report runs/qwen/qwen3-30b-a3b/first --static)");
-  cmd->callback([opt, &exit, &report] {
+  cmd.OnRun([opt, &exit, &report] {
     exit = WithRun(opt->run, report, [&](const auto& run_dir) {
       const ExitCode written = RunReport(run_dir, false, report);
       if (written != ExitCode::kOk || !opt->with_pictures) return written;

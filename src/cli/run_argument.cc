@@ -10,12 +10,12 @@
 
 namespace moe::cli {
 
-void AddRunArgument(CLI::App& cmd, RunArgument& run, const std::string& meaning) {
-  CLI::Option* positional = cmd.add_option(
+void AddRunArgument(const Command& cmd, RunArgument& run, const std::string& meaning) {
+  const Argument positional = cmd.Option(
       "RUN", run.path,
       "The run directory, a path in it, or a folder above that holds one run [the newest of " +
           std::string(kDefaultRunRoot) + "]");
-  cmd.add_option("--run-dir", run.path, meaning)->excludes(positional);
+  cmd.Option("--run-dir", run.path, meaning).Excludes(positional);
 }
 
 ExitCode WithRun(const RunArgument& run, Reporter& report,

@@ -5,12 +5,9 @@
 #include <optional>
 #include <string>
 
+#include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
-
-namespace CLI {
-class App;
-}  // namespace CLI
 
 namespace moe::cli {
 
@@ -20,7 +17,7 @@ struct RunArgument {
 };
 
 /// `meaning`: of --run-dir, in the help.
-void AddRunArgument(CLI::App& cmd, RunArgument& run, const std::string& meaning);
+void AddRunArgument(const Command& cmd, RunArgument& run, const std::string& meaning);
 
 /// Calls `work` with the run directory that is meant (FindRun()), and gives --json the run's facts.
 /// When none is meant, prints why: ExitCode::kUsage.

@@ -41,6 +41,12 @@ const std::map<std::string, ShowFormat> kFormats = {{"table", ShowFormat::kTable
                                                     {"json", ShowFormat::kJson},
                                                     {"markdown", ShowFormat::kMarkdown}};
 
+std::vector<std::string> FormatNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, format] : kFormats) names.push_back(name);
+  return names;
+}
+
 ShowFormat FormatOf(const ShowOptions& options, const Reporter& report) {
   return report.json() ? ShowFormat::kJson : kFormats.at(options.format);
 }
@@ -475,26 +481,25 @@ Examples:
 
 }  // namespace
 
-void AddShow(CLI::App& app, ExitCode& exit, Reporter& report) {
+void AddShow(const Command& program, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<ShowOptions>();
-  CLI::App* cmd = app.add_subcommand("show", "Show the tables of a run in the terminal");
-  AddRunArgument(*cmd, opt->run, "Run directory");
-  cmd->add_option("--table", opt->table,
-                  "A table of data/, tables/ or logs/; without one an overview");
-  cmd->add_option("--where", opt->where, "Only rows that meet these conditions")->join(',');
-  cmd->add_option("--sort", opt->sort, "Order by this column, with a bar for each number");
-  cmd->add_option("--columns", opt->columns, "Only these columns, separated by commas");
-  cmd->add_option("--explain", opt->explain,
-                  "What a column means: unit, formula, how to read it; needs no run");
-  cmd->add_option("--top", opt->top,
-                  "Only the first N rows, 0 for all; default 20 for table and markdown, all for "
-                  "csv and json; in the overview for each scheme and kind of oddity, default 3")
-      ->check(CLI::Range(uint64_t{1'000'000'000'000}));
-  cmd->add_option("--format", opt->format, "table, csv, json or markdown")
-      ->check(CLI::IsMember(kFormats))
-      ->capture_default_str();
-  cmd->footer(kFooter);
-  cmd->callback([opt, &exit, &report] {
+  const Command cmd = program.Add("show", "Show the tables of a run in the terminal");
+  AddRunArgument(cmd, opt->run, "Run directory");
+  cmd.Option("--table", opt->table, "A table of data/, tables/ or logs/; without one an overview");
+  cmd.Option("--where", opt->where, "Only rows that meet these conditions").Repeatable();
+  cmd.Option("--sort", opt->sort, "Order by this column, with a bar for each number");
+  cmd.Option("--columns", opt->columns, "Only these columns, separated by commas");
+  cmd.Option("--explain", opt->explain,
+             "What a column means: unit, formula, how to read it; needs no run");
+  cmd.Option("--top", opt->top,
+             "Only the first N rows, 0 for all; default 20 for table and markdown, all for "
+             "csv and json; in the overview for each scheme and kind of oddity, default 3")
+      .AtMost(uint64_t{1'000'000'000'000});
+  cmd.Option("--format", opt->format, "table, csv, json or markdown")
+      .OneOf(FormatNames())
+      .ShowDefault();
+  cmd.Footer(kFooter);
+  cmd.OnRun([opt, &exit, &report] {
     if (opt->explain) {
       exit = Explain(*opt->explain, report);
       return;
