@@ -432,13 +432,14 @@ class Collection {
     for (std::string& text : plan.census.Warnings(plan.facts, plan.family))
       warnings.push_back(std::move(text));
     for (std::string& text : MissingWarnings(plan.missing)) warnings.push_back(std::move(text));
+    warnings.insert(warnings.end(), plan.surplus.begin(), plan.surplus.end());
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
     const auto& limit = config_.scan.min_expert_coverage;
     report_.incomplete =
         report_.work.matrix_rows == 0 || report_.work.failed_schemes > 0 ||
         plan.refused_tensors + report_.work.refused_tensors > 0 ||
         !plan.checkpoint.skipped_files.empty() || scan_.incomplete ||
-        plan.census.ContradictsConfig(plan.facts) ||
+        plan.census.ContradictsConfig(plan.facts) || !plan.surplus.empty() ||
         (limit && (share < *limit || metadata_.unreadable || !compared_.missing_tensors.empty()));
     return warnings;
   }

@@ -87,9 +87,9 @@ Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpo
   return decided;
 }
 
-Result<std::vector<MissingExperts>> FindMissing(
-    const Checkpoint& checkpoint, const IndexSummary& index, const Extractor& extractor,
-    const std::vector<std::vector<Extraction>>& decided) {
+Result<ExpertPromise> PromiseOf(const Checkpoint& checkpoint, const IndexSummary& index,
+                                const Extractor& extractor,
+                                const std::vector<std::vector<Extraction>>& decided) {
   ExpertPromise promise;
   std::unordered_set<std::string_view> there;
   for (size_t file = 0; file < decided.size(); ++file) {
@@ -109,7 +109,7 @@ Result<std::vector<MissingExperts>> FindMissing(
   if (auto done = AddListed(index, extractor, there, promise); !done) {
     return tl::make_unexpected(done.error());
   }
-  return promise.Missing(extractor.facts());
+  return promise;
 }
 
 }  // namespace moe

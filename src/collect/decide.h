@@ -23,9 +23,9 @@ Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpo
                                                        const Extractor& extractor,
                                                        const std::function<bool()>& stopped);
 
-/// What is missing of what config, routers and the index (if it was used for the scan) promise.
-Result<std::vector<MissingExperts>> FindMissing(
-    const Checkpoint& checkpoint, const IndexSummary& index, const Extractor& extractor,
-    const std::vector<std::vector<Extraction>>& decided);
+/// What config, routers and the index (if it was used for the scan) promise, and what is there.
+Result<ExpertPromise> PromiseOf(const Checkpoint& checkpoint, const IndexSummary& index,
+                                const Extractor& extractor,
+                                const std::vector<std::vector<Extraction>>& decided);
 
 }  // namespace moe

@@ -64,6 +64,12 @@ std::optional<std::string> ExpertCensus::Misfit(const Key& key, const Group& gro
 std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
                                                 std::string_view family) const {
   std::vector<std::string> lines;
+  for (const std::string& key : facts.unreadable) {
+    lines.push_back(
+        fmt::format("[experts] the config's {} is no whole number, so nobody knows "
+                    "whether all is there",
+                    key));
+  }
   for (const std::string& preset : presets_) {
     if (family.empty() || preset.empty() || preset == "any" || preset == family) continue;
     lines.push_back(
@@ -76,7 +82,7 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
     if (shared) continue;
     const std::string name = NameOf(stack, proj);
     const auto [least, most] = CountRange(group.layers);
-    if (facts.experts && stack.empty() && least == most && most != *facts.experts) {
+    if (facts.experts && stack.empty() && least == most && most < *facts.experts) {
       lines.push_back(
           fmt::format("[experts] {}: the config says {} experts a layer, the tensors "
                       "hold {}",
@@ -102,6 +108,7 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
 }
 
 bool ExpertCensus::ContradictsConfig(const ModelFacts& facts) const {
+  if (!facts.unreadable.empty()) return true;
   return std::any_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
     const auto& [stack, shared, proj] = entry.first;
     const auto wanted = ConfigShape(proj, facts);

@@ -37,12 +37,24 @@ std::pair<std::string, uint64_t> Gaps(const std::set<int64_t>& ids, int64_t coun
   return gaps;
 }
 
+bool IsSecondRouter(const std::string& name) { return name.ends_with(".weight_1"); }
+
 // A router's matrix: [experts, hidden] or, seldom, [hidden, experts].
 bool IsRouter(const WeightShape& weight, const Extraction& extraction) {
   const std::string& name = weight.name;
   return extraction.role == Role::kRouter && weight.shape.size() == 2 &&
-         name.ends_with(".weight") && name.find("shared_expert") == std::string::npos &&
+         (name.ends_with(".weight") || IsSecondRouter(name)) &&
+         name.find("shared_expert") == std::string::npos &&
          name.find("_shexp") == std::string::npos;
+}
+
+// "model.layers." of "model.layers.3.mlp.gate.weight": vision towers count their layers elsewhere.
+std::string ModuleOfLayers(const std::string& name, int64_t layer) {
+  const std::string number = fmt::format("{}.", layer);
+  for (size_t at = name.find(number); at != std::string::npos; at = name.find(number, at + 1)) {
+    if (at == 0 || name[at - 1] == '.') return name.substr(0, at);
+  }
+  return "";
 }
 
 bool IsExpert(const Extraction& extraction) {
@@ -60,12 +72,16 @@ void ExpertPromise::Ids::Add(const ExpertClaim& claim) {
 }
 
 void ExpertPromise::Add(const WeightShape& weight, const Extraction& extraction) {
-  if (extraction.layer) seen_layers_[extraction.stack.value_or("")].insert(*extraction.layer);
+  const std::string module = extraction.layer ? ModuleOfLayers(weight.name, *extraction.layer) : "";
+  if (extraction.layer) seen_layers_[module].insert(*extraction.layer);
   if (IsRouter(weight, extraction) && extraction.layer) {
-    stacks_[extraction.stack.value_or("")].blocks[*extraction.layer].router =
+    Stack& stack = stacks_[extraction.stack.value_or("")];
+    stack.modules.insert(module);
+    stack.blocks[*extraction.layer].routers[IsSecondRouter(weight.name)] =
         std::pair(weight.shape[0], weight.shape[1]);
   }
   if (!IsExpert(extraction)) return;
+  stacks_[extraction.stack.value_or("")].modules.insert(module);
   for (const ExpertBank& bank : extraction.banks) {
     Stack& stack = stacks_[bank.stack.value_or("")];
     stack.inputs.insert(bank.proj == "down_proj" ? bank.rows : bank.cols);
@@ -78,7 +94,10 @@ void ExpertPromise::Add(const WeightShape& weight, const Extraction& extraction)
         continue;
       }
       auto& ids = block.routed[bank.proj].ids;
-      for (uint64_t e = 0; e < bank.experts; ++e) ids.insert(ids.end(), bank.ExpertIdAt(e));
+      for (uint64_t e = 0; e < bank.experts; ++e) {
+        ids.insert(ids.end(), bank.ExpertIdAt(e));
+        block.read.insert(bank.ExpertIdAt(e));
+      }
     }
   }
 }
@@ -96,8 +115,12 @@ void ExpertPromise::AddUnread(const std::vector<ExpertClaim>& claims) {
 
 void ExpertPromise::AddListed(const std::vector<ExpertClaim>& claims) {
   for (const ExpertClaim& claim : claims) {
-    if (claim.is_shared_expert) continue;  // promised where any layer has one
-    stacks_[claim.stack.value_or("")].blocks[claim.layer].listed[claim.proj].Add(claim);
+    Block& block = stacks_[claim.stack.value_or("")].blocks[claim.layer];
+    if (claim.is_shared_expert) {
+      block.shared_listed.insert(claim.proj);
+    } else {
+      block.listed[claim.proj].Add(claim);
+    }
   }
 }
 
@@ -131,10 +154,10 @@ class ExpertPromise::Account {
   std::vector<MissingExperts> Missing(const std::set<int64_t>& seen_layers) {
     const bool promised = config_ && config_->promise_experts();
     if (!found_any_ && !promised) return {};  // a router without experts: of something else
-    std::set<int64_t> layers = promised ? LayersOfConfig(seen_layers) : std::set<int64_t>();
+    std::set<int64_t> layers = LayersOfConfig(promised, seen_layers);
     for (const auto& [layer, block] : stack_.blocks) {
-      const bool routed = !block.routed.empty() || !block.listed.empty() || block.router;
-      if (routed) layers.insert(layer);
+      const bool listed = !block.listed.empty() || !block.shared_listed.empty();
+      if (!block.routed.empty() || listed || !block.routers.empty()) layers.insert(layer);
     }
     for (const int64_t layer : layers) AddLayer(layer);
     std::vector<MissingExperts> list;
@@ -145,53 +168,97 @@ class ExpertPromise::Account {
     return list;
   }
 
- private:
-  // No key about layers: all of them, if the family is so or every one that was seen has experts.
-  std::set<int64_t> LayersOfConfig(const std::set<int64_t>& seen_layers) const {
-    if (config_->moe_layers) return *config_->moe_layers;
-    if (!config_->layers || *config_->layers > kMostLayers) return {};
-    const auto count = static_cast<int64_t>(*config_->layers);
-    std::set<int64_t> layers;
-    for (const int64_t layer : seen_layers) {
-      const bool none = layer < count && !stack_.blocks.contains(layer);
-      if (none && !facts_.every_layer) return {};
+  // Layers with the same surplus make one line. (Of identity experts ShapeJudge tells.)
+  std::vector<std::string> Surplus() const {
+    std::map<std::pair<std::string, std::string>, std::set<int64_t>> layers;
+    for (const auto& [layer, block] : stack_.blocks) {
+      for (const auto& [count, by] : Statements(layer, &block)) {
+        std::set<int64_t> beyond(block.read.lower_bound(count), block.read.end());
+        if (!beyond.empty()) layers[{Ranges(beyond), by}].insert(layer);
+      }
     }
-    for (int64_t layer = 0; layer < count; ++layer) layers.insert(layer);
+    std::vector<std::string> lines;
+    for (const auto& [what, of] : layers) {
+      lines.push_back(fmt::format(
+          "[experts] layer{} {}: {}, the tensors hold {}expert{} {} too", of.size() == 1 ? "" : "s",
+          Ranges(of), what.second, name_.empty() ? "" : name_ + " ",
+          what.first.find_first_of("-,") == std::string::npos ? "" : "s", what.first));
+    }
+    return lines;
+  }
+
+ private:
+  // No key about layers: all of them, if the family is so or every one that was seen has experts;
+  // else those that are lost, of which no tensor tells whether it was dense. Some models count
+  // their layers from 1.
+  std::set<int64_t> LayersOfConfig(bool promised, const std::set<int64_t>& seen_layers) {
+    if (promised && config_->moe_layers) return *config_->moe_layers;
+    const bool says = config_ && config_->layers && *config_->layers <= kMostLayers;
+    if (!says || config_->experts == 0 || (!promised && seen_layers.empty())) return {};
+    const auto count = static_cast<int64_t>(*config_->layers);
+    const bool dense = std::any_of(seen_layers.begin(), seen_layers.end(), [&](int64_t layer) {
+      return layer < count && !stack_.blocks.contains(layer);
+    });
+    const bool from_one = !seen_layers.contains(0) && seen_layers.contains(count);
+    std::set<int64_t> layers;
+    for (int64_t layer = 0; layer < count; ++layer) {
+      const bool seen =
+          seen_layers.contains(layer) || stack_.blocks.contains(layer) || (layer == 0 && from_one);
+      if (!seen) lost_.insert(layer);
+      if (!seen || (promised && (facts_.every_layer || !dense))) layers.insert(layer);
+    }
     return layers;
   }
 
-  // By the layer's router; 0: it doesn't say.
+  // By the layer's routers, one for each modality; 0: they don't say.
   uint64_t CountOfRouter(const Block* block) const {
-    if (block == nullptr || !block->router || facts_.router_has_more) return 0;
-    const auto [rows, cols] = *block->router;
+    if (block == nullptr || facts_.router_has_more) return 0;
     const auto known = [&](uint64_t size) {
       return size == facts_.hidden || stack_.inputs.contains(size);
     };
-    const uint64_t experts = known(cols) ? rows : known(rows) ? cols : 0;
+    uint64_t experts = 0;
+    for (const auto& [second, shape] : block->routers) {
+      const auto [rows, cols] = shape;
+      const uint64_t own = known(cols) ? rows : known(rows) ? cols : 0;
+      if (own == 0 || own > INT32_MAX) return 0;
+      experts += own;
+    }
     return experts <= INT32_MAX ? experts : 0;
   }
 
-  // How many experts the layer has, and who says so.
-  std::pair<int64_t, std::string> Count(int64_t layer, const Block* block) const {
+  // How many experts the layer has, and who says so: the config for this very layer; else the
+  // config for all, and the layer's router.
+  std::vector<std::pair<int64_t, std::string>> Statements(int64_t layer, const Block* block) const {
     if (config_ && config_->experts_of_layer.contains(layer)) {
       const uint64_t count = config_->experts_of_layer.at(layer);
-      return {static_cast<int64_t>(count), fmt::format("the config says {} in this layer", count)};
+      return {
+          {static_cast<int64_t>(count), fmt::format("the config says {} in this layer", count)}};
     }
+    std::vector<std::pair<int64_t, std::string>> statements;
     const uint64_t config = config_ ? config_->experts.value_or(0) : 0;
     const uint64_t router = CountOfRouter(block);
-    if (config > 0 && config >= router) {
-      return {static_cast<int64_t>(config), fmt::format("the config says {} a layer", config)};
+    if (config > 0) {
+      statements.push_back({config, fmt::format("the config says {} a layer", config)});
     }
-    if (router > 0) {
-      return {static_cast<int64_t>(router), fmt::format("the router knows {}", router)};
+    if (router > 0) statements.push_back({router, fmt::format("the router knows {}", router)});
+    return statements;
+  }
+
+  // The first of the highest counts.
+  std::pair<int64_t, std::string> Count(int64_t layer, const Block* block) const {
+    const auto statements = Statements(layer, block);
+    if (statements.empty()) {
+      return {most_, fmt::format("another layer or projection has {}", most_)};
     }
-    return {most_, fmt::format("another layer or projection has {}", most_)};
+    return *std::max_element(statements.begin(), statements.end(),
+                             [](const auto& a, const auto& b) { return a.first < b.first; });
   }
 
   void AddLayer(int64_t layer) {
     const auto found = stack_.blocks.find(layer);
     const Block* block = found == stack_.blocks.end() ? nullptr : &found->second;
-    const auto [count, by] = Count(layer, block);
+    auto [count, by] = Count(layer, block);
+    if (lost_.contains(layer)) by = "no tensor of the layer is there";
     for (const std::string& proj : projs_) {
       Ids there, listed;
       if (block != nullptr && block->routed.contains(proj)) there = block->routed.at(proj);
@@ -203,11 +270,23 @@ class ExpertPromise::Account {
       const bool of_index = listed.all || !listed.ids.empty();
       if (matrices > 0) Note(layer, false, proj, experts, matrices, of_index ? "the index" : by);
     }
-    if (config_ && config_->without_shared.contains(layer)) return;
-    const bool by_config = config_ && config_->shared_experts;
-    for (const std::string& proj : shared_) {
-      if (block != nullptr && block->shared.contains(proj)) continue;
-      Note(layer, true, proj, "", 1, by_config ? "the config says so" : "other layers have it");
+    AddShared(layer, block);
+  }
+
+  void AddShared(int64_t layer, const Block* block) {
+    std::map<std::string, std::string> promised;  // projection -> by whom
+    if (block != nullptr) {
+      for (const std::string& proj : block->shared_listed) promised.emplace(proj, "the index");
+    }
+    if (!config_ || !config_->without_shared.contains(layer)) {
+      const bool by_config = config_ && config_->shared_experts;
+      for (const std::string& proj : shared_) {
+        promised.emplace(proj, by_config ? "the config says so" : "other layers have it");
+      }
+    }
+    for (const auto& [proj, by] : promised) {
+      const bool there = block != nullptr && block->shared.contains(proj);
+      if (!there) Note(layer, true, proj, "", 1, by);
     }
   }
 
@@ -242,16 +321,34 @@ class ExpertPromise::Account {
   const std::optional<LayerFacts> config_;  // of this stack
   std::set<std::string> projs_, shared_;
   bool found_any_ = false;
-  int64_t most_ = 0;  // the highest id of an expert that is there or listed, and one
+  std::set<int64_t> lost_;  // layers that the config counts and that have no tensor
+  int64_t most_ = 0;        // the highest id of an expert that is there or listed, and one
   std::map<std::tuple<bool, std::string, std::string, std::string>, MissingExperts> missing_;
 };
+
+std::set<int64_t> ExpertPromise::SeenLayers(const Stack& stack) const {
+  std::set<int64_t> seen;
+  for (const std::string& module : stack.modules) {
+    const auto layers = seen_layers_.find(module);
+    if (layers != seen_layers_.end()) seen.insert(layers->second.begin(), layers->second.end());
+  }
+  return seen;
+}
+
+std::vector<std::string> ExpertPromise::Surplus(const ModelFacts& facts) const {
+  std::vector<std::string> lines;
+  for (const auto& [name, stack] : stacks_) {
+    for (std::string& line : Account(name, stack, facts).Surplus()) {
+      lines.push_back(std::move(line));
+    }
+  }
+  return lines;
+}
 
 std::vector<MissingExperts> ExpertPromise::Missing(const ModelFacts& facts) const {
   std::vector<MissingExperts> list;
   for (const auto& [name, stack] : stacks_) {
-    const auto seen = seen_layers_.find(name);
-    auto missing = Account(name, stack, facts)
-                       .Missing(seen == seen_layers_.end() ? std::set<int64_t>() : seen->second);
+    auto missing = Account(name, stack, facts).Missing(SeenLayers(stack));
     std::move(missing.begin(), missing.end(), std::back_inserter(list));
   }
   return list;

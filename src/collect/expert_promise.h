@@ -31,7 +31,8 @@ struct MissingExperts {
 /// How many: config.json's count for the layer, or the rows of the layer's router if those are more
 /// than its one count for all; else the most that any layer has. In which layers: those of the
 /// config (all of them, where it has no key about that and the family has experts in all, or no
-/// layer without was seen), of routers, of the index, and where any expert is.
+/// layer without was seen; else those of which no tensor at all is there), of routers, of the
+/// index, and where any expert is.
 /// Which projections: those found anywhere in the stack; up_proj and down_proj always where the
 /// config tells of experts, gate_proj where the family has one. Shared experts: where any layer has
 /// them, or the config says so. A tensor that is there but can't be read is not missing.
@@ -48,6 +49,10 @@ class ExpertPromise {
 
   std::vector<MissingExperts> Missing(const ModelFacts& facts) const;
 
+  /// Experts that were read, and that the config's count or the layer's router leaves no room for:
+  /// one "[experts] layer 1: ..." line each.
+  std::vector<std::string> Surplus(const ModelFacts& facts) const;
+
  private:
   /// Experts by number, or a whole layer of them.
   struct Ids {
@@ -59,18 +64,21 @@ class ExpertPromise {
   /// One layer of a stack.
   struct Block {
     Projections routed, listed;
-    std::set<std::string> shared;
-    std::optional<std::pair<uint64_t, uint64_t>> router;  ///< its shape
+    std::set<int64_t> read;  ///< routed experts that have a bank, of any projection
+    std::set<std::string> shared, shared_listed;
+    std::map<bool, std::pair<uint64_t, uint64_t>> routers;  ///< shapes; true: ERNIE-VL's second
   };
   struct Stack {
     std::map<int64_t, Block> blocks;
+    std::set<std::string> modules;                  ///< "model.layers.", where its layers stand
     std::set<uint64_t> inputs;                      ///< what its experts take: sizes
     double routed_weights = 0, shared_weights = 0;  ///< of one matrix
   };
   class Account;
+  std::set<int64_t> SeenLayers(const Stack& stack) const;
 
   std::map<std::string, Stack> stacks_;
-  std::map<std::string, std::set<int64_t>> seen_layers_;  ///< of each stack
+  std::map<std::string, std::set<int64_t>> seen_layers_;  ///< of each module that has layers
 };
 
 /// Weights of all of them.

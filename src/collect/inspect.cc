@@ -87,17 +87,18 @@ class Inspector {
   Result<Inspection> Run() {
     auto decided = DecideAll(opened_.checkpoint, *opened_.extractor, [] { return false; });
     if (!decided) return tl::make_unexpected(std::move(decided.error()));
-    auto missing = FindMissing(opened_.checkpoint, opened_.index, *opened_.extractor, *decided);
-    if (!missing) return tl::make_unexpected(std::move(missing.error()));
-    missing_ = std::move(*missing);
+    const auto promise = PromiseOf(opened_.checkpoint, opened_.index, *opened_.extractor, *decided);
+    if (!promise) return tl::make_unexpected(promise.error());
+    missing_ = promise->Missing(opened_.extractor->facts());
+    surplus_ = promise->Surplus(opened_.extractor->facts());
     for (size_t f = 0; f < opened_.checkpoint.files.size(); ++f) {
       for (size_t t = 0; t < opened_.checkpoint.uses[f].size(); ++t) {
         Add(f, t, (*decided)[f][t]);
       }
     }
     Inspection inspection;
-    inspection.complete = unmatched_.empty() && missing_.empty() && opened_.scan.missing.empty() &&
-                          !opened_.scan.incomplete &&
+    inspection.complete = unmatched_.empty() && missing_.empty() && surplus_.empty() &&
+                          opened_.scan.missing.empty() && !opened_.scan.incomplete &&
                           !census_.ContradictsConfig(opened_.extractor->facts()) &&
                           !opened_.metadata.unreadable && AllListedIsThere();
     const uint64_t experts = TensorsOf(Role::kRoutedExpert) + TensorsOf(Role::kSharedExpert);
@@ -157,6 +158,7 @@ class Inspector {
     for (const std::string& text : QuantizationWarnings(opened_.metadata)) warnings.push_back(text);
     for (const std::string& text : census_.Warnings(facts, family)) warnings.push_back(text);
     for (const std::string& text : MissingWarnings(missing_)) warnings.push_back(text);
+    for (const std::string& text : surplus_) warnings.push_back(text);
     Json left_out = Json::array();
     for (const LeftOut& file : opened_.scan.left_out) {
       left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});
@@ -253,6 +255,7 @@ class Inspector {
   const Opened& opened_;
   ExpertCensus census_;
   std::vector<MissingExperts> missing_;
+  std::vector<std::string> surplus_;
   std::array<Part, kRoleCount> parts_;
   Json unmatched_ = Json::array();
   uint64_t bytes_ = 0, matrices_ = 0;

@@ -262,15 +262,16 @@ Result<CollectPlan> MakePlan(Checkpoint checkpoint, const IndexSummary& index,
   const size_t files = checkpoint.files.size();
   auto decided = DecideAll(checkpoint, extractor, stopped);
   if (!decided) return tl::make_unexpected(std::move(decided.error()));
-  auto missing = FindMissing(checkpoint, index, extractor, *decided);
-  if (!missing) return tl::make_unexpected(std::move(missing.error()));
+  const auto promise = PromiseOf(checkpoint, index, extractor, *decided);
+  if (!promise) return tl::make_unexpected(promise.error());
   Planner planner(std::move(checkpoint), std::move(*decided), index, extractor, options, inventory,
                   unmatched, stopped);
   for (size_t file = 0; file < files; ++file) {
     if (auto done = planner.AddFile(file); !done) return tl::make_unexpected(done.error());
   }
   CollectPlan plan = planner.Take();
-  plan.missing = std::move(*missing);
+  plan.missing = promise->Missing(extractor.facts());
+  plan.surplus = promise->Surplus(extractor.facts());
   return plan;
 }
 

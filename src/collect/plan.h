@@ -47,6 +47,7 @@ struct CollectPlan {
   std::vector<std::string> smoke_examples;
   ExpertCensus census;
   std::vector<MissingExperts> missing;  ///< promised by config, router or index, and not there
+  std::vector<std::string> surplus;     ///< ExpertPromise::Surplus()
   std::string family;                   ///< preset that was recognised; "" none
   ModelFacts facts;
   std::array<RoleTotals, kRoleCount> roles;  ///< by Role

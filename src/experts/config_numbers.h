@@ -4,12 +4,22 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace moe {
 
 /// What stands at "key" or "object/key"; nullptr: nothing.
 const nlohmann::json* At(const nlohmann::json& object, std::string_view path);
+
+/// A number without a sign: 8, "8" (some tools write texts) or 8.0. nullopt: anything else.
+std::optional<uint64_t> WholeNumber(const nlohmann::json& value);
+
+/// The keys whose value is neither null nor a whole number, or a list of such, that a model can
+/// have.
+std::vector<std::string> UnreadableKeys(const nlohmann::json& config,
+                                        std::span<const char* const> keys);
 
 /// Of the first key that says anything. A list (one number a layer or a modality) is a number only
 /// where all of it is one, and never a reason to ask the next key, which may mean something else.

@@ -85,7 +85,7 @@ std::optional<Layers> IntegersAt(const json& config, const char* key) {
   }
   if (list == nullptr || !list->is_array()) return std::nullopt;
   for (const json& entry : *list) {
-    if (entry.is_number_integer()) numbers.insert(entry.get<int64_t>());
+    if (const auto number = WholeNumber(entry)) numbers.insert(static_cast<int64_t>(*number));
   }
   return numbers;
 }
@@ -111,9 +111,9 @@ std::vector<int64_t> OfModalities(const json& config, const char* key) {
   std::vector<int64_t> numbers;
   if (value == nullptr) return numbers;
   for (const json& entry : value->is_array() ? *value : json::array({*value})) {
-    const bool usable = entry.is_number_unsigned() && entry.get<uint64_t>() <= kMostLayers;
-    if (!usable) return {};
-    numbers.push_back(entry.get<int64_t>());
+    const auto number = WholeNumber(entry);
+    if (!number || *number > kMostLayers) return {};
+    numbers.push_back(static_cast<int64_t>(*number));
   }
   return numbers;
 }
@@ -161,9 +161,8 @@ std::optional<Layers> MoeLayersOf(const json& config, std::optional<uint64_t> co
 Counts CountsOfList(const json& list, const LayerFacts& facts) {
   Counts counts;
   const auto add = [&](int64_t layer, const json& entry) {
-    if (entry.is_number_unsigned() && entry.get<uint64_t>() <= INT32_MAX) {
-      counts[layer] = entry.get<uint64_t>();
-    }
+    const auto count = WholeNumber(entry);
+    if (count && *count <= INT32_MAX) counts[layer] = *count;
   };
   if (!list.is_array()) return counts;
   if (list.size() == facts.layers) {
@@ -292,6 +291,10 @@ LayerFacts LayerFactsOf(const json& config, const json& whole) {
   facts.layers = NumberOf(config, kOfPairs);
   if (!facts.layers || !HasAny(config, kZeroExperts)) facts.layers = NumberOf(config, kLayers);
   facts.experts = CountOf(config, kExperts);
+  for (const auto& keys : {std::span<const char* const>(kLayers), {kExperts}}) {
+    const auto unreadable = UnreadableKeys(config, keys);
+    facts.unreadable.insert(facts.unreadable.end(), unreadable.begin(), unreadable.end());
+  }
   if (const auto modalities = OfModalities(config, kModalities); modalities.size() > 1) {
     facts.experts =
         std::accumulate(modalities.begin(), modalities.end(), uint64_t{0},

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace moe {
 
@@ -17,6 +18,7 @@ struct LayerFacts {
   std::optional<std::set<int64_t>> moe_layers;   ///< nullopt: the config has no key about them
   bool shared_experts = false;                   ///< layers with experts have shared ones too, ...
   std::set<int64_t> without_shared;              ///< ... but for these
+  std::vector<std::string> unreadable;           ///< keys of counts that are no whole number
   std::optional<uint64_t> shared_width;          ///< of all shared experts of a layer together
 
   bool promise_experts() const { return experts.value_or(0) > 0 || !experts_of_layer.empty(); }

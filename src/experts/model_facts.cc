@@ -56,6 +56,10 @@ std::string TextAt(const json& object, const char* key) {
   return value != nullptr && value->is_string() ? value->get<std::string>() : "";
 }
 
+void AddUnreadable(const std::vector<std::string>& keys, ModelFacts& facts) {
+  facts.unreadable.insert(facts.unreadable.end(), keys.begin(), keys.end());
+}
+
 }  // namespace
 
 ModelFacts FactsOfConfig(std::string_view config_json) {
@@ -67,6 +71,7 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
   facts.stacks = EncoderAndDecoderFacts(text);
   if (const json* talker = At(config, "talker_config/text_config"); talker && talker->is_object()) {
     facts.stacks["talker"] = LayerFactsOf(*talker, config);
+    AddUnreadable(facts.stacks["talker"].unreadable, facts);
   }
   // Of Qwen-Omni's two stacks only the talker has them.
   if (At(config, "thinker_config") != nullptr) facts.shared_experts = false;
@@ -75,6 +80,8 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
   facts.expert_input = NumberOf(text, kLatent);
   facts.hidden = NumberOf(text, kHidden);
   facts.expert_width = NumberOf(text, kExpertWidth);
+  AddUnreadable(UnreadableKeys(text, kHidden), facts);
+  AddUnreadable(UnreadableKeys(text, kExpertWidth), facts);
   facts.width_is_of_experts = facts.expert_width.has_value();
   if (!facts.expert_width && !HasAny(text, kExpertWidth)) {
     facts.expert_width = NumberOf(text, kAnyWidth);
@@ -99,13 +106,11 @@ ModelFacts FactsOfGguf(const std::map<std::string, std::string>& metadata) {
   if (!arch.is_string()) return facts;
   facts.gguf_arch = arch.get<std::string>();
   const auto number = [&](const char* key) -> std::optional<uint64_t> {
-    const json found = value(facts.gguf_arch + key);
-    if (!found.is_number_unsigned()) return std::nullopt;
-    return found.get<uint64_t>();
+    return WholeNumber(value(facts.gguf_arch + key));
   };
   json layers = json::object();
   for (const auto& [key, word] : kGgufWords) {
-    if (json found = value(facts.gguf_arch + key); found.is_number()) layers[word] = found;
+    if (json found = value(facts.gguf_arch + key); !found.is_null()) layers[word] = found;
   }
   const uint64_t blocks = number(".block_count").value_or(0);
   const uint64_t nextn = number(".nextn_predict_layers").value_or(0);

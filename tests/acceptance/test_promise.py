@@ -76,6 +76,55 @@ class Promise(AcceptanceTest):
         self.assertEqual([(m["proj"], m["experts"], m["promised_by"])
                           for m in health["missing_experts"]], [("up_proj", "3", "the index")])
 
+    def test_a_layer_of_which_no_tensor_is_there_is_missing_though_others_are_dense(self):
+        config = {"model_type": "foo", "num_hidden_layers": 5, "num_experts": 4}
+        whole = experts(4, layers=5)
+        tensors = {k: v for k, v in whole.items()
+                   if "layers.0." not in k and "layers.3." not in k}
+        tensors["model.layers.0.mlp.up_proj.weight"] = np.ones((64, 128), np.float32)
+        health = self.missing_of(tensors, config=config)
+        self.assertEqual({(m["layers"], m["experts"], m["promised_by"])
+                          for m in health["missing_experts"]},
+                         {("3", "0-3", "no tensor of the layer is there")})
+        self.assertEqual(health["expert_coverage"]["share"], 0.75)
+        tensors["model.layers.3.mlp.up_proj.weight"] = np.ones((64, 128), np.float32)
+        self.assertEqual(self.look(tensors, config=config, name="dense")[1], 0)
+
+    def test_shared_experts_that_the_index_alone_knows_are_missing(self):
+        whole = experts(4)
+        shared = ["model.layers.0.mlp.shared_expert.up_proj.weight"]
+        health = self.missing_of(whole, config=None, index=[*whole, *shared])
+        self.assertEqual([(m["proj"], m["shared"], m["promised_by"])
+                          for m in health["missing_experts"]], [("up_proj", True, "the index")])
+
+    def test_experts_beyond_the_count_of_config_or_router_are_measured_with_exit_3(self):
+        tensors = experts(5, layers=2)
+        router = {"model.layers.1.mlp.gate.weight": np.ones((4, 128), np.float32)}
+        for name, config, more, told in (
+                ("config", CONFIG, {}, "layers 0-1: the config says 4 a layer, the tensors hold "
+                 "expert 4 too"),
+                ("router", None, router, "layer 1: the router knows 4, the tensors hold expert 4")):
+            with self.subTest(name):
+                inspected, inspect_code, run_dir, code = self.look({**tensors, **more},
+                                                                   config=config, name=name)
+                self.assertEqual((inspect_code, code), (3, 3))
+                self.assertEqual(len(self.table(run_dir, "matrix_stats")), 30)
+                logged = self.table(run_dir, "warnings", folder="logs").warning
+                self.assertIn(told, "\n".join(logged))
+                self.assertIn(told, "\n".join(inspected["warnings"]))
+
+    def test_counts_of_the_config_are_read_as_texts_too_and_told_where_they_are_none(self):
+        whole = experts(4, layers=2)
+        for name, value, code, share in (("text", "4", 0, 1), ("float", 4.0, 0, 1),
+                                         ("more", "8", 3, 0.5), ("word", "four", 3, 1)):
+            with self.subTest(name):
+                found = self.look(whole, config={**CONFIG, "num_experts": value}, name=name)
+                self.assertEqual((found[1], found[3]), (code, code))
+                health = self.log(found[2], "run_health.json")
+                self.assertEqual(health["expert_coverage"]["share"], share)
+        warnings = "\n".join(self.table(found[2], "warnings", folder="logs").warning)
+        self.assertIn("the config's num_experts is no whole number", warnings)
+
     def lost(self, tensors, part, config, name):
         """(projection, layers, experts, stack) of what is missing of `tensors` without `part`."""
         left = {k: v for k, v in tensors.items() if part not in k}

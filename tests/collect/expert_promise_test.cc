@@ -41,11 +41,23 @@ struct Model {
   }
 };
 
-std::vector<MissingExperts> Missing(const Model& model, ExtractOptions options,
+ExtractOptions OptionsOf(const std::string& config) {
+  ExtractOptions options = DefaultExtractOptions();
+  options.model_config = config;
+  options.model_type = FactsOfConfig(config).model_type;
+  return options;
+}
+
+ExpertPromise PromiseOf(const Extractor& extractor, const std::vector<WeightShape>& weights) {
+  ExpertPromise promise;
+  for (const WeightShape& weight : weights) promise.Add(weight, *extractor.Extract(weight));
+  return promise;
+}
+
+std::vector<MissingExperts> Missing(const Model& model, const ExtractOptions& options,
                                     const Lines& listed = {}, const Lines& unread = {}) {
   const auto extractor = Extractor::Create(options, model.weights);
-  ExpertPromise promise;
-  for (const WeightShape& weight : model.weights) promise.Add(weight, *extractor->Extract(weight));
+  ExpertPromise promise = PromiseOf(*extractor, model.weights);
   for (const std::string& name : listed) promise.AddListed(*extractor->ClaimsOf(name));
   for (const std::string& name : unread) promise.AddUnread(*extractor->ClaimsOf(name));
   return promise.Missing(extractor->facts());
@@ -53,10 +65,12 @@ std::vector<MissingExperts> Missing(const Model& model, ExtractOptions options,
 
 std::vector<MissingExperts> Missing(const Model& model, const std::string& config,
                                     const Lines& listed = {}, const Lines& unread = {}) {
-  ExtractOptions options = DefaultExtractOptions();
-  options.model_config = config;
-  options.model_type = FactsOfConfig(config).model_type;
-  return Missing(model, std::move(options), listed, unread);
+  return Missing(model, OptionsOf(config), listed, unread);
+}
+
+Lines Surplus(const Model& model, const std::string& config) {
+  const auto extractor = Extractor::Create(OptionsOf(config), model.weights);
+  return PromiseOf(*extractor, model.weights).Surplus(extractor->facts());
 }
 
 /// "1 down_proj 3": layers, projection, experts; stack and "shared" in front.
@@ -144,6 +158,107 @@ TEST(ExpertPromise, TellsWhatConfigRoutersAndNeighboursPromise) {
   }
 }
 
+/// Layers 0 to `layers` - 1 but for `lost` (not one tensor), of which `dense` have no experts.
+Model Hybrid(int layers, const std::set<int>& dense, int lost) {
+  Model model = Model().Layers(layers, 2);
+  for (int l = 0; l < layers; ++l) {
+    const std::string layer = "model.layers." + std::to_string(l) + ".";
+    if (l == lost || dense.contains(l)) model.Without(layer);
+    if (l != lost) model.With(layer + "self_attn.q_proj.weight", {8, 8});
+  }
+  return model;
+}
+
+TEST(ExpertPromise, TellsALayerOfWhichNoTensorIsThere) {
+  const std::string config = R"({"model_type":"foo","num_experts":2,"num_hidden_layers":5})";
+  const std::string countless = R"({"model_type":"foo","n_exp":2,"num_hidden_layers":5})";
+  Model towers = Hybrid(5, {0}, 3);
+  for (int l = 0; l < 5; ++l) {  // a vision tower, in which there is a fourth layer
+    towers.With("visual.blocks." + std::to_string(l) + ".mlp.fc1.weight", {8, 8});
+  }
+  Model from_one = Hybrid(6, {1}, 0);
+  const Case cases[] = {
+      {"Middle", Hybrid(5, {0}, 3), config, Trio("3", "0-1")},
+      {"Last", Hybrid(5, {0}, 4), config, Trio("4", "0-1")},
+      {"First", Hybrid(5, {1}, 0), config, Trio("0", "0-1")},
+      {"NoDenseLayer", Hybrid(5, {}, 3), config, Trio("3", "0-1")},
+      {"NoCount", Hybrid(5, {0}, 3), countless, Trio("3", "0-1")},
+      {"UnlikeTheVisionTower", towers, config, Trio("3", "0-1")},
+      {"Whole", Hybrid(5, {0, 2}, -1), config, {}},
+      {"WholeNoCount", Hybrid(5, {0, 2}, -1), countless, {}},
+      {"CountedFromOne", from_one, config, {}},
+      {"OneStackOfNoLayer",
+       Model().With("experts.up_proj", {2, 4, 8}).With("experts.down_proj", {2, 8, 4}),
+       countless,
+       {}},
+      {"DenseByConfig",
+       Hybrid(5, {}, 0),
+       R"({"num_experts":2,"num_hidden_layers":5,"first_k_dense_replace":1})",
+       {}},
+  };
+  for (const Case& row : cases) {
+    EXPECT_EQ(Shown(Missing(row.model, row.config)), row.missing) << row.name;
+  }
+  EXPECT_EQ(MissingWarnings(Missing(Hybrid(5, {0}, 3), config)).front(),
+            "[experts] layer 3: down_proj of experts 0-1 is missing (no tensor of the layer is "
+            "there)");
+}
+
+TEST(ExpertPromise, TellsExpertsBeyondTheCountOfTheConfigAndTheRouter) {
+  struct Row {
+    const char* name;
+    Model model;
+    std::string config;
+    Lines surplus;
+  };
+  const Model whole = Model().Layers(3, 4);
+  const auto stack = [](int layer, uint64_t experts) {
+    return Model().With("model.layers." + std::to_string(layer) + ".mlp.switch_mlp.up_proj.weight",
+                        {experts, 4, 8});
+  };
+  Model stacks = stack(0, 4);
+  stacks.weights.push_back(stack(1, 6).weights.front());
+  const Row rows[] = {
+      {"Whole", whole, kConfig, {}},
+      {"WholeWithoutConfig", whole, "", {}},
+      {"Config",
+       Model().Layers(3, 5, false),
+       kConfig,
+       {"[experts] layers 0-2: the config says 4 a layer, the tensors hold expert 4 too"}},
+      {"ConfigAgainstRoutersToo",
+       whole,
+       R"({"num_experts":2,"num_hidden_layers":3})",
+       {"[experts] layers 0-2: the config says 2 a layer, the tensors hold experts 2-3 too"}},
+      {"OneLayer",
+       stacks,
+       R"({"num_experts":4,"num_hidden_layers":2})",
+       {"[experts] layer 1: the config says 4 a layer, the tensors hold experts 4-5 too"}},
+      {"OfThisLayer",
+       whole,
+       R"({"num_experts":[4,3,4],"num_hidden_layers":3})",
+       {"[experts] layer 1: the config says 3 in this layer, the tensors hold expert 3 too"}},
+      {"OneFarOff",
+       Model(whole).With("model.layers.2.mlp.experts.9.up_proj.weight", {4, 8}),
+       kConfig,
+       {"[experts] layer 2: the config says 4 a layer, the tensors hold expert 9 too",
+        "[experts] layer 2: the router knows 4, the tensors hold expert 9 too"}},
+      {"Router",
+       Model().Layers(1, 4, false).With("model.layers.0.mlp.gate.weight", {3, 8}),
+       "",
+       {"[experts] layer 0: the router knows 3, the tensors hold expert 3 too"}},
+      {"Prediction",
+       Model().Layers(4, 4).With("model.layers.3.mlp.experts.4.up_proj.weight", {4, 8}),
+       kConfig,
+       {"[experts] layer 3: the config says 4 a layer, the tensors hold mtp expert 4 too",
+        "[experts] layer 3: the router knows 4, the tensors hold mtp expert 4 too"}},
+      {"OfNoRouter",
+       Model().Layers(1, 4, false).With("model.layers.0.mlp.gate.weight", {3, 9}),
+       "",
+       {}},
+  };
+  for (const Row& row : rows) EXPECT_EQ(Surplus(row.model, row.config), row.surplus) << row.name;
+}
+
 /// What is missing of the preset case's model without the weights in `lost`, by its config or by
 /// names and shapes alone. Rows of layers without any tensor are left out: some cases have one
 /// layer of the two that their config names.
@@ -160,8 +275,8 @@ std::vector<MissingExperts> MissingOf(const preset_cases::PresetCase& c, bool wi
     if (!lost.contains(name)) weights.push_back({name, shape, "", ""});
   }
   const auto extractor = Extractor::Create(options, weights);
-  ExpertPromise promise;
-  for (const WeightShape& weight : weights) promise.Add(weight, *extractor->Extract(weight));
+  const ExpertPromise promise = PromiseOf(*extractor, weights);
+  EXPECT_EQ(promise.Surplus(extractor->facts()), Lines{}) << c.row << " " << c.variant;
   auto missing = promise.Missing(extractor->facts());
   std::erase_if(missing, [&](const MissingExperts& row) {
     return std::none_of(weights.begin(), weights.end(), [&](const WeightShape& weight) {
@@ -448,6 +563,7 @@ std::string Upto(int count) { return count == 1 ? "0" : "0-" + std::to_string(co
 TEST(ExpertPromise, MissesNothingInAWholeModelWhateverItsConfigSaysOfItsLayers) {
   for (const Family& family : kFamilies) {
     EXPECT_EQ(Shown(Missing(family.Whole(), family.config)), Lines{}) << family.name;
+    EXPECT_EQ(Surplus(family.Whole(), family.config), Lines{}) << family.name;
   }
 }
 
@@ -541,6 +657,12 @@ TEST(ExpertPromise, HoldsTheIndexToItsWordAndForgivesWhatIsThereUnread) {
   const std::string stack = "model.layers.7.mlp.experts.down_proj_blocks";
   EXPECT_EQ(Shown(Missing(Model(model).Without("experts.3."), "", {stack})),
             (Lines{"7 down_proj 0-2", "7 gate_proj 0-2", "7 up_proj 0-2"}));
+}
+
+TEST(ExpertPromise, HoldsTheIndexToSharedExpertsThatNoLayerHas) {
+  EXPECT_EQ(
+      Shown(Missing(Model().Layers(2, 4), "", {"model.layers.1.mlp.shared_expert.up_proj.weight"})),
+      Lines{"1 shared up_proj "});
 }
 
 TEST(ExpertPromise, CountsTheWeightsThatAreMissing) {

@@ -24,6 +24,39 @@ TEST(FactsOfConfig, TakeAListForANumberOnlyWhereItIsOne) {
   EXPECT_EQ(FactsOfConfig(R"({"num_experts":9223372036854775808})").experts, std::nullopt);
 }
 
+TEST(FactsOfConfig, ReadWholeNumbersHoweverTheyAreWritten) {
+  struct Row {
+    const char* value;
+    std::optional<uint64_t> experts;
+    bool readable;
+  };
+  const Row rows[] = {
+      {"8", 8, true},           {"\"8\"", 8, true},        {"8.0", 8, true},
+      {"[8, \"8\"]", {}, true}, {"null", {}, true},        {"\"eight\"", {}, false},
+      {"8.5", {}, false},       {"-8", {}, false},         {"\"8 \"", {}, false},
+      {"true", {}, false},      {"{}", {}, false},         {"3000000000", {}, false},
+      {"1e300", {}, false},     {"[8, \"x\"]", {}, false},
+  };
+  for (const Row& row : rows) {
+    const ModelFacts facts = FactsOfConfig(R"({"num_experts":)" + std::string(row.value) + "}");
+    EXPECT_EQ(facts.experts, row.experts) << row.value;
+    EXPECT_EQ(facts.unreadable.empty(), row.readable) << row.value;
+  }
+  const ModelFacts facts =
+      FactsOfConfig(R"({"num_hidden_layers":"3","hidden_size":"64","moe_intermediate_size":32.0,)"
+                    R"("num_experts":["4",0.0,"2"],"decoder_sparse_step":"1"})");
+  EXPECT_EQ(facts.layers, 3U);
+  EXPECT_EQ(facts.hidden, 64U);
+  EXPECT_EQ(facts.expert_width, 32U);
+  EXPECT_EQ(facts.experts_of_layer, (std::map<int64_t, uint64_t>{{0, 4}, {1, 0}, {2, 2}}));
+  EXPECT_EQ(facts.moe_layers, (Layers{0, 2}));
+  const ModelFacts gguf = FactsOfGguf({{"general.architecture", "\"qwen3moe\""},
+                                       {"qwen3moe.expert_count", "\"x\""},
+                                       {"qwen3moe.embedding_length", "64.0"}});
+  EXPECT_EQ(gguf.hidden, 64U);
+  EXPECT_EQ(gguf.unreadable, std::vector<std::string>{"num_experts"});
+}
+
 TEST(FactsOfConfig, KnowTheLayersOfExpertsInEverySpelling) {
   const std::pair<const char*, Layers> cases[] = {
       {R"({"num_hidden_layers":4,"first_k_dense_replace":1})", {1, 2, 3}},
