@@ -98,8 +98,9 @@ std::vector<std::string> ExpertCensus::Warnings(const ModelFacts& facts,
     }
     if (auto misfit = Misfit(key, group)) lines.push_back(std::move(*misfit));
     const auto wanted = ConfigShape(proj, facts);
-    if (wanted && stack.empty() && group.shapes.size() == 1 && *group.shapes.begin() != *wanted) {
-      const auto [rows, cols] = *group.shapes.begin();
+    if (!wanted || !stack.empty()) continue;
+    for (const auto& [rows, cols] : group.shapes) {
+      if (std::pair(rows, cols) == *wanted) continue;
       lines.push_back(fmt::format("[experts] {}: the config says {} x {}, the tensors hold {} x {}",
                                   name, wanted->first, wanted->second, rows, cols));
     }
@@ -112,9 +113,13 @@ bool ExpertCensus::ContradictsConfig(const ModelFacts& facts) const {
   return std::any_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
     const auto& [stack, shared, proj] = entry.first;
     const auto wanted = ConfigShape(proj, facts);
+    if (!wanted || shared || !stack.empty()) return false;
+    const auto& shapes = entry.second.shapes;
     const bool sure = proj != "down_proj" || facts.width_is_of_experts;
-    return wanted && sure && !shared && stack.empty() && entry.second.shapes.size() == 1 &&
-           entry.second.shapes.begin()->second != wanted->second;
+    const bool mixed = shapes.size() > 1 && shapes.contains(*wanted);
+    return mixed || std::any_of(shapes.begin(), shapes.end(), [&](const auto& shape) {
+             return sure && shape.second != wanted->second;
+           });
   });
 }
 

@@ -28,9 +28,9 @@ class ExpertCensus {
   /// `family`: the one that the config or a name gave; "": unknown.
   std::vector<std::string> Warnings(const ModelFacts& facts, std::string_view family) const;
 
-  /// Whether all matrices of a projection agree on columns that the config contradicts: it is of
-  /// another model, or was not updated. (Rows may have been cut off for a test.) Or whether one of
-  /// its numbers can't be read.
+  /// Whether matrices have columns that the config contradicts (it is of another model, or was not
+  /// updated), or other rows than those that have the shape which it says. (Rows may have been cut
+  /// off all of them for a test.) Or whether one of its numbers can't be read.
   bool ContradictsConfig(const ModelFacts& facts) const;
 
   /// One entry for each kind of matrix: stack, shared, projection, shape, storage, layers, experts.

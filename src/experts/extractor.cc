@@ -8,6 +8,7 @@
 #include "base/pattern.h"
 #include "base/text.h"
 #include "experts/axes.h"
+#include "experts/config_numbers.h"
 #include "experts/layout.h"
 #include "experts/model_facts.h"
 #include "experts/presets.h"
@@ -282,11 +283,21 @@ Result<RuleEnd> Extractor::Impl::TryRule(const Subject& subject, const RuleHit& 
   return TryWhole(subject, hit, out);
 }
 
-// "weight", "w2_weight", or the projection itself: all that a stored matrix is called.
+// "w2_weight", the projection itself, or "weight" behind it (or behind a number of it): all that a
+// stored matrix is called.
 bool Extractor::Impl::EndsAsWeight(std::string_view name) const {
-  const std::string_view last =
-      NameComponents(name.substr(0, name.find_last_not_of('\n') + 1)).back();
-  return last == "weight" || last.ends_with("_weight") || names.Infer(last).has_value();
+  auto parts = NameComponents(name.substr(0, name.find_last_not_of('\n') + 1));
+  if (IsW13(name) || names.Infer(parts.back())) return true;
+  constexpr std::string_view kOwnWeight = "_weight";
+  if (parts.back().ends_with(kOwnWeight)) {
+    parts.back().remove_suffix(kOwnWeight.size());
+  } else if (parts.back() == "weight") {
+    parts.pop_back();
+  } else {
+    return false;
+  }
+  while (parts.size() > 1 && IntegerIn(parts.back())) parts.pop_back();
+  return !parts.empty() && names.Infer(fmt::format(".{}.", parts.back())).has_value();
 }
 
 // Why the fallback can't place an expert-like tensor.
@@ -298,7 +309,10 @@ std::string Extractor::Impl::Unplaced(const Subject& subject) const {
   }
   if (IsOfAdapter(lower)) return "part of a LoRA adapter, and no weight by itself";
   if (names.Infer(subject.weight.name) && !EndsAsWeight(lower)) {
-    return fmt::format("'.{}' is the end of no weight's name", NameComponents(lower).back());
+    const auto parts = NameComponents(lower);
+    const std::string module =
+        parts.back() == "weight" ? fmt::format("{}.", *(parts.end() - 2)) : "";
+    return fmt::format("'.{}{}' is the end of no weight's name", module, parts.back());
   }
   if (subject.weight.shape.size() == 2 && !subject.facts.expert_named) {
     return "a matrix of a module that holds experts, in whose name parsing.expert_regex finds no "

@@ -40,6 +40,7 @@ struct ShapeJudge::Side {
   bool hidden_side;
   const Members& members;
   std::optional<uint64_t> config;
+  const std::map<uint64_t, uint64_t>* usual;  // value -> how many routed experts have it
 
   uint64_t Of(const Member& m) const { return hidden_side ? m.hidden() : m.width(); }
 
@@ -56,10 +57,22 @@ struct ShapeJudge::Side {
                                              [&](const Member& m) { return Of(m) == value; }));
   }
 
+  // What other experts say of the values that the members have; nullopt: nothing, or two things.
+  std::optional<uint64_t> Usual() const {
+    std::map<uint64_t, std::set<uint64_t>> by_votes;
+    for (const Member& m : members) {
+      if (const auto found = usual->find(Of(m)); found != usual->end()) {
+        by_votes[found->second].insert(found->first);
+      }
+    }
+    if (by_votes.empty() || by_votes.rbegin()->second.size() > 1) return std::nullopt;
+    return *by_votes.rbegin()->second.begin();
+  }
+
   // nullopt: nobody can tell.
   std::optional<uint64_t> Truth() const {
     if (const auto all = Unanimous()) return all;
-    if (config && Votes(*config) > 0) return config;
+    if (config) return config;
     std::optional<uint64_t> rows;
     for (const Member& m : members) {
       if (!m.packed || !m.rows_are(hidden_side)) continue;
@@ -67,17 +80,11 @@ struct ShapeJudge::Side {
       rows = Of(m);
     }
     if (rows) return rows;
+    if (const auto found = Usual()) return found;
     for (const Member& m : members) {
       if (2 * Votes(Of(m)) > members.size()) return Of(m);
     }
     return std::nullopt;
-  }
-
-  // Whether all that have this side along their rows (or columns) agree with the config (or none).
-  bool All(bool rows, bool agree) const {
-    return config && std::all_of(members.begin(), members.end(), [&](const Member& m) {
-             return m.rows_are(hidden_side) != rows || (Of(m) == *config) == agree;
-           });
   }
 
   // All agree against the config, but only by columns that a codec worked out.
@@ -104,7 +111,47 @@ void ShapeJudge::Add(size_t number, const WeightShape& weight, bool packed,
   }
 }
 
-void ShapeJudge::JudgeShapes(const Key& key, const Members& members,
+// All after the same share of their rows, of a stack in which no expert is whole.
+bool ShapeJudge::CutOff(const Members& members, const Side& hidden, const Side& width) const {
+  if (facts_.gguf_arch.empty() || !hidden.config || !width.config || !width.usual->empty()) {
+    return false;
+  }
+  const auto whole = [&](const Member& m) {  // [rows, cols] by the config
+    return m.rows_are(true) ? Shape(*hidden.config, *width.config)
+                            : Shape(*width.config, *hidden.config);
+  };
+  const Member& first = members.front();
+  return std::all_of(members.begin(), members.end(), [&](const Member& m) {
+    const auto [rows, cols] = whole(m);
+    return m.cols == cols && m.rows * whole(first).first == first.rows * rows;
+  });
+}
+
+// Where half of the experts are as the config says, its width is that of experts, whatever the key,
+// and the others contradict it.
+std::map<std::string, ShapeJudge::StackSizes> ShapeJudge::CountSizes() const {
+  std::map<std::string, StackSizes> stacks;
+  const auto& hidden = facts_.expert_input ? facts_.expert_input : facts_.hidden;
+  for (const auto& [key, members] : experts_) {
+    const auto& [stack, layer, module, id] = key;
+    const auto h = Side{true, members, {}, nullptr}.Unanimous();
+    const auto i = Side{false, members, {}, nullptr}.Unanimous();
+    if (!module.empty() || !h || !i) continue;
+    StackSizes& sizes = stacks[stack];
+    const uint64_t experts = members.front().experts;
+    sizes.hidden[*h] += experts;
+    sizes.width[*i] += experts;
+    sizes.all += experts;
+    if (h == hidden && i == facts_.expert_width) sizes.as_config += experts;
+  }
+  for (auto& [stack, sizes] : stacks) {
+    const bool half = sizes.as_config > 0 && 2 * sizes.as_config >= sizes.all;
+    if (half && ConfigSpeaksOf(stack)) sizes.of_config = Sizes(*hidden, *facts_.expert_width);
+  }
+  return stacks;
+}
+
+void ShapeJudge::JudgeShapes(const Key& key, const Members& members, const StackSizes& others,
                              std::map<size_t, std::string>& refusals) const {
   const auto& [stack, layer, module, id] = key;
   std::set<Proj> projs;
@@ -112,25 +159,21 @@ void ShapeJudge::JudgeShapes(const Key& key, const Members& members,
     if (!projs.insert(m.proj).second) return;  // of several experts or layers, told apart by nobody
   }
   const bool spoken_of = ConfigSpeaksOf(stack), routed = module.empty();
-  Side hidden{true, members, {}}, width{false, members, {}};
+  Side hidden{true, members, {}, &others.hidden}, width{false, members, {}, &others.width};
   if (spoken_of) {
     hidden.config = routed && facts_.expert_input ? facts_.expert_input : facts_.hidden;
     if (routed && facts_.width_is_of_experts) width.config = facts_.expert_width;
   }
-  const bool exact =
-      std::none_of(members.begin(), members.end(), [](const Member& m) { return m.packed; });
-  if (exact && !hidden.config && !width.config) return;
+  const auto& sizes = others.of_config;
+  if (sizes) width.config = sizes->second;
   std::optional<uint64_t> h = hidden.Truth(), i = width.Truth();
   const bool turned = hidden.config && h && i && hidden.Unanimous() && width.Unanimous() &&
                       *h != *hidden.config && *i == *hidden.config;
   if (turned || hidden.ContradictsConfig()) h = hidden.config;
   if (turned || width.ContradictsConfig())
     i = turned && !width.config ? hidden.Truth() : width.config;
-
-  // Rows left out of all of them, as test files do: no axis is in doubt, and the census tells it.
-  const bool cut = exact && hidden.All(false, true) && width.All(false, true) &&
-                   hidden.All(true, false) && width.All(true, false);
-  if (cut) return;
+  if (sizes) std::tie(h, i) = *sizes;
+  if (CutOff(members, hidden, width)) return;
 
   std::string all;
   for (const Member& m : members) {
@@ -249,9 +292,13 @@ std::set<ShapeJudge::Proj> ShapeJudge::UsualProjections() const {
 std::map<size_t, std::string> ShapeJudge::Refusals() const {
   std::map<size_t, std::string> refusals;
   const std::set<Proj> usual = UsualProjections();
+  const auto stacks = CountSizes();
+  const StackSizes none;
   for (const auto& [key, members] : experts_) {
     JudgeCount(key, members, usual, refusals);
-    JudgeShapes(key, members, refusals);
+    const bool routed = std::get<2>(key).empty();
+    const auto others = stacks.find(std::get<0>(key));
+    JudgeShapes(key, members, routed && others != stacks.end() ? others->second : none, refusals);
   }
   JudgeNeighbours(refusals);
   return refusals;

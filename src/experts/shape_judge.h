@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -15,17 +16,16 @@ namespace moe {
 /// Finds the expert tensors that contradict what else is known: gate_proj and up_proj [I, H] and
 /// down_proj [H, I] of one expert must agree on H and I, and a payload whose shape its codec worked
 /// out must agree with config.json. Where they don't, the config decides who is wrong, then the
-/// rows of packed weights (which no wrong number of bits can change), then the majority; if none
-/// can, all of them are.
+/// rows of packed weights (which no wrong number of bits can change), then the sizes of the stack's
+/// other experts, then the majority; if none can, all of them are.
 ///
-/// Where no config says a size, shapes that no codec worked out are taken as they are; the census
-/// tells when they don't fit each other.
-///
-/// Tensors that agree with each other against the config are not refused (the config is of another
-/// model, or was not updated when the model was pruned: the census says so), unless it says that
-/// their axes are turned round. A matrix that differs from the same projection of nearly all other
-/// experts of its layer (a stack: in its hidden size from those of other layers) is refused, unless
-/// the config says its very shape, or lists widths.
+/// Tensors that agree with each other against the config are refused where at least half of the
+/// stack's experts have the sizes that it says, or where it says that their axes are turned round;
+/// else they are not (the config is of another model, or was not updated when the model was pruned:
+/// the census says so). So are matrices of GGUF files for tests (blocks take 256 columns) that all
+/// end after the same share of their rows. A matrix that differs from the same projection of nearly
+/// all other experts of its layer (a stack: in its hidden size from those of other layers) is
+/// refused, unless the config says its very shape, or lists widths.
 ///
 /// An expert beyond the config's count is refused when it is an identity expert (LongCat) or lacks
 /// a projection.
@@ -52,10 +52,20 @@ class ShapeJudge {
   };
   using Members = std::vector<Member>;
   struct Side;  // the H or the I of one expert
+  bool CutOff(const Members& members, const Side& hidden, const Side& width) const;
   /// Stack ("" none), layer, module of a shared expert ("" routed), expert (-1: a whole stack).
   using Key = std::tuple<std::string, int64_t, std::string, int64_t>;
 
-  void JudgeShapes(const Key& key, const Members& members,
+  using Sizes = std::pair<uint64_t, uint64_t>;  // H and I
+  /// Of the routed experts of one stack that agree with themselves.
+  struct StackSizes {
+    std::map<uint64_t, uint64_t> hidden, width;  ///< size -> how many experts have it
+    uint64_t all = 0, as_config = 0;
+    std::optional<Sizes> of_config;  ///< what the config says, where at least half have it
+  };
+  std::map<std::string, StackSizes> CountSizes() const;
+
+  void JudgeShapes(const Key& key, const Members& members, const StackSizes& others,
                    std::map<size_t, std::string>& refusals) const;
   void JudgeCount(const Key& key, const Members& members, const std::set<Proj>& usual,
                   std::map<size_t, std::string>& refusals) const;

@@ -225,6 +225,40 @@ class Promise(AcceptanceTest):
         warnings = "\n".join(self.table(run_dir, "warnings", folder="logs").warning)
         self.assertIn("up_proj: the config says 64 x 256, the tensors hold 64 x 128", warnings)
 
+    def test_a_layer_of_another_width_than_config_and_other_layers_say_is_refused(self):
+        whole = experts(4, layers=2)
+        odd = {k: np.ones((128, 32) if "down" in k else (32, 128), np.float32)
+               for k in whole if "layers.1." in k}
+        inspected, inspect_code, run_dir, code = self.look({**whole, **odd})
+        self.assertEqual((inspect_code, code), (3, 3))
+        unmatched = self.table(run_dir, "unmatched_tensors")
+        self.assertEqual(set(unmatched.tensor_name), set(odd))
+        self.assertIn("expected 64 x 128, found 32 x 128", "\n".join(unmatched.reason))
+        self.assertEqual(inspected["missing_experts"], [])
+        self.assertEqual(set(self.table(run_dir, "matrix_stats").layer), {0})
+
+    def test_shapes_of_which_few_are_as_the_config_says_are_measured_with_exit_3(self):
+        whole = experts(4, layers=3)
+        tensors = {k: v if "layers.0." in k else
+                   np.ones((128, 32) if "down" in k else (32, 128), np.float32)
+                   for k, v in whole.items()}
+        _, inspect_code, run_dir, code = self.look(tensors,
+                                                   config={**CONFIG, "num_hidden_layers": 3})
+        self.assertEqual((inspect_code, code), (3, 3))
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 36)
+        warnings = "\n".join(self.table(run_dir, "warnings", folder="logs").warning)
+        self.assertIn("up_proj: the config says 64 x 128, the tensors hold 32 x 128", warnings)
+
+    def test_projections_of_a_layer_that_do_not_fit_each_other_are_refused_without_a_config(self):
+        tensors = experts(4, layers=2)
+        odd = [k for k in tensors if "layers.1." in k and "up_proj" in k]
+        for name in odd:
+            tensors[name] = np.ones((32, 128), np.float32)
+        _, inspect_code, run_dir, code = self.look(tensors, config=None)
+        self.assertEqual((inspect_code, code), (3, 3))
+        self.assertEqual(set(self.table(run_dir, "unmatched_tensors").tensor_name), set(odd))
+        self.assertEqual(len(self.table(run_dir, "matrix_stats")), 20)
+
     def test_identity_experts_are_refused_and_no_others(self):
         tensors = {k: v for k, v in experts(6).items()
                    if not ("down_proj" in k and (".4." in k or ".5." in k))}

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "experts/preset_cases.h"
+
 namespace moe {
 namespace {
 
@@ -74,7 +76,22 @@ const Case kCases[] = {
      {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {256, 64}}},
      {2}},
     {"NobodyCanTell", kNoWidth, {{kUp, {128, 256}}, {kDown, {256, 64}}}, {0, 1}},
-    {"NobodySaysASize", kNone, {{kUp, {128, 256}}, {kDown, {256, 64}}}, {}},
+    {"NobodyCanTellWithoutConfig", kNone, {{kUp, {128, 256}}, {kDown, {256, 64}}}, {0, 1}},
+    {"UpUnlikeTheOthers", kNone, {{kGate, {128, 256}}, {kUp, {64, 256}}, {kDown, {256, 128}}}, {1}},
+    {"EachItsOwnWidth",
+     kNone,
+     {{kGate, {128, 256}}, {kUp, {64, 256}}, {kDown, {256, 32}}},
+     {0, 1, 2}},
+    {"AgreeWithoutConfig",
+     kNone,
+     {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {256, 128}}},
+     {}},
+    // Each fits the config along one axis only, and they don't fit each other.
+    {"RowsCutOff", kConfig, {{kGate, {32, 256}}, {kUp, {32, 256}}, {kDown, {64, 128}}}, {0, 1, 2}},
+    {"MajorityAgainstTheConfig",
+     kConfig,
+     {{kGate, {1, 4096}}, {kUp, {1, 4096}}, {kDown, {1, 4096}}},
+     {0, 1, 2}},
     {"Turned", kConfig, {{kGate, {256, 128}}, {kUp, {256, 128}}, {kDown, {128, 256}}}, {0, 1, 2}},
     {"TurnedDown", kConfig, {{kGate, {128, 256}}, {kUp, {128, 256}}, {kDown, {128, 256}}}, {2}},
     // Pruned in width, or with another model's config: they agree, and the census tells.
@@ -167,7 +184,114 @@ TEST(ShapeJudge, RefusesTheOneThatDiffersFromItsNeighbours) {
   down[1].second = {256, 64};  // one projection alone
   const auto refused = RefusalsOf("", down);
   ASSERT_EQ(refused.size(), 1U);
-  EXPECT_EQ(refused.at(1), "expected 256 x 128 as in the layer's other experts, found 256 x 64");
+  EXPECT_EQ(refused.at(1),
+            "expected 256 x 128, found 256 x 64 (gate_proj 128 x 256, down_proj 256 x 64)");
+}
+
+TEST(ShapeJudge, RefusesTheLayerThatContradictsTheConfigAndOtherLayers) {
+  const std::string config = R"({"hidden_size":256,"moe_intermediate_size":128,"num_experts":2})";
+  const std::string of_mixtral = R"({"hidden_size":256,"intermediate_size":128,"num_experts":2})";
+  const std::string blocks = R"({"hidden_size":256,"moe_intermediate_size":128,)"
+                             R"("block_configs":[{"ffn":{}},{"ffn":{}}]})";
+  const std::string lists = R"({"hidden_size":256,"moe_intermediate_size":[128,96]})";
+  struct Row {
+    const char* name;
+    std::string config;
+    std::vector<std::pair<uint64_t, uint64_t>> layers;  ///< H and I of each
+    std::set<int> refused;
+  };
+  const Row rows[] = {
+      {"Width", config, {{256, 128}, {256, 96}}, {1}},
+      {"WidthOfTheFirst", config, {{256, 64}, {256, 128}, {256, 128}}, {0}},
+      {"Hidden", config, {{256, 128}, {64, 128}}, {1}},
+      {"Both", config, {{256, 128}, {128, 256}, {256, 128}}, {1}},
+      {"TwoOfFour", config, {{256, 128}, {256, 96}, {256, 64}, {256, 128}}, {1, 2}},
+      {"TheKeyOfDenseLayersToo", of_mixtral, {{256, 128}, {256, 96}}, {1}},
+      // The config is of another model, or was not updated: the census tells.
+      {"OneAsTheConfigSays", config, {{256, 128}, {256, 96}, {256, 96}}, {}},
+      {"NoneAsTheConfigSays", config, {{256, 64}, {256, 96}}, {}},
+      {"WithoutConfig", "", {{256, 128}, {256, 96}}, {}},
+      {"WidthsOfBlocks", blocks, {{256, 128}, {256, 96}}, {}},
+      {"ListedWidths", lists, {{256, 128}, {256, 96}}, {}},
+  };
+  for (const Row& row : rows) {
+    std::vector<std::pair<std::string, std::vector<uint64_t>>> weights, stacks;
+    std::set<size_t> refused;
+    for (size_t l = 0; l < row.layers.size(); ++l) {
+      const auto [h, i] = row.layers[l];
+      const int layer = static_cast<int>(l);
+      for (auto& weight : Layer(layer, 2, h, i, {})) weights.push_back(std::move(weight));
+      const std::string mlp = "model.layers." + std::to_string(l) + ".mlp.switch_mlp.";
+      stacks.push_back({mlp + "up_proj.weight", {2, i, h}});
+      stacks.push_back({mlp + "down_proj.weight", {2, h, i}});
+    }
+    const auto layers_of = [](const std::map<size_t, std::string>& found, size_t tensors) {
+      std::set<int> layers;
+      for (const auto& [tensor, reason] : found) layers.insert(static_cast<int>(tensor / tensors));
+      return layers;
+    };
+    const auto found = RefusalsOf(row.config, weights);
+    EXPECT_EQ(layers_of(found, 4), row.refused) << row.name;
+    EXPECT_EQ(found.size(), 4 * row.refused.size()) << row.name;
+    EXPECT_EQ(layers_of(RefusalsOf(row.config, stacks), 2), row.refused) << row.name << " stacks";
+  }
+}
+
+TEST(ShapeJudge, TakesGgufFilesForTestsWhoseMatricesAllEndAfterTheSameShareOfRows) {
+  const auto refused = [](uint64_t gate, uint64_t up, uint64_t down) {
+    ExtractOptions options = DefaultExtractOptions();
+    options.gguf_metadata = {{"general.architecture", "\"qwen3moe\""},
+                             {"qwen3moe.embedding_length", "256"},
+                             {"qwen3moe.expert_feed_forward_length", "512"}};
+    const WeightShape weights[] = {{"blk.0.ffn_gate_exps.weight", {2, gate, 256}, "", ""},
+                                   {"blk.0.ffn_up_exps.weight", {2, up, 256}, "", ""},
+                                   {"blk.0.ffn_down_exps.weight", {2, down, 512}, "", ""}};
+    const auto extractor = Extractor::Create(options, weights);
+    ShapeJudge judge(extractor->facts());
+    for (size_t i = 0; i < 3; ++i) judge.Add(i, weights[i], false, *extractor->Extract(weights[i]));
+    return judge.Refusals().size();
+  };
+  EXPECT_EQ(refused(512, 512, 256), 0U);
+  EXPECT_EQ(refused(48, 48, 24), 0U);
+  EXPECT_EQ(refused(48, 32, 24), 3U);
+  EXPECT_EQ(refused(512, 512, 24), 1U);
+}
+
+TEST(ShapeJudge, AsksTheOtherLayersWhichOfTwoIsWrong) {
+  auto weights = Layer(0, 2, 256, 128, {});
+  for (auto& weight : Layer(1, 2, 256, 128, {})) weights.push_back(std::move(weight));
+  weights[5].second = {256, 64};  // both down_proj of layer 1
+  weights[7].second = {256, 64};
+  const auto refused = RefusalsOf("", weights);
+  ASSERT_EQ(refused.size(), 2U);
+  EXPECT_THAT(refused.at(5), HasSubstr("expected 256 x 128, found 256 x 64"));
+  EXPECT_TRUE(refused.contains(7));
+}
+
+TEST(ShapeJudge, RefusesNothingOfAnyFamily) {
+  std::vector<preset_cases::PresetCase> all = preset_cases::PresetCases();
+  for (const auto* more : {&preset_cases::MlxCases(), &preset_cases::GgufCases()}) {
+    all.insert(all.end(), more->begin(), more->end());
+  }
+  for (const preset_cases::PresetCase& c : all) {
+    for (const bool with_config : {true, false}) {
+      if (!with_config && !c.by_names) continue;
+      ExtractOptions options = DefaultExtractOptions();
+      if (with_config) {
+        options.model_type = c.model_type;
+        options.model_config = c.config_json;
+        if (!c.gguf_arch.empty()) options.gguf_metadata["general.architecture"] = c.gguf_arch;
+      }
+      std::vector<WeightShape> weights;
+      for (const auto& [name, shape] : c.weights) weights.push_back({name, shape, "", ""});
+      const auto extractor = Extractor::Create(options, weights);
+      ShapeJudge judge(extractor->facts());
+      for (size_t i = 0; i < weights.size(); ++i) {
+        judge.Add(i, weights[i], false, *extractor->Extract(weights[i]));
+      }
+      EXPECT_THAT(judge.Refusals(), testing::IsEmpty()) << c.row << " " << c.variant;
+    }
+  }
 }
 
 TEST(ShapeJudge, RefusesTheStackWhoseHiddenSizeDiffersFromOtherLayers) {
