@@ -10,6 +10,7 @@ import {
   uniform,
   usableSchemes,
 } from "./mix.js";
+import {asShown} from "./format.js";
 import {AS_STORED, wholeOf} from "./whole.js";
 
 /** What the reader wants, as the state says it: an address of before has a limit and no goal. */
@@ -24,7 +25,7 @@ const restOf = (wanted, {schemes, first}) =>
 
 /**
  * null where no scheme has errors, so that there is nothing to choose; else {numbers, whole, reference,
- * base: the reference alone, range: of the limit, sizes: {low, high}: of the whole model, view(), chosen(),
+ * base: the reference alone, range: of the limit, sizes: {low, high}: of the whole model, as shown, view(), chosen(),
  * listen(listener)}. A view is {goal, judge, limit, size, rest}.
  */
 export const decisionOf = async ({run, place, state}) => {
@@ -44,13 +45,15 @@ export const decisionOf = async ({run, place, state}) => {
       goal: goalOf(state.get()),
       judge: judge ?? "p90",
       limit: limit ?? range.start,
-      size: size ?? whole.bytesOf(base.bytes, rest),
+      size: size ?? asShown(whole.bytesOf(base.bytes, rest)),
       rest,
     };
   };
   const choose = ({goal, judge, limit, size, rest}) => {
     if (goal === "limit") return chooseUnder(numbers, judge, limit);
-    return goal === "size" ? chooseInSize(numbers, size - whole.bytesOf(0, rest)) : asGood;
+    // What is shown of a size is compared with the one that was typed: 20.94 MB fit in 20.9 MB.
+    const fits = (experts) => asShown(whole.bytesOf(experts, rest)) <= size;
+    return goal === "size" ? chooseInSize(numbers, fits) : asGood;
   };
   let made = null,
     madeFor = "";
@@ -66,8 +69,8 @@ export const decisionOf = async ({run, place, state}) => {
     base,
     range,
     sizes: () => ({
-      low: whole.bytesOf(Math.min(...alone), view().rest),
-      high: whole.bytesOf(Math.max(...alone), view().rest),
+      low: asShown(whole.bytesOf(Math.min(...alone), view().rest)),
+      high: asShown(whole.bytesOf(Math.max(...alone), view().rest)),
     }),
     view,
     chosen,

@@ -18,6 +18,9 @@ export const significant = (value, digits) => {
   );
 };
 
+/** To so many significant digits. */
+export const rounded = (value, digits) => Number(value.toPrecision(digits));
+
 const grouped = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 
 /** 70455 -> "70,455". */
@@ -26,22 +29,27 @@ export const count = (value) => (isNumber(value) ? grouped.format(value) : DASH)
 /** count(1, "matrix", "matrices") -> "1 matrix". */
 export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
-const scaled = (value, base, units) => {
+const scaled = (value, base, units, digits = 3) => {
   let step = 0;
   while (step + 1 < units.length && Math.abs(value) >= base * 0.9995) {
     value /= base;
     ++step;
   }
-  return `${shortNumber(Number(value.toPrecision(3)))}${units[step]}`;
+  return `${shortNumber(rounded(value, digits))}${units[step]}`;
 };
 
 /** 1.03e12 weights -> "1.03 trillion". */
 export const many = (value) =>
   isNumber(value) ? scaled(value, 1000, ["", " thousand", " million", " billion", " trillion"]) : DASH;
 
+const BYTES_DIGITS = 3;
+
 /** Decimal units, as disks and model pages count. */
-export const bytes = (value) =>
-  isNumber(value) ? scaled(value, 1000, [" B", " kB", " MB", " GB", " TB"]) : DASH;
+export const bytes = (value, digits = BYTES_DIGITS) =>
+  isNumber(value) ? scaled(value, 1000, [" B", " kB", " MB", " GB", " TB"], digits) : DASH;
+
+/** What bytes() shows of a size: what a reader types who has seen it. */
+export const asShown = (value) => rounded(value, BYTES_DIGITS);
 
 export const percent = (share) => {
   if (!isNumber(share)) return DASH;

@@ -322,31 +322,31 @@ export const chooseAsGood = (numbers, reference) => {
   return better(numbers, taken, base, isAllowed, (now, then) => now.bytes > then.bytes * (1 - REAL_SAVING));
 };
 
-/** The least error in at most so many bytes; `isTooLarge` if even the fewest bits take more. */
-export const chooseInSize = (numbers, bytes) => {
+/** The least error in bytes that fit; `isTooLarge` if even the fewest bits take more. */
+export const chooseInSize = (numbers, fits) => {
   const {cheapest, steps} = stepsOf(numbers);
   const taken = cheapest.slice(),
     isFull = new Set();
   let {bytes: size} = choiceOf(numbers, taken, allMet(numbers));
-  const isTooLarge = size > bytes;
+  const isTooLarge = !fits(size);
   for (const {g, index, bits} of steps) {
     const next = size + (bits * numbers.weights[g]) / 8;
-    if (next > bytes) isFull.add(g);
+    if (!fits(next)) isFull.add(g);
     if (isFull.has(g)) continue;
     taken[g] = index;
     size = next;
   }
   const fitting = usableSchemes(numbers)
     .map((scheme) => uniform(numbers, scheme))
-    .filter((one) => one.bytes <= bytes * (1 + 1e-9));
+    .filter(({bytes}) => fits(bytes));
   const base = leastOf(
     fitting,
     ({error}) => error,
-    ({bytes: own}) => own,
+    ({bytes}) => bytes,
   );
   const mixture = {...choiceOf(numbers, taken, allMet(numbers)), base: null, isTooLarge};
   if (!base || isTooLarge) return {...mixture, offered: mixture};
-  const isAllowed = ({bytes: own}) => own <= bytes * (1 + 1e-9);
+  const isAllowed = ({bytes}) => fits(bytes);
   return better(numbers, taken, base, isAllowed, (now, then) => now.error > then.error * (1 - REAL_GAIN));
 };
 

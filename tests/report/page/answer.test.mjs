@@ -115,19 +115,55 @@ describe("the answer of a run of nine schemes", () => {
         await card.getByRole("spinbutton").press("Enter");
         const taken = sumsOf(await chosenRows(page, quant));
         const whole = taken.bytes + restAt(REST_BITS);
-        assert.ok(whole <= megabytes * 1e6, `${whole} in ${megabytes} MB`);
+        assert.ok(threeDigits(whole) <= megabytes * 1e6, `${whole} in ${megabytes} MB`);
         const {tiles} = await cardOf(page);
         assert.equal(tiles["Whole model"], inMegabytes(whole));
         assert.equal(Number(tiles["Relative error"]), threeDigits(taken.error));
         const fitting = [...new Set(quant.map(({scheme}) => scheme))]
           .map(under)
-          .filter(({bytes}) => bytes + restAt(REST_BITS) <= megabytes * 1e6);
-        assert.ok(taken.error <= Math.min(...fitting.map(({error}) => error)), String(megabytes));
+          .filter(({bytes}) => threeDigits(bytes + restAt(REST_BITS)) <= megabytes * 1e6);
+        const best = Math.min(...fitting.map(({error}) => error));
+        assert.ok(taken.error <= 0.99 * best, String(megabytes));
+        const [, gain] = (await page.locator(".verdict").textContent()).match(
+          /, ([\d.]+) % less than \w+ alone/,
+        );
+        assert.equal(Number(gain), threeDigits(100 * (1 - taken.error / best)));
       }
       assert.match(page.url(), /goal=size/);
       await card.getByRole("spinbutton").fill("10");
       await card.getByRole("spinbutton").press("Enter");
       assert.match(await page.locator(".verdict").textContent(), /even the fewest bits take more than 10 MB/);
+    }));
+
+  test("a scheme's size typed as it is shown gives that scheme, or less error in as much", () =>
+    open({hash: "#goal=size"}, async (page) => {
+      const rows = await page
+        .locator(".answer tbody tr")
+        .evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+      for (const [scheme, size] of rows) {
+        const box = page.locator(".answer").getByRole("spinbutton");
+        await box.fill(size.replace(" MB", ""));
+        await box.press("Enter");
+        const {title, tiles} = await cardOf(page);
+        assert.ok(Number.parseFloat(tiles["Whole model"]) <= Number.parseFloat(size), `${scheme}: ${size}`);
+        const {error} = under(scheme);
+        const gain = 1 - Number(tiles["Relative error"]) / error;
+        if (title.startsWith("Take a mixture")) assert.ok(gain > 0.009, `${scheme}: ${gain}`);
+        else assert.ok(gain > -0.005, `${scheme}: ${gain}`);
+      }
+    }));
+
+  test("the slider's ends are the smallest and the largest scheme", () =>
+    open({hash: "#goal=size"}, async (page) => {
+      const slider = page.locator(".answer").getByRole("slider");
+      for (const [key, scheme] of [
+        ["Home", "affine_q3_g64"],
+        ["End", "affine_q8_g64"],
+      ]) {
+        await slider.press(key);
+        const {title} = await cardOf(page);
+        assert.equal(title, `Take ${scheme} for all experts`);
+      }
     }));
 
   test("the heatmaps open on the chosen scheme", () =>

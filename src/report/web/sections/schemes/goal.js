@@ -1,6 +1,6 @@
 // Where the choice starts from: as good as uniform 4-bit, a size, or a limit.
 import {choice, freshId, h, setChoice} from "../../dom.js";
-import {bytes, clipped} from "../../format.js";
+import {bytes, clipped, rounded} from "../../format.js";
 import {labelled} from "../../parts.js";
 import {AS_STORED} from "../../whole.js";
 import {limitControls} from "./limit.js";
@@ -12,7 +12,8 @@ const UNITS = [
   [1e3, "kB"],
 ];
 
-const rounded = (value) => Number(value.toPrecision(4));
+// Of a size that is chosen.
+const DIGITS = 4;
 // Of a slider's positions.
 const STEPS = 200;
 
@@ -22,7 +23,7 @@ const sizeControls = ({sizes, whole}, onchange) => {
   const [unit, unitName] = UNITS.find(([one]) => sizes().high >= one) ?? UNITS.at(-1);
   const at = () => {
     const {low, high} = sizes();
-    return rounded(low + ((high - low) * Number(bar.value)) / STEPS);
+    return rounded(low + ((high - low) * Number(bar.value)) / STEPS, DIGITS);
   };
   const bar = h("input", {
     type: "range",
@@ -40,8 +41,8 @@ const sizeControls = ({sizes, whole}, onchange) => {
     step: "any",
     class: "size-number",
     onchange: () => {
-      if (Number(number.value) > 0)
-        onchange({size: rounded(Number(number.value) * unit), goal: "size"}, "replace");
+      const size = rounded(Number(number.value) * unit, DIGITS);
+      if (size > 0) onchange({size, goal: "size"}, "replace");
     },
   });
   const what = `Largest size of ${whole.names[1]}`;
@@ -56,7 +57,8 @@ const sizeControls = ({sizes, whole}, onchange) => {
       const {low, high} = sizes();
       bar.value = String((STEPS * (size - low)) / (high - low || 1));
       bar.setAttribute("aria-valuetext", bytes(size));
-      if (Number(number.value) !== rounded(size / unit)) number.value = String(rounded(size / unit));
+      const shown = rounded(size / unit, DIGITS);
+      if (Number(number.value) !== shown) number.value = String(shown);
     },
   };
 };

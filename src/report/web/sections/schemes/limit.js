@@ -1,6 +1,6 @@
 // How much error is allowed, and of which expert: a slider with a number beside it, and the judges.
 import {choice, freshId, h, setChoice} from "../../dom.js";
-import {decibels, shortNumber} from "../../format.js";
+import {decibels, rounded, shortNumber} from "../../format.js";
 
 // For whom the limit must hold, by JUDGES of mix.js.
 const HOLDS = [
@@ -12,8 +12,6 @@ const HOLDS = [
 // One press of an arrow key.
 const STEP = 1.05;
 const STEPS = {ArrowRight: STEP, ArrowUp: STEP, ArrowLeft: 1 / STEP, ArrowDown: 1 / STEP};
-
-const rounded = (value, digits) => Number(value.toPrecision(digits));
 
 /** onlimit(limit, address): "keep" the address while the slider moves, "replace" it at the end. */
 const slider = ({low, high}, current, onlimit) => {

@@ -55,14 +55,13 @@ const besideReference = ({reference, base}, {bytes: size, error}) =>
   `error ${significant(error, 3)} against ${significant(base.error, 3)} of ${nameOf(reference)} alone, ` +
   `${bytes(size)} against ${bytes(base.bytes)}`;
 
-const notWorth = ({offered}, base) => {
-  const saved = 1 - offered.bytes / base.bytes,
-    gained = 1 - offered.error / base.error;
-  const what =
-    saved > 0 ? `${percent(saved)} of the size` : gained > 0 ? `${percent(gained)} of the error` : null;
-  return what
-    ? ` The best mixture would save ${what}: not worth its trouble.`
-    : " No mixture of these schemes saves anything.";
+/** What the mixture that was not taken would have saved of "bytes" or "error". */
+const notWorth = ({offered}, base, key) => {
+  const saved = 1 - offered[key] / base[key];
+  const of = {bytes: "the size", error: "the error"}[key];
+  return saved > 0
+    ? ` The best mixture would save ${percent(saved)} of ${of}: not worth its trouble.`
+    : ` No mixture of these schemes saves any of ${of}.`;
 };
 
 const forAll = ({unmeasured}) => (unmeasured ? "wherever a scheme fits" : "for all");
@@ -73,7 +72,7 @@ const asGood = (decision, chosen) => {
     return [
       sizeText(chosen),
       `: ${nameOf(reference)} ${forAll(chosen)}. No choice that is as good is smaller by ${percent(REAL_SAVING)} or more.`,
-      notWorth(chosen, base),
+      notWorth(chosen, base, "bytes"),
       besideStored(chosen, storedSize(numbers)).replace(/^, (.*)\.$/, " That is $1."),
     ];
   }
@@ -86,19 +85,25 @@ const asGood = (decision, chosen) => {
 
 const inSize = (decision, chosen, view) => {
   const {numbers, whole} = decision;
-  const limit = `${bytes(view.size)}${whole.isKnown ? ` for ${whole.names[1]}` : ""}`;
+  const limit = `${bytes(view.size, 4)}${whole.isKnown ? ` for ${whole.names[1]}` : ""}`;
   if (chosen.isTooLarge) {
     const all = bytes(whole.bytesOf(chosen.bytes, view.rest));
     return [sizeText(chosen), `: even the fewest bits take more than ${limit}: ${all}.`];
   }
   const base = chosen.base === null ? null : uniform(numbers, numbers.schemes[chosen.base]);
   const alone = base && isSame(chosen, base);
+  const best = base && nameOf(numbers.schemes[chosen.base]);
+  const gained = base && percent(1 - chosen.error / base.error);
   return [
     sizeText(chosen),
     `: the least error within ${limit}`,
-    alone ? `, by ${nameOf(numbers.schemes[chosen.base])} ${forAll(chosen)}` : "",
+    alone
+      ? `, by ${best} ${forAll(chosen)}`
+      : base
+        ? `, ${gained} less than ${best} alone, the best that fits`
+        : "",
     `: ${besideReference(decision, chosen)}.`,
-    alone ? notWorth(chosen, base) : "",
+    alone ? notWorth(chosen, base, "error") : "",
   ];
 };
 
