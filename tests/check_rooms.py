@@ -13,7 +13,7 @@ MAY_KNOW = {
     "measure": {"base"},
     "mlx": {"base", "measure"},
     "rows": {"base"},
-    "run": {"base", "measure", "rows"},
+    "run": {"base", "checkpoint", "measure", "rows"},
     "tables": {"base", "rows", "run"},
     "report": {"base", "measure", "rows", "run", "tables"},
     "collect": {"base", "checkpoint", "codec", "experts", "measure", "mlx", "rows", "run", "tables"},

@@ -9,23 +9,11 @@
 #include <vector>
 
 #include "checkpoint/part_names.h"
+#include "checkpoint/scan_options.h"
 #include "checkpoint/shard_index.h"
 #include "moescope/error.h"
 
 namespace moe {
-
-/// `scan.recursive`: true, false, or subfolders only if the top folder holds no container.
-enum class Recursive { kAlways, kNever, kAuto };
-
-/// What to scan (contract section 3, D13, D22); the fields are named as the config's `scan` keys.
-struct ScanOptions {
-  std::vector<std::string> extensions = {".safetensors", ".npz", ".gguf"};
-  std::optional<int64_t> max_files;  ///< as Python's slice [:max_files]
-  bool use_safetensors_index_json = true;
-  bool strict_index = false;
-  Recursive recursive = Recursive::kAuto;
-  bool keep_going = false;  ///< not of the config: what is missing or broken ends nothing
-};
 
 enum class IndexStatus { kDisabled, kNotFound, kError, kActive };
 std::string_view IndexStatusName(IndexStatus status);  ///< "disabled", "not_found", ...

@@ -9,6 +9,7 @@
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
 #include "cli/run_argument.h"
+#include "run/config.h"
 
 namespace moe::cli {
 namespace {

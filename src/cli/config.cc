@@ -4,7 +4,7 @@
 #include "cli/commands.h"
 #include "cli/run_argument.h"
 #include "collect/usable_config.h"
-#include "run/config_keys.h"
+#include "run/config_schema.h"
 #include "run/schemes.h"
 
 namespace moe::cli {

@@ -24,37 +24,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Recursive RecursiveOf(ScanRecursive recursive) {
-  switch (recursive) {
-    case ScanRecursive::kNo:
-      return Recursive::kNever;
-    case ScanRecursive::kYes:
-      return Recursive::kAlways;
-    case ScanRecursive::kAuto:
-      return Recursive::kAuto;
-  }
-  return Recursive::kAuto;
-}
-
-ScanOptions ScanOptionsOf(const ScanConfig& scan, bool keep_going) {
-  return {scan.extensions,
-          scan.max_files,
-          scan.use_safetensors_index_json,
-          scan.strict_index,
-          RecursiveOf(scan.recursive),
-          keep_going};
-}
-
-MeasureOptions MeasureOptionsOf(const Config& config) {
-  MeasureOptions measure;
-  measure.eps = config.stats.eps;
-  measure.percentiles_abs = config.stats.percentiles_abs;
-  measure.group_outlier_percentile = config.stats.group_outlier_percentile;
-  measure.group_sizes = config.stats.group_sizes_lastdim;
-  measure.profile = config.mlx.profile;
-  measure.compute_dtype = config.stats.compute_dtype;
-  measure.rel_den_floor = config.stats.rel_den_floor;
-  return measure;
+ScanOptions ScanOptionsOf(const Config& config, const CollectOptions& options) {
+  ScanOptions scan = config.scan;
+  scan.keep_going = options.keep_going;
+  return scan;
 }
 
 /// `mlx.backend` with the environment's word on it (D6).
@@ -166,7 +139,7 @@ class Collection {
       : config_(config),
         options_(options),
         observer_(observer),
-        scan_options_(ScanOptionsOf(config.scan, options.keep_going)),
+        scan_options_(ScanOptionsOf(config, options)),
         started_(std::chrono::steady_clock::now()) {}
 
   Result<CollectReport> Run() {
@@ -245,20 +218,20 @@ class Collection {
   }
 
   Result<void> ChooseBackend() {
-    work_.measure = MeasureOptionsOf(config_);
+    work_.measure = config_.measure;
     work_.threads =
         options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     work_.keep_going = options_.keep_going;
     ChooseReadMode();
     work_.stop = options_.stop;
-    if (!config_.stats.exact_percentiles) {
+    if (!config_.percentiles.exact) {
       samples_.emplace(options_.run_dir / "cache" / "sampled_indices",
-                       config_.stats.sample_per_matrix, config_.stats.sample_seed);
+                       config_.percentiles.sample_per_matrix, config_.percentiles.sample_seed);
       work_.samples = &*samples_;
     }
     if (!config_.mlx.enabled) return {};
     work_.schemes = config_.quant_schemes;
-    work_.profile = std::string(ProfileName(config_.mlx.profile));
+    work_.profile = std::string(ProfileName(config_.measure.profile));
     const auto backend = BackendOf(config_);
     if (!backend) return tl::make_unexpected(backend.error());
     if (*backend != QuantBackend::kNative) return OpenMlx(*backend == QuantBackend::kAuto);
@@ -292,7 +265,8 @@ class Collection {
                             ComputeDType dtype) -> Result<QuantError> {
       const std::lock_guard turn(mlx_turn_);  // so that a stop is seen before each call
       if (Stopped()) return tl::make_unexpected(InterruptedError());
-      return mlx_->Measure(matrix, scheme, dtype, config_.stats.eps, config_.stats.rel_den_floor);
+      return mlx_->Measure(matrix, scheme, dtype, config_.measure.eps,
+                           config_.measure.rel_den_floor);
     };
     return {};
   }
@@ -309,7 +283,7 @@ class Collection {
     const auto extractor = Extractor::Create(
         ExtractOptionsFor(config_.extract, metadata_, *checkpoint), checkpoint->AllShapes());
     if (!extractor) return tl::make_unexpected(extractor.error());
-    const PlanOptions plan_options{config_.scan.inventory_all_tensors,
+    const PlanOptions plan_options{config_.inventory_all_tensors,
                                    config_.debug.dump_unmatched_tensors};
     auto plan = MakePlan(std::move(*checkpoint), index_, *extractor, plan_options,
                          tables_.inventory(), tables_.unmatched(), [this] { return Stopped(); });
@@ -334,7 +308,7 @@ class Collection {
 
   /// Sampled positions may come from a file of the user's: those runs are always measured anew.
   std::unique_ptr<PastRun> FindPast() {
-    if (!config_.stats.exact_percentiles) return nullptr;
+    if (!config_.percentiles.exact) return nullptr;
     std::vector<fs::path> read = scan_.files;
     if (index_.index_path) read.push_back(*index_.index_path);
     if (metadata_.config_path) read.push_back(*metadata_.config_path);
@@ -434,7 +408,7 @@ class Collection {
     for (std::string& text : MissingWarnings(plan.missing)) warnings.push_back(std::move(text));
     warnings.insert(warnings.end(), plan.surplus.begin(), plan.surplus.end());
     if (EffectivelyEmpty(config_, report_)) warnings.push_back(SmokeWarning(plan));
-    const auto& limit = config_.scan.min_expert_coverage;
+    const auto& limit = config_.min_expert_coverage;
     report_.incomplete =
         report_.work.matrix_rows == 0 || report_.work.failed_schemes > 0 ||
         plan.refused_tensors + report_.work.refused_tensors > 0 ||
@@ -495,7 +469,7 @@ std::string CoverageText(double share) {
 void WriteConfigFailure(const CollectOptions& options, const Error& error) {
   std::error_code failed;
   if (!fs::is_directory(options.run_dir, failed)) return;
-  WriteRunFailure({Config(), options, CollectReport(), IndexSummary(), IndexComparison(),
+  WriteRunFailure({DefaultConfig(), options, CollectReport(), IndexSummary(), IndexComparison(),
                    ScanPlan(), ModelMetadata()},
                   error);
 }

@@ -140,7 +140,7 @@ void AddOurs(const LogContext& c, Json& health) {
                                {"missing_parameters", MissingParameters(plan.missing)},
                                {"analysed_parameters", c.report.analysed_parameters},
                                {"share", OrNull(c.report.expert_coverage)},
-                               {"min_expert_coverage", OrNull(c.config.scan.min_expert_coverage)}};
+                               {"min_expert_coverage", OrNull(c.config.min_expert_coverage)}};
   health["missing_experts"] = MissingJson(plan.missing);
   Json left_out = Json::array();
   for (const LeftOut& file : c.scan.left_out) {
@@ -212,7 +212,7 @@ Json IndexStateJson(const IndexSummary& index) {
 }
 
 Json RunContextJson(const LogContext& c) {
-  const ScanConfig& scan = c.config.scan;
+  const ScanOptions& scan = c.config.scan;
   const fs::path base =
       c.scan.model_path_is_file ? c.report.model_path.parent_path() : c.report.model_path;
   Json examples = Json::array();
@@ -233,11 +233,11 @@ Json RunContextJson(const LogContext& c) {
             {"max_files", OrNull(scan.max_files)},
             {"experts_only", c.config.extract.experts_only},
             {"include_shared_expert", c.config.extract.include_shared_expert},
-            {"inventory_all_tensors", scan.inventory_all_tensors},
+            {"inventory_all_tensors", c.config.inventory_all_tensors},
             {"scan_mode", c.index.used_for_scan ? "index" : "walk"},
             {"scanned_files_count", c.scan.files.size()},
             {"scanned_files_example", examples}}},
-          {"quant_rel_den_floor", OrNull(c.config.stats.rel_den_floor)},
+          {"quant_rel_den_floor", OrNull(c.config.measure.rel_den_floor)},
           {"index", IndexStateJson(c.index)}};
 }
 

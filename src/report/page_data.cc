@@ -300,24 +300,11 @@ void AddLogs(const fs::path& run_dir, const Json& health, Json& page) {
   page["config"] = At(health, "config_used");
 }
 
-/// The config that the data was made with: the log's, else the file's; nullopt if neither is
-/// usable.
-std::optional<Config> ConfigOf(const fs::path& run_dir, const Json& used) {
+/// The config that the data was made with: the log's, else the file's, else one that says nothing.
+Config ConfigOf(const fs::path& run_dir, const Json& used) {
   auto config = used.is_object() ? ParseConfig(used.dump(), "config_used")
                                  : LoadConfig(run_dir / "analysis_config.json");
-  if (!config) return std::nullopt;
-  return std::move(*config);
-}
-
-std::vector<TableSchema> DeclaredTables(const std::optional<Config>& config) {
-  MeasureOptions options;
-  options.group_sizes = StatsConfig().group_sizes_lastdim;
-  if (config) {
-    options.percentiles_abs = config->stats.percentiles_abs;
-    options.group_outlier_percentile = config->stats.group_outlier_percentile;
-    options.group_sizes = config->stats.group_sizes_lastdim;
-  }
-  return CollectSchemas(options);
+  return config ? std::move(*config) : DefaultConfig();
 }
 
 /// JSON that can stand in a <script>: ASCII, and nothing that looks like markup.
@@ -337,8 +324,8 @@ std::string ScriptJson(const Json& json) {
 
 Result<std::string> PageData(const fs::path& run_dir) {
   const Json health = ReadLog(run_dir, "run_health.json");
-  const std::optional<Config> config = ConfigOf(run_dir, At(health, "config_used"));
-  const auto matrices = ReadRunMatrices(run_dir, DeclaredTables(config));
+  const Config config = ConfigOf(run_dir, At(health, "config_used"));
+  const auto matrices = ReadRunMatrices(run_dir, CollectSchemas(config.measure));
   if (!matrices) return tl::make_unexpected(matrices.error());
 
   Json page = {{"version", kVersion}, {"generated_at", UtcNow(TimePrecision::kSeconds) + "Z"}};
@@ -353,7 +340,7 @@ Result<std::string> PageData(const fs::path& run_dir) {
   page["files"] = matrices->files;
   page["storages"] = StoragesJson(*matrices);
   page["schemes"] = SchemesJson(*matrices);
-  page["deltas"] = DeltasJson(config ? config->delta_pairs : std::vector<DeltaPair>(), *matrices);
+  page["deltas"] = DeltasJson(config.delta_pairs, *matrices);
   AddFindings(*matrices, page);
   Blocks blocks;
   page["matrices"] = matrices->size();

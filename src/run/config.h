@@ -7,33 +7,21 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/scan_options.h"
 #include "moescope/error.h"
 #include "moescope/experts.h"
+#include "moescope/measure.h"
 #include "moescope/quantize.h"
 #include "run/json_text.h"
 #include "run/plots_config.h"
 
 namespace moe {
 
-// Initial values are what an absent key means (contract section 2 and D2 to D22), and config.cc
-// relies on that; the template that init-run writes differs in places.
-
-/// `scan.recursive` (D22).
-enum class ScanRecursive { kNo, kYes, kAuto };
-
-/// `scan`; experts_only and include_shared_expert are in Config::extract.
-struct ScanConfig {
-  std::vector<std::string> extensions = {".safetensors", ".npz"};
-  std::optional<int64_t> max_files;  ///< as Python's slice [:max_files]: negative from the end
-  bool inventory_all_tensors = true;
-  ScanRecursive recursive = ScanRecursive::kYes;
-  bool use_safetensors_index_json = true;
-  bool strict_index = false;
-  std::optional<double> min_expert_coverage;  ///< 0 to 1
-};
+// What an absent key means stands in its row of the table of keys (config_keys.cc) alone; the
+// template that init-run writes differs in places. DefaultConfig() has it all.
 
 struct MetadataConfig {
-  bool enabled = false;
+  bool enabled{};
   std::optional<std::string> config_path;  ///< relative to the model's folder
 };
 
@@ -41,24 +29,15 @@ enum class QuantBackend { kNative, kMlx, kAuto };
 std::optional<QuantBackend> ParseBackend(std::string_view name);  ///< "native", "mlx", "auto"
 
 struct MlxConfig {
-  bool enabled = true;         ///< false: no simulation at all
-  std::string device = "cpu";  ///< any text; all but "gpu" counts as "cpu"
-  QuantBackend backend = QuantBackend::kNative;
-  QuantProfile profile = QuantProfile::kMlxCpu;  ///< absent in the config: follows the device (D7)
+  bool enabled{};      ///< false: no simulation at all
+  std::string device;  ///< any text; all but "gpu" counts as "cpu"
+  QuantBackend backend{};
 };
 
-struct StatsConfig {
-  double eps = 0;                     ///< required in the file
-  uint64_t sample_per_matrix = 8192;  ///< at least 1
-  uint64_t sample_seed = 1337;
-  bool exact_percentiles = false;  ///< `percentile_method` (D3)
-  /// 50, 99, 99.9, then the config's others in its order (D4): what MeasureOptions wants.
-  std::vector<double> percentiles_abs = {50.0, 99.0, 99.9};
-  double group_outlier_percentile = 95.0;
-  /// Any integer; those <= 0 give null columns.
-  std::vector<int64_t> group_sizes_lastdim = {32, 64};
-  std::optional<ComputeDType> compute_dtype;  ///< nullopt: "storage" (D2)
-  std::optional<double> rel_den_floor;
+/// The percentiles of |w|.
+struct PercentileConfig {
+  bool exact{};  ///< `percentile_method` (D3); false: of a sample
+  uint64_t sample_per_matrix{}, sample_seed{};
 };
 
 /// An entry of `delta_pairs`: value(a) - value(b).
@@ -68,24 +47,29 @@ struct DeltaPair {
 };
 
 struct OutputConfig {
-  bool parquet = true;             ///< false: CSV
-  std::string format = "parquet";  ///< as the config wrote it
+  std::string format;  ///< as the config wrote it
   std::optional<std::string> compression;
+
+  bool parquet() const { return format == "parquet"; }  ///< else CSV
 };
 
 struct DebugConfig {
-  bool dump_unmatched_tensors = true;
-  int64_t print_progress_every_files = 1;  ///< 0: none
+  bool dump_unmatched_tensors{};
+  int64_t print_progress_every_files{};  ///< 0: none
 };
 
-/// A whole analysis_config.json, checked, with every absent key filled in.
+/// A whole analysis_config.json, checked, with every absent key filled in. The options of other
+/// rooms are filled as far as a config says them.
 struct Config {
   std::string model_path;  ///< as written; may be "" (see CheckModelPath)
-  ScanConfig scan;
-  ExtractOptions extract;  ///< scan.experts_only, `parsing` and `extract_rules`
+  ScanOptions scan;
+  bool inventory_all_tensors{};               ///< `scan`
+  std::optional<double> min_expert_coverage;  ///< `scan`; 0 to 1
+  ExtractOptions extract;                     ///< `scan`, `parsing` and `extract_rules`
   MetadataConfig metadata;
   MlxConfig mlx;
-  StatsConfig stats;
+  MeasureOptions measure;  ///< `stats` and `mlx.profile`; no schemes
+  PercentileConfig percentiles;
   std::vector<QuantScheme> quant_schemes;  ///< the enabled ones, in config order
   std::vector<DeltaPair> delta_pairs;
   OutputConfig output;
@@ -98,6 +82,9 @@ struct Config {
   std::vector<std::string> warnings;
 };
 
+/// What a config says that has no key.
+Config DefaultConfig();
+
 /// Reads `path`. kNotFound "Missing config: PATH", kIo if it can't be read. Exit code 2 (D18):
 /// kMalformed for a text that is no JSON (line and column), kBadArgument for a wrong type or value
 /// (JSON pointer and what was expected).
@@ -108,6 +95,11 @@ Result<std::string> ReadConfigText(const std::filesystem::path& path);
 
 /// The same for a text; `where` names it in errors.
 Result<Config> ParseConfig(std::string_view text, std::string_view where);
+
+/// Reads the section `plots` alone, since a plot needs no more of a config; "[config] ..." lines go
+/// to `warnings`. Fails as LoadConfig() does.
+Result<PlotsConfig> LoadPlotsConfig(const std::filesystem::path& path,
+                                    std::vector<std::string>& warnings);
 
 /// What collect-data needs and build-tables does not: a model_path that is not "".
 Result<void> CheckModelPath(const Config& config, std::string_view where);

@@ -270,6 +270,10 @@ bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantSchem
   });
 }
 
+bool IsEnabled(const Json& entry) {
+  return ValueIn(entry, *FindConfigKey("/quant_schemes/*/enabled")).get<bool>();
+}
+
 QuantScheme SchemeOf(const Json& entry) {
   QuantScheme scheme;
   entry.at("name").get_to(scheme.name);
@@ -287,7 +291,7 @@ Result<std::vector<std::string>> CheckSchemes(const Config& config, std::string_
   const auto entries = config.raw.find("quant_schemes");
   const size_t count = entries == config.raw.end() || !entries->is_array() ? 0 : entries->size();
   for (size_t i = 0; i < count; ++i) {
-    if (!(*entries)[i].value("enabled", true)) continue;
+    if (!IsEnabled((*entries)[i])) continue;
     auto done = CheckScheme(SchemeOf((*entries)[i]), std::string(where),
                             fmt::format("/quant_schemes/{}", i));
     if (!done) return tl::make_unexpected(done.error());

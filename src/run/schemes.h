@@ -47,6 +47,9 @@ std::vector<std::string> KeepOwnPairs(const Config& config, SchemeChoice& choice
 /// Whether they are the same schemes in the same order.
 bool SameSchemes(const std::vector<QuantScheme>& a, const std::vector<QuantScheme>& b);
 
+/// Whether an entry of quant_schemes counts.
+bool IsEnabled(const Json& entry);
+
 /// An entry of quant_schemes, of types that CheckConfigKeys() has accepted. Absent bits and
 /// group_size are those of its mode.
 QuantScheme SchemeOf(const Json& entry);

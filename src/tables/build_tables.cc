@@ -62,7 +62,7 @@ Json ArtifactsJson(const fs::path& run_dir, const std::vector<WrittenTable>& tab
 
 OutputOptions OutputOptionsOf(const Config& config, const fs::path& run_dir) {
   const RunManifest manifest = ReadRunManifest(run_dir);
-  return {config.output.parquet ? TableFormat::kParquet : TableFormat::kCsv,
+  return {config.output.parquet() ? TableFormat::kParquet : TableFormat::kCsv,
           config.output.compression.value_or(""), manifest.model_id.value_or(""),
           manifest.run_name.value_or("")};
 }

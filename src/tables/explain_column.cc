@@ -51,7 +51,7 @@ Result<ColumnExplanation> ExplainColumn(const std::string& name) {
   const auto aggregate = AggregateOf(name);
   const std::string metric = aggregate ? name.substr(0, name.size() - aggregate->size() - 2) : name;
   MeasureOptions options = OptionsWithColumn(metric);
-  if (options.group_sizes.empty()) options.group_sizes = StatsConfig().group_sizes_lastdim;
+  if (options.group_sizes.empty()) options.group_sizes = DefaultConfig().measure.group_sizes;
   std::vector<TableSchema> schemas = CollectSchemas(options);
   schemas.push_back(QuantDeltasSchema());
   auto found = Find(metric, schemas);

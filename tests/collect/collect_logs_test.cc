@@ -9,7 +9,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 Config ConfigWithAliases() {
-  Config config;
+  Config config = DefaultConfig();
   config.extract.proj_aliases = {{"up_proj", {"w3"}}};
   return config;
 }
@@ -39,7 +39,7 @@ TEST(ProjWarnings, AreTheContractsLines) {
 TEST(ProjWarnings, WithoutAliasesSayWhereTheDropsStand) {
   CollectPlan plan;
   plan.proj_no_alias_map = 2;
-  Config config;
+  Config config = DefaultConfig();
   config.debug.dump_unmatched_tensors = false;
   EXPECT_THAT(ProjWarnings(plan, config, {"", "data/unmatched_tensors.csv"}),
               ElementsAre("[config] parsing.proj_group_strict=true but parsing.proj_aliases is "
@@ -58,7 +58,7 @@ TEST(MergeByTensor, KeepsLinesOfATensorTogether) {
 }
 
 TEST(EffectivelyEmpty, IsARunThatMissedTensorsNamedLikeExperts) {
-  const Config config;
+  const Config config = DefaultConfig();
   CollectReport report;
   EXPECT_FALSE(EffectivelyEmpty(config, report));
   report.plan.smoke_candidates = 1;

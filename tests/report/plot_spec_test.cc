@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "run/config.h"
 #include "run/config_keys.h"
 
 namespace moe {
@@ -35,7 +36,7 @@ TEST(TablePlots, HaveTheContractsKeys) {
                         "global/B_quant_global_summary__w_rel_fro__median_by_proj_and_scheme",
                         "layer/B_quant_layer_summary__w_rel_fro__median_by_proj_and_scheme",
                         "layer/B_quant_layer_summary__w_rel_max__median_by_proj_and_scheme?"));
-  EXPECT_EQ(QuantErrorLayerLines(PlotsConfig{}.quant_error_layer_lines).Key(),
+  EXPECT_EQ(QuantErrorLayerLines(DefaultConfig().plots.quant_error_layer_lines).Key(),
             "quant_sim__w_rel_fro_by_proj_and_scheme");
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/temp_folder.h"
 #include "run/config.h"
+#include "run/config_schema.h"
 #include "run/config_template.h"
 
 namespace moe {
@@ -65,6 +66,20 @@ TEST(ConfigKeys, StandOnceEachBelowASection) {
     EXPECT_TRUE(seen.contains(parent)) << key.pointer << " comes before its section";
     EXPECT_FALSE(key.doc.empty()) << key.pointer;
   }
+}
+
+TEST(ConfigKeys, TakeWhatTheirRowsSayOfAnAbsentKey) {
+  size_t tried = 0;
+  for (const ConfigKey& key : ConfigKeys()) {
+    if (key.pointer.find('*') != std::string_view::npos || !Json::accept(key.absent)) continue;
+    Json config = Json::parse(ConfigTemplateText("/m"));
+    config[Json::json_pointer(std::string(key.pointer))] = Json::parse(key.absent);
+    const auto parsed = ParseConfig(config.dump(), "C");
+    ASSERT_TRUE(parsed.has_value()) << parsed.error().Text();
+    EXPECT_THAT(parsed->warnings, testing::IsEmpty());
+    ++tried;
+  }
+  EXPECT_GT(tried, 30u);
 }
 
 TEST(ConfigSchema, DescribesEveryKeyOfTheTemplate) {

@@ -185,9 +185,9 @@ TEST(Config, OfTheTemplateIsValidWithoutAWord) {
   const auto config = Parse(TemplateJson());
   ASSERT_TRUE(config.has_value()) << config.error().Text();
   EXPECT_THAT(config->warnings, IsEmpty());
-  EXPECT_EQ(config->scan.recursive, ScanRecursive::kAuto);
+  EXPECT_EQ(config->scan.recursive, Recursive::kAuto);
   EXPECT_THAT(config->scan.extensions, ElementsAre(".safetensors", ".npz", ".gguf"));
-  EXPECT_TRUE(config->stats.exact_percentiles);
+  EXPECT_TRUE(config->percentiles.exact);
   EXPECT_EQ(config->extract.rules.size(), 3u);
   EXPECT_EQ(config->quant_schemes.size(), 3u);
   EXPECT_EQ(config->delta_pairs.size(), 2u);
@@ -202,11 +202,11 @@ TEST(Config, GivesAbsentKeysTheContractsMeaning) {
   EXPECT_THAT(config->warnings, IsEmpty());
   EXPECT_THAT(config->scan.extensions, ElementsAre(".safetensors", ".npz"));
   EXPECT_EQ(config->scan.max_files, std::nullopt);
-  EXPECT_EQ(config->scan.recursive, ScanRecursive::kYes);
-  EXPECT_TRUE(config->scan.inventory_all_tensors);
+  EXPECT_EQ(config->scan.recursive, Recursive::kAlways);
+  EXPECT_TRUE(config->inventory_all_tensors);
   EXPECT_TRUE(config->scan.use_safetensors_index_json);
   EXPECT_FALSE(config->scan.strict_index);
-  EXPECT_EQ(config->scan.min_expert_coverage, std::nullopt);
+  EXPECT_EQ(config->min_expert_coverage, std::nullopt);
   EXPECT_TRUE(config->extract.experts_only);
   EXPECT_TRUE(config->extract.include_shared_expert);
   EXPECT_THAT(config->extract.shared_expert_keywords, ElementsAre("shared", "expert"));
@@ -218,18 +218,18 @@ TEST(Config, GivesAbsentKeysTheContractsMeaning) {
   EXPECT_TRUE(config->mlx.enabled);
   EXPECT_EQ(config->mlx.device, "cpu");
   EXPECT_EQ(config->mlx.backend, QuantBackend::kNative);
-  EXPECT_EQ(config->mlx.profile, QuantProfile::kMlxCpu);
-  EXPECT_EQ(config->stats.sample_per_matrix, 8192u);
-  EXPECT_EQ(config->stats.sample_seed, 1337u);
-  EXPECT_FALSE(config->stats.exact_percentiles);
-  EXPECT_THAT(config->stats.percentiles_abs, ElementsAre(50, 99, 99.9));
-  EXPECT_EQ(config->stats.group_outlier_percentile, 95);
-  EXPECT_THAT(config->stats.group_sizes_lastdim, ElementsAre(32, 64));
-  EXPECT_EQ(config->stats.compute_dtype, std::nullopt);
-  EXPECT_EQ(config->stats.rel_den_floor, std::nullopt);
+  EXPECT_EQ(config->measure.profile, QuantProfile::kMlxCpu);
+  EXPECT_EQ(config->percentiles.sample_per_matrix, 8192u);
+  EXPECT_EQ(config->percentiles.sample_seed, 1337u);
+  EXPECT_FALSE(config->percentiles.exact);
+  EXPECT_THAT(config->measure.percentiles_abs, ElementsAre(50, 99, 99.9));
+  EXPECT_EQ(config->measure.group_outlier_percentile, 95);
+  EXPECT_THAT(config->measure.group_sizes, ElementsAre(32, 64));
+  EXPECT_EQ(config->measure.compute_dtype, std::nullopt);
+  EXPECT_EQ(config->measure.rel_den_floor, std::nullopt);
   EXPECT_THAT(config->quant_schemes, IsEmpty());
   EXPECT_THAT(config->delta_pairs, IsEmpty());
-  EXPECT_TRUE(config->output.parquet);
+  EXPECT_TRUE(config->output.parquet());
   EXPECT_EQ(config->output.compression, std::nullopt);
   EXPECT_TRUE(config->debug.dump_unmatched_tensors);
   EXPECT_EQ(config->debug.print_progress_every_files, 1);
@@ -255,7 +255,7 @@ TEST(Config, GivesAbsentKeysOfSchemesAndRulesTheContractsMeaning) {
 TEST(Config, TakesEverySeedOf64Bits) {
   const auto config = Parse(With(TemplateJson(), "/stats/sample_seed", UINT64_MAX));
   ASSERT_TRUE(config.has_value()) << config.error().Text();
-  EXPECT_EQ(config->stats.sample_seed, UINT64_MAX);
+  EXPECT_EQ(config->percentiles.sample_seed, UINT64_MAX);
 }
 
 TEST(Config, TakesFloatsWithAnIntegerValueAsIntegers) {
@@ -269,8 +269,8 @@ TEST(Config, TakesFloatsWithAnIntegerValueAsIntegers) {
   ASSERT_TRUE(config.has_value()) << config.error().Text();
   EXPECT_EQ(config->quant_schemes.at(0).bits, 8);
   EXPECT_EQ(config->quant_schemes.at(0).group_size, 64);
-  EXPECT_EQ(config->stats.sample_seed, 7u);
-  EXPECT_THAT(config->stats.group_sizes_lastdim, ElementsAre(16, -8));
+  EXPECT_EQ(config->percentiles.sample_seed, 7u);
+  EXPECT_THAT(config->measure.group_sizes, ElementsAre(16, -8));
   EXPECT_EQ(config->scan.max_files, -1);
 }
 
@@ -278,7 +278,7 @@ TEST(Config, PutsFurtherPercentilesBehindTheThreeOfEveryRun) {
   const Json listed = {95, 99.9, 50, 1e-7, 99.99};
   const auto config = Parse(With(TemplateJson(), "/stats/percentiles_abs", listed));
   ASSERT_TRUE(config.has_value()) << config.error().Text();
-  EXPECT_THAT(config->stats.percentiles_abs, ElementsAre(50, 99, 99.9, 95, 1e-7, 99.99));
+  EXPECT_THAT(config->measure.percentiles_abs, ElementsAre(50, 99, 99.9, 95, 1e-7, 99.99));
 }
 
 TEST(Config, UnderstandsEveryNameOfTheComputeDtype) {
@@ -290,7 +290,7 @@ TEST(Config, UnderstandsEveryNameOfTheComputeDtype) {
   for (const auto& [name, dtype] : cases) {
     const auto config = Parse(With(TemplateJson(), "/stats/quant_compute_dtype", name));
     ASSERT_TRUE(config.has_value()) << config.error().Text();
-    EXPECT_EQ(config->stats.compute_dtype, dtype) << name;
+    EXPECT_EQ(config->measure.compute_dtype, dtype) << name;
   }
 }
 
@@ -298,7 +298,7 @@ TEST(Config, TakesEveryProfileAndBackendThatTheSchemaNames) {
   for (const char* name : {"mlx-cpu", "mlx-gpu", "mlx-cpu-legacy", "mlx-gpu-legacy"}) {
     const auto config = Parse(With(TemplateJson(), "/mlx/profile", name));
     ASSERT_TRUE(config.has_value()) << config.error().Text();
-    EXPECT_EQ(ProfileName(config->mlx.profile), name);
+    EXPECT_EQ(ProfileName(config->measure.profile), name);
   }
   const std::pair<const char*, QuantBackend> backends[] = {{"native", QuantBackend::kNative},
                                                            {"mlx", QuantBackend::kMlx},
@@ -310,9 +310,9 @@ TEST(Config, TakesEveryProfileAndBackendThatTheSchemaNames) {
 
 TEST(Config, TakesTheProfileOfTheDeviceWhenNoneIsNamed) {
   Json json = With(TemplateJson(), "/mlx", {{"device", "gpu"}});
-  EXPECT_EQ(Parse(json)->mlx.profile, QuantProfile::kMlxGpu);
+  EXPECT_EQ(Parse(json)->measure.profile, QuantProfile::kMlxGpu);
   json["mlx"]["profile"] = "mlx-cpu";
-  EXPECT_EQ(Parse(json)->mlx.profile, QuantProfile::kMlxCpu);
+  EXPECT_EQ(Parse(json)->measure.profile, QuantProfile::kMlxCpu);
 }
 
 // What can't be used in a rule is told where the rule matches, not here (contract section 6, D9).
@@ -408,7 +408,7 @@ TEST(Config, WarnsOnceAboutWhatHasNoEffect) {
 
 TEST(Config, TakesAnUnknownDeviceAsTheCpu) {
   const auto config = Parse(With(TemplateJson(), "/mlx", {{"device", "tpu"}}));
-  EXPECT_EQ(config->mlx.profile, QuantProfile::kMlxCpu);
+  EXPECT_EQ(config->measure.profile, QuantProfile::kMlxCpu);
 }
 
 TEST(Config, WithAKeyTwiceTakesTheLastAndWarns) {
