@@ -57,7 +57,7 @@ def by_tensors(arguments, folder):
         count = round(thousands * 1000)
         names = (f"model.layers.{i // 1536}.mlp.experts.{i % 1536 // 3}.{proj}.weight"
                  for i in range(0, count, 3) for proj in ("gate_proj", "up_proj", "down_proj"))
-        shapes = dict.fromkeys(list(names)[:count], (1, 32))
+        shapes = dict.fromkeys(list(names)[:count], (32, 32))
         checkpoints.write_shards(model, shapes, "bf16", SHARDS)
         cost = program.collect(arguments.program, model, folder / "runs", 1)
         rows.append(row(f"thousand tensors in {SHARDS} shards", thousands, 1, cost,

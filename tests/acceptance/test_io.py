@@ -18,8 +18,10 @@ class Reading(AcceptanceTest):
         rng = np.random.default_rng(5)
         # One matrix of 17 M elements, so that threads work inside it, and small ones beside it.
         weights = {f"model.layers.0.mlp.experts.{expert}.{proj}.weight":
-                   (rng.standard_normal((64, 128)) * 0.02).astype(ml_dtypes.bfloat16)
-                   for expert in range(3) for proj in ("gate_proj", "up_proj", "down_proj")}
+                   (rng.standard_normal(shape) * 0.02).astype(ml_dtypes.bfloat16)
+                   for expert in range(3)
+                   for proj, shape in (("gate_proj", (64, 128)), ("up_proj", (64, 128)),
+                                       ("down_proj", (128, 64)))}
         weights["model.layers.1.mlp.experts.0.up_proj.weight"] = (
             rng.standard_normal((4200, 4096)) * 0.02).astype(ml_dtypes.bfloat16)
         save_file(weights, self.model / "model.safetensors")

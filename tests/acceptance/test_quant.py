@@ -344,7 +344,7 @@ class NonFinite(QuantTest):
 
 class Rows(QuantTest):
     def test_rows_are_scheme_major_inside_a_bank(self):
-        bank = np.random.default_rng(1).standard_normal((3, 8, 64)).astype(np.float32)
+        bank = np.random.default_rng(1).standard_normal((3, 64, 64)).astype(np.float32)
         tensors = {f"model.layers.{layer}.mlp.experts.{proj}.weight": bank
                    for layer in (0, 5) for proj in ("up_proj", "down_proj")}
         schemes = [scheme("mxfp8", 8, 32), scheme("affine", 4, 32)]
