@@ -4,8 +4,8 @@
 Qwen3-MoE names: 4 layers of 16 experts, bf16, one shard for each layer and an index. A few experts
 are odd on purpose: see ODD_EXPERTS. Usage: make_demo_model.py FOLDER
 """
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +83,9 @@ def write_safetensors(path, tensors):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: make_demo_model.py FOLDER")
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description="Makes a small Mixture-of-Experts checkpoint (63 MB) with odd experts.")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where it is written; made if it is not there")
+    folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     shards = [layer_tensors(layer) for layer in range(LAYERS)] + [outer_tensors()]
     weight_map, total = {}, 0

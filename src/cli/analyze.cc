@@ -77,7 +77,7 @@ void TellKept(const std::filesystem::path& path, const Config& config, const Con
                           change.schemes ? " with other schemes" : "", count, count == 1 ? "" : "s",
                           path.string()));
   if (!change.schemes || dropped_pairs.empty()) return;
-  report.Note(fmt::format("config: delta pairs of schemes that it no longer has left it: {}",
+  report.Note(fmt::format("config: delta pairs that went with their schemes: {}",
                           fmt::join(dropped_pairs, ", ")));
 }
 

@@ -9,7 +9,7 @@ enum class ExitCode : int {
   kOk = 0,
   kFailed = 1,      ///< missing config or model, corrupt input, write failure, ...
   kUsage = 2,       ///< the command line, or an analysis_config.json that can't be used
-  kIncomplete = 3,  ///< done, but input was refused or skipped, or coverage is too low
+  kIncomplete = 3,  ///< done, but not all of it: see Meaning()
   kInterrupted = 130,
 };
 
@@ -22,7 +22,8 @@ constexpr std::string_view Meaning(ExitCode exit) {
     case ExitCode::kUsage:
       return "bad command line or config";
     case ExitCode::kIncomplete:
-      return "done, but input was refused or skipped, or coverage is too low";
+      return "done, but input was refused or skipped, coverage is too low, or a scheme fits no "
+             "matrix";
     case ExitCode::kInterrupted:
       return "interrupted";
   }

@@ -5,6 +5,7 @@
 #include "cli/terminal.h"
 #include "collect/inspect.h"
 #include "collect/model_location.h"
+#include "run/config.h"
 #include "run/run_dir.h"
 
 namespace moe::cli {
@@ -14,6 +15,21 @@ struct InitRunOptions {
   std::string root, model_id, run_name;
   std::optional<std::string> model_path;
 };
+
+/// False, and said, where the run is there and of another model: its config would stay that one's.
+bool IsFreeFor(const InitRunOptions& options,
+               const std::optional<std::filesystem::path>& model_path, Reporter& report) {
+  const auto run_dir = RunDirOf(options.root, options.model_id, options.run_name);
+  if (!run_dir || !model_path) return true;
+  const auto config = LoadConfig(*run_dir / "analysis_config.json");
+  if (!config || config->model_path.empty() || NamesModel(config->model_path, *model_path)) {
+    return true;
+  }
+  report.Error({ErrorCode::kBadArgument, run_dir->string(),
+                "is a run of " + config->model_path + ", not of " + model_path->string(),
+                "--run-name NAME makes another run", ""});
+  return false;
+}
 
 }  // namespace
 
@@ -40,6 +56,10 @@ void AddInitRun(const Command& program, ExitCode& exit, Reporter& report) {
       model_path = model              ? model->path
                    : downloaded_later ? std::filesystem::path(*opt->model_path)
                                       : ResolvePath(*opt->model_path);
+    }
+    if (!IsFreeFor(*opt, model_path, report)) {
+      exit = ExitCode::kUsage;
+      return;
     }
     const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path,
                                  model_path ? RecognisePreset(*model_path) : "auto");

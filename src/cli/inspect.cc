@@ -81,10 +81,10 @@ void PrintSummary(const Json& model, Reporter& report) {
   if (const Json& missing = model["missing_shards"]; !missing.is_null()) {
     report.Result(Text(missing["text"]) + "; finish the download");
   }
-  report.Result(fmt::format("{}: {} ({}), {} files, {} tensors, {}", Text(model["model"]),
-                            Text(model["family"]), Text(model["model_type"]),
-                            model["files"].get<uint64_t>(), model["tensors"].get<uint64_t>(),
-                            HumanBytes(model["bytes"].get<uint64_t>())));
+  report.Result(fmt::format(
+      "{}: {} ({}), {} file{}, {} tensors, {}", Text(model["model"]), Text(model["family"]),
+      Text(model["model_type"]), model["files"].get<uint64_t>(), model["files"] == 1 ? "" : "s",
+      model["tensors"].get<uint64_t>(), HumanBytes(model["bytes"].get<uint64_t>())));
   const Json& parameters = model["parameters"];
   report.Result(fmt::format("parameters: {} in all, {} active for a token",
                             parameters["total"].get<uint64_t>(), Text(parameters["active"])));

@@ -35,8 +35,8 @@ constexpr const char* kFooter = R"(Examples:
 
 moescope help COMMAND, or COMMAND --help, explains a command.
 
-Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or skipped
-or coverage is too low; 130 interrupted.)";
+Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or
+skipped, coverage is too low, or a scheme fits no matrix; 130 interrupted.)";
 
 /// Help of 80 columns: names of options to the left, what they mean in lines to the right.
 class HelpFormatter : public CLI::Formatter {

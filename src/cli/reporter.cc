@@ -74,6 +74,9 @@ void Reporter::PrintObject(std::string_view command, ExitCode exit) {
   if (!json_) return;
   Json all = {{"command", command}};
   all.update(object_);
+  for (const char* key : {"run", "report", "schemes", "coverage"}) {  // there is none, or none yet
+    if (!all.contains(key)) all[key] = nullptr;
+  }
   all["warnings"] = warnings_;
   all["errors"] = errors_;
   all["exit_code"] = static_cast<int>(exit);
@@ -102,12 +105,19 @@ void Reporter::Error(const moe::Error& error, std::string_view speaker) {
 
 void Reporter::Warning(std::string_view text) {
   if (json_) warnings_.push_back(text);
+  PrintWarning(text);
+}
+
+void Reporter::PrintWarning(std::string_view text) {
   if (Tells(Verbosity::kAnswer)) Line(kYellow, fmt::format("warning: {}", text));
 }
 
 void Reporter::Warnings(std::span<const std::string> texts, std::string_view where) {
-  const size_t shown = verbose() || json_ ? texts.size() : std::min(kFewWarnings, texts.size());
-  for (const std::string& text : texts.first(shown)) Warning(text);
+  const size_t shown = verbose() ? texts.size() : std::min(kFewWarnings, texts.size());
+  if (json_) {
+    for (const std::string& text : texts) warnings_.push_back(text);
+  }
+  for (const std::string& text : texts.first(shown)) PrintWarning(text);
   if (shown < texts.size()) Note(fmt::format("{} more in {}", texts.size() - shown, where));
 }
 

@@ -88,6 +88,7 @@ class Reporter : public CollectObserver {
   void Tell(Verbosity least, std::string_view line);
   void ClearProgress();
   void Line(std::string_view color, std::string_view text);
+  void PrintWarning(std::string_view text);
   void Print(std::string_view text);
 
   std::optional<Verbosity> asked_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/text.h"
@@ -38,13 +39,14 @@ std::string HumanCount(uint64_t count) {
   return number < 1e6 ? fmt::format("{}", count) : fmt::format("{:.1f} million", number / 1e6);
 }
 
-/// "Layer 3, expert 5, gate_proj".
+/// "L3 E5 gate_proj", "mtp L0 shared up_proj".
 std::string MatrixText(const RunMatrices& matrices, uint32_t matrix) {
-  return matrices.ExpertText(matrix) + ", " + matrices.projs[matrices.places[matrix].proj];
-}
-
-std::string FitText(uint64_t fitting, uint64_t all) {
-  return fitting == 0 ? "fits no matrix" : fmt::format("fits {} of {} matrices", fitting, all);
+  const RunMatrices::Place& place = matrices.places[matrix];
+  const StackLayer& layer = matrices.layers[place.layer];
+  const Slot& slot = matrices.slots[place.slot];
+  const StackLayer number{"", layer.layer};
+  return fmt::format("{}L{} {} {}", layer.stack.empty() ? "" : layer.stack + " ", number.Label(),
+                     slot.shared ? slot.Label() : "E" + slot.Label(), matrices.projs[place.proj]);
 }
 
 void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
@@ -62,13 +64,13 @@ void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
 
 /// "50 % of the experts were read.", where that is not all.
 void AnswerCoverage(const std::filesystem::path& run_dir, Reporter& report) {
-  constexpr double kNotAll = 99.99;  // what is not all must not read as all
   const Json health = ReadLog(run_dir, "run_health.json");
   const Json::json_pointer at("/expert_coverage/share");
   const Json share = health.contains(at) ? health.at(at) : Json();
   if (!share.is_number() || share >= 1) return;
-  report.Answer(fmt::format("{:.4g} % of the experts were read; all figures are of what was read.",
-                            std::min(kNotAll, 100 * share.get<double>())));
+  const double percent = std::floor(share.get<double>() * 10'000) / 100;  // never up to 100
+  report.Answer(
+      fmt::format("{:.4g} % of the experts were read; all figures are of what was read.", percent));
 }
 
 void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {
@@ -81,11 +83,12 @@ void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter
                             summary.schemes.empty() ? "" : "; relative errors of the weights:"));
 }
 
-/// What sizes and errors stand for where some scheme does not fit all matrices.
-void NotePartlyFitting(const RunSummary& summary, Reporter& report) {
-  const bool all = std::ranges::all_of(
-      summary.schemes, [](const SchemeSummary& scheme) { return scheme.failed == 0; });
-  if (all) return;
+bool FitsAll(const SchemeSummary& scheme) { return scheme.failed == 0; }
+
+/// What the table's sizes and errors stand for, where that is not plain.
+void NoteSchemes(const RunSummary& summary, bool starred, Reporter& report) {
+  if (starred) report.Result(fmt::format("* {}: the error looks small", kFewHugeNote));
+  if (std::ranges::all_of(summary.schemes, FitsAll)) return;
   report.Result(
       "Where a scheme does not fit a matrix, its size counts the matrix as stored, and its errors "
       "leave it out.");
@@ -109,26 +112,36 @@ TensorNames FewHugeNames(const RunMatrices& matrices) {
 
 void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFormat format,
                  Reporter& report) {
-  const std::vector<WantedColumn> columns = {
+  std::vector<WantedColumn> columns = {
       {"scheme", ColumnType::kString},  {"bits", ColumnType::kDouble},
       {"experts", ColumnType::kString}, {"median", ColumnType::kDouble},
       {"worst", ColumnType::kDouble},   {"worst expert", ColumnType::kString}};
-  const auto view = MakeTableView({format, columns, std::nullopt, false}, report);
+  const bool all_fit = std::ranges::all_of(summary.schemes, FitsAll);
+  if (!all_fit) columns.insert(columns.begin() + 3, {"fits", ColumnType::kString});
+  const auto view = MakeTableView({format, columns, std::nullopt, true}, report);
   const TensorNames few_huge = FewHugeNames(matrices);
+  bool starred = false;
   for (const SchemeSummary& scheme : summary.schemes) {
     std::string worst;
-    if (scheme.failed > 0) worst = FitText(matrices.size() - scheme.failed, matrices.size());
-    if (scheme.failed > 0 && scheme.worst) worst += "; ";
-    if (scheme.worst) worst += MatrixText(matrices, *scheme.worst);
+    if (scheme.worst) worst = MatrixText(matrices, *scheme.worst);
     if (scheme.worst && few_huge.contains(matrices.names[*scheme.worst])) {
-      worst += fmt::format(" ({})", kFewHugeNote);
+      worst += " *";
+      starred = true;
     }
-    (void)view->Append({scheme.name, OrNull(scheme.bits_per_weight),
-                        scheme.bytes ? Value(HumanBytes(*scheme.bytes)) : Value(),
-                        OrNull(scheme.median_error), OrNull(scheme.worst_error), worst});
+    Row row = {scheme.name,
+               OrNull(scheme.bits_per_weight),
+               scheme.bytes ? Value(HumanBytes(*scheme.bytes)) : Value(),
+               OrNull(scheme.median_error),
+               OrNull(scheme.worst_error),
+               worst};
+    if (!all_fit) {
+      const size_t fitting = matrices.size() - scheme.failed;
+      row.insert(row.begin() + 3, fmt::format("{}/{}", fitting, matrices.size()));
+    }
+    (void)view->Append(std::move(row));
   }
   view->Finish();
-  NotePartlyFitting(summary, report);
+  NoteSchemes(summary, starred, report);
 }
 
 Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary) {

@@ -126,6 +126,19 @@ class InitRun(AcceptanceTest):
         self.assertEqual(second, first)
         self.assertEqual(config.read_text(), '{"mine": true}\n', "an existing config is the user's")
 
+    def test_a_run_of_another_model_is_refused(self):
+        for name in ("a", "b"):
+            (self.tmp / name).mkdir()
+        self.init("--model-path", self.tmp / "a")
+        config = self.tmp / "runs/org/model/first/analysis_config.json"
+        before = config.read_text()
+        done = run("init-run", "--root", self.tmp / "runs", "--model-id", "org/model", "--run-name", "first",
+                   "--model-path", self.tmp / "b")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn(str(self.tmp / "a"), done.stderr)
+        self.assertEqual(config.read_text(), before)
+        self.init("--model-path", self.tmp / "a")
+
     def test_second_init_run_restores_missing_folders_and_keeps_data(self):
         self.init()
         run_dir = self.tmp / "runs/org/model/first"
