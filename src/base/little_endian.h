@@ -1,7 +1,11 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cassert>
 #include <cstddef>
+#include <cstring>
 #include <span>
 
 namespace moe {
@@ -10,11 +14,10 @@ namespace moe {
 template <class Unsigned>
 Unsigned LoadLittleEndian(std::span<const std::byte> bytes, size_t at = 0) {
   assert(at + sizeof(Unsigned) <= bytes.size());
-  Unsigned value = 0;
-  for (size_t i = sizeof(Unsigned); i-- > 0;) {
-    value = static_cast<Unsigned>(value << 8 | std::to_integer<Unsigned>(bytes[at + i]));
-  }
-  return value;
+  std::array<std::byte, sizeof(Unsigned)> raw;
+  std::memcpy(raw.data(), bytes.data() + at, raw.size());
+  if constexpr (std::endian::native == std::endian::big) std::reverse(raw.begin(), raw.end());
+  return std::bit_cast<Unsigned>(raw);
 }
 
 }  // namespace moe

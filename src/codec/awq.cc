@@ -24,7 +24,7 @@ class AwqArray : public QweightArray {
   }
 
  private:
-  void Unpack(const std::byte* words, uint64_t row, uint64_t output, size_t count,
+  void Unpack(std::span<const std::byte> words, uint64_t row, uint64_t output, size_t count,
               uint32_t* codes) const {
     constexpr std::array<unsigned, 8> kShift = {0, 16, 4, 20, 8, 24, 12, 28};
     const uint64_t first = row * row_words_;

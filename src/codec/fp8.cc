@@ -213,39 +213,21 @@ constexpr std::array<float, 256> kE8m0WithNan = [] {
   return values;
 }();
 
-Weight Build(const TensorRef& payload, const TensorRef& scale, const Granularity& how) {
+Weight WeightOf(const TensorRef& payload, const TensorRef& scale, const Granularity& how) {
   const TensorInfo& info = payload.info();
   const bool e5m2 = info.dtype == DType::kF8E5M2;
-  ScaledCodes codes;
-  codes.rows = info.shape[info.shape.size() - 2];
-  codes.cols = info.shape.back();
-  codes.row_bytes = codes.cols;
-  codes.elements = e5m2 ? kE5m2Values : kE4m3Values;
-  codes.scales.dtype = scale.info().dtype;
-  codes.scales.codes = &kE8m0WithNan;
-  codes.scales.matrices = how.per_matrix ? MatricesOf(info.shape) : 1;
-  codes.scales.rows = how.grid_rows;
-  codes.scales.cols = how.grid_cols;
-  codes.scales.block_rows = how.block_rows;
-  codes.scales.block_cols = how.block_cols;
-
-  Weight weight;
-  weight.name = info.name;
-  weight.shape = info.shape;
-  weight.storage = how.storage == "mxfp8"
-                       ? fmt::format("mxfp8{}", e5m2 ? "_e5m2" : "")
-                       : fmt::format("fp8{}_{}", e5m2 ? "_e5m2" : "", how.storage);
-  const DType dtype = scale.info().dtype;
-  if (dtype == DType::kF16 || dtype == DType::kBF16) weight.float_dtype = dtype;
-  weight.parts = {payload, scale};
-  weight.open =
-      [codes](std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    ScaledCodes opened = codes;
-    opened.bytes = std::move(bytes[0]);
-    opened.scales.bytes = std::move(bytes[1]);
-    return MakeScaledArray(std::move(opened));
-  };
-  return weight;
+  const std::string storage = how.storage == "mxfp8"
+                                  ? fmt::format("mxfp8{}", e5m2 ? "_e5m2" : "")
+                                  : fmt::format("fp8{}_{}", e5m2 ? "_e5m2" : "", how.storage);
+  return ScaledWeight(
+      {.name = info.name, .shape = info.shape, .storage = storage, .parts = {payload, scale}},
+      {.elements = e5m2 ? kE5m2Values : kE4m3Values,
+       .scales = {.codes = &kE8m0WithNan,
+                  .shared = !how.per_matrix,
+                  .rows = how.grid_rows,
+                  .cols = how.grid_cols,
+                  .block_rows = how.block_rows,
+                  .block_cols = how.block_cols}});
 }
 
 /// "e4m3" or "e5m2" of fmt, which may say "float8_e4m3fn"; empty: something else.
@@ -292,7 +274,7 @@ Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const Tens
       (by_line || (how->storage == "tensor" && words.strategy == "tensor"))) {
     return WrongCompanion(payload, fmt::format("float scales by {}", how->storage), scale);
   }
-  return Build(payload, *scale, *how);
+  return WeightOf(payload, *scale, *how);
 }
 
 }  // namespace moe

@@ -301,6 +301,20 @@ tl::unexpected<Error> NotDecoded(const TensorInfo& info, bool known) {
                                       : "needs grid tables that this version does not have"));
 }
 
+/// ModelOpt's second scale beside NVFP4 blocks.
+Result<std::optional<TensorRef>> FindFactor(const TensorRef& payload, const TensorIndex& tensors) {
+  const TensorInfo& info = payload.info();
+  const auto stem = StemOf(info.name, ".weight");
+  if (!stem || info.ggml_type != kNvfp4) return std::optional<TensorRef>{};
+  const auto scale = tensors.Find(*stem, ".scale");
+  if (!scale) return scale;
+  const uint64_t count = CheckedProduct(scale->info().shape).value_or(0);
+  if (scale->info().dtype == DType::kF32 && (count == 1 || count == MatricesOf(info.shape))) {
+    return scale;
+  }
+  return WrongCompanion(payload, "one float32 scale a matrix", scale);
+}
+
 }  // namespace
 
 Result<std::optional<Weight>> FindGgufBlocks(const TensorRef& payload, const TensorIndex& tensors,
@@ -311,32 +325,22 @@ Result<std::optional<Weight>> FindGgufBlocks(const TensorRef& payload, const Ten
                                   [&](const BlockCodec& row) { return row.id == *info.ggml_type; });
   const auto type = FindGgmlType(*info.ggml_type);
   if (codec == std::end(kBlockCodecs) || !type) return NotDecoded(info, type.has_value());
-
-  Weight weight;
-  weight.name = info.name;
-  weight.shape = info.shape;
-  weight.storage = StorageOf(type->name);
-  weight.float_dtype = codec->half_scales ? DType::kF16 : DType::kOpaque;
-  weight.parts = {payload};
-  const uint64_t matrices = MatricesOf(info.shape);
-  if (const auto stem = StemOf(info.name, ".weight"); stem && type->id == kNvfp4) {
-    if (const auto scale = tensors.Find(*stem, ".scale")) {
-      const uint64_t count = CheckedProduct(scale->info().shape).value_or(0);
-      if (scale->info().dtype != DType::kF32 || (count != 1 && count != matrices)) {
-        return WrongCompanion(payload, "one float32 scale a matrix", scale);
-      }
-      weight.parts.push_back(*scale);
-    }
-  }
+  const auto factor = FindFactor(payload, tensors);
+  if (!factor) return tl::make_unexpected(factor.error());
+  Weight weight{.name = info.name,
+                .shape = info.shape,
+                .storage = StorageOf(type->name),
+                .float_dtype = codec->half_scales ? DType::kF16 : DType::kOpaque,
+                .parts = {payload}};
+  if (*factor) weight.parts.push_back(**factor);
   weight.open = [type = *type, decode = codec->decode, shape = info.shape](
                     std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    std::optional<ScaleGrid> factor;
+    std::optional<ScaleGrid> factors;
     if (bytes.size() > 1) {
-      factor.emplace();
-      factor->matrices = bytes[1].data.size() / sizeof(float);
-      factor->bytes = std::move(bytes[1]);
+      const bool shared = bytes[1].data.size() == sizeof(float);
+      factors = ScaleGrid{.bytes = std::move(bytes[1]), .shared = shared};
     }
-    return std::make_shared<BlockArray>(std::move(bytes[0]), std::move(factor), type, decode,
+    return std::make_shared<BlockArray>(std::move(bytes[0]), std::move(factors), type, decode,
                                         shape[shape.size() - 2], shape.back());
   };
   return weight;

@@ -7,7 +7,6 @@
 #include "base/checked.h"
 #include "codec/codecs.h"
 #include "codec/qweight.h"
-#include "codec/scaled_codes.h"
 
 namespace moe {
 namespace {
@@ -147,7 +146,7 @@ Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layo
                               bool in_order, const std::string& place) {
   std::vector<uint32_t> group_of_input(layout.inputs);
   for (uint64_t i = 0; i < layout.inputs; ++i) {
-    const uint32_t group = WordAt(g_idx.data.data(), i);  // a negative one is a huge one
+    const uint32_t group = WordAt(g_idx.data, i);  // a negative one is a huge one
     group_of_input[i] = group;
     if (group >= layout.groups) {
       return Malformed(place, fmt::format("X.g_idx puts input {} into group {} of {}", i,

@@ -12,16 +12,6 @@
 namespace moe {
 namespace {
 
-ScaledCodes CodesOf(const TensorInfo& info) {
-  ScaledCodes codes;
-  codes.rows = info.shape[info.shape.size() - 2];
-  codes.cols = info.shape.back();
-  codes.row_bytes = codes.cols;
-  codes.elements = SignedElements();
-  codes.scales.block_cols = codes.cols;
-  return codes;
-}
-
 /// Of npz files: parts are read as little-endian rows.
 bool IsPlainOrder(const TensorInfo& info) {
   return !info.byte_swapped && (!info.fortran_order || info.shape.size() < 2);
@@ -50,6 +40,30 @@ bool IsZero(const TensorBytes& bytes) {
                      [](std::byte byte) { return byte == std::byte{0}; });
 }
 
+Weight Bitsandbytes8Weight(const TensorRef& payload, const TensorRef& scb,
+                           const std::optional<TensorRef>& format) {
+  const TensorInfo& info = payload.info();
+  Weight weight{
+      .name = info.name, .shape = info.shape, .storage = "bnb_int8", .parts = {payload, scb}};
+  if (format) weight.parts.push_back(*format);
+  const auto check_format = [place = fmt::format("tensor '{}'", Printable(info.name))](
+                                std::span<TensorBytes> companions, ScaledCodes&) -> Result<void> {
+    if (companions.empty() || IsZero(companions[0])) return {};
+    return Fail(ErrorCode::kUnsupported, place, "weight_format is not 0 (rows as they are)");
+  };
+  weight = ScaledWeight(
+      std::move(weight),
+      {.elements = kInt8Values, .scales = {.rows = info.shape[0], .block_cols = info.shape[1]}},
+      check_format);
+  weight.open = [scaled = weight.open](
+                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
+    auto array = scaled(std::move(bytes));
+    if (!array) return array;
+    return std::make_shared<Bitsandbytes8Array>(std::move(*array));
+  };
+  return weight;
+}
+
 Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const TensorRef& scb,
                                                 const std::optional<TensorRef>& format,
                                                 const QuantWords& words) {
@@ -66,25 +80,7 @@ Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const 
   if (format && CheckedProduct(format->info().shape) != 1u) {
     return WrongCompanion(payload, "one number of weight_format", format);
   }
-  ScaledCodes codes = CodesOf(info);
-  codes.scales.rows = codes.rows;
-  Weight weight;
-  weight.name = info.name;
-  weight.shape = info.shape;
-  weight.storage = "bnb_int8";
-  weight.parts = {payload, scb};
-  if (format) weight.parts.push_back(*format);
-  weight.open = [codes, place = fmt::format("tensor '{}'", Printable(info.name))](
-                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    if (bytes.size() > 2 && !IsZero(bytes[2])) {
-      return Fail(ErrorCode::kUnsupported, place, "weight_format is not 0 (rows as they are)");
-    }
-    ScaledCodes opened = codes;
-    opened.bytes = std::move(bytes[0]);
-    opened.scales.bytes = std::move(bytes[1]);
-    return std::make_shared<Bitsandbytes8Array>(MakeScaledArray(std::move(opened)));
-  };
-  return weight;
+  return Bitsandbytes8Weight(payload, scb, format);
 }
 
 /// Bits of the integers: 8, or as config.json says of naive-quantized ones, which have a byte each.
@@ -107,6 +103,71 @@ std::optional<GridSize> GridOf(const TensorInfo& info, const TensorInfo& scale) 
   return GridSize{rows, groups};
 }
 
+/// X.weight, X.weight_scale and maybe X.weight_zero_point.
+struct ScaledInt8 {
+  TensorRef payload;
+  std::optional<TensorRef> scale, zero;
+};
+
+/// The grid of scales, and of zero points where there are some.
+Result<GridSize> CheckedGrid(const ScaledInt8& found) {
+  const auto& [payload, scale, zero] = found;
+  const bool readable = scale && IsScaleFloat(scale->info().dtype) && IsPlainOrder(scale->info());
+  const auto grid = readable ? GridOf(payload.info(), scale->info()) : std::nullopt;
+  if (!grid) return WrongCompanion(payload, "weight_scale by tensor, row or group", scale);
+  if (zero && (zero->info().dtype != DType::kI8 || zero->info().shape != scale->info().shape ||
+               !IsPlainOrder(zero->info()))) {
+    return WrongCompanion(payload, "weight_zero_point int8 of the shape of its scale", zero);
+  }
+  return *grid;
+}
+
+Result<void> ReadZeroPoints(std::span<TensorBytes> companions, ScaledCodes& codes) {
+  ScaleGrid zeros = codes.scales;
+  zeros.bytes = std::move(companions[0]);
+  zeros.dtype = DType::kI8;
+  zeros.codes = &kInt8Values;
+  codes.zero = [zeros = std::move(zeros)](uint64_t matrix, uint64_t row, uint64_t grid_col) {
+    return zeros.At(matrix, row / zeros.block_rows, grid_col);
+  };
+  return {};
+}
+
+Weight WeightOf(const ScaledInt8& found, GridSize grid, uint64_t bits) {
+  const TensorInfo& info = found.payload.info();
+  const uint64_t rows = info.shape[info.shape.size() - 2], group = info.shape.back() / grid.cols;
+  const std::string by = grid.cols > 1    ? fmt::format("g{}", group)
+                         : grid.rows == 1 ? "tensor"
+                                          : "channel";
+  Weight weight{.name = info.name,
+                .shape = info.shape,
+                .storage = fmt::format("int{}_{}{}", bits, by, found.zero ? "_asym" : ""),
+                .parts = {found.payload, *found.scale}};
+  if (found.zero) weight.parts.push_back(*found.zero);
+  return ScaledWeight(std::move(weight),
+                      {.elements = kInt8Values,
+                       .scales = {.rows = grid.rows,
+                                  .cols = grid.cols,
+                                  .block_rows = grid.rows == 1 ? rows : 1,
+                                  .block_cols = group}},
+                      found.zero ? ReadZeroPoints : nullptr);
+}
+
+Result<std::optional<Weight>> FindScaledInt8(const ScaledInt8& found, const QuantWords& words) {
+  const std::vector<uint64_t>& shape = found.payload.info().shape;
+  const auto grid = CheckedGrid(found);
+  if (!grid) return tl::make_unexpected(grid.error());
+  const uint64_t bits = BitsOf(words);
+  auto agrees = CheckStatements(found.payload, found.scale, words,
+                                {SaysMethod(words, {"compressed-tensors", "modelopt"}),
+                                 SaysFormat(words, {"int-quantized", "naive-quantized"}),
+                                 Says("type", words.type, "int"), Says("bits", words.bits, bits),
+                                 SaysGrid(words, shape[shape.size() - 2], shape.back(), *grid),
+                                 SaysZeroPoints(words, found.zero.has_value())});
+  if (!agrees) return tl::make_unexpected(agrees.error());
+  return WeightOf(found, *grid, bits);
+}
+
 }  // namespace
 
 Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const TensorIndex& tensors,
@@ -123,60 +184,10 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
     return FindBitsandbytes8(payload, *scb, tensors.Find(*stem, ".weight_format"), words);
   }
   const auto scale = tensors.Find(*stem, ".weight_scale");
-  const auto zero = tensors.Find(*stem, ".weight_zero_point");
   if (!scale && (tensors.Find(*stem, ".scale") || tensors.Find(*stem, ".weight_scale_inv"))) {
     return std::optional<Weight>{};  // two FP4 codes a byte: FindPackedFloats
   }
-  const bool readable = scale && IsScaleFloat(scale->info().dtype) && IsPlainOrder(scale->info());
-  const auto grid = readable ? GridOf(info, scale->info()) : std::nullopt;
-  if (!grid) return WrongCompanion(payload, "weight_scale by tensor, row or group", scale);
-  if (zero && (zero->info().dtype != DType::kI8 || zero->info().shape != scale->info().shape ||
-               !IsPlainOrder(zero->info()))) {
-    return WrongCompanion(payload, "weight_zero_point int8 of the shape of its scale", zero);
-  }
-  const uint64_t bits = BitsOf(words);
-  auto agrees =
-      CheckStatements(payload, scale, words,
-                      {SaysMethod(words, {"compressed-tensors", "modelopt"}),
-                       SaysFormat(words, {"int-quantized", "naive-quantized"}),
-                       Says("type", words.type, "int"), Says("bits", words.bits, bits),
-                       SaysGrid(words, info.shape[info.shape.size() - 2], info.shape.back(), *grid),
-                       SaysZeroPoints(words, zero.has_value())});
-  if (!agrees) return tl::make_unexpected(agrees.error());
-  ScaledCodes codes = CodesOf(info);
-  codes.scales.dtype = scale->info().dtype;
-  codes.scales.matrices = MatricesOf(info.shape);
-  codes.scales.rows = grid->rows;
-  codes.scales.cols = grid->cols;
-  codes.scales.block_rows = grid->rows == 1 ? codes.rows : 1;
-  codes.scales.block_cols = codes.cols / grid->cols;
-  Weight weight;
-  weight.name = info.name;
-  weight.shape = info.shape;
-  weight.storage = fmt::format("int{}_{}{}", bits,
-                               grid->cols > 1 ? fmt::format("g{}", codes.scales.block_cols)
-                                              : (grid->rows == 1 ? "tensor" : "channel"),
-                               zero ? "_asym" : "");
-  const DType dtype = scale->info().dtype;
-  if (dtype == DType::kF16 || dtype == DType::kBF16) weight.float_dtype = dtype;
-  weight.parts = {payload, *scale};
-  if (zero) weight.parts.push_back(*zero);
-  weight.open =
-      [codes](std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    ScaledCodes opened = codes;
-    opened.bytes = std::move(bytes[0]);
-    opened.scales.bytes = std::move(bytes[1]);
-    if (bytes.size() > 2) {
-      const ScaleGrid grid_of = opened.scales;
-      opened.zero = [zeros = std::move(bytes[2]), grid_of](uint64_t matrix, uint64_t row,
-                                                           uint64_t col) {
-        const uint64_t at = (matrix * grid_of.rows + row / grid_of.block_rows) * grid_of.cols + col;
-        return static_cast<float>(static_cast<int8_t>(zeros.data[at]));
-      };
-    }
-    return MakeScaledArray(std::move(opened));
-  };
-  return weight;
+  return FindScaledInt8({payload, scale, tensors.Find(*stem, ".weight_zero_point")}, words);
 }
 
 }  // namespace moe

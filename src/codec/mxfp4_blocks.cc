@@ -36,32 +36,15 @@ Result<std::optional<Weight>> FindMxfp4Blocks(const TensorRef& payload, const Te
                       {SaysMethod(words, {"mxfp4", "mlx"}), Says("mode", words.mode, "mxfp4"),
                        Says("bits", words.bits, 4), Says("group_size", words.group, 32)});
   if (!agrees) return tl::make_unexpected(agrees.error());
-  ScaledCodes codes;
-  codes.rows = groups[1];
-  codes.cols = groups[2] * 32;
-  codes.bits = 4;
-  codes.row_bytes = groups[2] * 16;
-  codes.elements = Fp4Elements();
-  codes.scales.dtype = DType::kU8;
-  codes.scales.codes = &kE8m0Values;
-  codes.scales.matrices = groups[0];
-  codes.scales.rows = groups[1];
-  codes.scales.cols = groups[2];
-  codes.scales.block_cols = 32;
-
-  Weight weight;
-  weight.name = std::string(*stem);
-  weight.shape = {groups[0], codes.rows, codes.cols};
-  weight.storage = "mxfp4";
-  weight.parts = {payload, *scales};
-  weight.open =
-      [codes](std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    ScaledCodes opened = codes;
-    opened.bytes = std::move(bytes[0]);
-    opened.scales.bytes = std::move(bytes[1]);
-    return MakeScaledArray(std::move(opened));
-  };
-  return weight;
+  const uint64_t rows = groups[1];
+  return ScaledWeight(
+      {.name = std::string(*stem),
+       .shape = {groups[0], rows, groups[2] * 32},
+       .storage = "mxfp4",
+       .parts = {payload, *scales}},
+      {.bits = 4,
+       .elements = Fp4Elements(),
+       .scales = {.codes = &kE8m0Values, .rows = rows, .cols = groups[2], .block_cols = 32}});
 }
 
 }  // namespace moe

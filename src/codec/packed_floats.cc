@@ -39,103 +39,69 @@ std::array<float, 256> Fp6Elements() {
   return elements;
 }
 
-/// Global scales: `parts` a matrix (2: gate rows, then up rows), multiplied or divided by.
-struct Global {
-  TensorRef tensor;
-  bool divides = false;
-  uint64_t matrices = 1, parts = 1;
-};
-
 struct Found {
   Kind kind;
   std::string name;
-  uint64_t code_cols = 0;  ///< columns of the decoded weight
+  uint64_t cols = 0;  ///< of the decoded weight
   TensorRef scale;
-  std::optional<Global> global;
+  std::optional<GlobalScale> global;
 };
 
-/// `dialect`: what must agree besides the kind of float.
-Result<std::optional<Weight>> Build(const TensorRef& payload, const Found& found,
-                                    const QuantWords& words, std::vector<Statement> dialect) {
-  const TensorInfo& info = payload.info();
-  const size_t ndim = info.shape.size();
-  const uint64_t rows = info.shape[ndim - 2];
-  const uint64_t groups = CeilDiv(found.code_cols, found.kind.group);
-  const TensorInfo& scale = found.scale.info();
-  dialect.insert(
-      dialect.end(),
-      {Says("type", words.type, "float"), Says("bits", words.bits, found.kind.bits),
-       SaysZeroPoints(words, false), SaysGrid(words, rows, found.code_cols, {rows, groups})});
+Weight WeightOf(const TensorRef& payload, const Found& found) {
+  const std::vector<uint64_t>& shape = payload.info().shape;
+  const uint64_t rows = shape[shape.size() - 2];
+  Weight weight{.name = found.name,
+                .shape = WithLastAxes(shape, rows, found.cols),
+                .storage = found.kind.storage,
+                .parts = {payload, found.scale}};
+  if (found.global) weight.parts.push_back(found.global->tensor);
+  return ScaledWeight(std::move(weight),
+                      {.bits = found.kind.bits,
+                       .elements = found.kind.bits == 4 ? Fp4Elements() : Fp6Elements(),
+                       .scales = {.codes = found.kind.e4m3_scales ? &kE4m3Values : &kE8m0Values,
+                                  .rows = rows,
+                                  .cols = found.scale.info().shape.back(),
+                                  .block_cols = found.kind.group}},
+                      found.global ? ReadGlobalScale(payload, *found.global) : nullptr);
+}
+
+/// The weight if all statements agree, those of the `dialect` and those of the kind of float.
+Result<std::optional<Weight>> CheckedWeight(const TensorRef& payload, const Found& found,
+                                            const QuantWords& words,
+                                            std::vector<Statement> dialect) {
+  const std::vector<uint64_t>& shape = payload.info().shape;
+  const uint64_t rows = shape[shape.size() - 2], groups = CeilDiv(found.cols, found.kind.group);
+  dialect.insert(dialect.end(),
+                 {Says("type", words.type, "float"), Says("bits", words.bits, found.kind.bits),
+                  SaysZeroPoints(words, false), SaysGrid(words, rows, found.cols, {rows, groups})});
   auto agrees = CheckStatements(payload, found.scale, words, dialect);
   if (!agrees) return tl::make_unexpected(agrees.error());
-  if (scale.shape != WithLastAxes(info.shape, rows, groups)) {
+  if (found.scale.info().shape != WithLastAxes(shape, rows, groups)) {
     return WrongCompanion(
         payload, fmt::format("scales [.., {}, {}] of {}", rows, groups, found.kind.storage),
         found.scale);
   }
-  ScaledCodes codes;
-  codes.rows = rows;
-  codes.cols = found.code_cols;
-  codes.bits = found.kind.bits;
-  codes.row_bytes = found.code_cols * found.kind.bits / 8;
-  codes.elements = found.kind.bits == 4 ? Fp4Elements() : Fp6Elements();
-  codes.scales.dtype = scale.dtype;
-  codes.scales.codes = found.kind.e4m3_scales ? &kE4m3Values : &kE8m0Values;
-  codes.scales.matrices = MatricesOf(info.shape);
-  codes.scales.rows = rows;
-  codes.scales.cols = groups;
-  codes.scales.block_cols = found.kind.group;
-
-  Weight weight;
-  weight.name = found.name;
-  weight.shape = WithLastAxes(info.shape, rows, found.code_cols);
-  weight.storage = found.kind.storage;
-  weight.parts = {payload, found.scale};
-  if (found.global) weight.parts.push_back(found.global->tensor);
-  weight.open = [codes, global = found.global, payload](
-                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    ScaledCodes opened = codes;
-    opened.bytes = std::move(bytes[0]);
-    opened.scales.bytes = std::move(bytes[1]);
-    if (!global) return MakeScaledArray(std::move(opened));
-    ScaleGrid grid;
-    grid.bytes = std::move(bytes[2]);
-    grid.matrices = global->matrices;
-    grid.cols = global->parts;
-    for (uint64_t i = 0; i < global->matrices * global->parts; ++i) {
-      const float value = grid.At(i / global->parts, 0, i % global->parts);
-      if (!std::isfinite(value) || value < 0 || (global->divides && value == 0)) {
-        return WrongCompanion(
-            payload, fmt::format("a finite, positive global scale, not {}", value), global->tensor);
-      }
-    }
-    opened.divides = global->divides;
-    opened.factor = [grid, rows_of = opened.rows / global->parts, parts = global->parts](
-                        uint64_t matrix, uint64_t row) {
-      return grid.At(matrix, 0, std::min(row / rows_of, parts - 1));
-    };
-    return MakeScaledArray(std::move(opened));
-  };
-  return weight;
+  return WeightOf(payload, found);
 }
 
 /// The global scale of a weight: one number, or one a matrix. Of stacks of gate and up that are
 /// multiplied also [.., 2], for the first half of the rows and the second.
-Result<Global> GlobalOf(const TensorRef& payload, const std::optional<TensorRef>& tensor,
-                        bool divides) {
+Result<GlobalScale> GlobalOf(const TensorRef& payload, const std::optional<TensorRef>& tensor,
+                             bool divides) {
   const std::span<const uint64_t> shape = payload.info().shape;
   const std::vector<uint64_t> outer(shape.begin(), shape.end() - 2);
-  const uint64_t rows = shape[shape.size() - 2], matrices = MatricesOf(shape);
   if (tensor && tensor->info().dtype == DType::kF32) {
+    GlobalScale global{.tensor = *tensor, .name = "global scale", .divides = divides};
     std::vector<uint64_t> found = tensor->info().shape;
     const bool halves = payload.info().name.find("down_proj") == std::string::npos;
-    if (!divides && halves && !outer.empty() && rows % 2 == 0 && found.size() == outer.size() + 1 &&
-        found.back() == 2 && std::equal(outer.begin(), outer.end(), found.begin())) {
-      return Global{*tensor, divides, matrices, 2};
+    if (!divides && halves && !outer.empty() && shape[outer.size()] % 2 == 0 &&
+        found.size() == outer.size() + 1 && found.back() == 2 &&
+        std::equal(outer.begin(), outer.end(), found.begin())) {
+      global.parts = 2;
+      return global;
     }
     while (found.size() > outer.size() && found.back() == 1) found.pop_back();
-    if (found == outer) return Global{*tensor, divides, matrices, 1};
-    if (CheckedProduct(found) == 1) return Global{*tensor, divides, 1, 1};
+    if (found == outer || CheckedProduct(found) == 1) return global;
   }
   return WrongCompanion(payload, "one F32 global scale, or one a matrix", tensor);
 }
@@ -164,9 +130,10 @@ Result<std::optional<Weight>> FindCompressed(const TensorRef& payload, std::stri
   }
   const auto cols = PackedCols(payload.info(), found.kind.bits);
   if (!cols) return WrongCompanion(payload, "whole codes in its columns", scale);
-  found.code_cols = *cols;
-  return Build(payload, found, words,
-               {SaysMethod(words, {"compressed-tensors"}), SaysFormat(words, {found.kind.format})});
+  found.cols = *cols;
+  return CheckedWeight(
+      payload, found, words,
+      {SaysMethod(words, {"compressed-tensors"}), SaysFormat(words, {found.kind.format})});
 }
 
 /// The payload's columns as e2m1 codes; F4 counts them already.
@@ -175,6 +142,45 @@ std::optional<uint64_t> Fp4Cols(const TensorInfo& info) {
     return info.shape.back() % 2 == 0 ? std::optional(info.shape.back()) : std::nullopt;
   }
   return PackedCols(info, 4);
+}
+
+/// ModelOpt: X.weight_scale and X.weight_scale_2; of a stack X_weight_scale and X_weight_scale_2.
+Result<std::optional<Weight>> FindModelOpt(const TensorRef& payload, const TensorIndex& tensors,
+                                           const QuantWords& words) {
+  const TensorInfo& info = payload.info();
+  const std::string scale =
+      info.name + (info.name.ends_with(".weight") ? "_scale" : "_weight_scale");
+  const auto first = tensors.Find(scale), second = tensors.Find(scale, "_2");
+  if (!second && !(first && first->info().dtype == DType::kF8E4M3)) return std::optional<Weight>{};
+  const auto cols = Fp4Cols(info);
+  if (!first || !cols || first->info().dtype != DType::kF8E4M3) {
+    return WrongCompanion(payload, "weight_scale F8_E4M3", first);
+  }
+  auto global = GlobalOf(payload, second, false);
+  if (!global) return tl::make_unexpected(global.error());
+  return CheckedWeight(payload, {kNvfp4, info.name, *cols, *first, *global}, words,
+                       {SaysMethod(words, {"modelopt"})});
+}
+
+/// DeepSeek-V4: a scale for 32 inputs beside two codes a byte.
+Result<std::optional<Weight>> FindDeepseek(const TensorRef& payload, const TensorIndex& tensors,
+                                           const QuantWords& words) {
+  const TensorInfo& info = payload.info();
+  const auto stem = StemOf(info.name, ".weight");
+  if (!stem) return std::optional<Weight>{};
+  auto scale = tensors.Find(*stem, ".scale");
+  if (!scale) scale = tensors.Find(*stem, ".weight_scale_inv");
+  if (!scale) return std::optional<Weight>{};
+  const auto cols = Fp4Cols(info);
+  if (!cols || !IsByteScale(scale->info().dtype)) {
+    return WrongCompanion(payload, "a scale U8 or F8_E8M0 for 32 inputs", scale);
+  }
+  // config.json tells of them by expert_dtype alone: its blocks are those of the FP8 layers.
+  QuantWords expert = words;
+  expert.strategy.clear();
+  return CheckedWeight(
+      payload, {kMxfp4, info.name, *cols, *scale, std::nullopt}, expert,
+      {SaysMethod(words, {"fp8"}), Says("expert_dtype", words.Text("expert_dtype"), "fp4")});
 }
 
 }  // namespace
@@ -188,35 +194,11 @@ Result<std::optional<Weight>> FindPackedFloats(const TensorRef& payload, const T
   if (const auto stem = StemOf(info.name, ".weight_packed")) {
     return FindCompressed(payload, *stem, tensors, words);
   }
-  const auto stem = StemOf(info.name, ".weight");
-  const std::string base = stem ? std::string(*stem) + ".weight" : info.name;
-  const auto cols = Fp4Cols(info);
-  // ModelOpt: X.weight_scale and X.weight_scale_2; of a stack X_weight_scale and X_weight_scale_2.
-  const std::string join = stem ? base + "_scale" : base + "_weight_scale";
-  const auto first = tensors.Find(join), second = tensors.Find(join, "_2");
-  if (info.dtype != DType::kI8 && (second || (first && first->info().dtype == DType::kF8E4M3))) {
-    if (!first || !cols || first->info().dtype != DType::kF8E4M3) {
-      return WrongCompanion(payload, "weight_scale F8_E4M3", first);
-    }
-    auto global = GlobalOf(payload, second, false);
-    if (!global) return tl::make_unexpected(global.error());
-    return Build(payload, {kNvfp4, base, *cols, *first, *global}, words,
-                 {SaysMethod(words, {"modelopt"})});
+  if (info.dtype != DType::kI8) {
+    auto weight = FindModelOpt(payload, tensors, words);
+    if (!weight || *weight) return weight;
   }
-  // DeepSeek-V4: a scale for 32 inputs beside two codes a byte.
-  if (!stem) return std::optional<Weight>{};
-  auto scale = tensors.Find(*stem, ".scale");
-  if (!scale) scale = tensors.Find(*stem, ".weight_scale_inv");
-  if (!scale) return std::optional<Weight>{};
-  if (!cols || !IsByteScale(scale->info().dtype)) {
-    return WrongCompanion(payload, "a scale U8 or F8_E8M0 for 32 inputs", scale);
-  }
-  // config.json tells of them by expert_dtype alone: its blocks are those of the FP8 layers.
-  QuantWords expert = words;
-  expert.strategy.clear();
-  return Build(
-      payload, {kMxfp4, base, *cols, *scale, std::nullopt}, expert,
-      {SaysMethod(words, {"fp8"}), Says("expert_dtype", words.Text("expert_dtype"), "fp4")});
+  return FindDeepseek(payload, tensors, words);
 }
 
 }  // namespace moe

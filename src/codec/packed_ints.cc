@@ -117,49 +117,52 @@ struct ZeroCodes {
   }
 };
 
-bool IsWord(DType dtype) { return dtype == DType::kI32 || dtype == DType::kU32; }
-
 struct Parts {
-  TensorRef scale, shape;
+  TensorRef payload, scale, shape;
   std::optional<TensorRef> zero, g_idx;
 };
 
+/// What the shapes tell.
+struct Layout {
+  uint64_t rows = 0, cols = 0, groups = 0;
+  uint64_t group = 0;  ///< columns of one
+  Packing packing;
+};
+
 /// Zero points and g_idx have the shapes that the weight asks for.
-Result<void> CheckOptionalParts(const TensorRef& payload, const Parts& parts, uint64_t cols,
-                                uint64_t groups, const Packing& packing) {
-  const std::vector<uint64_t>& shape = payload.info().shape;
-  const auto word_rows = packing.Words(shape[shape.size() - 2]);
+Result<void> CheckOptionalParts(const Parts& parts, const Layout& layout) {
+  const std::vector<uint64_t>& shape = parts.payload.info().shape;
+  const auto word_rows = layout.packing.Words(layout.rows);
   if (parts.zero && !(word_rows && IsWord(parts.zero->info().dtype) &&
-                      parts.zero->info().shape == WithLastAxes(shape, *word_rows, groups))) {
-    return WrongCompanion(payload,
+                      parts.zero->info().shape == WithLastAxes(shape, *word_rows, layout.groups))) {
+    return WrongCompanion(parts.payload,
                           fmt::format("weight_zero_point I32 [.., {}, {}]: {}-bit codes packed "
                                       "along its rows",
-                                      word_rows.value_or(0), groups, packing.bits),
+                                      word_rows.value_or(0), layout.groups, layout.packing.bits),
                           parts.zero);
   }
   if (parts.g_idx && (parts.g_idx->info().dtype != DType::kI32 ||
-                      parts.g_idx->info().shape != std::vector<uint64_t>{cols})) {
-    return WrongCompanion(payload, fmt::format("weight_g_idx I32 [{}]", cols), parts.g_idx);
+                      parts.g_idx->info().shape != std::vector<uint64_t>{layout.cols})) {
+    return WrongCompanion(parts.payload, fmt::format("weight_g_idx I32 [{}]", layout.cols),
+                          parts.g_idx);
   }
   return {};
 }
 
 /// What the config says of the whole weight, but for the width of its codes.
-Result<void> CheckWords(const TensorRef& payload, const Parts& parts, const QuantWords& words,
-                        uint64_t cols, uint64_t groups) {
-  const std::vector<uint64_t>& shape = payload.info().shape;
-  const uint64_t rows = shape[shape.size() - 2];
+Result<void> CheckWords(const Parts& parts, const QuantWords& words, const Layout& layout) {
+  const uint64_t rows = layout.rows, groups = layout.groups;
   auto agrees = CheckStatements(
-      payload, parts.scale, words,
+      parts.payload, parts.scale, words,
       {SaysMethod(words, {"compressed-tensors"}), SaysFormat(words, {"pack-quantized"}),
-       Says("type", words.type, "int"), SaysGrid(words, rows, cols, {rows, groups})});
+       Says("type", words.type, "int"), SaysGrid(words, rows, layout.cols, {rows, groups})});
   if (!agrees) return agrees;
-  agrees =
-      CheckStatements(payload, parts.zero, words, {SaysZeroPoints(words, parts.zero.has_value())});
+  agrees = CheckStatements(parts.payload, parts.zero, words,
+                           {SaysZeroPoints(words, parts.zero.has_value())});
   if (!agrees) return agrees;
   // Since 0.19 the library puts columns back in order and saves no g_idx.
   const bool lost = words.act_order == true && groups > 1 && IsBefore(words, 19) == true;
-  return CheckStatements(payload, parts.g_idx, words,
+  return CheckStatements(parts.payload, parts.g_idx, words,
                          {{"weight_g_idx: actorder", lost ? "group" : "not by group",
                            parts.g_idx ? "with weight_g_idx" : "without weight_g_idx",
                            parts.g_idx ? words.act_order != false : !lost}});
@@ -191,82 +194,86 @@ Result<std::vector<uint32_t>> ReadGroupOfCol(const TensorRef& payload, const Ten
   return group_of_col;
 }
 
-/// The decoder of `codes` from the bytes of payload, scale, shape, zero points and g_idx.
-auto Opener(const TensorRef& payload, const Parts& parts, const ScaledCodes& codes,
-            const ZeroCodes& zeros) {
-  return [=](std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    ScaledCodes opened = codes;
-    opened.bytes = std::move(bytes[0]);
-    opened.scales.bytes = std::move(bytes[1]);
+/// The packing of `cols` columns.
+Result<Packing> CheckedPacking(const Parts& parts, uint64_t cols, const QuantWords& said) {
+  const uint64_t words = parts.payload.info().shape.back();
+  if (cols == 0) {
+    return WrongCompanion(parts.payload, "weight_shape of its rows and the true columns",
+                          parts.shape);
+  }
+  const auto packing = PackingOf(cols, words, said.bits, IsBefore(said, 18));
+  if (packing) return *packing;
+  return WrongCompanion(parts.payload,
+                        fmt::format("one packing of {} bits that puts {} columns into {} words "
+                                    "(config.json: num_bits, version)",
+                                    said.bits ? fmt::to_string(*said.bits) : "1 to 8", cols, words),
+                        parts.shape);
+}
+
+/// The layout that shapes and config agree on.
+Result<Layout> FindLayout(const Parts& parts, const QuantWords& said) {
+  const std::vector<uint64_t>& words = parts.payload.info().shape;
+  const TensorInfo& scale = parts.scale.info();
+  Layout layout;
+  layout.rows = words[words.size() - 2];
+  layout.cols = ColsOf(words, parts.shape);
+  const auto packing = CheckedPacking(parts, layout.cols, said);
+  if (!packing) return tl::make_unexpected(packing.error());
+  layout.packing = *packing;
+  layout.groups = scale.shape.empty() ? 0 : scale.shape.back();
+  if (auto agrees = CheckWords(parts, said, layout); !agrees) {
+    return tl::make_unexpected(agrees.error());
+  }
+  layout.group = GroupOf(layout.cols, layout.groups, said);
+  if (layout.group == 0 || !IsScaleFloat(scale.dtype) ||
+      scale.shape != WithLastAxes(words, layout.rows, layout.groups)) {
+    return WrongCompanion(parts.payload, "weight_scale by row or group of its columns",
+                          parts.scale);
+  }
+  if (auto fits = CheckOptionalParts(parts, layout); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  return layout;
+}
+
+/// Reads shape (known by now), zero points and g_idx.
+ReadCompanions ReaderOf(const Parts& parts, const Layout& layout) {
+  const ZeroCodes zeros{
+      {}, layout.packing, layout.packing.Words(layout.rows).value_or(0), layout.groups};
+  return [=](std::span<TensorBytes> companions, ScaledCodes& codes) -> Result<void> {
     if (parts.g_idx) {
-      auto groups = ReadGroupOfCol(payload, *parts.g_idx, bytes.back().data, opened.scales);
+      auto groups =
+          ReadGroupOfCol(parts.payload, *parts.g_idx, companions.back().data, codes.scales);
       if (!groups) return tl::make_unexpected(groups.error());
-      opened.group_of_col = std::move(*groups);
+      codes.group_of_col = std::move(*groups);
     }
     if (parts.zero) {
       ZeroCodes zero = zeros;
-      zero.bytes = std::move(bytes[3]);
-      opened.zero = std::move(zero);
+      zero.bytes = std::move(companions[1]);
+      codes.zero = std::move(zero);
     }
-    return MakeScaledArray(std::move(opened));
+    return {};
   };
 }
 
-Result<std::optional<Weight>> Build(const TensorRef& payload, std::string_view stem,
-                                    const Parts& parts, const QuantWords& said) {
-  const std::vector<uint64_t>& words = payload.info().shape;
-  const uint64_t rows = words[words.size() - 2], cols = ColsOf(words, parts.shape);
-  if (cols == 0) {
-    return WrongCompanion(payload, "weight_shape of its rows and the true columns", parts.shape);
-  }
-  const auto packing = PackingOf(cols, words.back(), said.bits, IsBefore(said, 18));
-  if (!packing) {
-    return WrongCompanion(
-        payload,
-        fmt::format("one packing of {} bits that puts {} columns into {} words "
-                    "(config.json: num_bits, version)",
-                    said.bits ? fmt::to_string(*said.bits) : "1 to 8", cols, words.back()),
-        parts.shape);
-  }
-  const TensorInfo& scale = parts.scale.info();
-  const uint64_t groups = scale.shape.empty() ? 0 : scale.shape.back();
-  if (auto agrees = CheckWords(payload, parts, said, cols, groups); !agrees) {
-    return tl::make_unexpected(agrees.error());
-  }
-  const uint64_t group = GroupOf(cols, groups, said);
-  if (group == 0 || !IsScaleFloat(scale.dtype) ||
-      scale.shape != WithLastAxes(words, rows, groups)) {
-    return WrongCompanion(payload, "weight_scale by row or group of its columns", parts.scale);
-  }
-  auto fits = CheckOptionalParts(payload, parts, cols, groups, *packing);
-  if (!fits) return tl::make_unexpected(fits.error());
-
-  ScaledCodes codes;
-  codes.rows = rows;
-  codes.cols = cols;
-  codes.bits = packing->bits;
-  codes.row_bytes = words.back() * 4;
-  codes.codes_per_word = packing->padded ? packing->CodesPerWord() : 0;
-  codes.elements = IntegerElements(parts.zero ? 0 : -(int64_t{1} << (packing->bits - 1)));
-  codes.scales.dtype = scale.dtype;
-  codes.scales.matrices = MatricesOf(words);
-  codes.scales.rows = rows;
-  codes.scales.cols = groups;
-  codes.scales.block_cols = group;
-
-  Weight weight;
-  weight.name = fmt::format("{}.weight", stem);
-  weight.shape = WithLastAxes(words, rows, cols);
-  weight.storage =
-      fmt::format("int{}_{}{}", packing->bits, groups == 1 ? "channel" : fmt::format("g{}", group),
-                  parts.zero ? "_asym" : "");
-  if (scale.dtype != DType::kF32) weight.float_dtype = scale.dtype;
-  weight.parts = {payload, parts.scale, parts.shape};
+Weight WeightOf(const Parts& parts, std::string_view stem, const Layout& layout) {
+  const std::vector<uint64_t>& words = parts.payload.info().shape;
+  const auto [rows, cols, groups, group, packing] = layout;
+  const std::string by = groups == 1 ? "channel" : fmt::format("g{}", group);
+  Weight weight{.name = fmt::format("{}.weight", stem),
+                .shape = WithLastAxes(words, rows, cols),
+                .storage = fmt::format("int{}_{}{}", packing.bits, by, parts.zero ? "_asym" : ""),
+                .parts = {parts.payload, parts.scale, parts.shape}};
   if (parts.zero) weight.parts.push_back(*parts.zero);
   if (parts.g_idx) weight.parts.push_back(*parts.g_idx);
-  weight.open =
-      Opener(payload, parts, codes, {{}, *packing, packing->Words(rows).value_or(0), groups});
-  return weight;
+  const int64_t middle = int64_t{1} << (packing.bits - 1);
+  return ScaledWeight(std::move(weight),
+                      {.bits = packing.bits,
+                       .row_bytes = words.back() * 4,
+                       .codes_per_word = packing.padded ? packing.CodesPerWord() : 0,
+                       .elements = IntegerElements(parts.zero ? 0 : -middle),
+                       .scales = {.rows = rows, .cols = groups, .block_cols = group}},
+                      ReaderOf(parts, layout));
 }
 
 }  // namespace
@@ -280,10 +287,11 @@ Result<std::optional<Weight>> FindPackedInts(const TensorRef& payload, const Ten
   if (!scale) return WrongCompanion(payload, "weight_scale", std::nullopt);
   const auto shape = tensors.Find(*stem, ".weight_shape");
   if (!shape) return WrongCompanion(payload, "weight_shape", std::nullopt);
-  return Build(payload, *stem,
-               {*scale, *shape, tensors.Find(*stem, ".weight_zero_point"),
-                tensors.Find(*stem, ".weight_g_idx")},
-               words);
+  const Parts parts{payload, *scale, *shape, tensors.Find(*stem, ".weight_zero_point"),
+                    tensors.Find(*stem, ".weight_g_idx")};
+  const auto layout = FindLayout(parts, words);
+  if (!layout) return tl::make_unexpected(layout.error());
+  return WeightOf(parts, *stem, *layout);
 }
 
 }  // namespace moe

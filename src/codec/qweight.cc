@@ -6,28 +6,19 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
 #include <span>
 
-#include "base/float_convert.h"
 #include "checkpoint/names.h"
-#include "codec/scaled_codes.h"
 
 namespace moe {
 namespace {
 
 constexpr std::string_view kSuffix = ".qweight";
 
-bool IsWord(DType dtype) { return dtype == DType::kI32 || dtype == DType::kU32; }
-
 bool IsOtherInteger(DType dtype) {
   constexpr DType kOthers[] = {DType::kI8,  DType::kU8,  DType::kI16,
                                DType::kU16, DType::kI64, DType::kU64};
   return std::find(std::begin(kOthers), std::end(kOthers), dtype) != std::end(kOthers);
-}
-
-bool IsScale(DType dtype) {
-  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32;
 }
 
 std::string Shown(const TensorInfo& info) {
@@ -126,24 +117,7 @@ Result<void> CheckPacking(Qweight& found, const QuantWords& words) {
   return {};
 }
 
-float ScaleAt(DType dtype, const std::byte* scales, uint64_t index) {
-  if (dtype == DType::kF32) {
-    float value;
-    std::memcpy(&value, scales + index * sizeof value, sizeof value);
-    return value;
-  }
-  uint16_t raw;
-  std::memcpy(&raw, scales + index * sizeof raw, sizeof raw);
-  return dtype == DType::kF16 ? HalfToFloat(raw) : BFloat16ToFloat(raw);
-}
-
 }  // namespace
-
-uint32_t WordAt(const std::byte* words, uint64_t index) {
-  uint32_t word;
-  std::memcpy(&word, words + index * sizeof word, sizeof word);
-  return word;
-}
 
 std::optional<uint64_t> GroupSize(const QuantWords& words, uint64_t inputs, uint64_t groups) {
   const uint64_t size = words.group.value_or(0);
@@ -190,7 +164,7 @@ Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const Tenso
     sound = CheckMatrix(found.place, ".qzeros", zeros->info(), IsWord(zeros->info().dtype));
   }
   if (sound) {
-    sound = CheckMatrix(found.place, ".scales", scales->info(), IsScale(scales->info().dtype));
+    sound = CheckMatrix(found.place, ".scales", scales->info(), IsScaleFloat(scales->info().dtype));
   }
   if (sound) sound = CheckPacking(found, words);
   if (!sound) return tl::make_unexpected(sound.error());
@@ -199,31 +173,26 @@ Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const Tenso
 
 Weight QweightWeight(const Qweight& found, uint64_t inputs, std::string_view scheme,
                      uint64_t group_size) {
-  Weight weight;
-  weight.name = found.stem + ".weight";
-  weight.shape = {found.outputs, inputs};
-  weight.storage = scheme;
-  if (found.groups == 1) {
-    weight.storage += "_channel";
-  } else if (group_size > 0) {
-    weight.storage += fmt::format("_g{}", group_size);
-  }
-  const DType dtype = found.scales.info().dtype;
-  weight.float_dtype = dtype == DType::kF32 ? DType::kOpaque : dtype;
-  weight.parts = {found.codes, found.zeros, found.scales};
-  return weight;
+  const std::string group = found.groups == 1 ? "_channel"
+                            : group_size > 0  ? fmt::format("_g{}", group_size)
+                                              : "";
+  return {.name = found.stem + ".weight",
+          .shape = {found.outputs, inputs},
+          .storage = fmt::format("{}{}", scheme, group),
+          .float_dtype = HalfOrOpaque(found.scales.info().dtype),
+          .parts = {found.codes, found.zeros, found.scales}};
 }
 
 QweightArray::QweightArray(const Layout& layout, std::vector<TensorBytes> parts)
-    : layout_(layout), parts_(std::move(parts)) {}
+    : layout_(layout),
+      parts_(std::move(parts)),
+      scales_{.bytes = parts_[2],
+              .dtype = layout.scale_dtype,
+              .rows = layout.groups,
+              .cols = layout.outputs} {}
 
 uint64_t QweightArray::GroupOf(uint64_t input) const {
   return parts_.size() > 3 ? WordAt(part(3), input) : input / layout_.group_size;
-}
-
-void QweightArray::Scales(uint64_t group, uint64_t output, size_t count, float* scales) const {
-  const uint64_t first = group * layout_.outputs + output;
-  for (size_t k = 0; k < count; ++k) scales[k] = ScaleAt(layout_.scale_dtype, part(2), first + k);
 }
 
 /// block[i * kOutputs + k]: the weight of input + i, output + k.
@@ -235,7 +204,7 @@ void QweightArray::DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output,
   for (uint64_t i = 0; i < inputs; ++i) {
     const uint64_t group = GroupOf(input + i);
     if (group != loaded) {
-      Scales(group, output, outputs, scales.data());
+      for (size_t k = 0; k < outputs; ++k) scales[k] = scales_.At(0, group, output + k);
       Zeros(group, output, outputs, zeros.data());
       loaded = group;
     }

@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/little_endian.h"
 #include "codec/config_words.h"
-#include "codec/weight.h"
+#include "codec/scaled_codes.h"
 
 namespace moe {
 
@@ -70,18 +72,18 @@ class QweightArray : public WeightArray {
   /// The zero points of `group`, of outputs [output, output + count).
   virtual void Zeros(uint64_t group, uint64_t output, size_t count, uint32_t* zeros) const = 0;
 
-  const std::byte* part(size_t number) const { return parts_[number].data.data(); }
+  std::span<const std::byte> part(size_t number) const { return parts_[number].data; }
 
  private:
   static constexpr size_t kInputs = 64, kOutputs = 64;
 
   uint64_t GroupOf(uint64_t input) const;
-  void Scales(uint64_t group, uint64_t output, size_t count, float* scales) const;
   void DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output, size_t outputs,
                    float* block) const;
 
   Layout layout_;
   std::vector<TensorBytes> parts_;
+  ScaleGrid scales_;  // [groups, outputs]
 };
 
 /// Whether each zero point is 2^(bits - 1), as those of a symmetric checkpoint are. `entry` of the
@@ -89,7 +91,8 @@ class QweightArray : public WeightArray {
 Result<void> CheckSymmetric(const QweightArray& array, unsigned bits, const std::string& place,
                             const std::string& entry);
 
-/// The 32-bit word `index` at `words`, unaligned.
-uint32_t WordAt(const std::byte* words, uint64_t index);
+inline uint32_t WordAt(std::span<const std::byte> words, uint64_t index) {
+  return LoadLittleEndian<uint32_t>(words, index * sizeof(uint32_t));
+}
 
 }  // namespace moe

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "base/float_convert.h"
@@ -16,6 +17,23 @@ namespace moe {
 namespace {
 
 constexpr size_t kChunk = 256;
+
+/// Codes [first, first + count) of an LSB-first bit stream of `bits` wide codes.
+void UnpackBits(std::span<const std::byte> stream, unsigned bits, uint64_t first, size_t count,
+                uint8_t* out) {
+  if (bits == 8) {
+    std::memcpy(out, stream.data() + first, count);
+    return;
+  }
+  const unsigned mask = (1u << bits) - 1;
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t bit = (first + i) * bits;
+    const size_t byte = bit / 8;
+    unsigned pair = std::to_integer<unsigned>(stream[byte]);
+    if (bit % 8 + bits > 8) pair |= std::to_integer<unsigned>(stream[byte + 1]) << 8;
+    out[i] = static_cast<uint8_t>((pair >> (bit % 8)) & mask);
+  }
+}
 
 class ScaledArray : public WeightArray {
  public:
@@ -92,51 +110,62 @@ class ScaledArray : public WeightArray {
 }  // namespace
 
 float ScaleGrid::At(uint64_t matrix, uint64_t grid_row, uint64_t grid_col) const {
-  const uint64_t index = ((matrices == 1 ? 0 : matrix) * rows + grid_row) * cols + grid_col;
-  switch (dtype) {
-    case DType::kF32:
-      return std::bit_cast<float>(LoadLittleEndian<uint32_t>(bytes.data, index * 4));
-    case DType::kF16:
-      return HalfToFloat(LoadLittleEndian<uint16_t>(bytes.data, index * 2));
-    case DType::kBF16:
-      return BFloat16ToFloat(LoadLittleEndian<uint16_t>(bytes.data, index * 2));
-    default:
-      return (*codes)[std::to_integer<size_t>(bytes.data[index])];
-  }
+  const uint64_t index = ((shared ? 0 : matrix) * rows + grid_row) * cols + grid_col;
+  if (IsScaleFloat(dtype)) return FloatAt(bytes.data, index, dtype);
+  return (*codes)[std::to_integer<size_t>(bytes.data[index])];
 }
 
-std::shared_ptr<const WeightArray> MakeScaledArray(ScaledCodes codes) {
-  return std::make_shared<ScaledArray>(std::move(codes));
+float FloatAt(std::span<const std::byte> floats, uint64_t index, DType dtype) {
+  if (dtype == DType::kF32) {
+    return std::bit_cast<float>(LoadLittleEndian<uint32_t>(floats, index * 4));
+  }
+  const auto raw = LoadLittleEndian<uint16_t>(floats, index * 2);
+  return dtype == DType::kF16 ? HalfToFloat(raw) : BFloat16ToFloat(raw);
 }
 
-void UnpackBits(std::span<const std::byte> stream, unsigned bits, uint64_t first, size_t count,
-                uint8_t* out) {
-  if (bits == 8) {
-    std::memcpy(out, stream.data() + first, count);
-    return;
-  }
-  const unsigned mask = (1u << bits) - 1;
-  for (size_t i = 0; i < count; ++i) {
-    const uint64_t bit = (first + i) * bits;
-    const size_t byte = bit / 8;
-    unsigned pair = std::to_integer<unsigned>(stream[byte]);
-    if (bit % 8 + bits > 8) pair |= std::to_integer<unsigned>(stream[byte + 1]) << 8;
-    out[i] = static_cast<uint8_t>((pair >> (bit % 8)) & mask);
-  }
+Weight ScaledWeight(Weight weight, ScaledCodes codes, ReadCompanions read) {
+  codes.rows = weight.shape[weight.shape.size() - 2];
+  codes.cols = weight.shape.back();
+  if (codes.row_bytes == 0) codes.row_bytes = codes.cols * codes.bits / 8;
+  codes.scales.dtype = weight.parts[1].info().dtype;
+  weight.float_dtype = HalfOrOpaque(codes.scales.dtype);
+  weight.open = [codes = std::move(codes), read = std::move(read)](
+                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
+    ScaledCodes opened = codes;
+    opened.bytes = std::move(bytes[0]);
+    opened.scales.bytes = std::move(bytes[1]);
+    if (read) {
+      auto done = read(std::span(bytes).subspan(2), opened);
+      if (!done) return tl::make_unexpected(done.error());
+    }
+    return std::make_shared<ScaledArray>(std::move(opened));
+  };
+  return weight;
+}
+
+ReadCompanions ReadGlobalScale(const TensorRef& payload, const GlobalScale& global) {
+  return [payload, global](std::span<TensorBytes> companions, ScaledCodes& codes) -> Result<void> {
+    const uint64_t parts = global.parts, count = companions[0].data.size() / sizeof(float);
+    ScaleGrid grid{.bytes = std::move(companions[0]), .shared = count == parts, .cols = parts};
+    for (uint64_t i = 0; i < count; ++i) {
+      const float value = grid.At(i / parts, 0, i % parts);
+      if (std::isfinite(value) && value >= 0 && !(global.divides && value == 0)) continue;
+      return WrongCompanion(
+          payload, fmt::format("a finite, positive {}, not {}", global.name, value), global.tensor);
+    }
+    codes.divides = global.divides;
+    codes.factor = [grid = std::move(grid), rows = codes.rows / parts, parts, unit = global.unit](
+                       uint64_t matrix, uint64_t row) {
+      return grid.At(matrix, 0, std::min(row / rows, parts - 1)) / unit;
+    };
+    return {};
+  };
 }
 
 std::array<float, 256> IntegerElements(int64_t offset) {
   std::array<float, 256> elements{};
   for (size_t code = 0; code < 256; ++code) {
     elements[code] = static_cast<float>(static_cast<int64_t>(code) + offset);
-  }
-  return elements;
-}
-
-std::array<float, 256> SignedElements() {
-  std::array<float, 256> elements{};
-  for (size_t code = 0; code < 256; ++code) {
-    elements[code] = static_cast<float>(static_cast<int8_t>(code));
   }
   return elements;
 }
@@ -170,6 +199,12 @@ bool IsScaleFloat(DType dtype) {
 }
 
 bool IsByteScale(DType dtype) { return dtype == DType::kU8 || dtype == DType::kF8E8M0; }
+
+bool IsWord(DType dtype) { return dtype == DType::kI32 || dtype == DType::kU32; }
+
+DType HalfOrOpaque(DType dtype) {
+  return dtype == DType::kF16 || dtype == DType::kBF16 ? dtype : DType::kOpaque;
+}
 
 std::optional<UnevenGroup> FindUnevenGroup(std::span<const uint32_t> group_of_col, uint64_t groups,
                                            uint64_t size) {

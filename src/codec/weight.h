@@ -51,17 +51,19 @@ class WeightArray {
 
 /// A weight as the model knows it, whatever tensors hold it (formats.md section 11).
 struct Weight {
-  std::string name;  ///< the module's "X.weight"; a stack without suffix: "X"
-  std::vector<uint64_t>
-      shape;            ///< of the decoded array; the last two axes as the scheme decodes them
-  std::string storage;  ///< scheme: "bfloat16", "fp8_block128", "affine_q4_g64", "gguf_q4_K"
+  /// The module's "X.weight"; a stack without suffix: "X".
+  std::string name = {};
+  /// Of the decoded array; the last two axes as the scheme decodes them.
+  std::vector<uint64_t> shape = {};
+  /// The scheme: "bfloat16", "fp8_block128", "affine_q4_g64", "gguf_q4_K".
+  std::string storage = {};
   double bits_per_weight = 0;          ///< of all parts, scales and zero points too
   DType float_dtype = DType::kOpaque;  ///< of the scales where they are 16-bit floats, else kOpaque
-  std::vector<TensorRef> parts;        ///< the payload first, then its companions
+  std::vector<TensorRef> parts = {};   ///< the payload first, then its companions
 
   /// Makes the decoder from the bytes of `parts`, in their order; checks what only values tell.
   /// Empty for plain floats, which OpenMatrix() reads by their tensor.
-  std::function<Result<std::shared_ptr<const WeightArray>>(std::vector<TensorBytes>)> open;
+  std::function<Result<std::shared_ptr<const WeightArray>>(std::vector<TensorBytes>)> open = {};
 };
 
 class QuantConfig;
