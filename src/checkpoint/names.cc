@@ -7,7 +7,11 @@
 namespace moe {
 
 std::string TensorPlace(const std::filesystem::path& path, std::string_view name) {
-  return fmt::format("{}: tensor '{}'", path.string(), Printable(name));
+  return fmt::format("{}: {}", path.string(), TensorPlace(name));
+}
+
+std::string TensorPlace(std::string_view name) {
+  return fmt::format("tensor '{}'", Printable(name));
 }
 
 std::string SuffixOf(const std::filesystem::path& path) {

@@ -61,17 +61,10 @@ Result<std::optional<Weight>> FindAwqWeight(const TensorRef& payload, const Tens
   if (auto fits = CheckBits(**found, words); !fits) {
     return tl::make_unexpected(fits.error());
   }
-  const uint64_t inputs = payload.info().shape[0], groups = (*found)->groups;
-  const auto group_size = GroupSize(words, inputs, groups);
-  if (!group_size) {
-    return Malformed(
-        (*found)->place,
-        fmt::format("{} inputs in {} groups do not tell the group size", inputs, groups));
-  }
-  Weight weight = QweightWeight(**found, inputs, "awq_int4", *group_size);
-  const QweightArray::Layout layout{inputs, (*found)->outputs, groups, *group_size,
-                                    (*found)->scales.info().dtype};
-  weight.open = [layout, place = (*found)->place, entry = words.entry,
+  const auto layout = LayoutOf(**found, words, payload.info().shape[0]);
+  if (!layout) return tl::make_unexpected(layout.error());
+  Weight weight = QweightWeight(**found, *layout, "awq_int4");
+  weight.open = [layout = *layout, place = (*found)->place, entry = words.entry,
                  symmetric = words.symmetric == true](
                     std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
     auto array = std::make_shared<AwqArray>(layout, std::move(parts));

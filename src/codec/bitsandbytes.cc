@@ -5,7 +5,7 @@
 #include <array>
 #include <cfloat>
 #include <cmath>
-#include <cstring>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "checkpoint/names.h"
 #include "codec/codecs.h"
+#include "codec/scaled_codes.h"
 
 namespace moe {
 namespace {
@@ -32,12 +33,6 @@ struct QuantState {
   DType dtype = DType::kOpaque;
 };
 
-float FloatAt(const TensorBytes& floats, uint64_t index) {
-  float value;
-  std::memcpy(&value, floats.data.data() + index * sizeof value, sizeof value);
-  return value;
-}
-
 /// w[k] = quant_map[code k] * scale[k / block_size], k over the flattened weight, the first of two
 /// codes in the high nibble; scale[b] = nested_quant_map[absmax[b]] * nested_absmax[b /
 /// nested_block_size] + nested_offset where absmax is of bytes (formats.md 7.3). Not rounded to
@@ -51,7 +46,7 @@ class Bitsandbytes4Array : public WeightArray {
         nested_block_size_(state.nested_block_size),
         nested_offset_(state.nested_offset),
         parts_(std::move(parts)) {
-    for (size_t i = 0; i < kCodes; ++i) map_[i] = FloatAt(parts_[kMap], i);
+    for (size_t i = 0; i < kCodes; ++i) map_[i] = FloatAt(parts_[kMap].data, i);
   }
 
   Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override {
@@ -65,10 +60,10 @@ class Bitsandbytes4Array : public WeightArray {
 
  private:
   float ScaleOf(uint64_t block) const {
-    if (nested_block_size_ == 0) return FloatAt(parts_[kAbsmax], block);
+    if (nested_block_size_ == 0) return FloatAt(parts_[kAbsmax].data, block);
     const auto code = std::to_integer<size_t>(parts_[kAbsmax].data[block]);
-    return FloatAt(parts_[kNestedMap], code) *
-               FloatAt(parts_[kNestedAbsmax], block / nested_block_size_) +
+    return FloatAt(parts_[kNestedMap].data, code) *
+               FloatAt(parts_[kNestedAbsmax].data, block / nested_block_size_) +
            nested_offset_;
   }
 
@@ -226,44 +221,57 @@ Result<void> CheckPayload(const TensorInfo& info, const QuantState& state,
   return {};
 }
 
+/// X.weight.quant_state.*, whose name says the type of the codes.
+struct StateText {
+  TensorRef tensor;
+  std::string_view type;
+};
+
+Result<std::optional<StateText>> FindStateText(const std::string& payload,
+                                               const TensorIndex& tensors,
+                                               const std::string& place) {
+  for (const std::string_view type : {"nf4", "fp4"}) {
+    const auto text = tensors.Find(payload, fmt::format(".quant_state.bitsandbytes__{}", type));
+    if (text) return StateText{*text, type};
+  }
+  if (!tensors.Find(payload, ".absmax")) return std::optional<StateText>{};
+  return Malformed(place, "has X.weight.absmax, but no X.weight.quant_state beside it");
+}
+
+Result<void> CheckWords(const TensorRef& payload, const StateText& text, const QuantState& state,
+                        const QuantWords& words) {
+  return CheckStatements(
+      payload, text.tensor, words,
+      {SaysMethod(words, {"bitsandbytes"}), Says("load_in_4bit", words.Flag("load_in_4bit"), true),
+       Says("load_in_8bit", words.Flag("load_in_8bit"), false),
+       Says("bnb_4bit_quant_type", words.Text("bnb_4bit_quant_type"), text.type),
+       Says("bnb_4bit_use_double_quant", words.Flag("bnb_4bit_use_double_quant"),
+            state.nested_block_size != 0)});
+}
+
 }  // namespace
 
 Result<std::optional<Weight>> FindBitsandbytes4(const TensorRef& payload,
                                                 const TensorIndex& tensors,
                                                 const QuantWords& words) {
   const std::string& name = payload.info().name;
-  std::string_view type = "nf4";
-  auto text = tensors.Find(name, ".quant_state.bitsandbytes__nf4");
-  if (!text) {
-    type = "fp4";
-    text = tensors.Find(name, ".quant_state.bitsandbytes__fp4");
-  }
-  const std::string place = fmt::format("tensor '{}'", Printable(name));
-  if (!text && tensors.Find(name, ".absmax")) {
-    return Malformed(place, "has X.weight.absmax, but no X.weight.quant_state beside it");
-  }
-  if (!text) return std::optional<Weight>{};
-  const auto state = ReadState(*text, type, place);
+  const std::string place = TensorPlace(name);
+  const auto text = FindStateText(name, tensors, place);
+  if (!text) return tl::make_unexpected(text.error());
+  if (!*text) return std::optional<Weight>{};
+  const auto& [state_text, type] = **text;
+  const auto state = ReadState(state_text, type, place);
   if (!state) return tl::make_unexpected(state.error());
-  auto agrees = CheckStatements(
-      payload, text, words,
-      {SaysMethod(words, {"bitsandbytes"}), Says("load_in_4bit", words.Flag("load_in_4bit"), true),
-       Says("load_in_8bit", words.Flag("load_in_8bit"), false),
-       Says("bnb_4bit_quant_type", words.Text("bnb_4bit_quant_type"), type),
-       Says("bnb_4bit_use_double_quant", words.Flag("bnb_4bit_use_double_quant"),
-            state->nested_block_size != 0)});
-  if (!agrees) return tl::make_unexpected(agrees.error());
-  if (auto fits = CheckPayload(payload.info(), *state, place); !fits) {
-    return tl::make_unexpected(fits.error());
-  }
-  auto parts = FindParts(payload, *text, tensors, *state, place);
+  auto fits = CheckWords(payload, **text, *state, words);
+  if (fits) fits = CheckPayload(payload.info(), *state, place);
+  if (!fits) return tl::make_unexpected(fits.error());
+  auto parts = FindParts(payload, state_text, tensors, *state, place);
   if (!parts) return tl::make_unexpected(parts.error());
-  Weight weight;
-  weight.name = name;
-  weight.shape = state->shape;
-  weight.storage = fmt::format("bnb_{}", type);
-  weight.float_dtype = state->dtype;
-  weight.parts = std::move(*parts);
+  Weight weight{.name = name,
+                .shape = state->shape,
+                .storage = fmt::format("bnb_{}", type),
+                .float_dtype = state->dtype,
+                .parts = std::move(*parts)};
   weight.open = [state = *state](
                     std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
     return std::make_shared<Bitsandbytes4Array>(state, std::move(bytes));

@@ -1,17 +1,20 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "codec/weight.h"
-
 namespace moe {
+
+/// Scales of a matrix: so many rows by so many columns of blocks.
+struct GridSize {
+  uint64_t rows = 0, cols = 0;
+  bool operator==(const GridSize&) const = default;
+};
 
 /// What one entry of config.json's quantization says about the weights of one module, whatever the
 /// dialect (MLX, compressed-tensors, ModelOpt, fp8, GPTQ, AWQ, bitsandbytes). What it leaves open
@@ -28,8 +31,7 @@ struct QuantWords {
   std::optional<uint64_t> group;  ///< columns that share a scale; 0: all of a row
   uint64_t block_rows = 0, block_cols = 0;  ///< of strategy "block"; 0: not said
   std::optional<bool> symmetric, act_order, global_scale;
-  std::string
-      demand;  ///< what the entry itself lacks: "a readable bits, not \"8\""; empty: nothing
+  std::string demand;  ///< what the entry lacks: "a readable bits, not \"8\""; empty: nothing
   const nlohmann::ordered_json* object = nullptr;  ///< all of it, of the QuantConfig; or null
 
   /// The text of a key of `object` in lower case; empty: absent or no text.
@@ -45,7 +47,8 @@ struct QuantWords {
 /// Threads: const members may be called from any thread at once. Words point into it.
 class QuantConfig {
  public:
-  explicit QuantConfig(nlohmann::ordered_json quantization = nullptr);
+  QuantConfig();  ///< says nothing
+  explicit QuantConfig(nlohmann::ordered_json quantization);
   ~QuantConfig();
   QuantConfig(QuantConfig&&) noexcept;
   QuantConfig& operator=(QuantConfig&&) noexcept;
@@ -64,39 +67,5 @@ class QuantConfig {
 /// quant_method in lower case, by its usual name ("auto-round", "gptq" for "gptq_marlin"); ""
 /// unknown.
 std::string QuantMethod(const nlohmann::ordered_json& quantization);
-
-/// The module whose payload has this name: without .weight, .weight_packed, .qweight, _blocks.
-std::string_view ModuleOf(std::string_view payload);
-
-/// Scales of a matrix: so many rows by so many columns of blocks.
-struct GridSize {
-  uint64_t rows = 0, cols = 0;
-  bool operator==(const GridSize&) const = default;
-};
-
-/// The grid that strategy, group or block ask for on a matrix [rows, cols]; nullopt: not said.
-std::optional<GridSize> GridOf(const QuantWords& words, uint64_t rows, uint64_t cols);
-
-/// One statement of the config beside what the tensors are.
-struct Statement {
-  std::string name, said, found;
-  bool agrees = true;
-};
-
-/// Not said: agrees.
-Statement Says(std::string_view name, const std::string& said, std::string_view found);
-Statement Says(std::string_view name, const std::optional<uint64_t>& said, uint64_t found);
-Statement Says(std::string_view name, const std::optional<bool>& said, bool found);
-Statement SaysGrid(const QuantWords& words, uint64_t rows, uint64_t cols, GridSize found);
-Statement SaysZeroPoints(const QuantWords& words, bool found);  ///< by `symmetric`
-
-/// Whether quant_method is one of `methods`, or one that no codec knows. Likewise for `format`.
-Statement SaysMethod(const QuantWords& words, std::initializer_list<std::string_view> methods);
-Statement SaysFormat(const QuantWords& words, std::initializer_list<std::string_view> formats);
-
-/// kMalformed for the first statement that doesn't agree, with both sides, and the shape of
-/// `companion`, which shows it.
-Result<void> CheckStatements(const TensorRef& payload, const std::optional<TensorRef>& companion,
-                             const QuantWords& words, const std::vector<Statement>& statements);
 
 }  // namespace moe

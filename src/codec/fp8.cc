@@ -150,46 +150,75 @@ std::optional<std::string> ScalesOfHalves(const TensorInfo& payload, const Quant
       fused, block, words.block_cols, words.entry);
 }
 
+/// A payload with its scale, whose shape without leading axes makes a grid if it can be one.
+struct Scaled {
+  TensorRef payload, scale;
+  uint64_t rows = 0, cols = 0;
+  std::optional<Tail> tail;
+  std::optional<GridSize> grid;
+
+  Scaled(const TensorRef& codes, const TensorRef& scales) : payload(codes), scale(scales) {
+    const std::vector<uint64_t>& shape = payload.info().shape;
+    rows = shape[shape.size() - 2];
+    cols = shape.back();
+    tail = TailOf(shape, WithoutReducedAxes(shape, scale.info().shape));
+    if (tail) grid = GridOfTail(*tail, rows);
+  }
+};
+
+Result<void> CheckGrid(const Scaled& scaled, const QuantWords& words, GridSize grid) {
+  return CheckStatements(scaled.payload, scaled.scale, words,
+                         {SaysGrid(words, scaled.rows, scaled.cols, grid)});
+}
+
+/// As the shapes tell; `wanted`: what the config says all the same.
+Result<Granularity> GranularityByShape(const Scaled& scaled, const QuantWords& words,
+                                       const std::optional<GridSize>& wanted) {
+  const auto how = GranularityOf(scaled.payload.info(), scaled.scale.info(), scaled.tail);
+  if (!how) {
+    return WrongCompanion(scaled.payload,
+                          "scales by tensor, row, column or blocks of 128, 64 or 32", scaled.scale);
+  }
+  auto agrees = CheckGrid(scaled, words, wanted.value_or(GridSize{how->grid_rows, how->grid_cols}));
+  if (!agrees) return tl::make_unexpected(agrees.error());
+  return *how;
+}
+
+/// As the config says: scales must make the grid `wanted`.
+Result<Granularity> GranularityBySaid(const Scaled& scaled, const QuantWords& words,
+                                      GridSize wanted) {
+  const TensorInfo &info = scaled.payload.info(), &scale = scaled.scale.info();
+  if (const auto halves = ScalesOfHalves(info, words, scaled.grid)) {
+    return WrongCompanion(scaled.payload, *halves, scaled.scale);
+  }
+  const bool lone = words.strategy == "tensor" && CheckedProduct(scale.shape) == 1u;
+  const uint64_t matrices = MatricesOf(info.shape);
+  if (!lone && (!scaled.grid || (!scaled.tail->per_matrix && matrices != 1))) {
+    return WrongCompanion(scaled.payload,
+                          fmt::format("{} x {} scales for each of {} matrices ({})", wanted.rows,
+                                      wanted.cols, matrices, words.entry),
+                          scaled.scale);
+  }
+  auto agrees = CheckGrid(scaled, words, lone ? GridSize{1, 1} : *scaled.grid);
+  if (!agrees) return tl::make_unexpected(agrees.error());
+  Granularity how = GranularityOf(info, scale, words, wanted);
+  how.per_matrix = !lone || matrices == 1;
+  return how;
+}
+
 /// How the scales lie: as the config says, else as their shape tells.
 Result<Granularity> FindGranularity(const TensorRef& payload, const TensorRef& scale,
                                     const QuantWords& said) {
-  const TensorInfo& info = payload.info();
-  const uint64_t rows = info.shape[info.shape.size() - 2], cols = info.shape.back();
-  const auto tail = TailOf(info.shape, WithoutReducedAxes(info.shape, scale.info().shape));
-  const auto found = tail ? GridOfTail(*tail, rows) : std::nullopt;
-  const QuantWords words = WithMxGroups(said, scale.info(), found, rows, cols);
-  const auto wanted = GridOf(words, rows, cols);
+  const Scaled scaled(payload, scale);
+  const auto& grid = scaled.grid;
+  const QuantWords words = WithMxGroups(said, scale.info(), grid, scaled.rows, scaled.cols);
+  const auto wanted = GridOf(words, scaled.rows, scaled.cols);
   // Channels of a stack [in, out] are its columns.
-  const bool columns = words.strategy == "channel" && !info.name.ends_with(".weight") && found &&
-                       tail->per_matrix && IsByColumn(info, scale.info(), found->rows, found->cols);
-  if (!wanted || columns) {
-    const auto how = GranularityOf(info, scale.info(), tail);
-    if (how) {
-      const GridSize grid = columns ? *wanted : GridSize{how->grid_rows, how->grid_cols};
-      auto agrees = CheckStatements(payload, scale, words, {SaysGrid(words, rows, cols, grid)});
-      if (!agrees) return tl::make_unexpected(agrees.error());
-      return *how;
-    }
-    return WrongCompanion(payload, "scales by tensor, row, column or blocks of 128, 64 or 32",
-                          scale);
-  }
-  if (const auto halves = ScalesOfHalves(info, words, found)) {
-    return WrongCompanion(payload, *halves, scale);
-  }
-  const bool lone = words.strategy == "tensor" && CheckedProduct(scale.info().shape) == 1u;
-  const uint64_t matrices = MatricesOf(info.shape);
-  if (!lone && (!found || (!tail->per_matrix && matrices != 1))) {
-    return WrongCompanion(payload,
-                          fmt::format("{} x {} scales for each of {} matrices ({})", wanted->rows,
-                                      wanted->cols, matrices, words.entry),
-                          scale);
-  }
-  auto agrees = CheckStatements(payload, scale, words,
-                                {SaysGrid(words, rows, cols, lone ? GridSize{1, 1} : *found)});
-  if (!agrees) return tl::make_unexpected(agrees.error());
-  Granularity how = GranularityOf(info, scale.info(), words, *wanted);
-  how.per_matrix = !lone || matrices == 1;
-  return how;
+  const bool columns = words.strategy == "channel" && !payload.info().name.ends_with(".weight") &&
+                       grid && scaled.tail->per_matrix &&
+                       IsByColumn(payload.info(), scale.info(), grid->rows, grid->cols);
+  if (wanted && !columns) return GranularityBySaid(scaled, words, *wanted);
+  return GranularityByShape(scaled, words, wanted);
 }
 
 std::optional<TensorRef> ScaleOf(const TensorIndex& tensors, const std::string& name) {
@@ -250,7 +279,7 @@ Result<std::optional<Weight>> FindFp8Weight(const TensorRef& payload, const Tens
     return std::optional<Weight>{};
   }
   if (fnuz) {
-    return Fail(ErrorCode::kUnsupported, fmt::format("tensor '{}'", Printable(info.name)),
+    return Fail(ErrorCode::kUnsupported, TensorPlace(info.name),
                 fmt::format("{} is not decoded: no published checkpoint says how its scales are "
                             "meant",
                             info.dtype_text));

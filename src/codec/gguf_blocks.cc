@@ -288,7 +288,7 @@ std::string StorageOf(std::string_view type) {
 }
 
 tl::unexpected<Error> NotDecoded(const TensorInfo& info, bool known) {
-  const std::string place = fmt::format("tensor '{}'", Printable(info.name));
+  const std::string place = TensorPlace(info.name);
   if (!known) {
     return Fail(ErrorCode::kUnsupported, place,
                 info.dtype_text + " is unknown: removed, of a fork, or newer than this program",

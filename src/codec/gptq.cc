@@ -18,16 +18,20 @@ struct Packing {
   unsigned zero_offset = 1;
 };
 
+/// Words that hold a stream of so many codes.
+uint64_t WordsFor(uint64_t codes, unsigned bits) {
+  return codes / 32 * bits + (codes % 32 * bits + 31) / 32;
+}
+
 /// Codes run as a stream of bits, least first, through the 32-bit words: `bits` words hold 32 codes
 /// of one output along the inputs, zero points of one group likewise along the outputs.
 class GptqArray : public QweightArray {
  public:
-  GptqArray(const Layout& layout, const Packing& packing, uint64_t zero_row_words,
-            std::vector<TensorBytes> parts)
+  GptqArray(const Layout& layout, const Packing& packing, std::vector<TensorBytes> parts)
       : QweightArray(layout, std::move(parts)),
         packing_(packing),
         outputs_(layout.outputs),
-        zero_row_words_(zero_row_words),
+        zero_row_words_(WordsFor(layout.outputs, packing.bits)),
         mask_((1u << packing.bits) - 1) {}
 
   /// In a symmetric checkpoint each zero point is 2^(bits - 1): the other version's constant
@@ -72,10 +76,6 @@ class GptqArray : public QweightArray {
   uint64_t outputs_, zero_row_words_;
   uint32_t mask_;
 };
-
-uint64_t WordsFor(uint64_t codes, unsigned bits) {
-  return codes / 32 * bits + (codes % 32 * bits + 31) / 32;
-}
 
 /// A shape of X.qweight: so many inputs of so many bits.
 struct Inputs {
@@ -133,8 +133,7 @@ Result<std::optional<TensorRef>> FindInputGroups(const Qweight& found, const Ten
   const auto g_idx = tensors.Find(found.stem, ".g_idx");
   if (!g_idx) return g_idx;
   const TensorInfo& info = g_idx->info();
-  const bool integers = info.dtype == DType::kI32 || info.dtype == DType::kU32;
-  if (info.shape.size() != 1 || !integers || info.byte_swapped) {
+  if (info.shape.size() != 1 || !IsWord(info.dtype) || info.byte_swapped) {
     return Malformed(found.place, fmt::format("X.g_idx must be a vector of int32, found {} [{}]",
                                               info.dtype_text, fmt::join(info.shape, ", ")));
   }
@@ -165,6 +164,45 @@ Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layo
   return {};
 }
 
+/// All that the config says of the weight.
+Result<void> CheckWords(const Qweight& found, const std::optional<TensorRef>& g_idx,
+                        const Inputs& inputs, const QuantWords& words) {
+  auto agrees = CheckGroups(found, words, inputs.count, inputs.bits);
+  if (!agrees) return agrees;
+  const std::string version = words.Text("checkpoint_format");
+  if (!version.empty()) {
+    agrees =
+        CheckStatements(found.codes, found.zeros, words, {Says("format", words.format, version)});
+    if (!agrees) return agrees;
+  }
+  if (words.act_order == true && found.groups > 1 && !g_idx) {
+    return WrongCompanion(
+        found.codes, fmt::format("X.g_idx I32 [{}] (desc_act true: {})", inputs.count, words.entry),
+        std::nullopt);
+  }
+  return {};
+}
+
+Weight WeightOf(const Qweight& found, const std::optional<TensorRef>& g_idx,
+                const QweightArray::Layout& layout, const Packing& packing,
+                const QuantWords& words) {
+  Weight weight = QweightWeight(found, layout, fmt::format("gptq_int{}", packing.bits));
+  if (g_idx) weight.parts.push_back(*g_idx);
+  weight.open = [layout, packing, place = found.place, entry = words.entry,
+                 symmetric = words.symmetric,
+                 in_order = words.act_order == false && layout.group_size > 0](
+                    std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
+    Result<void> sound;
+    if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, in_order, place);
+    auto array = std::make_shared<GptqArray>(layout, packing, std::move(parts));
+    if (sound && symmetric != false) sound = array->CheckVersion(place);
+    if (sound && symmetric == true) sound = CheckSymmetric(*array, packing.bits, place, entry);
+    if (!sound) return tl::make_unexpected(sound.error());
+    return array;
+  };
+  return weight;
+}
+
 }  // namespace
 
 Result<std::optional<Weight>> FindGptqWeight(const TensorRef& payload, const TensorIndex& tensors,
@@ -177,42 +215,12 @@ Result<std::optional<Weight>> FindGptqWeight(const TensorRef& payload, const Ten
   if (!g_idx) return tl::make_unexpected(g_idx.error());
   const auto inputs = FindInputs(payload, found, *g_idx, words);
   if (!inputs) return tl::make_unexpected(inputs.error());
-  auto agrees = CheckGroups(found, words, inputs->count, inputs->bits);
-  const std::string version = words.Text("checkpoint_format");
-  if (agrees && !version.empty()) {
-    agrees = CheckStatements(payload, found.zeros, words, {Says("format", words.format, version)});
+  if (auto agrees = CheckWords(found, *g_idx, *inputs, words); !agrees) {
+    return tl::make_unexpected(agrees.error());
   }
-  if (agrees && words.act_order == true && found.groups > 1 && !*g_idx) {
-    agrees = WrongCompanion(
-        payload, fmt::format("X.g_idx I32 [{}] (desc_act true: {})", inputs->count, words.entry),
-        std::nullopt);
-  }
-  if (!agrees) return tl::make_unexpected(agrees.error());
-  const auto group_size = GroupSize(words, inputs->count, found.groups);
-  if (!group_size && !*g_idx) {
-    return Malformed(found.place, fmt::format("{} inputs in {} groups do not tell the group size",
-                                              inputs->count, found.groups));
-  }
-  Weight weight = QweightWeight(found, inputs->count, fmt::format("gptq_int{}", inputs->bits),
-                                group_size.value_or(0));
-  if (*g_idx) weight.parts.push_back(**g_idx);
-  const QweightArray::Layout layout{inputs->count, found.outputs, found.groups,
-                                    group_size.value_or(0), found.scales.info().dtype};
-  const Packing packing{inputs->bits, ZeroOffset(words)};
-  weight.open = [layout, packing, place = found.place, entry = words.entry,
-                 symmetric = words.symmetric,
-                 in_order = words.act_order == false && group_size.has_value(),
-                 zero_row_words = found.zeros.info().shape[1]](
-                    std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
-    Result<void> sound;
-    if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, in_order, place);
-    auto array = std::make_shared<GptqArray>(layout, packing, zero_row_words, std::move(parts));
-    if (sound && symmetric != false) sound = array->CheckVersion(place);
-    if (sound && symmetric == true) sound = CheckSymmetric(*array, packing.bits, place, entry);
-    if (!sound) return tl::make_unexpected(sound.error());
-    return array;
-  };
-  return weight;
+  const auto layout = LayoutOf(found, words, inputs->count, g_idx->has_value());
+  if (!layout) return tl::make_unexpected(layout.error());
+  return WeightOf(found, *g_idx, *layout, {inputs->bits, ZeroOffset(words)}, words);
 }
 
 }  // namespace moe

@@ -46,8 +46,8 @@ Weight Bitsandbytes8Weight(const TensorRef& payload, const TensorRef& scb,
   Weight weight{
       .name = info.name, .shape = info.shape, .storage = "bnb_int8", .parts = {payload, scb}};
   if (format) weight.parts.push_back(*format);
-  const auto check_format = [place = fmt::format("tensor '{}'", Printable(info.name))](
-                                std::span<TensorBytes> companions, ScaledCodes&) -> Result<void> {
+  const auto check_format = [place = TensorPlace(info.name)](std::span<TensorBytes> companions,
+                                                             ScaledCodes&) -> Result<void> {
     if (companions.empty() || IsZero(companions[0])) return {};
     return Fail(ErrorCode::kUnsupported, place, "weight_format is not 0 (rows as they are)");
   };
@@ -176,8 +176,7 @@ Result<std::optional<Weight>> FindInt8Weight(const TensorRef& payload, const Ten
   const auto stem = StemOf(info.name, ".weight");
   if (!stem || info.dtype != DType::kI8 || info.shape.size() < 2) return std::optional<Weight>{};
   if (!IsPlainOrder(info)) {
-    return Fail(ErrorCode::kUnsupported, fmt::format("tensor '{}'", Printable(info.name)),
-                "its codes are in Fortran order",
+    return Fail(ErrorCode::kUnsupported, TensorPlace(info.name), "its codes are in Fortran order",
                 "save the array in C order (numpy.ascontiguousarray)");
   }
   if (const auto scb = tensors.Find(*stem, ".SCB")) {

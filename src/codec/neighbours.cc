@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "checkpoint/names.h"
-#include "codec/config_words.h"
+#include "codec/companions.h"
 
 namespace moe {
 namespace {

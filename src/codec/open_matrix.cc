@@ -13,17 +13,14 @@
 namespace moe {
 namespace {
 
-std::string Place(const TensorInfo& tensor) {
-  return fmt::format("tensor '{}'", Printable(tensor.name));
-}
-
 Result<void> CheckBytes(const TensorInfo& tensor, const TensorBytes& bytes) {
   const auto elements = CheckedProduct(tensor.shape);
   const auto bits = elements ? CheckedMul(*elements, DTypeBits(tensor.dtype)) : std::nullopt;
   if (!bits || *bits / 8 != bytes.data.size()) {
-    return Malformed(Place(tensor), fmt::format("shape [{}] of {} does not fit its {} bytes",
-                                                fmt::join(tensor.shape, ", "), tensor.dtype_text,
-                                                bytes.data.size()));
+    return Malformed(
+        TensorPlace(tensor.name),
+        fmt::format("shape [{}] of {} does not fit its {} bytes", fmt::join(tensor.shape, ", "),
+                    tensor.dtype_text, bytes.data.size()));
   }
   return {};
 }
@@ -33,11 +30,11 @@ Result<void> CheckBytes(const TensorInfo& tensor, const TensorBytes& bytes) {
 Result<std::unique_ptr<MatrixSource>> OpenMatrix(const TensorInfo& tensor, TensorBytes bytes,
                                                  const MatrixView& view) {
   if (!IsPlainFloat(tensor.dtype)) {
-    return Fail(ErrorCode::kUnsupported, Place(tensor),
+    return Fail(ErrorCode::kUnsupported, TensorPlace(tensor.name),
                 fmt::format("{} elements are no weights by themselves", tensor.dtype_text));
   }
   auto checked = CheckBytes(tensor, bytes).and_then([&] {
-    return CheckView(tensor.shape, view, Place(tensor));
+    return CheckView(tensor.shape, view, TensorPlace(tensor.name));
   });
   if (!checked) return tl::make_unexpected(checked.error());
   return OpenPlainMatrix(tensor, std::move(bytes), view);

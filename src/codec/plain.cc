@@ -117,7 +117,7 @@ Result<FileSteps> FortranSteps(const TensorInfo& tensor, const MatrixView& view)
   index[row.axis] += row.count * (view.rows - 1);
   found = found && FindMove(shape, c_strides, index, view.col_stride, view.cols - 1, col);
   if (!found) {
-    return Fail(ErrorCode::kUnsupported, "tensor '" + Printable(tensor.name) + "'",
+    return Fail(ErrorCode::kUnsupported, TensorPlace(tensor.name),
                 "the matrix crosses axes of a Fortran-order array",
                 "save the array in C order (numpy.ascontiguousarray)");
   }

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "checkpoint/names.h"
+#include "codec/statements.h"
 
 namespace moe {
 namespace {
@@ -119,14 +120,6 @@ Result<void> CheckPacking(Qweight& found, const QuantWords& words) {
 
 }  // namespace
 
-std::optional<uint64_t> GroupSize(const QuantWords& words, uint64_t inputs, uint64_t groups) {
-  const uint64_t size = words.group.value_or(0);
-  if (size > 0 && CeilDiv(inputs, size) == groups) return size;
-  const uint64_t even = inputs / groups;
-  const bool usual = groups == 1 || (inputs % groups == 0 && std::has_single_bit(even));
-  return usual ? std::optional(even) : std::nullopt;
-}
-
 Result<void> CheckGroups(const Qweight& found, const QuantWords& words, uint64_t inputs,
                          uint64_t bits) {
   return CheckStatements(found.codes, found.scales, words,
@@ -141,7 +134,7 @@ Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const Tenso
   if (!info.name.ends_with(kSuffix)) return std::optional<Qweight>{};
   if (!IsWord(info.dtype) && !IsOtherInteger(info.dtype)) return std::optional<Qweight>{};
   Qweight found;
-  found.place = fmt::format("tensor '{}'", Printable(info.name));
+  found.place = TensorPlace(info.name);
   found.stem = info.name.substr(0, info.name.size() - kSuffix.size());
   found.codes = payload;
   if (auto known = CheckConfig(found.place, words); !known) {
@@ -171,15 +164,30 @@ Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const Tenso
   return found;
 }
 
-Weight QweightWeight(const Qweight& found, uint64_t inputs, std::string_view scheme,
-                     uint64_t group_size) {
-  const std::string group = found.groups == 1 ? "_channel"
-                            : group_size > 0  ? fmt::format("_g{}", group_size)
-                                              : "";
+Result<QweightArray::Layout> LayoutOf(const Qweight& found, const QuantWords& words,
+                                      uint64_t inputs, bool g_idx) {
+  const uint64_t groups = found.groups, size = words.group.value_or(0), even = inputs / groups;
+  QweightArray::Layout layout{inputs, found.outputs, groups, 0, found.scales.info().dtype};
+  if (size > 0 && CeilDiv(inputs, size) == groups) {
+    layout.group_size = size;
+  } else if (groups == 1 || (inputs % groups == 0 && std::has_single_bit(even))) {
+    layout.group_size = even;
+  } else if (!g_idx) {
+    return Malformed(found.place, fmt::format("{} inputs in {} groups do not tell the group size",
+                                              inputs, groups));
+  }
+  return layout;
+}
+
+Weight QweightWeight(const Qweight& found, const QweightArray::Layout& layout,
+                     std::string_view scheme) {
+  const std::string group = layout.groups == 1      ? "_channel"
+                            : layout.group_size > 0 ? fmt::format("_g{}", layout.group_size)
+                                                    : "";
   return {.name = found.stem + ".weight",
-          .shape = {found.outputs, inputs},
+          .shape = {layout.outputs, layout.inputs},
           .storage = fmt::format("{}{}", scheme, group),
-          .float_dtype = HalfOrOpaque(found.scales.info().dtype),
+          .float_dtype = HalfOrOpaque(layout.scale_dtype),
           .parts = {found.codes, found.zeros, found.scales}};
 }
 

@@ -33,20 +33,10 @@ struct Qweight {
 Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const TensorIndex& tensors,
                                            const QuantWords& words);
 
-/// The number of inputs that share a scale: the config's group_size where it gives that many
-/// groups; else inputs / groups when it is a power of two (then no other one gives as many); else
-/// nullopt, as the last group may be a short one.
-std::optional<uint64_t> GroupSize(const QuantWords& words, uint64_t inputs, uint64_t groups);
-
 /// Whether the groups are as many as the config's group_size makes of `inputs`, and the codes as
 /// wide as it says.
 Result<void> CheckGroups(const Qweight& found, const QuantWords& words, uint64_t inputs,
                          uint64_t bits);
-
-/// The weight "X.weight" [outputs, inputs] with `storage` "SCHEME_g128" ("SCHEME_channel" for one
-/// group); `group_size` 0 leaves the group out. Without `open`, parts are codes, zeros, scales.
-Weight QweightWeight(const Qweight& found, uint64_t inputs, std::string_view scheme,
-                     uint64_t group_size);
 
 /// Decodes by blocks of kInputs x kOutputs, since words run along the outputs and tiles along the
 /// inputs.
@@ -54,7 +44,7 @@ class QweightArray : public WeightArray {
  public:
   struct Layout {
     uint64_t inputs = 0, outputs = 0, groups = 0;
-    uint64_t group_size = 0;  ///< group of input i: i / group_size
+    uint64_t group_size = 0;  ///< group of input i: i / group_size; 0: g_idx tells
     DType scale_dtype = DType::kF16;
   };
 
@@ -85,6 +75,17 @@ class QweightArray : public WeightArray {
   std::vector<TensorBytes> parts_;
   ScaleGrid scales_;  // [groups, outputs]
 };
+
+/// Groups have as many inputs as the config says, where that gives so many groups; else inputs /
+/// groups when it is a power of two (then no other number gives as many). Not told otherwise, as
+/// the last group may be a short one: 0 where `g_idx` tells groups, else kMalformed.
+Result<QweightArray::Layout> LayoutOf(const Qweight& found, const QuantWords& words,
+                                      uint64_t inputs, bool g_idx = false);
+
+/// The weight "X.weight" [outputs, inputs] of codes, zeros and scales, without `open`, with storage
+/// "SCHEME_g128" ("SCHEME_channel" for one group, "SCHEME" where the group's size is 0).
+Weight QweightWeight(const Qweight& found, const QweightArray::Layout& layout,
+                     std::string_view scheme);
 
 /// Whether each zero point is 2^(bits - 1), as those of a symmetric checkpoint are. `entry` of the
 /// config says that it is one.

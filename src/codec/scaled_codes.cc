@@ -228,7 +228,7 @@ tl::unexpected<Error> WrongCompanion(const TensorRef& payload, const std::string
                        fmt::join(found->info().shape, ", "), found->info().dtype_text);
   }
   return Malformed(
-      fmt::format("tensor '{}'", Printable(payload.info().name)),
+      TensorPlace(payload.info().name),
       fmt::format("its [{}] {} needs {}, found {}", fmt::join(payload.info().shape, ", "),
                   payload.info().dtype_text, want, have));
 }

@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "checkpoint/names.h"
-#include "codec/config_words.h"
+#include "codec/companions.h"
 
 namespace moe {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "codec/config_words.h"
+#include "codec/codecs.h"
 
 namespace moe {
 
@@ -30,15 +30,12 @@ ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& me
 }
 
 std::vector<std::string> QuantizationWarnings(const ModelMetadata& metadata) {
-  // formats.md section 11; auto-round's gptq- and awq-like packings are read by their tensors.
-  constexpr std::string_view kUnread[] = {
-      "aqlm",  "vptq",     "quanto",      "eetq", "higgs", "hqq",    "spqr", "torchao",
-      "quark", "fp_quant", "fouroversix", "sinq", "gemma", "bitnet", "exl3", "paroquant"};
   const nlohmann::ordered_json& quantization = metadata.quantization;
   std::vector<std::string> warnings;
   if (!quantization.is_object()) return warnings;
   const std::string method = QuantMethod(quantization);
-  if (std::find(std::begin(kUnread), std::end(kUnread), method) != std::end(kUnread)) {
+  if (std::find(std::begin(kUnreadMethods), std::end(kUnreadMethods), method) !=
+      std::end(kUnreadMethods)) {
     warnings.push_back("[quantization] quant_method '" + method +
                        "' is not read: the tensors it made are listed as unmatched");
   }

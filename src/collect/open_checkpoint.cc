@@ -7,6 +7,7 @@
 
 #include "checkpoint/adapter.h"
 #include "checkpoint/one_model.h"
+#include "codec/companions.h"
 #include "codec/config_words.h"
 #include "codec/neighbours.h"
 #include "moescope/dtype.h"

@@ -7,6 +7,8 @@
 #include <cassert>
 #include <iterator>
 
+#include "codec/companions.h"
+
 namespace moe {
 namespace {
 
@@ -31,10 +33,7 @@ constexpr RoleRow kRoleRows[] = {
     {Role::kRouter, Scope::kAny,
      R"(e_score_correction_bias$|(?:^|\.)(?:expert_bias|router_bias)$|tid2eid$)"},
     {Role::kRouter, Scope::kAny, R"((?:^|\.)router\.(?:per_expert_)?scale$)"},
-    {Role::kCompanion, Scope::kAny, R"((?:^|[._])scales?(?:_inv|_\d)?$)"},
-    {Role::kCompanion, Scope::kAny,
-     R"((?:^|[._])(?:biases|qbiases|qzeros|g_idx|scb|zero_points?|zeros|weight_shape|absmax)$)"},
-    {Role::kCompanion, Scope::kAny, R"(\.(?:quant_map|nested_quant_map)$|\.quant_state\.)"},
+    {Role::kCompanion, Scope::kAny, kCompanionPattern},
     {Role::kRouter, Scope::kAny, R"((?:^|\.)(?:\w*_)?shared?_experts?_gate(?:\.|$))"},
     {Role::kRouter, Scope::kAny, R"((?:^|\.)(?:ffn_gate_inp(?:_shexp)?|exp_probs_b)(?:\.|$))"},
     {Role::kAttention, Scope::kAny, R"((?:^|\.)self_attention\.experts\.)"},
@@ -57,16 +56,6 @@ constexpr StackName kStackNames[] = {
     {"mtp_block", "mtp"},       {"visual", "vision"},       {"vision", "vision"},
     {"vision_tower", "vision"}, {"vision_model", "vision"}, {"thinker", "thinker"},
     {"talker", "talker"},
-};
-
-// Where the scales of a quantized weight lie, by the end of its name.
-struct ScaleName {
-  std::string_view suffix, scales;
-};
-constexpr ScaleName kScaleNames[] = {
-    {".qweight", ".scales"},
-    {".weight_packed", ".weight_scale"},
-    {"_blocks", "_scales"},
 };
 
 bool Applies(Scope scope, const NameFacts& facts) {
@@ -151,20 +140,9 @@ std::string UndecodedReason(const TensorInfo& tensor) {
   if (tensor.dtype == DType::kOpaque) {
     return fmt::format("its elements are '{}', which are not read", tensor.dtype_text);
   }
-  std::string_view base = tensor.name;
-  std::string_view scales = tensor.dtype == DType::kU32 ? ".scales" : ".weight_scale";
-  for (const ScaleName& row : kScaleNames) {
-    if (!base.ends_with(row.suffix)) continue;
-    base.remove_suffix(row.suffix.size());
-    scales = row.scales;
-    break;
-  }
-  if (base.ends_with(".weight")) base.remove_suffix(std::string_view(".weight").size());
-  if (tensor.dtype == DType::kU32 || base.size() != tensor.name.size()) {
-    return fmt::format("storage {} (quantized weight; scales in {}{}) is of no scheme that is read",
-                       tensor.dtype_text, base, scales);
-  }
-  return fmt::format("storage {} is of no scheme that is read", tensor.dtype_text);
+  const auto scales = ScalesNameOf(tensor.name, tensor.dtype);
+  const std::string what = scales ? fmt::format(" (quantized weight; scales in {})", *scales) : "";
+  return fmt::format("storage {}{} is of no scheme that is read", tensor.dtype_text, what);
 }
 
 }  // namespace moe

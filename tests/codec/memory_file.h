@@ -4,11 +4,13 @@
 
 #include <cstring>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "codec/codecs.h"
+#include "codec/companions.h"
 
 namespace moe {
 

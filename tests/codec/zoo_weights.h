@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "codec/codecs.h"
+#include "codec/companions.h"
 
 namespace moe {
 

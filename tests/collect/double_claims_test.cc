@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "codec/config_words.h"
+#include "codec/companions.h"
 
 namespace moe {
 namespace {
