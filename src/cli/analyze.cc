@@ -58,14 +58,15 @@ void NoteLeftOut(const SchemeChoice& usual, const SchemeChoice& fitting, Reporte
 
 struct PreparedRun {
   std::filesystem::path dir;
+  Config config;                             ///< as analysis_config.json has it
   std::optional<std::string> config_before;  ///< text of the configuration that was there
-  std::filesystem::path config() const { return dir / "analysis_config.json"; }
+  std::filesystem::path config_path() const { return dir / "analysis_config.json"; }
 };
 
 /// The run failed: the configuration is again that of the tables that are there.
 void PutBackConfig(const PreparedRun& run, Reporter& report) {
   if (!run.config_before) return;
-  const auto done = WriteFileAtomically(run.config(), *run.config_before);
+  const auto done = WriteFileAtomically(run.config_path(), *run.config_before);
   if (!done) report.Error(done.error());
 }
 
@@ -105,7 +106,7 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
                  "is a run of " + config->model_path + ", not of " + model.string(),
                  "--run-name NAME makes another run, --force replaces this one", ""});
   }
-  PreparedRun run{*run_dir, std::nullopt};
+  PreparedRun run{*run_dir, {}, std::nullopt};
   if (auto text = ReadTextFile(path)) run.config_before = std::move(*text);
   if (fresh && run.config_before) {
     const std::filesystem::path kept = path.string() + ".old";
@@ -116,9 +117,9 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   }
   const auto made = InitRun(options.out, id, options.run_name, model, "auto");
   if (!made) return fail(made.error());
-  config = LoadConfig(path);
-  if (!config) return tl::make_unexpected(FailWithConfig(config.error(), report));
   const bool kept = existing && !fresh;
+  if (!kept) config = LoadConfig(path);
+  if (!config) return tl::make_unexpected(FailWithConfig(config.error(), report));
   std::optional<SchemeChoice> wanted;
   if (!kept || options.schemes) wanted = std::move(*schemes);
   if (wanted && !options.schemes) {
@@ -129,7 +130,9 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   std::vector<std::string> dropped;
   if (kept && wanted) dropped = KeepOwnPairs(*config, *wanted);
   const ConfigChange change = ChangeFor(*config, model, wanted);
-  if (auto done = ChangeConfig(path, change); !done) return fail(done.error());
+  auto changed = ChangeConfig(path, *config, change);
+  if (!changed) return fail(changed.error());
+  run.config = std::move(*changed);
   if (kept) TellKept(path, *config, change, dropped, report);
   return run;
 }
@@ -143,12 +146,12 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   CollectFlags flags = options.flags;
   flags.model_path = model->path.string();
   flags.reuse = !options.fresh;
-  const ExitCode collected = RunCollect(run->dir, flags, report);
+  const ExitCode collected = RunCollect(run->dir, run->config, flags, report);
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) {
     PutBackConfig(*run, report);
     return collected;
   }
-  const ExitCode built = RunBuildTables(run->dir, report);
+  const ExitCode built = RunBuildTables(run->dir, run->config, report);
   if (built != ExitCode::kOk) return built;
   std::optional<std::filesystem::path> page;
   if (!options.no_report) {

@@ -10,10 +10,10 @@
 
 namespace moe::cli {
 
-ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report) {
-  const auto done = BuildTablesOfRun(run_dir, &Interrupted());
+ExitCode RunBuildTables(const std::filesystem::path& run_dir, const Result<Config>& config,
+                        Reporter& report) {
+  const auto done = BuildTablesOfRun(run_dir, config, &Interrupted());
   if (!done) {
-    const auto config = LoadConfig(run_dir / "analysis_config.json");
     return config ? FailWith(done.error(), report) : FailWithConfig(config.error(), report);
   }
   for (const std::string& warning : done->warnings) report.Warning(warning);
@@ -38,8 +38,9 @@ void AddBuildTables(const Command& program, ExitCode& exit, Reporter& report) {
   AddRunArgument(cmd, *run, "Run directory containing data/ artifacts from collect_data");
   cmd.Footer("Example:\n  moescope build-tables runs/qwen/qwen3-30b-a3b/first");
   cmd.OnRun([run, &exit, &report] {
-    exit =
-        WithRun(*run, report, [&](const auto& run_dir) { return RunBuildTables(run_dir, report); });
+    exit = WithRun(*run, report, [&](const auto& run_dir) {
+      return RunBuildTables(run_dir, LoadConfig(run_dir / "analysis_config.json"), report);
+    });
   });
 }
 

@@ -17,13 +17,12 @@
 namespace moe::cli {
 namespace {
 
-/// Loads the config, and sees that there is a model to read.
-Result<Config> ConfigOf(const CollectOptions& options) {
+/// Whether the config can be used, and there is a model to read.
+Result<void> CheckConfig(const Config& config, const CollectOptions& options) {
   const std::filesystem::path path = options.run_dir / "analysis_config.json";
-  auto config = LoadUsableConfig(path);
-  if (!config || options.model_path) return config;
-  const auto named = CheckModelPath(*config, path.string());
-  return named ? std::move(config) : tl::make_unexpected(named.error());
+  return CheckUsable(config, path).and_then([&]() -> Result<void> {
+    return options.model_path ? Result<void>() : CheckModelPath(config, path.string());
+  });
 }
 
 void PrintRoles(const CollectReport& done, Reporter& report) {
@@ -103,8 +102,8 @@ void FillObject(const CollectReport& done, Json& object) {
 
 }  // namespace
 
-ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
-                    Reporter& report) {
+ExitCode RunCollect(const std::filesystem::path& run_dir, const Result<Config>& config,
+                    const CollectFlags& flags, Reporter& report) {
   CollectOptions options;
   options.run_dir = run_dir;
   if (flags.model_path) {
@@ -119,10 +118,10 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& fl
         flags.io == ReadModeName(ReadMode::kRead) ? ReadMode::kRead : ReadMode::kMap;
   }
   options.stop = &Interrupted();
-  const auto config = ConfigOf(options);
-  if (!config) {
-    WriteConfigFailure(options, config.error());
-    return FailWithConfig(config.error(), report);
+  const auto usable = config.and_then([&](const Config& c) { return CheckConfig(c, options); });
+  if (!usable) {
+    WriteConfigFailure(options, usable.error());
+    return FailWithConfig(usable.error(), report);
   }
   report.set_print_every_files(config->debug.print_progress_every_files);
   const auto done = moe::Collect(*config, options, report);
@@ -174,8 +173,10 @@ void AddCollectData(const Command& program, ExitCode& exit, Reporter& report) {
   AddWorkFlags(cmd, opt->flags);
   cmd.Footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd.OnRun([opt, &exit, &report] {
-    exit = WithRun(opt->run, report,
-                   [&](const auto& run_dir) { return RunCollect(run_dir, opt->flags, report); });
+    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
+      const auto config = LoadConfig(run_dir / "analysis_config.json");
+      return RunCollect(run_dir, config, opt->flags, report);
+    });
   });
 }
 

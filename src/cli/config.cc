@@ -11,9 +11,10 @@ namespace moe::cli {
 namespace {
 
 ExitCode CheckConfig(const std::filesystem::path& path, Reporter& report) {
-  const auto config = LoadUsableConfig(path);
-  const auto schemes =
-      config.and_then([&](const Config& used) { return CheckSchemes(used, path.string()); });
+  const auto config = LoadConfig(path);
+  const auto schemes = config.and_then([&](const Config& used) {
+    return CheckUsable(used, path).and_then([&] { return CheckSchemes(used, path.string()); });
+  });
   report.object()["config"] = path.string();
   report.object()["valid"] = schemes.has_value();
   if (!schemes) return FailWithConfig(schemes.error(), report);

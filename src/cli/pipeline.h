@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
+#include "run/config.h"
 
 namespace moe::cli {
 
@@ -30,16 +31,17 @@ void AddWorkFlags(const Command& cmd, CollectFlags& flags);
 
 // What follows tells its steps, and gives --json what came out.
 
-/// `collect-data` of an existing run directory.
-ExitCode RunCollect(const std::filesystem::path& run_dir, const CollectFlags& flags,
-                    Reporter& report);
+/// `collect-data` of an existing run directory, with its config or why it can't be loaded.
+ExitCode RunCollect(const std::filesystem::path& run_dir, const Result<Config>& config,
+                    const CollectFlags& flags, Reporter& report);
 
 /// `report` of a run directory that has data. `if_possible`: a program that was built without the
 /// page says so and goes on.
 ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Reporter& report);
 
-/// `build-tables` of a run directory that has data.
-ExitCode RunBuildTables(const std::filesystem::path& run_dir, Reporter& report);
+/// `build-tables` of a run directory that has data; its config as for RunCollect().
+ExitCode RunBuildTables(const std::filesystem::path& run_dir, const Result<Config>& config,
+                        Reporter& report);
 
 /// `build-plots` of a run directory that has tables or data.
 ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, Reporter& report);

@@ -19,15 +19,12 @@ std::string PointerOf(const Config& config, const std::string& where) {
 
 }  // namespace
 
-Result<Config> LoadUsableConfig(const std::filesystem::path& path) {
-  auto config = LoadConfig(path);
-  if (!config) return config;
-  if (const auto extractor = Extractor::Create(config->extract); !extractor) {
-    Error error = extractor.error();
-    error.where = path.string() + " " + PointerOf(*config, error.where);
-    return tl::make_unexpected(std::move(error));
-  }
-  return config;
+Result<void> CheckUsable(const Config& config, const std::filesystem::path& path) {
+  const auto extractor = Extractor::Create(config.extract);
+  if (extractor) return {};
+  Error error = extractor.error();
+  error.where = path.string() + " " + PointerOf(config, error.where);
+  return tl::make_unexpected(std::move(error));
 }
 
 }  // namespace moe

@@ -7,9 +7,9 @@
 
 namespace moe {
 
-/// LoadConfig(), and its patterns and preset name tried out too, so that a config that collect-data
-/// can't use is refused before anything is read. kNotFound or kIo: the file; anything else: what it
-/// says, with the JSON pointer (exit code 2, D18).
-Result<Config> LoadUsableConfig(const std::filesystem::path& path);
+/// Tries out the patterns and the preset name of the config at `path`, so that one that
+/// collect-data can't use is refused before anything is read. Fails with the JSON pointer (exit
+/// code 2, D18).
+Result<void> CheckUsable(const Config& config, const std::filesystem::path& path);
 
 }  // namespace moe

@@ -93,15 +93,13 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
   return run_dir;
 }
 
-Result<void> ChangeConfig(const fs::path& path, const ConfigChange& change) {
-  if (!change.model_path && !change.schemes) return {};
-  const auto text = ReadConfigText(path);
-  if (!text) return tl::make_unexpected(text.error());
-  auto config = ParseLenientJson(*text, path.string());
-  if (!config) return tl::make_unexpected(config.error());
-  if (change.model_path) (*config)["model_path"] = AsUtf8(change.model_path->string());
-  if (change.schemes) PutSchemes(*change.schemes, *config);
-  return WriteFileAtomically(path, JsonText(*config));
+Result<Config> ChangeConfig(const fs::path& path, Config config, const ConfigChange& change) {
+  if (!change.model_path && !change.schemes) return config;
+  Json json = std::move(config.raw);
+  if (change.model_path) json["model_path"] = AsUtf8(change.model_path->string());
+  if (change.schemes) PutSchemes(*change.schemes, json);
+  const std::string text = JsonText(json);
+  return WriteFileAtomically(path, text).and_then([&] { return ParseConfig(text, path.string()); });
 }
 
 RunManifest ReadRunManifest(const fs::path& run_dir) {

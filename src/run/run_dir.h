@@ -35,7 +35,9 @@ struct ConfigChange {
   std::optional<std::filesystem::path> model_path;
   std::optional<SchemeChoice> schemes;
 };
-Result<void> ChangeConfig(const std::filesystem::path& path, const ConfigChange& change);
+/// Writes `config`, which is the one at `path`, with the change, and returns what it is then.
+Result<Config> ChangeConfig(const std::filesystem::path& path, Config config,
+                            const ConfigChange& change);
 
 /// Reads `run_dir`/manifest.json; an unreadable one counts as none.
 RunManifest ReadRunManifest(const std::filesystem::path& run_dir);

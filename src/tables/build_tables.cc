@@ -11,8 +11,8 @@ namespace fs = std::filesystem;
 
 std::string Now() { return UtcNow(TimePrecision::kMicroseconds) + "+00:00"; }
 
-Result<TablesReport> Build(const fs::path& run_dir, const std::atomic<bool>* stop) {
-  const auto config = LoadConfig(run_dir / "analysis_config.json");
+Result<TablesReport> Build(const fs::path& run_dir, const Result<Config>& config,
+                           const std::atomic<bool>* stop) {
   if (!config) return tl::make_unexpected(config.error());
   const auto committed = CheckCommitted(run_dir, {{kCollectData}});
   if (!committed) return tl::make_unexpected(committed.error());
@@ -32,8 +32,9 @@ Result<TablesReport> Build(const fs::path& run_dir, const std::atomic<bool>* sto
 
 }  // namespace
 
-Result<TablesReport> BuildTablesOfRun(const fs::path& run_dir, const std::atomic<bool>* stop) {
-  auto report = Build(run_dir, stop);
+Result<TablesReport> BuildTablesOfRun(const fs::path& run_dir, const Result<Config>& config,
+                                      const std::atomic<bool>* stop) {
+  auto report = Build(run_dir, config, stop);
   std::error_code failed;
   const bool interrupted = !report && report.error().code == ErrorCode::kInterrupted;
   if (!report && !interrupted && fs::is_directory(run_dir, failed)) {

@@ -7,10 +7,12 @@
 
 namespace moe {
 
-/// `build-tables`: reads the run's config, builds its tables (BuildTables()) and writes
-/// logs/tables_write_manifest.json, or logs/tables_failure.json on failure (not when interrupted)
-/// (contract sections 11 and 13). A run directory that does not exist is not created.
+/// `build-tables`: builds the tables of a run (BuildTables()) as its config says, and writes
+/// logs/tables_write_manifest.json, or logs/tables_failure.json on failure (not when interrupted),
+/// that of the config too (contract sections 11 and 13). A run directory that does not exist is not
+/// created.
 Result<TablesReport> BuildTablesOfRun(const std::filesystem::path& run_dir,
+                                      const Result<Config>& config,
                                       const std::atomic<bool>* stop = nullptr);
 
 /// A log's `artifacts` object: table name -> path below the run directory, format, fallback, error,
