@@ -35,6 +35,12 @@ std::set<std::string> ShardsOf(const std::map<std::string, std::string>& weight_
   return shards;
 }
 
+std::vector<std::string> FileNames(const std::vector<fs::path>& paths) {
+  std::vector<std::string> names;
+  for (const fs::path& path : paths) names.push_back(path.filename().string());
+  return names;
+}
+
 void CompareWithDisk(IndexSummary& summary, const ScanOptions& options) {
   for (const std::string& shard : ShardsOf(summary.weight_map)) {
     if (HasListedSuffix(shard, options)) summary.expected_shards.push_back(shard);
@@ -89,7 +95,7 @@ Result<void> UnusableIndex(const IndexSummary& index, const std::string& where) 
 void CheckMissing(const ScanOptions& options, const std::string& where, ScanPlan& plan) {
   if (plan.missing.empty()) return;
   const bool demanded = options.strict_index || plan.missing.of_gguf;
-  plan.incomplete |= demanded;
+  (plan.missing.lone ? plan.doubtful : plan.incomplete) |= demanded;
   if (!demanded || options.keep_going) return;
   plan.fault = Error{ErrorCode::kNotFound, where, plan.missing.Text(),
                      "finish the download, or --keep-going", "SystemExit"};
@@ -303,7 +309,9 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
   }
   if (done) done = CheckNotAdapter(plan, model_path);
   if (done) CheckLinks(options, model_path, plan);
-  if (done && !plan.model_path_is_file) DoubtUnfinished(model_path, options, plan);
+  if (done && !plan.model_path_is_file) {
+    LeaveOutUnfinishedOfHub(model_path, index, options, plan);
+  }
   if (done) CheckMissing(options, where, plan);
   if (done && !plan.fault) done = CheckGgufFiles(options, plan);
   if (!done) return tl::make_unexpected(done.error());
@@ -314,6 +322,18 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
         fmt::format("[scan] max_files: {} of {} files are read", plan.files.size(), found));
   }
   return plan;
+}
+
+void SettleDoubts(bool kept, ScanPlan& plan, std::vector<std::string>& warnings) {
+  plan.incomplete |= plan.doubtful && !kept;
+  if (!kept || !plan.missing.lone) return;
+  std::ranges::replace(
+      warnings, "[scan] " + plan.missing.Text(),
+      fmt::format("[scan] by its name one of {} parts, but all experts that config.json promises "
+                  "are there: {}",
+                  plan.missing.expected, NameList(FileNames(plan.files))));
+  plan.missing = {};
+  plan.fault.reset();
 }
 
 std::optional<std::string> UnusedIndexWarning(const IndexSummary& index) {

@@ -57,8 +57,10 @@ struct ScanPlan {
   std::vector<Error> skipped;         ///< keep_going: files that would have ended the scan
   std::vector<std::string> warnings;  ///< "[scan] ..." lines
   bool incomplete = false;            ///< goes on only because of keep_going
+  bool doubtful = false;              ///< incomplete, unless SettleDoubts() knows better
   /// kNotFound, type_name "SystemExit": files that strict_index or a split GGUF demands are
-  /// missing. Ends the scan once it is known that the others are one model (OpenCheckpoint).
+  /// missing. Ends the scan once it is known that the others are one model (OpenCheckpoint); if
+  /// `missing.lone`, after SettleDoubts().
   std::optional<Error> fault;
 };
 
@@ -69,6 +71,11 @@ struct ScanPlan {
 /// kBadArgument with type_name "SystemExit": the index that strict_index demands is not there.
 Result<ScanPlan> PlanScan(const std::filesystem::path& model_path, const ScanOptions& options,
                           const IndexSummary& index);
+
+/// Once the tensors are known: whether all that config.json promises is there. Then nothing was
+/// incomplete that was only doubtful, and a lone part is a whole model, which its line among
+/// `warnings` says instead.
+void SettleDoubts(bool kept, ScanPlan& plan, std::vector<std::string>& warnings);
 
 /// The "[index] ..." line, before the scan, of an index that can't be read or is not used.
 std::optional<std::string> UnusedIndexWarning(const IndexSummary& index);

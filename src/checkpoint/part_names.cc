@@ -62,6 +62,11 @@ bool NamesLayers(const std::string& before) {
   return end == before.size();
 }
 
+/// "00003": only tools that split models fill the count with zeros.
+bool CountIsFilled(const PartName& part) {
+  return part.between[part.between.find_first_of("0123456789")] == '0';
+}
+
 }  // namespace
 
 std::string PartName::NameOf(uint64_t other_number) const {
@@ -105,6 +110,7 @@ MissingShards FindMissingParts(std::span<const fs::path> files) {
     set.numbers.insert(part->number);
   }
   MissingShards missing;
+  size_t incomplete = 0;
   for (const auto& [key, set] : sets) {
     const bool is_gguf = LowerAscii(set.name.after).ends_with(".gguf");
     const uint64_t first = !is_gguf && set.numbers.contains(0) ? 0 : 1;
@@ -115,6 +121,8 @@ MissingShards FindMissingParts(std::span<const fs::path> files) {
     if (missing.names.size() == known) continue;
     missing.expected += set.name.count;
     missing.of_gguf = missing.of_gguf || is_gguf;
+    missing.lone =
+        ++incomplete == 1 && set.numbers.size() == 1 && !is_gguf && !CountIsFilled(set.name);
   }
   return missing;
 }

@@ -32,6 +32,9 @@ struct MissingShards {
   std::optional<uint64_t> tensors;      ///< that they hold, where an index says so
   bool of_gguf = false;                 ///< one of the sets is of GGUF files
   std::vector<std::string> unfinished;  ///< files of downloads that did not end
+  /// All others of the only file's set, as its name counts without zeros in front: the numbers of
+  /// "step-100-of-5000.npz" may be of something else than parts.
+  bool lone = false;
 
   bool empty() const { return names.empty(); }
   /// "1 of 3 shards is missing: model-00002-of-00003.safetensors, 38 tensors"

@@ -306,7 +306,7 @@ std::vector<std::string> UnfinishedOf(const ScanPlan& plan) {
 
 void Doubt(const ScanOptions& options, const std::string& text, ScanPlan& plan) {
   plan.warnings.push_back("[scan] " + text);
-  plan.incomplete |= options.strict_index;
+  plan.doubtful |= options.strict_index;
 }
 
 std::vector<std::string> LostLinks(const fs::path& folder) {
@@ -321,14 +321,18 @@ std::vector<std::string> LostLinks(const fs::path& folder) {
   return names;
 }
 
-void DoubtUnfinished(const fs::path& folder, const ScanOptions& options, ScanPlan& plan) {
+void LeaveOutUnfinishedOfHub(const fs::path& folder, const IndexSummary& index,
+                             const ScanOptions& options, ScanPlan& plan) {
   const auto paths = ListFiles(folder / ".cache/huggingface/download", /*recursive=*/true);
   if (!paths) return;
   std::vector<std::string> names;
   for (const fs::path& path : *paths) {
-    if (SuffixOf(path) == ".incomplete") names.push_back(path.filename().string());
+    if (SuffixOf(path) != ".incomplete") continue;
+    names.push_back(path.filename().string());
+    plan.left_out.push_back({path, std::string(kUnfinished)});
   }
-  if (!names.empty()) Doubt(options, "unfinished downloads: " + NameList(names), plan);
+  if (!names.empty() && !index.used_for_scan)
+    Doubt(options, "unfinished downloads: " + NameList(names), plan);
 }
 
 void AddMissing(const ScanOptions& options, ScanPlan& plan) {
@@ -336,6 +340,7 @@ void AddMissing(const ScanOptions& options, ScanPlan& plan) {
   const NumberGaps gaps = FindNumberGaps(plan.files);
   missing.names.insert(missing.names.end(), gaps.missing.names.begin(), gaps.missing.names.end());
   missing.expected += gaps.missing.expected;
+  missing.lone &= gaps.missing.empty();
   if (!gaps.doubtful.empty()) {
     Doubt(options, "not there, by the numbers of the others: " + NameList(gaps.doubtful), plan);
   }
@@ -346,6 +351,7 @@ void AddMissing(const ScanOptions& options, ScanPlan& plan) {
     if (!promised || !HasListedSuffix(file.path, options) || known != missing.names.end()) continue;
     missing.names.push_back(name);
     missing.expected = plan.files.size() + missing.names.size();
+    missing.lone = false;
   }
   for (const fs::path& path : plan.files) {
     const auto part = ParsePartName(path.filename().string());

@@ -49,15 +49,16 @@ void LeaveOutUnfinished(const std::vector<std::filesystem::path>& paths, const S
                         ScanPlan& plan);
 std::vector<std::string> UnfinishedOf(const ScanPlan& plan);
 
-/// Warns, and says that the model may not be whole where all of it is demanded.
+/// Warns; where all of the model is demanded, somebody has to know that it is whole.
 void Doubt(const ScanOptions& options, const std::string& text, ScanPlan& plan);
 
 /// config.json or indexes in `folder` that are links to nothing: a download that did not end.
 std::vector<std::string> LostLinks(const std::filesystem::path& folder);
 
-/// Doubt() where `hf download --local-dir` has files in `folder` that it has not completed.
-void DoubtUnfinished(const std::filesystem::path& folder, const ScanOptions& options,
-                     ScanPlan& plan);
+/// Names the files in `folder` that `hf download --local-dir` has not completed; without an index,
+/// which knows what belongs to the model, Doubt().
+void LeaveOutUnfinishedOfHub(const std::filesystem::path& folder, const IndexSummary& index,
+                             const ScanOptions& options, ScanPlan& plan);
 
 /// What the names of the parts among `plan.files` promise, a link that leads to nothing, and a file
 /// that is not whole.

@@ -289,6 +289,8 @@ class Collection {
                          tables_.inventory(), tables_.unmatched(), [this] { return Stopped(); });
     if (!plan) return tl::make_unexpected(plan.error());
     report_.plan = std::move(*plan);
+    SettleDoubts(report_.plan.whole, scan_, report_.warnings);
+    if (scan_.fault) return tl::make_unexpected(*scan_.fault);
     if (FoundNothing(report_.plan)) return tl::make_unexpected(NothingFound(SearchDone()));
     const auto past = FindPast();
     work_.past = past.get();

@@ -354,6 +354,16 @@ std::vector<MissingExperts> ExpertPromise::Missing(const ModelFacts& facts) cons
   return list;
 }
 
+bool ExpertPromise::ConfigTellsAll(const ModelFacts& facts) const {
+  if (!facts.promise_experts() || !facts.layers) return false;
+  if (facts.moe_layers) return true;
+  const auto stack = stacks_.find(stacks_.contains("thinker") ? "thinker" : "");
+  if (stack == stacks_.end()) return false;
+  const std::set<int64_t> layers = SeenLayers(stack->second);
+  const auto end = layers.lower_bound(static_cast<int64_t>(*facts.layers));
+  return static_cast<uint64_t>(std::distance(layers.lower_bound(0), end)) == *facts.layers;
+}
+
 uint64_t MissingParameters(const std::vector<MissingExperts>& missing) {
   constexpr double kMost = 1e18;  // a hostile config may promise more than can be counted
   double sum = 0;

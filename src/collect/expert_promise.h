@@ -53,6 +53,10 @@ class ExpertPromise {
   /// one "[experts] layer 1: ..." line each.
   std::vector<std::string> Surplus(const ModelFacts& facts) const;
 
+  /// Whether the config says how many experts are in which layers, so that with nothing missing the
+  /// model is whole: without a key about layers, each of them was seen.
+  bool ConfigTellsAll(const ModelFacts& facts) const;
+
  private:
   /// Experts by number, or a whole layer of them.
   struct Ids {

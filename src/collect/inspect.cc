@@ -82,7 +82,7 @@ uint64_t Product(const std::vector<uint64_t>& shape) {
 
 class Inspector {
  public:
-  explicit Inspector(const Opened& opened) : opened_(opened) {}
+  explicit Inspector(Opened opened) : opened_(std::move(opened)) {}
 
   Result<Inspection> Run() {
     auto decided = DecideAll(opened_.checkpoint, *opened_.extractor, [] { return false; });
@@ -91,6 +91,8 @@ class Inspector {
     if (!promise) return tl::make_unexpected(promise.error());
     missing_ = promise->Missing(opened_.extractor->facts());
     surplus_ = promise->Surplus(opened_.extractor->facts());
+    SettleDoubts(missing_.empty() && promise->ConfigTellsAll(opened_.extractor->facts()),
+                 opened_.scan, opened_.scan.warnings);
     for (size_t f = 0; f < opened_.checkpoint.files.size(); ++f) {
       for (size_t t = 0; t < opened_.checkpoint.uses[f].size(); ++t) {
         Add(f, t, (*decided)[f][t]);
@@ -252,7 +254,7 @@ class Inspector {
             {"threads", static_cast<uint64_t>(cores)}};
   }
 
-  const Opened& opened_;
+  Opened opened_;
   ExpertCensus census_;
   std::vector<MissingExperts> missing_;
   std::vector<std::string> surplus_;
@@ -274,9 +276,9 @@ Json TensorJson(const TensorFile& file, const TensorInfo& tensor, const TensorUs
 }  // namespace
 
 Result<Inspection> InspectModel(const fs::path& model_path) {
-  const auto opened = Open(model_path);
+  auto opened = Open(model_path);
   if (!opened) return tl::make_unexpected(opened.error());
-  return Inspector(*opened).Run();
+  return Inspector(std::move(*opened)).Run();
 }
 
 Result<Json> ListTensors(const fs::path& model_path, const std::string& pattern) {

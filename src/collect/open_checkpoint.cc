@@ -67,7 +67,7 @@ class Opener {
     }
     auto done = shards_.used_for_scan ? ChooseCopies() : CheckOneModel(checkpoint_.files);
     if (done && twice_) done = tl::make_unexpected(*twice_);
-    if (done && scan_.fault) done = tl::make_unexpected(*scan_.fault);
+    if (done && scan_.fault && !scan_.missing.lone) done = tl::make_unexpected(*scan_.fault);
     if (!done) return tl::make_unexpected(done.error());
     LeaveOutAdapters();
     for (size_t f = 0; f < checkpoint_.files.size(); ++f) {

@@ -272,6 +272,7 @@ Result<CollectPlan> MakePlan(Checkpoint checkpoint, const IndexSummary& index,
   CollectPlan plan = planner.Take();
   plan.missing = promise->Missing(extractor.facts());
   plan.surplus = promise->Surplus(extractor.facts());
+  plan.whole = plan.missing.empty() && promise->ConfigTellsAll(extractor.facts());
   return plan;
 }
 

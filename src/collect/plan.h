@@ -48,6 +48,7 @@ struct CollectPlan {
   ExpertCensus census;
   std::vector<MissingExperts> missing;  ///< promised by config, router or index, and not there
   std::vector<std::string> surplus;     ///< ExpertPromise::Surplus()
+  bool whole = false;                   ///< all that the config promises is there
   std::string family;                   ///< preset that was recognised; "" none
   ModelFacts facts;
   std::array<RoleTotals, kRoleCount> roles;  ///< by Role

@@ -167,12 +167,33 @@ ADAPTERS = {
                                      "lora/adapter_model.safetensors": KOHYA}, 3, "is missing"),
 }
 
+HUB = below(".cache/huggingface/download", {"b.safetensors.x.incomplete": b"x"})
+WHOLE = {
+    "an index lists all, a download was left": ({**TWO, INDEX: index(TWO), **HUB}, 0, ""),
+    "a config promises what is there, a download was left": (
+        {"a.safetensors": (0, 1), "config.json": config(2), **HUB}, 0, "b.safetensors.x.incomplete"),
+    "a config promises more": ({"a.safetensors": (0,), "config.json": config(2), **HUB}, 3, "[scan]"),
+    "a browser's download was left": ({"a.safetensors": (0, 1), "config.json": config(2),
+                                       "b.safetensors.crdownload": b"x"}, 0, "b.safetensors.crdown"),
+    "numbers of something else": ({"step-100-of-5000.safetensors": (0, 1),
+                                   "config.json": config(2)}, 0, "one of 5000 parts, but all"),
+    "numbers of layers": ({"layers-1of48.safetensors": (0,), "config.json": config(1)}, 0,
+                          "one of 48 parts, but all"),
+    "a part": ({"step-1-of-2.safetensors": (0,), "config.json": config(2)}, 1,
+               "1 of 2 shards is missing: step-2-of-2.safetensors"),
+    "a part, and no config": ({"best-of-2-of-3.safetensors": (0, 1)}, 1, "2 of 3 shards"),
+    "a part as tools name it": ({"m-00001-of-00002.safetensors": (0, 1), "config.json": config(2)},
+                                1, "1 of 2 shards is missing"),
+    "shards with names of another set": ({"m-1-of-3.safetensors": (0, 1), "config.json": config(2),
+                                          INDEX: index({"m-1-of-3.safetensors": (0, 1)})}, 0,
+                                         "does not list: m-2-of-3.safetensors"),
+}
+
 INCOMPLETE = {
     "an unfinished download beside": ({"a.safetensors": (0,), "b.safetensors.crdownload": b"x"}, 3,
                                       "b.safetensors.crdownload"),
-    "one of hf download --local-dir": ({"a.safetensors": (0,), **below(
-        ".cache/huggingface/download", {"b.safetensors.x.incomplete": b"x"})}, 3,
-        "unfinished downloads: b.safetensors.x.incomplete"),
+    "one of hf download --local-dir": ({"a.safetensors": (0,), **HUB}, 3,
+                                       "unfinished downloads: b.safetensors.x.incomplete"),
     "of a file that is there": ({"a.safetensors": (0,), "a.safetensors.crdownload": b"x"}, 0, ""),
     "a listed tensor is in no shard": ({**TWO, INDEX: {"weight_map": {
         **index(TWO)["weight_map"], "lm_head.weight": "w2.safetensors"}}}, 3, "lm_head.weight"),
@@ -224,6 +245,9 @@ class WhichFiles(AcceptanceTest):
 
     def test_adapters_beside_a_model(self):
         self.layouts(ADAPTERS)
+
+    def test_doubts_that_config_or_index_settle(self):
+        self.layouts(WHOLE)
 
     def test_what_is_not_whole(self):
         self.layouts(INCOMPLETE)

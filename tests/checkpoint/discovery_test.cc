@@ -385,10 +385,11 @@ TEST_P(Gap, EndsAStrictScanAndIsToldByOthers) {
   if (!strict->fault) return;
   EXPECT_EQ(strict->fault->message, missing);
   options.keep_going = true;
-  const auto going = PlanScan(folder.path(), options, FindShardIndex(folder.path(), options));
+  auto going = PlanScan(folder.path(), options, FindShardIndex(folder.path(), options));
   ASSERT_TRUE(going.has_value());
   EXPECT_FALSE(going->fault.has_value());
   EXPECT_EQ(going->missing.Text(), missing);
+  SettleDoubts(false, *going, going->warnings);
   EXPECT_TRUE(going->incomplete);
   EXPECT_THAT(going->warnings, ElementsAre("[scan] " + missing));
   EXPECT_EQ(Relative(going->files, folder.path()), GetParam().on_disk);
@@ -396,6 +397,25 @@ TEST_P(Gap, EndsAStrictScanAndIsToldByOthers) {
 
 INSTANTIATE_TEST_SUITE_P(All, Gap, testing::ValuesIn(kGapCases),
                          [](const auto& test) { return test.param.name; });
+
+TEST(SettleDoubts, AFileThatHoldsAllIsNoPartUnlessItsNumbersAreFilledWithZeros) {
+  for (const std::string name : {"step-100-of-5000.npz", "m-00001-of-00002.npz"}) {
+    const TempFolder folder;
+    folder.Write(name);
+    ScanOptions options;
+    options.strict_index = true;
+    auto plan = PlanScan(folder.path(), options, FindShardIndex(folder.path(), options));
+    ASSERT_TRUE(plan.has_value());
+    EXPECT_TRUE(plan->fault.has_value());
+    SettleDoubts(true, *plan, plan->warnings);
+    const bool settled = name.starts_with("step");
+    EXPECT_EQ(plan->fault.has_value(), !settled);
+    EXPECT_EQ(plan->missing.empty(), settled);
+    EXPECT_EQ(plan->incomplete, !settled);
+    EXPECT_THAT(plan->warnings, ElementsAre(HasSubstr(settled ? "one of 5000 parts, but all"
+                                                              : "1 of 2 shards is missing")));
+  }
+}
 
 TEST(PlanScan, ALinkToNothingIsAMissingShard) {
   const TempFolder folder;
