@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 #include <system_error>
 
 #include "base/hub_link.h"
+#include "base/text.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/download_names.h"
 #include "checkpoint/gguf.h"
@@ -21,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kUsualIndexName = "model.safetensors.index.json";
 constexpr std::string_view kDanglingLink = "a link to nothing";
 constexpr std::string_view kUnfinished = "an unfinished download";
+constexpr std::string_view kOptimizer = "an optimizer's state, not a model";
 
 /// Kinds of containers; of several in one folder, the first in this list is read (D22).
 constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".npz", ".npy"};
@@ -28,6 +31,17 @@ constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".np
 bool IsLink(const fs::path& path) {
   std::error_code ignored;
   return fs::is_symlink(path, ignored) || FollowHubLink(path) != path;
+}
+
+/// "optimizer.safetensors", "0000100_optimizer.safetensors",
+/// "optimizer-00001-of-00002.safetensors".
+bool IsOfOptimizer(const fs::path& path) {
+  std::string word = LowerAscii(path.stem().string());
+  if (const auto part = ParsePartName(word)) word = part->before;
+  while (!word.empty() && !std::isalpha(static_cast<unsigned char>(word.front()))) word.erase(0, 1);
+  while (!word.empty() && !std::isalpha(static_cast<unsigned char>(word.back()))) word.pop_back();
+  return word == "optimizer" || word == "optimizer_state" || word == "optimizer_states" ||
+         word == "optim" || word == "optim_states";
 }
 
 std::vector<fs::path> IndexesAmong(const std::vector<fs::path>& paths) {
@@ -68,6 +82,7 @@ Sorted Sort(const std::vector<fs::path>& paths, const ScanOptions& options) {
     std::string reason = may_be_none && IsFile(path) ? NoCheckpointReason(path) : "";
     if (reason.empty() && IsFile(path)) reason = AdapterReason(path);
     if (reason.empty() && IsUnfinished(path)) reason = kUnfinished;
+    if (reason.empty() && IsOfOptimizer(path)) reason = kOptimizer;
     if (!reason.empty()) {
       sorted.left_out.push_back({path, reason});
     } else if (is_dat) {

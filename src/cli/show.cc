@@ -177,6 +177,19 @@ Result<uint64_t> RunNoted(TableReader& reader, TableQuery& query, const TensorNa
   return matched;
 }
 
+/// "2026-01-31T12:00:00" of a log's time, which is UTC however its end is written.
+std::string MadeAt(const fs::path& run_dir, const char* log) {
+  const Json time = ValueAt(ReadLog(run_dir, log), "/generated_at");
+  return time.is_string() ? time.get<std::string>().substr(0, 19) : "";
+}
+
+/// Where build-tables was not run since the last collect-data.
+void NoteOldSummaries(const fs::path& run_dir, Reporter& report) {
+  const std::string made = MadeAt(run_dir, "tables_write_manifest.json");
+  if (made.empty() || made >= MadeAt(run_dir, "run_health.json")) return;
+  report.Note("warning: tables/ was made from an earlier collection; run build-tables");
+}
+
 Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
                        const std::vector<RunTable>& tables, Reporter& report) {
   const std::string name = options.table.value_or("quant_sim");
@@ -191,6 +204,7 @@ Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
   }
   auto open = Open(table->path);
   if (!open) return tl::make_unexpected(open.error());
+  if (table->path.parent_path().filename() == "tables") NoteOldSummaries(run_dir, report);
   TableQuery& query = open->query;
   if (auto refined = Refine(options, query); !refined) return refined;
   if (auto known = SettleValues(*open->reader, query.where); !known) return known;
@@ -306,6 +320,7 @@ class Overview {
                   "name it with --table");
     }
     ShowHead(run_dir);
+    NoteOldSummaries(run_dir, report_);
     const auto matrices = ReadRunMatrices(run_dir, {});
     const bool missing = !matrices && matrices.error().code == ErrorCode::kNotFound;  // told below
     if (!matrices && !missing) return tl::make_unexpected(matrices.error());

@@ -275,6 +275,7 @@ class Collection {
     auto checkpoint = OpenCheckpoint(scan_, index_, WordsOf(metadata_), options_.keep_going,
                                      [this] { return Stopped(); });
     if (!checkpoint) return tl::make_unexpected(checkpoint.error());
+    scan_.doubtful |= checkpoint->has_empty_file && scan_options_.strict_index;
     if (checkpoint->NothingRead()) {
       return Fail(ErrorCode::kMalformed, report_.model_path.string(),
                   "none of its files can be read: " + checkpoint->skipped_files.front(),
@@ -348,6 +349,7 @@ class Collection {
             metadata_.model_type,
             report_.plan.tensors_observed,
             report_.plan.roles[static_cast<size_t>(Role::kRouter)].tensors,
+            ListedMatrices(report_.plan.missing),
             config_.extract.experts_only};
   }
 

@@ -11,6 +11,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMostLines = 12;
+constexpr const char* kIndex = "the index";
 constexpr uint64_t kMostLayers = 100'000;  // more are no model's, and would fill the memory
 
 void AddRange(int64_t first, int64_t last, std::string& text) {
@@ -268,7 +269,7 @@ class ExpertPromise::Account {
       if (!listed.ids.empty()) promised = std::max(promised, *listed.ids.rbegin() + 1);
       const auto [experts, matrices] = Gaps(there.ids, promised);
       const bool of_index = listed.all || !listed.ids.empty();
-      if (matrices > 0) Note(layer, false, proj, experts, matrices, of_index ? "the index" : by);
+      if (matrices > 0) Note(layer, false, proj, experts, matrices, of_index ? kIndex : by);
     }
     AddShared(layer, block);
   }
@@ -276,7 +277,7 @@ class ExpertPromise::Account {
   void AddShared(int64_t layer, const Block* block) {
     std::map<std::string, std::string> promised;  // projection -> by whom
     if (block != nullptr) {
-      for (const std::string& proj : block->shared_listed) promised.emplace(proj, "the index");
+      for (const std::string& proj : block->shared_listed) promised.emplace(proj, kIndex);
     }
     if (!config_ || !config_->without_shared.contains(layer)) {
       const bool by_config = config_ && config_->shared_experts;
@@ -362,6 +363,14 @@ bool ExpertPromise::ConfigTellsAll(const ModelFacts& facts) const {
   const std::set<int64_t> layers = SeenLayers(stack->second);
   const auto end = layers.lower_bound(static_cast<int64_t>(*facts.layers));
   return static_cast<uint64_t>(std::distance(layers.lower_bound(0), end)) == *facts.layers;
+}
+
+uint64_t ListedMatrices(const std::vector<MissingExperts>& missing) {
+  uint64_t matrices = 0;
+  for (const MissingExperts& row : missing) {
+    if (row.promised_by == kIndex) matrices += row.matrices;
+  }
+  return matrices;
 }
 
 uint64_t MissingParameters(const std::vector<MissingExperts>& missing) {

@@ -85,6 +85,9 @@ class ExpertPromise {
   std::map<std::string, std::set<int64_t>> seen_layers_;  ///< of each module that has layers
 };
 
+/// Matrices of those that the index lists.
+uint64_t ListedMatrices(const std::vector<MissingExperts>& missing);
+
 /// Weights of all of them.
 uint64_t MissingParameters(const std::vector<MissingExperts>& missing);
 

@@ -41,9 +41,9 @@ struct Opened {
   std::optional<Extractor> extractor;
 };
 
-Search SearchOf(const Opened& opened, const ModelFacts& facts, uint64_t tensors, uint64_t routers) {
-  return {opened.path, opened.options, opened.index, opened.scan, facts, opened.metadata.model_type,
-          tensors,     routers};
+Search SearchOf(const Opened& opened, const ModelFacts& facts) {
+  return {opened.path, opened.options, opened.index,
+          opened.scan, facts,          opened.metadata.model_type};
 }
 
 Result<Opened> Open(const fs::path& model_path) {
@@ -60,12 +60,13 @@ Result<Opened> Open(const fs::path& model_path) {
   opened.scan = std::move(*scan);
   if (!opened.scan.skipped.empty()) return tl::make_unexpected(opened.scan.skipped.front());
   if (opened.scan.files.empty()) {
-    return tl::make_unexpected(NothingFound(SearchOf(opened, ModelFacts(), 0, 0)));
+    return tl::make_unexpected(NothingFound(SearchOf(opened, ModelFacts())));
   }
   auto checkpoint = OpenCheckpoint(opened.scan, opened.index, WordsOf(opened.metadata), false,
                                    [] { return false; });
   if (!checkpoint) return tl::make_unexpected(checkpoint.error());
   opened.checkpoint = std::move(*checkpoint);
+  opened.scan.doubtful |= opened.checkpoint.has_empty_file;
   auto extractor = Extractor::Create(
       ExtractOptionsFor(DefaultExtractOptions(), opened.metadata, opened.checkpoint),
       opened.checkpoint.AllShapes());
@@ -105,8 +106,11 @@ class Inspector {
                           !opened_.metadata.unreadable && AllListedIsThere();
     const uint64_t experts = TensorsOf(Role::kRoutedExpert) + TensorsOf(Role::kSharedExpert);
     if (census_.empty() && experts + unmatched_.size() == 0) {
-      inspection.nothing = NothingFound(
-          SearchOf(opened_, opened_.extractor->facts(), Tensors(), TensorsOf(Role::kRouter)));
+      Search search = SearchOf(opened_, opened_.extractor->facts());
+      search.tensors = Tensors();
+      search.routers = TensorsOf(Role::kRouter);
+      search.listed = ListedMatrices(missing_);
+      inspection.nothing = NothingFound(search);
     }
     inspection.report = Report();
     return inspection;

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "base/utf8.h"
 #include "checkpoint/download_names.h"
 #include "checkpoint/names.h"
+#include "checkpoint/walk.h"
 
 namespace moe {
 namespace {
@@ -60,11 +62,38 @@ std::vector<fs::path> FilesOf(const fs::path& folder) {
   if (files.empty()) {
     fs::recursive_directory_iterator at(folder, failed);
     for (const fs::recursive_directory_iterator end; !failed && at != end; at.increment(failed)) {
+      if (IsHidden(at->path())) at.disable_recursion_pending();
       add(*at, files);
     }
   }
   std::ranges::sort(files);
   return files;
+}
+
+/// Folders in `folder` that a scan does not enter: hidden ones, and links.
+std::vector<fs::path> NotEntered(const fs::path& folder) {
+  std::vector<fs::path> folders;
+  std::error_code failed;
+  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
+    std::error_code ignored;
+    const bool is_folder = at->is_directory(ignored);
+    if (is_folder && (IsHidden(at->path()) || at->is_symlink(ignored))) {
+      folders.push_back(at->path());
+    }
+  }
+  std::ranges::sort(folders);
+  return folders;
+}
+
+/// "model.safetensors-00001-of-00002": a suffix that can be read, and a number behind it.
+bool HasSuffixInside(const fs::path& file) {
+  const std::string name = LowerAscii(file.filename().string());
+  return std::ranges::any_of(kReadable, [&](std::string_view suffix) {
+    const size_t end = name.find(suffix) + suffix.size();
+    const bool inside = name.find(suffix) != name.npos && end + 1 < name.size();
+    return inside && std::string_view("-_.").find(name[end]) != std::string_view::npos &&
+           name[end + 1] >= '0' && name[end + 1] <= '9';
+  });
 }
 
 /// "a, b, c and 2 more".
@@ -125,12 +154,22 @@ Sentence WithoutFiles(const Search& search) {
     return {fmt::format("nothing to read: only {}, an unfinished download", Listed(unfinished)),
             std::string(kDownload)};
   }
+  if (const auto inside = Those(files, HasSuffixInside); !inside.empty()) {
+    return {fmt::format("nothing to read: no name ends with its suffix: {}", Listed(inside)),
+            "rename them, for one to model-00001-of-00002.safetensors"};
+  }
   for (const OtherKind& kind : kOtherKinds) {
-    const auto of_kind = Those(
-        files, [&](const fs::path& file) { return SuffixOf(file) == kind.suffix; });
+    const auto of_kind =
+        Those(files, [&](const fs::path& file) { return SuffixOf(file) == kind.suffix; });
     if (of_kind.empty()) continue;
     return {fmt::format("nothing to read: only {}, {}", Listed(of_kind), kind.what),
             std::string(kind.hint)};
+  }
+  if (const auto folders = NotEntered(search.model); files.empty() && !folders.empty()) {
+    return {fmt::format("nothing to read: only {}; hidden folders and links to folders are not "
+                        "entered",
+                        Listed(folders)),
+            "give that folder"};
   }
   if (files.empty()) return {"nothing to read: the folder is empty", "give a checkpoint's folder"};
   const bool config = std::ranges::any_of(
@@ -150,6 +189,12 @@ Sentence WithoutExperts(const Search& search) {
   const std::string type =
       search.model_type.empty() ? "" : fmt::format(" (model_type {})", search.model_type);
   const uint64_t experts = search.facts.experts.value_or(0);
+  if (search.listed > 0) {
+    return {fmt::format("none of the {} is an expert's weight, though the index lists {} matri{} "
+                        "of experts",
+                        Tensors(search.tensors), search.listed, search.listed == 1 ? "x" : "ces"),
+            "download the index and the shards again"};
+  }
   if (experts > 0 || search.routers > 0) {
     return {fmt::format("none of the {} tensors is an expert's weight, though {}{}", search.tensors,
                         experts > 0

@@ -19,6 +19,7 @@ struct Search {
   const ModelFacts& facts;
   const std::string& model_type;  ///< of config.json; "" unknown
   uint64_t tensors = 0, routers = 0;
+  uint64_t listed = 0;  ///< matrices of experts that the index has, and no file
   bool experts_only = true;
 };
 

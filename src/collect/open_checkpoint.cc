@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "checkpoint/adapter.h"
+#include "checkpoint/names.h"
 #include "checkpoint/one_model.h"
 #include "codec/companions.h"
 #include "codec/config_words.h"
@@ -55,6 +56,11 @@ class Opener {
       Skip(file.error());
       checkpoint_.files.push_back(nullptr);
       return {};
+    }
+    const bool empty = (*file)->tensors().empty() && SuffixOf(path) != ".gguf";
+    if (empty && !shards_.used_for_scan) {
+      checkpoint_.has_empty_file = true;
+      Warn("[scan] files without a tensor", {path.filename().string()});
     }
     tensors_ += (*file)->tensors().size();
     checkpoint_.files.push_back(std::move(*file));

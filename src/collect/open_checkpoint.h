@@ -46,6 +46,7 @@ struct Checkpoint {
   std::vector<std::vector<TensorUse>> uses;        ///< of each file's tensors
   std::vector<std::string> skipped_files;          ///< --keep-going: "PATH: why"
   std::vector<TensorWarning> warnings;
+  bool has_empty_file = false;  ///< without a tensor, and no GGUF file: perhaps cut off
 
   /// As the extractor wants the tensor: its weight's name and shape, or why it can't be read.
   WeightShape ShapeOf(size_t file, size_t tensor) const;

@@ -28,6 +28,18 @@ class NothingFound(AcceptanceTest):
         (folder / "adapter_config.json").write_text("{}")
         return folder
 
+    def linked(self, model):
+        folder = self.folder("linked")
+        (folder / "sub").symlink_to(model)
+        return folder
+
+    def listed(self):
+        folder = self.model(DENSE, name="listed")
+        names = [*DENSE, *experts(count=1)]
+        (folder / "model.safetensors.index.json").write_text(json.dumps(
+            {"weight_map": {name: "model.safetensors" for name in names}}))
+        return folder
+
     def models(self):
         """Case -> model path, and parts of the sentence that are due."""
         dense = self.model(DENSE, name="dense", config={"model_type": "llama"})
@@ -67,6 +79,13 @@ class NothingFound(AcceptanceTest):
                              ["config.json but no weights", "finish the download"]),
             "half a download": (self.folder("half", "model.safetensors.incomplete"),
                                 ["unfinished download", "finish"]),
+            "below a hidden folder": (self.folder("concealed", ".x/model.safetensors"),
+                                      ["only .x", "not entered"]),
+            "below a link": (self.linked(dense), ["only sub", "not entered", "give that folder"]),
+            "a suffix inside": (self.folder("inside", "model.safetensors-00001-of-00002",
+                                            "config.json"),
+                                ["model.safetensors-00001-of-00002", "rename"]),
+            "listed experts": (self.listed(), ["none of the 6 tensors", "lists 3 matrices"]),
             "other files": (self.folder("other", "README.md", "a.txt"),
                             ["no file of a kind that can be read", ".safetensors", "README.md"]),
         }

@@ -304,6 +304,19 @@ class State(AcceptanceTest):
         self.assertIn("model.safetensors", self.head(run_dir)["last_failure"])
         self.assertIn("failed", show(run_dir).stdout.splitlines()[2])
 
+    def test_tables_older_than_the_collection_are_told(self):
+        run_dir = self.collected(experts(count=1))
+        self.assertEqual(run("build-tables", run_dir).returncode, 0)
+        table = ("--table", "A_weight_layer_summary")
+        for words in ((), table):
+            self.assertNotIn("earlier collection", show(run_dir, *words).stderr)
+        manifest = run_dir / "logs/tables_write_manifest.json"
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()),
+                                        "generated_at": "2020-01-01T00:00:00Z"}))
+        for words in ((), table):
+            self.assertIn("earlier collection", show(run_dir, *words).stderr)
+        self.assertNotIn("earlier", show(run_dir, "--table", "matrix_stats").stderr)
+
     def test_a_run_that_did_not_come_about_is_no_run_to_show(self):
         (self.tmp / "dense").mkdir()
         good = self.model(experts(count=1), name="good")

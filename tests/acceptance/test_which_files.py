@@ -189,7 +189,21 @@ WHOLE = {
                                          "does not list: m-2-of-3.safetensors"),
 }
 
+TENSORLESS = (8).to_bytes(8, "little") + b"{}      "
+MOMENTS = {f"exp_avg.{name}": tensor for name, tensor in layer(0).items()}
+LEFT = {
+    "an optimizer's": ({"model.safetensors": (0, 1), "config.json": config(2),
+                        "optimizer.safetensors": MOMENTS}, 0, ""),
+    "an optimizer's in parts": ({"model.safetensors": (0, 1),
+                                 "optimizer-00001-of-00002.safetensors": MOMENTS}, 0, ""),
+    "a model called after one": ({"optimizer-merge.safetensors": (0, 1)}, 0, ""),
+}
+
 INCOMPLETE = {
+    "a part without a tensor": ({"m-1-of-2.safetensors": (0,), "m-2-of-2.safetensors": TENSORLESS},
+                                3, "files without a tensor (1): m-2-of-2.safetensors"),
+    "a file without a tensor, all is there": ({"a.safetensors": (0, 1), "config.json": config(2),
+                                               "b.safetensors": TENSORLESS}, 0, "b.safetensors"),
     "an unfinished download beside": ({"a.safetensors": (0,), "b.safetensors.crdownload": b"x"}, 3,
                                       "b.safetensors.crdownload"),
     "one of hf download --local-dir": ({"a.safetensors": (0,), **HUB}, 3,
@@ -248,6 +262,9 @@ class WhichFiles(AcceptanceTest):
 
     def test_doubts_that_config_or_index_settle(self):
         self.layouts(WHOLE)
+
+    def test_what_is_left_out_by_name(self):
+        self.layouts(LEFT)
 
     def test_what_is_not_whole(self):
         self.layouts(INCOMPLETE)
