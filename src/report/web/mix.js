@@ -164,11 +164,13 @@ export const chooseUnder = (numbers, judge, limit) => {
 
 // ---- mixtures of the best trade-offs ----
 
-/** The schemes that could be applied wherever another one was; all that have numbers if there is none. */
+/** The schemes that fit at least half of the weights that any fits; all that have numbers if there is none. */
 export const usableSchemes = (numbers) => {
-  const isEverywhere = (scheme) => numbers.measured.every((n, g) => !n || isCandidate(numbers, scheme, g));
+  const {weights, measured} = numbers;
+  const weightOf = (isIn) => weights.reduce((sum, weight, g) => sum + (isIn(g) ? weight : 0), 0);
+  const half = weightOf((g) => measured[g] > 0) / 2;
   const known = knownSchemes(numbers);
-  const usable = known.filter(isEverywhere);
+  const usable = known.filter((scheme) => weightOf((g) => isCandidate(numbers, scheme, g)) >= half);
   return usable.length ? usable : known;
 };
 
@@ -194,7 +196,7 @@ export const errorWhere = (numbers, {scheme}, other) =>
     scheme.map((index, g) => (other.scheme[g] < 0 ? -1 : index)),
   );
 
-/** One scheme for all; where it has no numbers, the one nearest to it in bits. */
+/** One scheme for all; where it does not fit, the one nearest to it in bits. */
 export const uniform = (numbers, scheme) => {
   const usual = medianOf(scheme.bits, 0, scheme.bits.length);
   const nearest = (g) => {
@@ -209,6 +211,9 @@ export const uniform = (numbers, scheme) => {
   };
   return {...choiceOf(numbers, everyGroup(numbers, nearest), allMet(numbers)), base: scheme.index};
 };
+
+/** Whether a choice has another scheme than its base somewhere. */
+export const isMixed = ({scheme, base}) => scheme.some((index) => index >= 0 && index !== base);
 
 /**
  * What choices are measured against: affine, 4 bits in groups of 64; without it the affine 4-bit scheme

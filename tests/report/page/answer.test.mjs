@@ -304,7 +304,19 @@ describe("the answer of other runs", () => {
           bytes < 1e5 ? `${threeDigits(bytes / 1e3)} kB` : `${Math.round(bytes / 1e3)} kB`,
         );
         assert.equal(Number(row[3]), threeDigits(sumsOf(fitting).error), scheme);
+        // Against uniform 4-bit where both fit: in gate_proj and up_proj.
+        const both = (rows) => sumsOf(rows.filter(({proj}) => proj !== "down_proj")).error;
+        const times = both(own) / both(quant.filter((one) => one.scheme === "affine_q4_g64"));
+        const where = fitting.length < 48 ? "" : " where both fit";
+        const expected = scheme === "affine_q4_g64" ? "=" : `× ${times.toPrecision(2)}${where}`;
+        assert.equal(row[4], expected, scheme);
       }
+      const {text} = await cardOf(page);
+      assert.match(
+        text,
+        /Where affine_q4_g64 does not fit, the scheme nearest to it in bits takes its place/,
+      );
+      assert.doesNotMatch(text, /Without affine_q4_g64/);
       const sizes = await page.locator("#schemes .table-box").first().textContent();
       assert.match(sizes, /affine_q4_g64 fits 32 of 48 matrices/);
     }),

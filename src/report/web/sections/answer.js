@@ -7,6 +7,7 @@ import {
   bitsTaken,
   errorWhere,
   fittedBy,
+  isMixed,
   isUsual,
   knownSchemes,
   storedSize,
@@ -17,6 +18,7 @@ import {missingText} from "../whole.js";
 import {nothingRead} from "./model/troubles.js";
 import {goalControls, restControl} from "./schemes/goal.js";
 import {ofGroups} from "./schemes/names.js";
+import {byItself} from "./schemes/words.js";
 
 const sum = (list) => list.reduce((total, value) => total + value, 0);
 
@@ -107,8 +109,10 @@ const reservations = (page, chosen) => {
   ];
 };
 
-const change = (share) =>
-  Math.abs(share) < 0.0005 ? "the same" : `${percent(Math.abs(share))} ${share > 0 ? "more" : "less"}`;
+const beside = (share, name) =>
+  Math.abs(share) < 0.0005
+    ? `the same as ${name}`
+    : `${percent(Math.abs(share))} ${share > 0 ? "more" : "less"} than ${name}`;
 
 const tile = (label, value, more) =>
   h("div", {class: "tile"}, h("dt", null, label), h("dd", null, h("b", null, value), h("span", null, more)));
@@ -120,9 +124,9 @@ const tiles = (page, chosen, {rest}) => {
     {numbers, whole, base, reference} = decision;
   const {findings, findings_left_out: leftOut} = run.facts;
   const odd = findings.length + sum(Object.values(leftOut));
-  const name = clipped(reference.name, 24);
+  const other = byItself(reference, base);
   const isSame = isReference(decision, chosen);
-  const byItself = isUsual(reference) ? "uniform 4-bit" : `${name} alone`;
+  const itself = isUsual(reference) && !isMixed(base) ? "uniform 4-bit" : other;
   const fitted = fittedBy(numbers, chosen);
   const ofFitted = fitted < run.matrices ? `, of ${ofMatrices(fitted, page)}` : "";
   return [
@@ -137,13 +141,13 @@ const tiles = (page, chosen, {rest}) => {
       chosen.unmeasured
         ? `${significant(bitsTaken(numbers, chosen), 3)} where quantized`
         : isSame
-          ? byItself
-          : `${change(chosen.bytes / base.bytes - 1)} than ${name}`,
+          ? itself
+          : beside(chosen.bytes / base.bytes - 1, other),
     ),
     tile(
       "Relative error",
       significant(chosen.error, 3),
-      (isSame ? byItself : `${change(chosen.error / base.error - 1)} than ${name} alone`) + ofFitted,
+      (isSame ? itself : beside(chosen.error / base.error - 1, other)) + ofFitted,
     ),
     tile(
       "What is odd",
@@ -160,6 +164,11 @@ const column = (key, label, value, text) => ({
   value,
   cell: (row) => text(value(row)),
 });
+
+const timesText = ({times, isShared}) => {
+  if (times !== times) return "–";
+  return [`× ${significant(times, 2)}`, isShared ? null : h("span", {class: "fits"}, " where both fit")];
+};
 
 const fitColumns = ({whole, reference}, {matrices}) => [
   {
@@ -181,13 +190,14 @@ const fitColumns = ({whole, reference}, {matrices}) => [
     label: isUsual(reference) ? "Against 4-bit" : `Against ${clipped(reference.name, 20)}`,
     number: true,
     value: (row) => row.times,
-    cell: (row) => (row.name === reference.name ? "=" : `× ${significant(row.times, 2)}`),
+    cell: (row) => (row.name === reference.name ? "=" : timesText(row)),
   },
 ];
 
 /** Every scheme wherever it fits, by size, and the choice where it is none of them. */
-const fitRows = ({numbers, whole, base}, chosen, {rest}) => {
+const fitRows = ({numbers, whole, reference}, chosen, {rest}) => {
   const only = onlyScheme(numbers, chosen);
+  const other = alone(numbers, reference);
   const rows = knownSchemes(numbers).map((scheme) => ({
     name: scheme.name,
     isTaken: scheme === only,
@@ -199,7 +209,8 @@ const fitRows = ({numbers, whole, base}, chosen, {rest}) => {
     ...row,
     bytes: whole.bytesOf(row.bytes, rest),
     fitted: fittedBy(numbers, row),
-    times: row.error / errorWhere(numbers, base, row),
+    times: errorWhere(numbers, row, other) / errorWhere(numbers, other, row),
+    isShared: row.scheme.every((index, g) => index < 0 === other.scheme[g] < 0),
   }));
   const largest = Math.max(...sized.map((row) => row.bytes));
   return sized.map((row) => ({...row, share: row.bytes / largest}));
@@ -218,10 +229,15 @@ const howCounted = ({whole}, {rest}) => {
   return `Sizes are of the experts under a scheme, and ${how}.${whole.remark ? ` ${whole.remark}` : ""}`;
 };
 
-const referenceText = ({reference}) =>
-  isUsual(reference)
-    ? ""
-    : ` Without affine_q4_g64 in this run ${clipped(reference.name, 40)} stands for uniform 4-bit, the scheme nearest to it.`;
+const referenceText = ({numbers, reference, base}) => {
+  const name = clipped(reference.name, 40);
+  const usual = numbers.schemes.find(isUsual);
+  const why = usual ? `${clipped(usual.name, 40)} fits too little, so` : "Without affine_q4_g64 in this run";
+  return [
+    isUsual(reference) ? "" : ` ${why} ${name}, the scheme nearest to it, stands for uniform 4-bit.`,
+    isMixed(base) ? ` Where ${name} does not fit, the scheme nearest to it in bits takes its place.` : "",
+  ].join("");
+};
 
 const NOTHING = {
   schemes: "No quantization scheme was simulated, so there is nothing to recommend.",

@@ -1,7 +1,16 @@
 // The choice in one sentence, and what it leaves out.
 import {h} from "../../dom.js";
 import {bytes, clipped, percent, shortNumber, significant} from "../../format.js";
-import {REAL_SAVING, TOLERANCE, judgeWords, single, stepsFrom, storedSize, uniform} from "../../mix.js";
+import {
+  REAL_SAVING,
+  TOLERANCE,
+  isMixed,
+  judgeWords,
+  single,
+  stepsFrom,
+  storedSize,
+  uniform,
+} from "../../mix.js";
 import {named} from "../../parts.js";
 import {AS_STORED} from "../../whole.js";
 import {matrices, ofGroups} from "./names.js";
@@ -50,9 +59,13 @@ const underLimit = ({numbers}, chosen, view) => {
 
 const nameOf = ({name}) => clipped(name, 32);
 
+/** What uniform() gave of a scheme: "NAME alone", or that others stand in for it. */
+export const byItself = ({name}, base) =>
+  `${clipped(name, 32)} ${isMixed(base) ? "wherever it fits" : "alone"}`;
+
 /** Size, and error beside the reference's. */
 const besideReference = ({reference, base}, {bytes: size, error}) =>
-  `error ${significant(error, 3)} against ${significant(base.error, 3)} of ${nameOf(reference)} alone, ` +
+  `error ${significant(error, 3)} against ${significant(base.error, 3)} of ${byItself(reference, base)}, ` +
   `${bytes(size)} against ${bytes(base.bytes)}`;
 
 /** What the mixture that was not taken would have saved of "bytes" or "error". */
@@ -64,7 +77,10 @@ const notWorth = ({offered}, base, key) => {
     : ` No mixture of these schemes saves any of ${of}.`;
 };
 
-const forAll = ({unmeasured}) => (unmeasured ? "wherever a scheme fits" : "for all");
+const forAll = (base) => {
+  if (isMixed(base)) return "wherever it fits, elsewhere the scheme nearest to it in bits";
+  return base.unmeasured ? "wherever a scheme fits" : "for all";
+};
 
 const asGood = (decision, chosen) => {
   const {numbers, reference, base} = decision;
@@ -78,10 +94,16 @@ const asGood = (decision, chosen) => {
   }
   return [
     sizeText(chosen),
-    `: as good as ${nameOf(reference)} alone and ${percent(1 - chosen.bytes / base.bytes)} smaller: ` +
+    `: as good as ${byItself(reference, base)} and ${percent(1 - chosen.bytes / base.bytes)} smaller: ` +
       `${besideReference(decision, chosen)}.`,
   ];
 };
+
+/** What a mixture gains over the best scheme by itself that fits, if one does. */
+const gainText = ({schemes}, {error}, base) =>
+  base
+    ? `, ${percent(1 - error / base.error)} less than ${byItself(schemes[base.base], base)}, the best that fits`
+    : "";
 
 const inSize = (decision, chosen, view) => {
   const {numbers, whole} = decision;
@@ -92,16 +114,12 @@ const inSize = (decision, chosen, view) => {
   }
   const base = chosen.base === null ? null : uniform(numbers, numbers.schemes[chosen.base]);
   const alone = base && isSame(chosen, base);
-  const best = base && nameOf(numbers.schemes[chosen.base]);
-  const gained = base && percent(1 - chosen.error / base.error);
   return [
     sizeText(chosen),
     `: the least error within ${limit}`,
     alone
-      ? `, by ${best} ${forAll(chosen)}`
-      : base
-        ? `, ${gained} less than ${best} alone, the best that fits`
-        : "",
+      ? `, by ${nameOf(numbers.schemes[chosen.base])} ${forAll(chosen)}`
+      : gainText(numbers, chosen, base),
     `: ${besideReference(decision, chosen)}.`,
     alone ? notWorth(chosen, base, "error") : "",
   ];
