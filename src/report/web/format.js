@@ -92,6 +92,10 @@ export const clipped = (text, length = 48) => {
   return shown.length <= length ? shown : `${shown.slice(0, length - 1)}…`;
 };
 
+/** ["a", "b", "c"] -> "a, b and c". */
+export const inWords = (list) =>
+  [list.slice(0, -1).join(", "), list.at(-1)].filter((part) => part).join(" and ");
+
 /** [0, 1, 2, 5] -> "0–2, 5", by the labels of those indices. */
 export const ranges = (indices, labels) => {
   const parts = [];

@@ -3,12 +3,18 @@
 import {percent} from "./format.js";
 import {meanBits, storedSize} from "./mix.js";
 
-// What a scheme can be applied to beside experts; norms, routers and all else stay as they are.
-const MATRICES = ["attention", "embedding", "other"];
+// What a scheme can be applied to beside experts, and how it is called; norms, routers and all else stay as they are.
+const MATRICES = [
+  ["attention", "attention"],
+  ["embedding", "embeddings"],
+  ["other", "other matrices"],
+];
 // Affine, 8 bits in groups of 64: what is usual for what is not an expert.
 const USUAL = {name: "affine_q8_g64", bits: 8.5};
-// Scales beside the rest's matrices that are more than this part of them: they are quantized already.
+// Scales beside the rest's matrices that are more than this part of them: they are quantized already,
+// as is what takes fewer bits than this.
 const QUANTIZED_FROM = 0.01;
+const PLAIN_BITS = 16;
 
 export const AS_STORED = "stored";
 
@@ -58,7 +64,7 @@ export const missingText = (facts) => {
 
 /**
  * {isKnown; isAll: nothing is missing; names: what the sizes are of, as a label and in a sentence; remark: what a reader must know, or null; schemes: [{name, bits}] that the rest can be counted
- * at beside AS_STORED; first: the name to begin with; bytesOf(experts, name): bytes of all}. Where the
+ * at beside AS_STORED; counted: the words for what is; first: the name to begin with; bytesOf(experts, name): bytes of all}. Where the
  * rest is not known bytes are the experts'.
  */
 export const wholeOf = ({facts}, numbers) => {
@@ -70,12 +76,16 @@ export const wholeOf = ({facts}, numbers) => {
   const refused = isAll ? 0 : Math.max(0, experts - stored);
   const all = sum(Object.values(roles).map(({bytes}) => bytes)) - refused;
   if (!(stored <= all)) return unknown("stored", isAll);
-  const matrices = MATRICES.map((role) => roles[role] ?? {bytes: 0, parameters: 0});
-  const bytes = sum(matrices.map((role) => role.bytes)),
-    parameters = sum(matrices.map((role) => role.parameters));
   const scales = (roles.companion?.bytes ?? 0) - Math.max(0, stored - experts);
-  const isPlain = parameters > 0 && scales <= QUANTIZED_FROM * bytes;
-  const schemes = isPlain ? schemesFor(numbers) : [];
+  const ofMatrices = sum(MATRICES.map(([role]) => roles[role]?.bytes ?? 0));
+  const isPlain = ([role]) =>
+    roles[role]?.parameters > 0 &&
+    8 * roles[role].bytes >= PLAIN_BITS * roles[role].parameters &&
+    scales <= QUANTIZED_FROM * ofMatrices;
+  const plain = MATRICES.filter(isPlain);
+  const bytes = sum(plain.map(([role]) => roles[role].bytes)),
+    parameters = sum(plain.map(([role]) => roles[role].parameters));
+  const schemes = plain.length ? schemesFor(numbers) : [];
   const matricesAt = (name) => {
     const scheme = schemes.find((one) => one.name === name);
     return scheme ? (parameters * scheme.bits) / 8 : bytes;
@@ -86,7 +96,8 @@ export const wholeOf = ({facts}, numbers) => {
     names: isAll ? NAMES.whole : NAMES.readWhole,
     remark: isAll ? null : "This run is incomplete: sizes and errors are those of what was read.",
     schemes,
-    first: isPlain ? USUAL.name : AS_STORED,
+    counted: plain.map(([, words]) => words),
+    first: plain.length ? USUAL.name : AS_STORED,
     bytesOf: (own, name) => own + (all - stored - bytes) + matricesAt(name),
   };
 };

@@ -153,6 +153,18 @@ describe("the answer of a run of nine schemes", () => {
       }
     }));
 
+  test("a size that is none leaves what was there", () =>
+    open({hash: "#size=23000000"}, async (page) => {
+      const box = page.locator(".answer").getByRole("spinbutton");
+      const {title} = await cardOf(page);
+      for (const none of ["0", "-5", ""]) {
+        await box.fill(none);
+        await box.press("Enter");
+        assert.equal(await box.inputValue(), "23", none);
+        assert.equal((await cardOf(page)).title, title);
+      }
+    }));
+
   test("the slider's ends are the smallest and the largest scheme", () =>
     open({hash: "#goal=size"}, async (page) => {
       const slider = page.locator(".answer").getByRole("slider");
@@ -378,6 +390,26 @@ describe("the answer of other runs", () => {
       assert.match(text, /^Keep the experts as they are stored: [\d.]+ kB, 4\.\d+ bits per weight/);
       assert.match(text, /come on top of those of the earlier quantization/);
       assert.match(title, /^If quantized again: /);
+    }),
+  );
+
+  test(
+    "what of the rest is quantized already counts as it is stored",
+    inspect("fp8", async (page, quant, {runDir}) => {
+      const {roles} = JSON.parse(readFileSync(`${runDir}/logs/run_health.json`, "utf8"));
+      const sum = (list) => list.reduce((total, value) => total + value, 0);
+      const all = sum(Object.values(roles).map(({bytes}) => bytes));
+      // Only the embeddings are in 16 bits.
+      const saved = roles.embedding.bytes - (roles.embedding.parameters * REST_BITS) / 8;
+      const read = (text) => Number(/([\d.]+) kB/.exec(text)[1]);
+      const rest = all - roles.routed_expert.bytes - roles.shared_expert.bytes;
+      const remark = await page.locator(".remarks li", {hasText: "With the rest of the model"}).textContent();
+      assert.match(remark, /, embeddings counted at affine_q8_g64, all else as stored/);
+      assert.ok(Math.abs(read(remark) * 1e3 - (rest - saved)) < 500, remark);
+      assert.match(
+        (await cardOf(page)).text,
+        /, and embeddings at 8\.50 bits per weight, all else as stored/,
+      );
     }),
   );
 

@@ -143,9 +143,9 @@ def demo(schemes):
     return make
 
 
-def zoo(checkpoint):
+def zoo(checkpoint, schemes="template"):
     """A small checkpoint of tests/data/zoo, analysed."""
-    return lambda folder: analysed(ROOT / "tests/data/zoo" / checkpoint, folder, "zoo", "template")
+    return lambda folder: analysed(ROOT / "tests/data/zoo" / checkpoint, folder, "zoo", schemes)
 
 
 def written(rows=64, present=8, refused=()):
@@ -316,7 +316,7 @@ def varied(change):
 KINDS = {"small": demo("template"), "nine": demo("mlx"), "large": large, "hostile": hostile,
          "partly": written(rows=32), "nowhere": written(rows=40), "half": written(present=4),
          "refused_half": written(refused=range(4)), "refused": written(refused=range(8)),
-         "quantized": zoo("awq_int4_qwen2_moe"), "dense_layer": zoo("hf4_qwen2_moe"),
+         "quantized": zoo("awq_int4_qwen2_moe"), "dense_layer": zoo("hf4_qwen2_moe"), "fp8": zoo("fp8_deepseek_v3", "nvfp4"),
          **{v.__name__: varied(v) for v in VARIANTS}}
 
 

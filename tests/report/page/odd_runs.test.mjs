@@ -247,6 +247,7 @@ describe("the report of an odd run", () => {
       assert.ok((await section(page, "model")).includes("sizes as stored"));
       const schemes = await section(page, "schemes");
       assert.ok(schemes.includes(`and so on: ${kilobytes(all - stored)}, as stored`), schemes);
+      assert.doesNotMatch(schemes, /\.\. /);
       assert.ok((await page.locator(".answer").textContent()).includes(`the rest as it is stored now`));
       assert.equal(await page.getByLabel("Rest of the model counted at").count(), 0);
       const now = page.locator("#schemes tr.stored");

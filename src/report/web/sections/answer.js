@@ -1,6 +1,6 @@
 // The answer first: what to take, how large the whole model becomes, and what is odd.
 import {fill, h} from "../dom.js";
-import {bytes, clipped, count, percent, plural, significant} from "../format.js";
+import {bytes, clipped, count, inWords, percent, plural, significant} from "../format.js";
 import {
   REAL_SAVING,
   alone,
@@ -224,7 +224,7 @@ const howCounted = ({whole}, {rest}) => {
   if (!whole.isKnown) return whole.remark;
   const bits = whole.schemes.find(({name}) => name === rest)?.bits;
   const how = bits
-    ? `attention, embeddings and other matrices at ${significant(bits, 3)} bits per weight, norms and routers as stored`
+    ? `${inWords(whole.counted)} at ${significant(bits, 3)} bits per weight, all else as stored`
     : "the rest as it is stored now";
   return `Sizes are of the experts under a scheme, and ${how}.${whole.remark ? ` ${whole.remark}` : ""}`;
 };

@@ -20,6 +20,7 @@ const STEPS = 200;
 /** {element, show(view)}: the largest size of the whole model, as a slider and a number. */
 const sizeControls = ({sizes, whole}, onchange) => {
   const id = freshId("size");
+  let shown = "";
   const [unit, unitName] = UNITS.find(([one]) => sizes().high >= one) ?? UNITS.at(-1);
   const at = () => {
     const {low, high} = sizes();
@@ -43,6 +44,7 @@ const sizeControls = ({sizes, whole}, onchange) => {
     onchange: () => {
       const size = rounded(Number(number.value) * unit, DIGITS);
       if (size > 0) onchange({size, goal: "size"}, "replace");
+      else number.value = shown;
     },
   });
   const what = `Largest size of ${whole.names[1]}`;
@@ -57,8 +59,8 @@ const sizeControls = ({sizes, whole}, onchange) => {
       const {low, high} = sizes();
       bar.value = String((STEPS * (size - low)) / (high - low || 1));
       bar.setAttribute("aria-valuetext", bytes(size));
-      const shown = rounded(size / unit, DIGITS);
-      if (Number(number.value) !== shown) number.value = String(shown);
+      shown = String(rounded(size / unit, DIGITS));
+      if (Number(number.value) !== Number(shown)) number.value = shown;
     },
   };
 };

@@ -1,6 +1,6 @@
 // The choice in one sentence, and what it leaves out.
 import {h} from "../../dom.js";
-import {bytes, clipped, percent, shortNumber, significant} from "../../format.js";
+import {bytes, clipped, inWords, percent, shortNumber, significant} from "../../format.js";
 import {
   REAL_SAVING,
   TOLERANCE,
@@ -89,7 +89,9 @@ const asGood = (decision, chosen) => {
       sizeText(chosen),
       `: ${nameOf(reference)} ${forAll(chosen)}. No choice that is as good is smaller by ${percent(REAL_SAVING)} or more.`,
       notWorth(chosen, base, "bytes"),
-      besideStored(chosen, storedSize(numbers)).replace(/^, (.*)\.$/, " That is $1."),
+      besideStored(chosen, storedSize(numbers))
+        .replace(/^, (.*)\.$/, " That is $1.")
+        .replace(/^\./, ""),
     ];
   }
   return [
@@ -155,10 +157,12 @@ const lackingOf = ({measured}, {counts}) => sum(Array.from(measured, (n, g) => n
 const wholeText = ({whole}, chosen, {rest}) => {
   if (!whole.isKnown) return whole.remark;
   const beside = whole.bytesOf(0, rest);
-  const how = rest === AS_STORED ? "as stored" : `with its matrices counted at ${clipped(rest, 32)}`;
+  const how =
+    rest === AS_STORED
+      ? "as stored"
+      : `${inWords(whole.counted)} counted at ${clipped(rest, 32)}, all else as stored`;
   return (
-    `With the rest of the model (attention, embeddings and so on: ${bytes(beside)}, ${how}, norms and routers as ` +
-    `stored) that makes ${bytes(whole.bytesOf(chosen.bytes, rest))}.` +
+    `With the rest of the model (attention, embeddings and so on: ${bytes(beside)}, ${how}) that makes ${bytes(whole.bytesOf(chosen.bytes, rest))}.` +
     (whole.remark ? ` ${whole.remark}` : "")
   );
 };
