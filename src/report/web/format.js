@@ -58,6 +58,9 @@ export const percent = (share) => {
   return `${rounded === 100 && share < 1 ? "99.9" : shortNumber(rounded)} %`;
 };
 
+/** A share of the experts, as the program prints it: never rounded up. */
+export const coverage = (share) => `${(Math.floor(share * 1e4) / 100).toFixed(2)} %`;
+
 export const decibels = (relativeError) =>
   relativeError > 0 ? `${(-20 * Math.log10(relativeError)).toFixed(1)} dB` : "∞ dB";
 

@@ -167,6 +167,13 @@ export const front = (points) => {
   });
 };
 
+/** The items of a list by keyOf(item), as a Map of lists. */
+export const grouped = (list, keyOf) => {
+  const groups = new Map();
+  for (const item of list) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+};
+
 /** How many of the wanted values fall in each of `bins` equal steps from low to high, ends too. */
 export const histogram = (values, isWanted, low, high, bins) => {
   const counts = new Array(bins).fill(0);

@@ -1,6 +1,6 @@
 // How large the whole model becomes: the experts under a choice, and the rest of the checkpoint as it is
 // stored, or with its matrices under a scheme.
-import {percent} from "./format.js";
+import {coverage} from "./format.js";
 import {meanBits, storedSize} from "./mix.js";
 
 // What a scheme can be applied to beside experts, and how it is called; norms, routers and all else stay as they are.
@@ -58,7 +58,7 @@ export const shareRead = ({model}) => model.coverage?.share ?? null;
 /** "50 % of the experts were read.", or that some were not; null of a run that has all. */
 export const missingText = (facts) => {
   const share = shareRead(facts);
-  if (share !== null && share < 1) return `${percent(share)} of the experts were read.`;
+  if (share !== null && share < 1) return `${coverage(share)} of the experts were read.`;
   return facts.run.incomplete ? "Not all of this model was read." : null;
 };
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import {readFileSync} from "node:fs";
 import {after, before, describe, test} from "node:test";
+import {coverage} from "../../../src/report/web/format.js";
 import {drawAll, launch, makeRun, parseCsv, rowsOf, withPage} from "./browser.mjs";
 
 // What attention, embeddings and so on are counted at: affine, 8 bits in groups of 64.
@@ -241,6 +242,16 @@ describe("the answer of a run of nine schemes", () => {
     }));
 });
 
+test("a share of the experts is never rounded up", () => {
+  assert.deepEqual([1, 0.99999, 11 / 12, 0.29, 0].map(coverage), [
+    "100.00 %",
+    "99.99 %",
+    "91.66 %",
+    "29.00 %",
+    "0.00 %",
+  ]);
+});
+
 describe("the answer of other runs", () => {
   let browser;
   before(async () => {
@@ -323,6 +334,9 @@ describe("the answer of other runs", () => {
         const expected = scheme === "affine_q4_g64" ? "=" : `× ${times.toPrecision(2)}${where}`;
         assert.equal(row[4], expected, scheme);
       }
+      const lacking = await page.locator("#schemes .remarks li", {hasText: "no error for"}).allTextContents();
+      assert.equal(lacking.length, 1);
+      assert.match(lacking[0], /affine_q6_g64 and affine_q8_g64 have no error for 16 matrices each /);
       const {text} = await cardOf(page);
       assert.match(
         text,
@@ -358,7 +372,7 @@ describe("the answer of other runs", () => {
       `of a run that read half of the experts (${kind}) the card says so first, and what its figures are of`,
       inspect(kind, async (page, quant) => {
         const {title, text, tiles} = await cardOf(page);
-        assert.ok(text.startsWith("50 % of the experts were read."), text);
+        assert.ok(text.startsWith("50.00 % of the experts were read."), text);
         assert.equal(title, "Take affine_q4_g64 for the experts that were read");
         const {bytes} = sumsOf(quant.filter(({scheme}) => scheme === "affine_q4_g64"));
         assert.equal(tiles["What was read"], `${threeDigits((bytes + 2 * 64 * 64 * (8.5 / 8)) / 1e3)} kB`);
@@ -375,7 +389,7 @@ describe("the answer of other runs", () => {
     "of a run whose experts were all refused the page says why there is nothing",
     inspect("refused", async (page) => {
       const text = await page.locator(".answer").textContent();
-      assert.ok(text.startsWith("0 % of the experts were read."), text);
+      assert.ok(text.startsWith("0.00 % of the experts were read."), text);
       assert.match(text, /None of the experts could be read.* 48 tensors were refused.*int16/);
       const schemes = await page.locator("#schemes").textContent();
       assert.match(schemes, /No expert matrix could be measured/);

@@ -81,7 +81,7 @@ describe("the report of a small run", () => {
         "512 × 256",
         "mlx-cpu",
         "bf16",
-        "100 % of 25.2 million",
+        "100.00 % of 25.2 million",
         ...SCHEMES,
       ])
         assert.ok(model.includes(part), part);
@@ -660,6 +660,13 @@ describe("the report of a small run", () => {
       assert.match(page.url(), /a=affine_q8_g32&b=affine_q4_g32/);
       await page.goBack();
       await agrees("affine_q8_g32", "mxfp4_g32");
+      // A scheme is not compared with itself: the two trade places.
+      await part.getByLabel("against", {exact: true}).selectOption({label: "affine_q8_g32"});
+      await agrees("mxfp4_g32", "affine_q8_g32");
+      await page.evaluate(() => {
+        location.hash = "#a=mxfp4_g32&b=mxfp4_g32";
+      });
+      await agrees("mxfp4_g32", "affine_q4_g32");
     }));
 
   test("a point of a pair tells its matrix and opens it; the largest differences are named", () =>

@@ -228,13 +228,19 @@ export const pairsSection = (page) => {
   if (run.facts.schemes.length < 2) {
     return nothing("Fewer than two schemes were simulated, so there is nothing to compare.");
   }
-  const controls = pairControls(run.facts, state.set);
   const pictures = comparison(page);
   const current = () => {
-    const {a, b} = state.get(),
-      first = firstPair(page);
-    return {a: a ?? first.a, b: b ?? first.b};
+    const first = firstPair(page);
+    const {a, b} = {a: state.get().a ?? first.a, b: state.get().b ?? first.b};
+    return {a, b: a === b ? nearestTo(page.decision.numbers, a) : b};
   };
+  // The scheme that the other one is trades places with it.
+  const choose = (patch) => {
+    const was = current(),
+      next = {...was, ...patch};
+    state.set(next.a === next.b ? {a: was.b, b: was.a} : next);
+  };
+  const controls = pairControls(run.facts, choose);
   const show = () => {
     controls.show(current());
     return pictures.show(current());

@@ -1,5 +1,5 @@
 // What is known of the model and of the run, as [term, value] rows.
-import {count, duration, many, moment, percent, printable, shortNumber} from "../../format.js";
+import {count, coverage, duration, many, moment, printable, shortNumber} from "../../format.js";
 import {named} from "../../parts.js";
 import {COMPUTED_IN, COVERAGE, ENCODER, PERCENTILES, QUANTIZER} from "../../terms.js";
 import {term} from "../../tip.js";
@@ -23,7 +23,7 @@ export const storageText = ({storages}) =>
     .join("; ");
 
 export const modelFacts = ({facts}) => {
-  const {family, path, sizes, roles, coverage} = facts.model;
+  const {family, path, sizes, roles, coverage: read} = facts.model;
   const parameters = Object.values(roles ?? {}).map((role) => role.parameters);
   return [
     ["Family", text(family)],
@@ -37,7 +37,7 @@ export const modelFacts = ({facts}) => {
     ["Experts stored as", storageText(facts)],
     [
       term("Experts analysed", COVERAGE),
-      coverage ? `${percent(coverage.share)} of ` + `${many(coverage.expert_parameters)} parameters` : null,
+      read ? `${coverage(read.share)} of ${many(read.expert_parameters)} parameters` : null,
     ],
     ["Path", text(path)],
   ];

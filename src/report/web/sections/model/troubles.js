@@ -1,14 +1,15 @@
 // Everything that did not go as it should.
 import {h} from "../../dom.js";
-import {clipped, count, percent, plural, printable} from "../../format.js";
+import {clipped, count, coverage, plural, printable} from "../../format.js";
 import {foldedList, named, note} from "../../parts.js";
+import {grouped} from "../../stats.js";
 import {shareRead} from "../../whole.js";
 
 const matrices = (n) => plural(n, "matrix", "matrices");
 
 const missingPart = (facts) => {
   const share = shareRead(facts);
-  return share !== null && share < 1 ? `${percent(share)} of the experts were read; ` : "";
+  return share !== null && share < 1 ? `${coverage(share)} of the experts were read; ` : "";
 };
 
 const incomplete = (facts) =>
@@ -45,10 +46,9 @@ const warnings = ({warnings: all, failures: failed, schemes}) => {
 const failedSchemes = ({failures: list, schemes, matrices: all}) => {
   const counts = new Map();
   for (const {scheme, count: n} of list) counts.set(scheme, (counts.get(scheme) ?? 0) + n);
-  const byCount = new Map();
-  for (const [scheme, n] of counts) byCount.set(n, [...(byCount.get(n) ?? []), schemes[scheme].name]);
-  return [...byCount].map(([n, names]) => [
-    named(names.map((name) => clipped(name, 40)).join(", ")),
+  const byCount = grouped([...counts], ([, n]) => n);
+  return [...byCount].map(([n, failed]) => [
+    named(failed.map(([scheme]) => clipped(schemes[scheme].name, 40)).join(", ")),
     ` failed for ${n === all ? "all" : `${count(n)} of`} ${matrices(all)}. `,
   ]);
 };

@@ -12,6 +12,7 @@ import {
   uniform,
 } from "../../mix.js";
 import {named} from "../../parts.js";
+import {grouped} from "../../stats.js";
 import {AS_STORED} from "../../whole.js";
 import {matrices, ofGroups} from "./names.js";
 
@@ -153,6 +154,20 @@ const sum = (list) => list.reduce((total, value) => total + value, 0);
 /** How many matrices have an error under another scheme, but none under this one. */
 const lackingOf = ({measured}, {counts}) => sum(Array.from(measured, (n, g) => n - counts[g]));
 
+/** A sentence for all schemes that lack as many. */
+const lackingTexts = (numbers) => {
+  const lacking = grouped(numbers.schemes, (scheme) => lackingOf(numbers, scheme));
+  return [...lacking]
+    .filter(([n]) => n)
+    .map(([n, schemes]) => [
+      named(inWords(schemes.map(({name}) => clipped(name)))),
+      schemes.length === 1
+        ? ` has no error for ${matrices(n)} that another scheme could quantize, and is`
+        : ` have no error for ${matrices(n)} each that another scheme could quantize, and are`,
+      " not chosen in their layers and projections.",
+    ]);
+};
+
 /** How the whole model is counted. */
 const wholeText = ({whole}, chosen, {rest}) => {
   if (!whole.isKnown) return whole.remark;
@@ -170,7 +185,7 @@ const wholeText = ({whole}, chosen, {rest}) => {
 /** What was left out or estimated. */
 export const remarks = ({run}, decision, chosen, view) => {
   const {numbers} = decision;
-  const {groups, schemes, measured} = numbers;
+  const {groups, measured} = numbers;
   const without = run.matrices - sum(measured);
   return [
     run.facts.schemes.some(({requantized}) => requantized)
@@ -187,14 +202,7 @@ export const remarks = ({run}, decision, chosen, view) => {
       ? `In ${ofGroups(chosen.unmeasured, groups.count)} no scheme has numbers; the ` +
         "size stored now is counted."
       : null,
-    ...schemes
-      .map((scheme) => [scheme, lackingOf(numbers, scheme)])
-      .filter(([, n]) => n)
-      .map(([scheme, n]) => [
-        named(clipped(scheme.name)),
-        ` has no error for ${matrices(n)} that ` +
-          "another scheme could quantize, and is not chosen in their layers and projections.",
-      ]),
+    ...lackingTexts(numbers),
     without
       ? `${matrices(without)} ${without === 1 ? "has" : "have"} no error under any scheme: ` +
         "counted in the sizes, not in the errors."
