@@ -62,6 +62,11 @@ bool IsExpert(const Extraction& extraction) {
   return extraction.role == Role::kRoutedExpert || extraction.role == Role::kSharedExpert;
 }
 
+/// "expert 7", "experts 1, 3-7".
+std::string ExpertsText(const std::string& ids) {
+  return (ids.find_first_of(",-") == std::string::npos ? "expert " : "experts ") + ids;
+}
+
 }  // namespace
 
 void ExpertPromise::Ids::Add(const ExpertClaim& claim) {
@@ -392,7 +397,7 @@ std::vector<std::string> MissingWarnings(const std::vector<MissingExperts>& miss
     lines.push_back(fmt::format(
         "[experts] layer{} {}: {}{} of {} is missing ({})", row.layers.size() == 1 ? "" : "s",
         Ranges(row.layers), row.stack.empty() ? "" : row.stack + " ", row.proj,
-        row.is_shared_expert ? "the shared expert" : "experts " + row.experts, row.promised_by));
+        row.is_shared_expert ? "the shared expert" : ExpertsText(row.experts), row.promised_by));
   }
   return lines;
 }

@@ -673,7 +673,7 @@ TEST(ExpertPromise, CountsTheWeightsThatAreMissing) {
             R"({"stack":null,"shared":false,"proj":"down_proj","layers":"1","experts":"3",)"
             R"("matrices":1,"promised_by":"the config says 4 a layer"})");
   EXPECT_EQ(MissingWarnings(missing).at(0),
-            "[experts] layer 1: down_proj of experts 3 is missing (the config says 4 a layer)");
+            "[experts] layer 1: down_proj of expert 3 is missing (the config says 4 a layer)");
 }
 
 }  // namespace
