@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -33,7 +34,7 @@ class ArrayMatrix : public MatrixSource {
   std::vector<float> values_;
   uint64_t rows_, cols_;
   DType dtype_;
-  mutable int reads_ = 0;
+  mutable std::atomic<int> reads_ = 0;  // threads read parts of one matrix
 };
 
 /// `count` weights, sums of three uniform draws over 16: the same numbers everywhere.
