@@ -28,11 +28,6 @@ struct AnalyzeOptions {
   bool force = false, fresh = false, no_report = false;
 };
 
-/// Whether the configuration is of another model than the one at this path.
-bool IsOfAnother(const Config& config, const std::filesystem::path& model) {
-  return !config.model_path.empty() && !NamesModel(config.model_path, model);
-}
-
 /// What the run's configuration has to be changed in: a new one gets the usual schemes, an existing
 /// one keeps its own unless the command line names some.
 ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
@@ -102,9 +97,8 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   const bool replaceable = of_another && HoldsNothing(*run_dir);
   const bool fresh = options.fresh || replaceable;
   if (of_another && !options.force && !replaceable) {
-    return fail({ErrorCode::kBadArgument, run_dir->string(),
-                 "is a run of " + config->model_path + ", not of " + model.string(),
-                 "--run-name NAME makes another run, --force replaces this one", ""});
+    return fail(OfAnotherModel(*run_dir, *config, model,
+                               "--run-name NAME makes another run, --force replaces this one"));
   }
   PreparedRun run{*run_dir, {}, std::nullopt};
   if (auto text = ReadTextFile(path)) run.config_before = std::move(*text);
@@ -171,6 +165,16 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
 }
 
 }  // namespace
+
+bool IsOfAnother(const Config& config, const std::filesystem::path& model) {
+  return !config.model_path.empty() && !NamesModel(config.model_path, model);
+}
+
+Error OfAnotherModel(const std::filesystem::path& run_dir, const Config& config,
+                     const std::filesystem::path& model, std::string hint) {
+  return {ErrorCode::kBadArgument, run_dir.string(),
+          "is a run of " + config.model_path + ", not of " + model.string(), std::move(hint), ""};
+}
 
 void AddAnalyze(const Command& program, ExitCode& exit, Reporter& report) {
   auto opt = std::make_shared<AnalyzeOptions>();

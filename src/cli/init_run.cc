@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/pipeline.h"
 #include "cli/terminal.h"
 #include "collect/inspect.h"
 #include "collect/model_location.h"
@@ -22,12 +23,8 @@ bool IsFreeFor(const InitRunOptions& options,
   const auto run_dir = RunDirOf(options.root, options.model_id, options.run_name);
   if (!run_dir || !model_path) return true;
   const auto config = LoadConfig(*run_dir / "analysis_config.json");
-  if (!config || config->model_path.empty() || NamesModel(config->model_path, *model_path)) {
-    return true;
-  }
-  report.Error({ErrorCode::kBadArgument, run_dir->string(),
-                "is a run of " + config->model_path + ", not of " + model_path->string(),
-                "--run-name NAME makes another run", ""});
+  if (!config || !IsOfAnother(*config, *model_path)) return true;
+  report.Error(OfAnotherModel(*run_dir, *config, *model_path, "--run-name NAME makes another run"));
   return false;
 }
 

@@ -29,6 +29,12 @@ Argument AddThreadsFlag(const Command& cmd, unsigned& threads);
 /// The flags that say how the work is done.
 void AddWorkFlags(const Command& cmd, CollectFlags& flags);
 
+/// Whether the configuration is of another model than the one at this path.
+bool IsOfAnother(const Config& config, const std::filesystem::path& model);
+/// The error of a command that would make a run of `model` where one of another model is.
+Error OfAnotherModel(const std::filesystem::path& run_dir, const Config& config,
+                     const std::filesystem::path& model, std::string hint);
+
 // What follows tells its steps, and gives --json what came out.
 
 /// `collect-data` of an existing run directory, with its config or why it can't be loaded.

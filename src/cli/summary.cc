@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/terminal.h"
+#include "collect/collect.h"
 #include "run/logs.h"
 
 namespace moe::cli {
@@ -68,9 +68,8 @@ void AnswerCoverage(const std::filesystem::path& run_dir, Reporter& report) {
   const Json::json_pointer at("/expert_coverage/share");
   const Json share = health.contains(at) ? health.at(at) : Json();
   if (!share.is_number() || share >= 1) return;
-  const double percent = std::floor(share.get<double>() * 10'000) / 100;  // never up to 100
-  report.Answer(
-      fmt::format("{:.4g} % of the experts were read; all figures are of what was read.", percent));
+  report.Answer(fmt::format("{:.4g} % of the experts were read; all figures are of what was read.",
+                            CoveragePercent(share.get<double>())));
 }
 
 void AnswerSize(const RunMatrices& matrices, const RunSummary& summary, Reporter& report) {

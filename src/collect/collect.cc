@@ -466,9 +466,9 @@ Result<CollectReport> Collect(const Config& config, const CollectOptions& option
   return Collection(config, options, observer).Run();
 }
 
-std::string CoverageText(double share) {
-  return fmt::format("{:.2f} %", std::floor(share * 10'000) / 100);
-}
+double CoveragePercent(double share) { return std::floor(share * 10'000) / 100; }
+
+std::string CoverageText(double share) { return fmt::format("{:.2f} %", CoveragePercent(share)); }
 
 void WriteConfigFailure(const CollectOptions& options, const Error& error) {
   std::error_code failed;

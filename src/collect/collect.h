@@ -48,6 +48,8 @@ Result<CollectReport> Collect(const Config& config, const CollectOptions& option
 
 /// "99.99 %": cut after two decimals, so that only what is whole reads 100.00 %.
 std::string CoverageText(double share);
+/// The same as a number: 99.99 for anything that is not all.
+double CoveragePercent(double share);
 
 /// logs/run_failure.json for a config that can't be used; nothing where there is no run directory.
 void WriteConfigFailure(const CollectOptions& options, const Error& error);

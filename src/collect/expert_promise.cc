@@ -185,10 +185,9 @@ class ExpertPromise::Account {
     }
     std::vector<std::string> lines;
     for (const auto& [what, of] : layers) {
-      lines.push_back(fmt::format(
-          "[experts] layer{} {}: {}, the tensors hold {}expert{} {} too", of.size() == 1 ? "" : "s",
-          Ranges(of), what.second, name_.empty() ? "" : name_ + " ",
-          what.first.find_first_of("-,") == std::string::npos ? "" : "s", what.first));
+      lines.push_back(fmt::format("[experts] layer{} {}: {}, the tensors hold {}{} too",
+                                  of.size() == 1 ? "" : "s", Ranges(of), what.second,
+                                  name_.empty() ? "" : name_ + " ", ExpertsText(what.first)));
     }
     return lines;
   }
