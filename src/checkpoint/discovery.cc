@@ -221,9 +221,11 @@ Result<void> CheckGgufFiles(const ScanOptions& options, ScanPlan& plan) {
 /// An index of which no shard is there, beside files that are a whole set, is of another model.
 bool IsOfOtherFiles(const IndexSummary& index, const ScanOptions& beside) {
   if (index.missing_shards.size() < index.expected_shards.size()) return false;
+  const auto survey = Look(index.index_path->parent_path(), beside);
+  if (!survey) return false;
   ScanPlan plan;
-  const auto done = PlanWalk(index.index_path->parent_path(), beside, plan);
-  return done && !plan.files.empty() && plan.missing.empty();
+  PlanWalk(*survey, beside, plan);
+  return !plan.files.empty() && plan.missing.empty();
 }
 
 /// Python's files[:max_files].
@@ -296,7 +298,13 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
   const std::string where = model_path.string();
   auto done = CheckStrict(options, index, where, plan);
   if (!done) return tl::make_unexpected(done.error());
-  if (!plan.model_path_is_file) done = CheckOneFolder(model_path, options);
+  Survey survey;
+  if (!plan.model_path_is_file) {
+    auto looked = Look(model_path, options);
+    if (!looked) return tl::make_unexpected(looked.error());
+    survey = std::move(*looked);
+    done = CheckOneFolder(model_path, survey);
+  }
   if (done && IsIndexFile(model_path) && !index.used_for_scan) done = UnusableIndex(index, where);
   if (!done) return tl::make_unexpected(done.error());
   if (index.used_for_scan) {
@@ -305,7 +313,7 @@ Result<ScanPlan> PlanScan(const fs::path& model_path, const ScanOptions& options
     plan.index_discovered_but_ignored_due_to_file_model_path = index.found;
     done = PlanFromFile(model_path, options, index, plan);
   } else {
-    done = PlanWalk(model_path, options, plan);
+    PlanWalk(survey, options, plan);
   }
   if (done) done = CheckNotAdapter(plan, model_path);
   if (done) CheckLinks(options, model_path, plan);

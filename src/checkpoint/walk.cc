@@ -63,14 +63,8 @@ std::vector<fs::path> IndexesAmong(const std::vector<fs::path>& paths) {
   return indexes;
 }
 
-/// Containers, and what only looks like one.
-struct Sorted {
-  std::vector<fs::path> containers;
-  std::vector<LeftOut> left_out;
-};
-
-Sorted Sort(const std::vector<fs::path>& paths, const ScanOptions& options) {
-  Sorted sorted;
+Survey::Sorted Sort(const std::vector<fs::path>& paths, const ScanOptions& options) {
+  Survey::Sorted sorted;
   for (const fs::path& path : paths) {
     const bool is_dat = SuffixOf(path) == ".dat";
     if (!is_dat && !HasListedSuffix(path, options)) continue;
@@ -103,14 +97,6 @@ bool IsBelow(const fs::path& path, const fs::path& folder) {
   return !relative.empty() && *relative.begin() != "..";
 }
 
-/// What is found in the folder given; below it, if it is not to be stayed there.
-struct Survey {
-  std::vector<fs::path> paths;
-  Sorted sorted;
-  std::vector<fs::path> indexes;
-  bool below = false;  ///< nothing is in the folder itself
-};
-
 /// Of folders within folders that hold something, the inner ones are left out: copies.
 void LeaveOutInner(Survey& survey) {
   std::set<fs::path> outer;
@@ -128,31 +114,6 @@ void LeaveOutInner(Survey& survey) {
     survey.sorted.left_out.push_back({path, "in a folder below other weights"});
     return true;
   });
-}
-
-Result<Survey> Look(const fs::path& folder, const ScanOptions& options) {
-  Survey survey;
-  auto paths = ListFiles(folder, options.recursive == Recursive::kAlways);
-  if (!paths) return tl::make_unexpected(paths.error());
-  survey.paths = std::move(*paths);
-  survey.sorted = Sort(survey.paths, options);
-  survey.indexes = IndexesAmong(survey.paths);
-  if (options.recursive == Recursive::kAuto && survey.sorted.containers.empty()) {
-    paths = ListFiles(folder, /*recursive=*/true);
-    if (!paths) return tl::make_unexpected(paths.error());
-    survey.paths = std::move(*paths);
-    survey.sorted = Sort(survey.paths, options);
-    survey.below = true;
-    if (survey.indexes.empty()) survey.indexes = IndexesAmong(survey.paths);
-    LeaveOutInner(survey);
-  }
-  const auto at_top = [&](const fs::path& path) { return path.parent_path() == folder; };
-  if (std::ranges::any_of(survey.indexes, at_top)) {
-    std::erase_if(survey.indexes, [&](const fs::path& path) { return !at_top(path); });
-  } else if (std::ranges::any_of(survey.sorted.containers, at_top)) {
-    survey.indexes.clear();
-  }
-  return survey;
 }
 
 /// "layer-0", "layer-1": names that differ in one number.
@@ -252,6 +213,31 @@ Result<std::vector<fs::path>> ListFiles(const fs::path& folder, bool recursive) 
   return paths;
 }
 
+Result<Survey> Look(const fs::path& folder, const ScanOptions& options) {
+  Survey survey;
+  auto paths = ListFiles(folder, options.recursive == Recursive::kAlways);
+  if (!paths) return tl::make_unexpected(paths.error());
+  survey.paths = std::move(*paths);
+  survey.sorted = Sort(survey.paths, options);
+  survey.indexes = IndexesAmong(survey.paths);
+  if (options.recursive == Recursive::kAuto && survey.sorted.containers.empty()) {
+    paths = ListFiles(folder, /*recursive=*/true);
+    if (!paths) return tl::make_unexpected(paths.error());
+    survey.paths = std::move(*paths);
+    survey.sorted = Sort(survey.paths, options);
+    survey.below = true;
+    if (survey.indexes.empty()) survey.indexes = IndexesAmong(survey.paths);
+    LeaveOutInner(survey);
+  }
+  const auto at_top = [&](const fs::path& path) { return path.parent_path() == folder; };
+  if (std::ranges::any_of(survey.indexes, at_top)) {
+    std::erase_if(survey.indexes, [&](const fs::path& path) { return !at_top(path); });
+  } else if (std::ranges::any_of(survey.sorted.containers, at_top)) {
+    survey.indexes.clear();
+  }
+  return survey;
+}
+
 bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
 std::string HiddenReason(const fs::path& path) {
@@ -275,25 +261,23 @@ std::vector<fs::path> IndexFiles(const fs::path& folder, const ScanOptions& opti
   return survey ? survey->indexes : std::vector<fs::path>();  // PlanScan() says why
 }
 
-Result<void> CheckOneFolder(const fs::path& model_path, const ScanOptions& options) {
-  const auto survey = Look(model_path, options);
-  if (!survey) return tl::make_unexpected(survey.error());
+Result<void> CheckOneFolder(const fs::path& model_path, const Survey& survey) {
   std::set<fs::path> folders, indexed, described;
   bool several_indexes = false;
-  for (const fs::path& path : survey->sorted.containers) folders.insert(path.parent_path());
-  for (const fs::path& path : survey->indexes) {
+  for (const fs::path& path : survey.sorted.containers) folders.insert(path.parent_path());
+  for (const fs::path& path : survey.indexes) {
     several_indexes |= !indexed.insert(path.parent_path()).second;
   }
   folders.insert(indexed.begin(), indexed.end());
   for (const fs::path& folder : folders) {
     if (indexed.contains(folder) || IsFile(folder / "config.json")) described.insert(folder);
   }
-  if (several_indexes) return SeveralModels(model_path, survey->indexes, "give one of them");
+  if (several_indexes) return SeveralModels(model_path, survey.indexes, "give one of them");
   const bool of_all = IsFile(model_path / "config.json") && indexed.empty();
   if (of_all || folders.size() < 2) return {};
-  if (described.empty() && (!survey->below || AreNumbered(folders))) return {};
+  if (described.empty() && (!survey.below || AreNumbered(folders))) return {};
   std::vector<fs::path> models(described.begin(), described.end());
-  for (const fs::path& path : survey->sorted.containers) {
+  for (const fs::path& path : survey.sorted.containers) {
     const bool inside = std::ranges::any_of(
         described, [&](const fs::path& folder) { return IsBelow(path, folder); });
     if (!inside) models.push_back(path);
@@ -388,19 +372,16 @@ void AddMissing(const ScanOptions& options, ScanPlan& plan) {
   plan.warnings.push_back("[scan] " + missing.Text());
 }
 
-Result<void> PlanWalk(const fs::path& folder, const ScanOptions& options, ScanPlan& plan) {
-  auto survey = Look(folder, options);
-  if (!survey) return tl::make_unexpected(survey.error());
-  plan.left_out = std::move(survey->sorted.left_out);
+void PlanWalk(const Survey& survey, const ScanOptions& options, ScanPlan& plan) {
+  plan.left_out = survey.sorted.left_out;
   std::map<fs::path, std::vector<fs::path>> by_folder;
-  for (const fs::path& path : survey->sorted.containers) {
+  for (const fs::path& path : survey.sorted.containers) {
     by_folder[path.parent_path()].push_back(path);
   }
   for (const auto& [parent, files] : by_folder) PlanFolder(files, plan);
   std::sort(plan.files.begin(), plan.files.end());
-  LeaveOutUnfinished(survey->paths, options, plan);
+  LeaveOutUnfinished(survey.paths, options, plan);
   AddMissing(options, plan);
-  return {};
 }
 
 }  // namespace moe

@@ -26,23 +26,35 @@ bool HasListedSuffix(const std::filesystem::path& path, const ScanOptions& optio
 /// "*.safetensors.index.fp16.json".
 bool IsIndexName(const std::filesystem::path& path);
 
+/// What is found in a folder; below it, if that is wanted, or nothing is in the folder itself.
+struct Survey {
+  struct Sorted {
+    std::vector<std::filesystem::path> containers;
+    std::vector<LeftOut> left_out;  ///< what only looks like one
+  };
+  std::vector<std::filesystem::path> paths;
+  Sorted sorted;
+  std::vector<std::filesystem::path> indexes;
+  bool below = false;  ///< nothing is in the folder itself
+};
+/// Reads the headers of files whose names don't tell an adapter from a model. kIo.
+Result<Survey> Look(const std::filesystem::path& folder, const ScanOptions& options);
+
 /// The index of each folder that has one: those in `folder`; where neither an index nor a container
 /// is there, and subfolders are to be scanned, those below it. Of several in one folder the one
 /// that is called model.safetensors.index.json, else all of them.
 std::vector<std::filesystem::path> IndexFiles(const std::filesystem::path& folder,
                                               const ScanOptions& options);
 
-/// Fills `plan` with the containers that a walk through `folder` finds, what it leaves out, and
-/// what is missing.
-Result<void> PlanWalk(const std::filesystem::path& folder, const ScanOptions& options,
-                      ScanPlan& plan);
+/// Fills `plan` with the containers of a survey, what is left out, and what is missing.
+void PlanWalk(const Survey& survey, const ScanOptions& options, ScanPlan& plan);
 
 /// Fails (kUnsupported, naming them) for several models in and below `model_path`: folders with an
 /// index or a config.json each, or one and weights outside it; several indexes in one folder; where
 /// the top folder holds no container and `recursive` is kAuto, any folders but those that are
 /// numbered ("layer-0", "layer-1"). A config.json at the top describes all; a folder within one of
 /// them is a part of that.
-Result<void> CheckOneFolder(const std::filesystem::path& model_path, const ScanOptions& options);
+Result<void> CheckOneFolder(const std::filesystem::path& model_path, const Survey& survey);
 
 /// Names what a download left behind; its file may be one of those that are missing.
 void LeaveOutUnfinished(const std::vector<std::filesystem::path>& paths, const ScanOptions& options,

@@ -255,6 +255,7 @@ void AddModels(const fs::path& folder, int levels, std::vector<fs::path>& models
 fs::path ModelIn(const fs::path& folder) {
   std::vector<fs::path> models;
   AddModels(folder, kLevels, models);
+  if (models == std::vector{folder}) return folder;
   const bool only = models.size() == 1 && ContentsOf(models[0]).description;
   return only ? models[0] : folder;
 }
