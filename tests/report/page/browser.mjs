@@ -127,9 +127,13 @@ export const pixelAt = (chart, {x, y}) =>
 export const panelOf = (page, proj) =>
   page.locator(".panel", {has: page.getByRole("heading", {name: proj, exact: true})});
 
-/** Draws every chart of the page that is to be seen. */
+/** Draws every chart of the page that is to be seen. Coming near may show that one has nothing to say. */
 export const drawAll = async (page) => {
-  for (const chart of await page.locator(".chart:visible").all()) await drawn(chart);
+  const isDone = (node) => !node.checkVisibility() || (node.dataset.drawn > 0 && !node.dataset.stale);
+  for (const chart of await page.locator(".chart:visible").elementHandles()) {
+    await chart.evaluate((node) => node.scrollIntoView({block: "nearest"}));
+    await page.waitForFunction(isDone, chart);
+  }
 };
 
 /** The middle of a cell in the window, which the page's own link to that cell marks. */
