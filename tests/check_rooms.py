@@ -1,55 +1,181 @@
 #!/usr/bin/env python3
-"""Checks that #include points only towards rooms that a room may know (docs/architecture.md)."""
+"""The rooms of src/: what each holds, which public headers are its own, and what it may know.
+
+Without arguments: every #include points only towards what its room may know, and docs/architecture.md
+shows this table. `--write` writes the table into docs/architecture.md.
+"""
 import re
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
-# Room -> the rooms whose headers it may include, besides its own and include/moescope.
-MAY_KNOW = {
-    "base": set(),
-    "checkpoint": {"base"},
-    "codec": {"base", "checkpoint"},
-    "experts": {"base", "checkpoint", "codec"},
-    "measure": {"base"},
-    "mlx": {"base", "measure"},
-    "rows": {"base"},
-    "run": {"base", "checkpoint", "measure", "rows"},
-    "tables": {"base", "rows", "run"},
-    "report": {"base", "measure", "rows", "run", "tables"},
-    "collect": {"base", "checkpoint", "codec", "experts", "measure", "mlx", "rows", "run", "tables"},
-    "cli": {"base", "checkpoint", "collect", "mlx", "report", "rows", "run", "tables"},
-}
+ROOT = Path(__file__).resolve().parent.parent
+DOC = ROOT / "docs/architecture.md"
+
+
+@dataclass
+class Room:
+    """A folder of src/. It may include headers of its own, of `knows`, and public ones of `calls`."""
+    name: str
+    holds: str
+    never: str
+    public: tuple = ()  # its headers in include/moescope/
+    knows: dict = field(default_factory=dict)  # a room above it -> why, or ""
+    calls: dict = field(default_factory=dict)  # the same, but its public headers alone
+
+
+# A room knows only rooms above it. A new room is a row here, and `check_rooms.py --write`.
+ROOMS = [
+    Room("base",
+         "errors, dtypes, matrices as something that is read in tiles, half and bfloat16 conversion, file mapping, "
+         "the page cache, work in order on threads, files that take their names together, text helpers, regular expressions",
+         "anything about models",
+         public=("dtype.h", "error.h", "matrix.h")),
+    Room("checkpoint",
+         "one reader per container (safetensors, npz, npy, GGUF), the shard index, what lies in a folder and which of it is "
+         "the model (`walk`, `part_names`, `one_model`, `adapter`); all give the same `TensorInfo` list and bytes",
+         "what a tensor means",
+         public=("checkpoint.h",),
+         knows={"base": ""}),
+    Room("codec",
+         "which tensors make a weight and how their bytes become tiles of float: one file a storage scheme (`codecs.h` lists "
+         "them), most of them a description of scaled codes (`scaled_codes.h`); what their tensors are called "
+         "(`companions.h`), what config.json says of a module (`config_words.h`) and whether tensors agree (`statements.h`)",
+         "names of experts",
+         public=("matrix_view.h",),
+         knows={"base": "", "checkpoint": ""}),
+    Room("experts",
+         "which tensors are expert matrices: presets, user rules, projection names, layout, packed split; the result is a list "
+         "of `ExpertBank`s, and a role for every tensor",
+         "bytes, statistics",
+         public=("experts.h",),
+         knows={"base": "", "codec": "what companions are called"},
+         calls={"checkpoint": "`TensorInfo`"}),
+    Room("measure",
+         "the numeric heart, pure functions on tiles: weight statistics (values of 16-bit types are counted), exact "
+         "percentiles, quantizers, error metrics; SIMD with run-time dispatch",
+         "files, config, logging",
+         public=("measure.h", "quantize.h"),
+         knows={"base": ""}),
+    Room("mlx",
+         "the backend that asks the real MLX instead; the plugin `moescope_mlx.so` that it opens at run time, which alone "
+         "links MLX",
+         "MLX in the program itself",
+         knows={"base": "", "measure": ""}),
+    Room("rows",
+         "the row types, declared once (name, type, unit, doc), and the `RowSink` they go to",
+         "Arrow",
+         knows={"base": ""},
+         calls={"measure": "the numbers of a row"}),
+    Room("run",
+         "the run directory: config (schema, defaults, validation), manifest, logs",
+         "numbers",
+         knows={"base": "", "checkpoint": "how to scan", "measure": "what to measure; the modes' names and bounds", "rows": ""},
+         calls={"experts": "how to find experts"}),
+    Room("tables",
+         "a `RowSink` that writes Parquet or CSV (the only room that sees Arrow), reading back, queries, summaries and deltas",
+         "kernels",
+         knows={"base": "", "rows": "", "run": ""}),
+    Room("report",
+         "the tables as a page for the browser (report.html) and as pictures: a run's matrices read back, what is odd about "
+         "them, and the charts, in JavaScript (`web/`) that is bundled at build time; pictures are drawn by the same charts in "
+         "an embedded engine",
+         "anything that is not in the tables or logs",
+         knows={"base": "", "measure": "the bits of a mode", "rows": "", "run": "", "tables": ""}),
+    Room("collect",
+         "the pipeline: plan, reading ahead, threads, progress, order of rows",
+         "what a table file looks like",
+         knows=dict.fromkeys(["base", "checkpoint", "codec", "experts", "measure", "mlx", "rows", "run", "tables"], "")),
+    Room("cli",
+         "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
+         "only room that prints",
+         "logic",
+         knows=dict.fromkeys(["base", "checkpoint", "mlx", "rows", "run", "tables", "report", "collect"], ""),
+         calls={"measure": "the name of the instruction set"}),
+]
+
 # A library's headers -> the only room that may see them.
 ONLY_IN = {"arrow": "tables", "parquet": "tables", "mlx": "mlx", "CLI": "cli", "duktape.h": "report",
            "librsvg": "report", "cairo.h": "report", "glib.h": "report"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
+BY_NAME = {room.name: room for room in ROOMS}
+OWNER = {f"moescope/{header}": room.name for room in ROOMS for header in room.public}
 
 
-def faults(root):
-    for path in sorted((root / "src").glob("*/**/*")):
-        if path.suffix not in {".h", ".cc"}:
-            continue
-        room = path.relative_to(root / "src").parts[0]
-        if room not in MAY_KNOW:
-            yield f"{path}: room '{room}' is not in MAY_KNOW"
-            continue
-        for quote, header in INCLUDE.findall(path.read_text()):
-            first = header.split("/")[0]
-            if quote == "<":
-                if ONLY_IN.get(first, room) != room:
-                    yield f"{path}: only {ONLY_IN[first]} may include <{header}>"
-            elif first not in MAY_KNOW[room] | {room, "moescope"}:
-                yield f'{path}: {room} may not know "{header}"'
-    for path in sorted((root / "include/moescope").glob("*.h")):
-        for quote, header in INCLUDE.findall(path.read_text()):
-            if quote == '"' and not header.startswith("moescope/"):
-                yield f'{path}: a public header may not include "{header}"'
+def faults_of_rooms():
+    """The rows themselves: no circles, and one owner for each public header that is there."""
+    for i, room in enumerate(ROOMS):
+        above = {other.name for other in ROOMS[:i]}
+        for name in [*room.knows, *room.calls]:
+            if name not in above:
+                yield f"ROOMS: {room.name} knows {name}, which is not above it"
+    headers = {f"moescope/{path.name}" for path in (ROOT / "include/moescope").glob("*.h")}
+    for header in sorted(headers ^ OWNER.keys()):
+        yield f"ROOMS: {header} is {'of no room' if header in headers else 'not in include/'}"
+
+
+def faults_of_file(path, room):
+    """Includes of one file of `room`. A public header sees public ones alone."""
+    public = path.is_relative_to(ROOT / "include")
+    for quote, header in INCLUDE.findall(path.read_text()):
+        first = header.split("/")[0]
+        if quote == "<":
+            if ONLY_IN.get(first, room.name) != room.name:
+                yield f"{path}: only {ONLY_IN[first]} may include <{header}>"
+        elif header.startswith("moescope/"):
+            owner = OWNER.get(header)
+            if owner not in {room.name, *room.knows, *room.calls}:
+                yield f'{path}: {room.name} may not know "{header}", which is of {owner}'
+        elif public:
+            yield f'{path}: a public header may not include "{header}"'
+        elif first not in {room.name, *room.knows}:
+            yield f'{path}: {room.name} may not know "{header}"'
+
+
+def faults_of_includes():
+    for path in sorted((ROOT / "src").glob("*/**/*")):
+        if path.suffix in {".h", ".cc"}:
+            name = path.relative_to(ROOT / "src").parts[0]
+            if name in BY_NAME:
+                yield from faults_of_file(path, BY_NAME[name])
+            else:
+                yield f"{path}: room '{name}' is not in ROOMS"
+    for header, name in sorted(OWNER.items()):
+        path = ROOT / "include" / header
+        if path.exists():
+            yield from faults_of_file(path, BY_NAME[name])
+
+
+def table():
+    """The rooms as Markdown."""
+    def with_reason(name, why, what="{}"):
+        return what.format(name) + (f" ({why})" if why else "")
+
+    lines = ["| folder | holds | public headers | knows | never |", "| --- | --- | --- | --- | --- |"]
+    for room in ROOMS:
+        knows = [with_reason(name, why) for name, why in room.knows.items()]
+        knows += [with_reason(name, why, "the public headers of {}") for name, why in room.calls.items()]
+        headers = ", ".join(f"`{header}`" for header in room.public)
+        lines.append(f"| `src/{room.name}/` | {room.holds} | {headers} | {', '.join(knows) or 'the standard library'} "
+                     f"| {room.never} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(text):
+    """`text` of docs/architecture.md with the table between its two marks."""
+    begin, end = "<!-- rooms: tests/check_rooms.py --write -->\n", "<!-- end of rooms -->\n"
+    head, rest = text.split(begin)
+    return head + begin + table() + end + rest.split(end)[1]
 
 
 def main():
-    found = list(faults(Path(__file__).resolve().parent.parent))
-    print("\n".join(found) if found else "includes point only where they may")
+    if sys.argv[1:] == ["--write"]:
+        DOC.write_text(with_table(DOC.read_text()))
+    found = [*faults_of_rooms(), *faults_of_includes()]
+    if DOC.read_text() != with_table(DOC.read_text()):
+        found.append(f"{DOC}: its table of rooms is not ROOMS; tests/check_rooms.py --write writes it")
+    print("\n".join(found) if found else "includes point only where they may, and the table of rooms is true")
     return 1 if found else 0
 
 
