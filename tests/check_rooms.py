@@ -76,12 +76,16 @@ ROOMS = [
          "a `RowSink` that writes Parquet or CSV (the only room that sees Arrow), reading back, queries, summaries and deltas",
          "kernels",
          knows={"base": "", "rows": "", "run": ""}),
-    Room("report",
-         "the tables as a page for the browser (report.html) and as pictures: a run's matrices read back, what is odd about "
-         "them, and the charts, in JavaScript (`web/`) that is bundled at build time; pictures are drawn by the same charts in "
-         "an embedded engine",
-         "anything that is not in the tables or logs",
+    Room("insight",
+         "what the rows of a run mean, however it is shown: its matrices read back, what a scheme makes of them all, and what is "
+         "odd about them",
+         "how a page or a terminal shows it",
          knows={"base": "", "measure": "the bits of a mode", "rows": "", "run": "", "tables": ""}),
+    Room("report",
+         "a run as a page for the browser (report.html) and as pictures: the charts, in JavaScript (`web/`) that is bundled at "
+         "build time; pictures are drawn by the same charts in an embedded engine",
+         "anything that is not in the tables or logs",
+         knows={"base": "", "rows": "", "run": "", "tables": "", "insight": ""}),
     Room("collect",
          "the pipeline: plan, reading ahead, threads, progress, order of rows",
          "what a table file looks like",
@@ -90,7 +94,7 @@ ROOMS = [
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",
          "logic",
-         knows=dict.fromkeys(["base", "checkpoint", "mlx", "rows", "run", "tables", "report", "collect"], ""),
+         knows=dict.fromkeys(["base", "checkpoint", "mlx", "rows", "run", "tables", "insight", "report", "collect"], ""),
          calls={"measure": "the name of the instruction set"}),
 ]
 

@@ -8,8 +8,8 @@
 
 #include "cli/reporter.h"
 #include "cli/table_view.h"
-#include "report/findings.h"
-#include "report/run_summary.h"
+#include "insight/findings.h"
+#include "insight/run_summary.h"
 
 namespace moe::cli {
 

@@ -12,9 +12,9 @@
 
 #include "base/text.h"
 #include "base/version.h"
+#include "insight/findings.h"
+#include "insight/run_matrices.h"
 #include "report/block.h"
-#include "report/findings.h"
-#include "report/run_matrices.h"
 #include "rows/collect_rows.h"
 #include "run/config.h"
 #include "run/logs.h"

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "report/run_matrices.h"
+#include "insight/run_matrices.h"
 
 namespace moe {
 

@@ -1,4 +1,4 @@
-#include "report/run_matrices.h"
+#include "insight/run_matrices.h"
 
 #include <fmt/format.h>
 

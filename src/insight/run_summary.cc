@@ -1,4 +1,4 @@
-#include "report/run_summary.h"
+#include "insight/run_summary.h"
 
 #include <algorithm>
 #include <cmath>

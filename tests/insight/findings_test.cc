@@ -1,4 +1,4 @@
-#include "report/findings.h"
+#include "insight/findings.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <functional>
 
-#include "report/run_fixture.h"
+#include "insight/run_fixture.h"
 
 namespace moe {
 namespace {

@@ -1,10 +1,10 @@
-#include "report/run_matrices.h"
+#include "insight/run_matrices.h"
 
 #include <gmock/gmock.h>
 
 #include <cmath>
 
-#include "report/run_fixture.h"
+#include "insight/run_fixture.h"
 
 namespace moe {
 namespace {

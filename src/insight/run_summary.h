@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "report/run_matrices.h"
+#include "insight/run_matrices.h"
 
 namespace moe {
 

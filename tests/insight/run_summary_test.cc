@@ -1,8 +1,8 @@
-#include "report/run_summary.h"
+#include "insight/run_summary.h"
 
 #include <gmock/gmock.h>
 
-#include "report/run_fixture.h"
+#include "insight/run_fixture.h"
 
 namespace moe {
 namespace {

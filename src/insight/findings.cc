@@ -1,4 +1,4 @@
-#include "report/findings.h"
+#include "insight/findings.h"
 
 #include <fmt/format.h>
 

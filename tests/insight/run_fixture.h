@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/temp_folder.h"
-#include "report/run_matrices.h"
+#include "insight/run_matrices.h"
 #include "rows/collect_rows.h"
 
 namespace moe {
