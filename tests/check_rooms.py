@@ -28,7 +28,7 @@ class Room:
 ROOMS = [
     Room("base",
          "errors, dtypes, matrices as something that is read in tiles, half and bfloat16 conversion, file mapping, "
-         "the page cache, work in order on threads, files that take their names together, text helpers, regular expressions",
+         "the page cache, work in order on threads, files that take their names together, text helpers, JSON texts, regular expressions",
          "anything about models",
          public=("dtype.h", "error.h", "matrix.h")),
     Room("checkpoint",
@@ -57,6 +57,11 @@ ROOMS = [
          "files, config, logging",
          public=("measure.h", "quantize.h"),
          knows={"base": ""}),
+    Room("model",
+         "what is in a checkpoint: where it lies (`location`), its config.json (`metadata`), every tensor with its role "
+         "(`open_checkpoint`, `decide`), which experts are missing (`expert_promise`), what to tell of it (`inspect`)",
+         "tables, runs, logs",
+         knows=dict.fromkeys(["base", "checkpoint", "codec", "experts"], "")),
     Room("mlx",
          "the backend that asks the real MLX instead; the plugin `moescope_mlx.so` that it opens at run time, which alone "
          "links MLX",
@@ -89,12 +94,12 @@ ROOMS = [
     Room("collect",
          "the pipeline: plan, reading ahead, threads, progress, order of rows",
          "what a table file looks like",
-         knows=dict.fromkeys(["base", "checkpoint", "codec", "experts", "measure", "mlx", "rows", "run", "tables"], "")),
+         knows=dict.fromkeys(["base", "checkpoint", "codec", "experts", "measure", "model", "mlx", "rows", "run", "tables"], "")),
     Room("cli",
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",
          "logic",
-         knows=dict.fromkeys(["base", "checkpoint", "mlx", "rows", "run", "tables", "insight", "report", "collect"], ""),
+         knows=dict.fromkeys(["base", "checkpoint", "model", "mlx", "rows", "run", "tables", "insight", "report", "collect"], ""),
          calls={"measure": "the name of the instruction set"}),
 ]
 

@@ -4,17 +4,17 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/json_text.h"
 #include "base/pending_file.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/pipeline.h"
 #include "cli/summary.h"
-#include "collect/inspect.h"
-#include "collect/model_location.h"
+#include "model/inspect.h"
+#include "model/location.h"
 #include "report/web_assets.h"
 #include "run/config.h"
 #include "run/find_run.h"
-#include "run/json_text.h"
 #include "run/run_dir.h"
 #include "run/schemes.h"
 

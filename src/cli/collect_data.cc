@@ -11,8 +11,8 @@
 #include "cli/run_argument.h"
 #include "cli/summary.h"
 #include "collect/collect.h"
-#include "collect/model_location.h"
 #include "collect/usable_config.h"
+#include "model/location.h"
 
 namespace moe::cli {
 namespace {

@@ -4,8 +4,8 @@
 #include "cli/commands.h"
 #include "cli/pipeline.h"
 #include "cli/terminal.h"
-#include "collect/inspect.h"
-#include "collect/model_location.h"
+#include "model/inspect.h"
+#include "model/location.h"
 #include "run/config.h"
 #include "run/run_dir.h"
 

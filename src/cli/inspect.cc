@@ -1,4 +1,4 @@
-#include "collect/inspect.h"
+#include "model/inspect.h"
 
 #include <fmt/format.h>
 

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <utility>
 
+#include "base/json_text.h"
 #include "cli/exit_code.h"
 #include "collect/observer.h"
 #include "moescope/error.h"
-#include "run/json_text.h"
 
 namespace moe::cli {
 

@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "cli/summary.h"
 #include "cli/terminal.h"
-#include "collect/model_location.h"
+#include "model/location.h"
 #include "run/find_run.h"
 
 namespace moe::cli {

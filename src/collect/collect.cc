@@ -11,12 +11,12 @@
 
 #include "base/text.h"
 #include "collect/collect_logs.h"
-#include "collect/model_location.h"
-#include "collect/model_reading.h"
-#include "collect/nothing_found.h"
 #include "mlx/mlx_backend.h"
+#include "model/location.h"
+#include "model/metadata.h"
+#include "model/nothing_found.h"
+#include "model/reading.h"
 #include "run/commit_marker.h"
-#include "run/model_metadata.h"
 #include "tables/build_tables.h"
 
 namespace moe {

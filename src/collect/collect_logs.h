@@ -6,9 +6,9 @@
 #include "checkpoint/discovery.h"
 #include "checkpoint/shard_index.h"
 #include "collect/collect.h"
+#include "model/metadata.h"
 #include "moescope/error.h"
 #include "run/logs.h"
-#include "run/model_metadata.h"
 
 namespace moe {
 

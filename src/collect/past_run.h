@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "base/json_text.h"
 #include "collect/plan.h"
 #include "moescope/measure.h"
 #include "rows/collect_rows.h"
-#include "run/json_text.h"
 #include "tables/table_reader.h"
 
 namespace moe {

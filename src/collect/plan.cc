@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "base/utf8.h"
-#include "collect/decide.h"
+#include "model/decide.h"
 
 namespace moe {
 namespace {

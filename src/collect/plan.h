@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "checkpoint/discovery.h"
-#include "collect/expert_census.h"
-#include "collect/expert_promise.h"
-#include "collect/open_checkpoint.h"
+#include "model/expert_census.h"
+#include "model/expert_promise.h"
+#include "model/open_checkpoint.h"
 #include "moescope/checkpoint.h"
 #include "moescope/experts.h"
 #include "rows/collect_rows.h"

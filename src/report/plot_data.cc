@@ -11,9 +11,9 @@
 #include <memory>
 #include <set>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "rows/collect_rows.h"
-#include "run/json_text.h"
 #include "tables/aggregate.h"
 #include "tables/column_builder.h"
 #include "tables/parse_cell.h"

@@ -7,12 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_text.h"
 #include "checkpoint/scan_options.h"
 #include "moescope/error.h"
 #include "moescope/experts.h"
 #include "moescope/measure.h"
 #include "moescope/quantize.h"
-#include "run/json_text.h"
 #include "run/plots_config.h"
 
 namespace moe {

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json_text.h"
 #include "moescope/error.h"
-#include "run/json_text.h"
 
 namespace moe {
 

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_text.h"
 #include "moescope/error.h"
-#include "run/json_text.h"
 
 namespace moe {
 

@@ -1,8 +1,8 @@
 #include "run/config_template.h"
 
+#include "base/json_text.h"
 #include "base/utf8.h"
 #include "moescope/experts.h"
-#include "run/json_text.h"
 
 namespace moe {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/file_transaction.h"
+#include "base/json_text.h"
 #include "moescope/error.h"
-#include "run/json_text.h"
 #include "run/run_dir.h"
 
 namespace moe {

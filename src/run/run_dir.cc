@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "base/json_text.h"
 #include "base/pending_file.h"
 #include "base/text.h"
 #include "base/utf8.h"
 #include "run/config_template.h"
-#include "run/json_text.h"
 
 namespace moe {
 namespace {

@@ -12,8 +12,8 @@
 #include <tuple>
 
 #include "collect/memory_sink.h"
-#include "collect/model_reading.h"
 #include "collect/plan.h"
+#include "model/reading.h"
 #include "moescope/matrix_view.h"
 
 namespace moe {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include "base/json_text.h"
 #include "base/temp_folder.h"
-#include "run/json_text.h"
 
 namespace moe {
 namespace {

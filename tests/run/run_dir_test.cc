@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include "base/json_text.h"
 #include "base/temp_folder.h"
 #include "run/config_template.h"
-#include "run/json_text.h"
 
 namespace moe {
 namespace {

@@ -1,10 +1,10 @@
-#include "collect/decide.h"
+#include "model/decide.h"
 
 #include <string_view>
 #include <unordered_set>
 
-#include "collect/double_claims.h"
 #include "experts/shape_judge.h"
+#include "model/double_claims.h"
 
 namespace moe {
 namespace {

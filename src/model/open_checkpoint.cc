@@ -1,4 +1,4 @@
-#include "collect/open_checkpoint.h"
+#include "model/open_checkpoint.h"
 
 #include <fmt/format.h>
 

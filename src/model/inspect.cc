@@ -1,4 +1,4 @@
-#include "collect/inspect.h"
+#include "model/inspect.h"
 
 #include <algorithm>
 #include <array>
@@ -7,12 +7,12 @@
 
 #include "base/pattern.h"
 #include "base/text.h"
-#include "collect/decide.h"
-#include "collect/expert_census.h"
-#include "collect/model_location.h"
-#include "collect/model_reading.h"
-#include "collect/nothing_found.h"
-#include "collect/plan.h"
+#include "base/utf8.h"
+#include "model/decide.h"
+#include "model/expert_census.h"
+#include "model/location.h"
+#include "model/nothing_found.h"
+#include "model/reading.h"
 
 namespace moe {
 namespace {
@@ -269,7 +269,7 @@ class Inspector {
 };
 
 Json TensorJson(const TensorFile& file, const TensorInfo& tensor, const TensorUse& use, Role role) {
-  Json json = {{"name", tensor.name},        {"file", PathText(file.path())},
+  Json json = {{"name", tensor.name},        {"file", AsUtf8(file.path().string())},
                {"dtype", tensor.dtype_text}, {"shape", tensor.shape},
                {"bytes", tensor.nbytes},     {"role", RoleName(role)}};
   json["storage"] = use.weight ? Json(use.weight->storage) : Json();

@@ -1,4 +1,4 @@
-#include "run/model_metadata.h"
+#include "model/metadata.h"
 
 #include <gmock/gmock.h>
 

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "checkpoint/discovery.h"
-#include "collect/open_checkpoint.h"
+#include "model/metadata.h"
+#include "model/open_checkpoint.h"
 #include "moescope/experts.h"
-#include "run/model_metadata.h"
 
 namespace moe {
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "checkpoint/shard_index.h"
-#include "collect/expert_promise.h"
-#include "collect/open_checkpoint.h"
+#include "model/expert_promise.h"
+#include "model/open_checkpoint.h"
 #include "moescope/experts.h"
 
 namespace moe {

@@ -1,4 +1,4 @@
-#include "collect/expert_promise.h"
+#include "model/expert_promise.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
-#include "collect/expert_census.h"
+#include "model/expert_census.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 
-#include "collect/expert_promise.h"
+#include "model/expert_promise.h"
 
 namespace moe {
 namespace {

@@ -1,4 +1,4 @@
-#include "collect/model_location.h"
+#include "model/location.h"
 
 #include <fmt/format.h>
 
@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "base/hub_link.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/utf8.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/names.h"
 #include "checkpoint/part_names.h"
 #include "checkpoint/walk.h"
-#include "run/json_text.h"
 
 namespace moe {
 namespace {

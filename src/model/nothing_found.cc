@@ -1,4 +1,4 @@
-#include "collect/nothing_found.h"
+#include "model/nothing_found.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

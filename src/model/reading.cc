@@ -1,4 +1,4 @@
-#include "collect/model_reading.h"
+#include "model/reading.h"
 
 #include <algorithm>
 #include <iterator>

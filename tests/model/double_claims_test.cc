@@ -1,4 +1,4 @@
-#include "collect/double_claims.h"
+#include "model/double_claims.h"
 
 #include <gmock/gmock.h>
 
