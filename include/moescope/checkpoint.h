@@ -70,9 +70,9 @@ class TensorFile {
   virtual std::optional<uint64_t> PositionOf(size_t /*index*/) const { return std::nullopt; }
 };
 
-/// Opens `path` by its suffix (.safetensors, .npz, .npy) and validates all of its header.
-/// kNotFound/kIo from the system; kMalformed names the broken rule (formats.md sections 1 and 2);
-/// kUnsupported for a suffix that no reader has.
+/// Opens `path` by its suffix (.safetensors, .npz, .npy, .gguf) and validates all of its header.
+/// kNotFound/kIo from the system; kMalformed names the broken rule of the format; kUnsupported for
+/// a suffix that no reader has, and for what a reader knows and does not read.
 ///
 /// `stopped` is asked by any thread while bytes are inflated or their checksum is taken: once true,
 /// Bytes() ends with kInterrupted.

@@ -5,8 +5,8 @@
 
 namespace moe {
 
-/// Element types of tensors on disk: the safetensors enum (formats.md 1.3), what npy adds, and
-/// kOpaque for a name this version does not know (its size comes from the container's offsets).
+/// Element types of tensors on disk: those of safetensors, what npy adds, and kOpaque for a name
+/// that this version does not know (its size comes from the container's offsets).
 enum class DType : uint8_t {
   kBool,
   kF4,

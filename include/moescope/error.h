@@ -14,13 +14,13 @@ struct Error {
   std::string where;    ///< the file, tensor or config key: "a.safetensors: tensor 'w1'"
   std::string message;  ///< the broken rule with its numbers: "needs 4096 bytes, has 4000"
   std::string hint;     ///< optional next step: "download the shard again"
-  /// Class name under which failure logs report it (contract.md section 13 keeps the names of the
-  /// Python pipeline); empty: TypeName() derives one from `code`.
+  /// What failure logs call its kind, where `code` does not say enough; empty: TypeName() derives
+  /// it from `code`.
   std::string type_name;
 
   /// "where: message (hint)", on one line.
   std::string Text() const;
-  /// `type_name`, or the name that fits `code`: FileNotFoundError, OSError, ValueError, ...
+  /// `type_name`, or the name of `code` in failure logs.
   std::string TypeName() const;
 };
 

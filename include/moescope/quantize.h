@@ -19,18 +19,18 @@ struct QuantScheme {
   int64_t group_size = 32;
 };
 
-/// Which MLX encoder is simulated (contract D7, mlx-quantization.md section 6).
+/// Which MLX encoder is simulated: that of its CPU or GPU kernels, or of MLX up to 0.32.1.
 enum class QuantProfile { kMlxCpu, kMlxGpu, kMlxCpuLegacy, kMlxGpuLegacy };
 std::string_view ProfileName(QuantProfile profile);  ///< "mlx-cpu", ...
 std::optional<QuantProfile> ParseProfile(std::string_view name);
 
-/// The dtype T in which weights enter, scales are stored and reconstruction is rounded (D2).
+/// The dtype T in which weights enter, scales are stored and reconstruction is rounded.
 enum class ComputeDType { kF32, kF16, kBF16 };
 std::string_view ComputeDTypeName(ComputeDType dtype);  ///< "fp32", "fp16", "bf16"
 
-/// Quantization error of one matrix under one scheme: the numbers of a quant_sim row (contract
-/// D24). A field that can't be computed is nullopt; `error` then says why, in MLX's words
-/// ("ValueError: ...").
+/// Quantization error of one matrix under one scheme: the numbers of a quant_sim row, whose
+/// formulas docs/outputs.md has. A field that can't be computed is nullopt; `error` then says why,
+/// in MLX's words.
 struct QuantError {
   std::optional<double> w_rel_fro, w_rel_max, scale_mean, scale_max, bias_mean, bias_max;
   std::optional<std::string> error;
@@ -43,14 +43,14 @@ struct QuantError {
 struct QuantizedMatrix {
   uint64_t rows = 0, cols = 0;
   std::vector<uint32_t> codes;  ///< packed words, [rows, cols * bits / 32]
-  std::vector<float>
-      scales;  ///< [rows, cols / group]: affine: rounded to T; else the raw byte's value 0..255
+  /// [rows, cols / group]: affine: rounded to T; else the raw byte's value 0..255
+  std::vector<float> scales;
   std::vector<float> biases;  ///< affine: rounded to T; else empty
   std::vector<float> w_hat;   ///< reconstruction, rounded to T, [rows, cols]
 };
 
-/// Quantizes `w` ([rows, cols] float32 values that are already exact in `dtype`).
-/// Errors carry MLX's class and text. Source: mlx-quantization.md sections 1 to 6.
+/// Quantizes `w` ([rows, cols] float32 values that are already exact in `dtype`), to the bit as MLX
+/// 0.32.4 does. What mx.quantize refuses is refused with its words.
 Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, uint64_t cols,
                                        const QuantScheme& scheme, QuantProfile profile,
                                        ComputeDType dtype);

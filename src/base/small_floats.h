@@ -9,7 +9,7 @@
 
 namespace moe {
 
-// Values of the codes of 8- and 4-bit floats (formats.md section 11).
+// Values of the codes of 8- and 4-bit floats (checkpoints.md section 11).
 
 /// Values of the 256 e4m3 codes; 0x7f and 0xff are NaN.
 inline constexpr std::array<float, 256> kE4m3Values = [] {

@@ -72,7 +72,7 @@ void RunAffine(const Quantizer& quantizer, GroupRun& run) {
   }
 }
 
-// ---- float modes (sections 4 to 6) ----
+// ---- float modes (mlx-quantization.md sections 4 to 6) ----
 
 struct Fp4 {
   static constexpr float kLargest = 6.0f;

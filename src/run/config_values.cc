@@ -22,7 +22,8 @@ constexpr std::pair<std::string_view, std::optional<ComputeDType>> kComputeDType
 
 bool IsPercentile(double value) { return value >= 0 && value <= 100; }
 
-/// An axis of a rule's layout: an integer or null; else the layout can't be used (section 6).
+/// An axis of a rule's layout: an integer or null; else the layout can't be used (contract section
+/// 6).
 Result<std::optional<int64_t>> AxisOf(const Json& layout, const char* key) {
   const auto found = layout.find(key);
   if (found == layout.end() || found->is_null()) return std::optional<int64_t>();

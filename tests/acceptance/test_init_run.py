@@ -6,7 +6,7 @@ import re
 
 from support import AcceptanceTest, files_of, run
 
-# Contract section 2's JSON with the changes of section 0.3, as ordered JSON.
+# The template of contract section 2, as ordered JSON.
 TEMPLATE = r"""
 {"model_path": "",
  "scan": {"extensions": [".safetensors", ".npz", ".gguf"], "experts_only": true,

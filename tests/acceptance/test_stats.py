@@ -29,7 +29,7 @@ def percentile(values, q):
 
 
 def expected(w, eps=EPS, sample=None):
-    """Section 8's formulas over float32(w), all in float64."""
+    """Contract section 8's formulas over float32(w), all in float64."""
     w = np.asarray(w).astype(np.float32).astype(np.float64)
     a = np.abs(w)
     taken = a.ravel() if sample is None else a.ravel()[sample]

@@ -38,7 +38,7 @@ AGGREGATES = {
 
 
 def summary(frame, keys, metrics, further, aggregates):
-    """What section 11 and D16 ask for, by pandas."""
+    """What contract section 11 and D16 ask for, by pandas."""
     rows = []
     for key, group in frame.groupby(keys, dropna=False, sort=True):
         row = dict(zip(keys, key))
