@@ -147,13 +147,14 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   }
   const ExitCode built = RunBuildTables(run->dir, run->config, report);
   if (built != ExitCode::kOk) return built;
+  Run measured(run->dir);
   std::optional<std::filesystem::path> page;
   if (!options.no_report) {
-    const ExitCode reported = RunReport(run->dir, true, report);
+    const ExitCode reported = RunReport(measured, true, report);
     if (reported != ExitCode::kOk) return reported;
     if (PageTemplate()) page = run->dir / "report.html";
   }
-  if (auto answered = AnswerWith(run->dir, page, report); !answered) {
+  if (auto answered = AnswerWith(measured, page, report); !answered) {
     return FailWith(answered.error(), report);
   }
   if (collected == ExitCode::kIncomplete) {

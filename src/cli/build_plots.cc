@@ -50,9 +50,9 @@ ExitCode Tell(const std::vector<PlotEntry>& entries, Reporter& report) {
 
 }  // namespace
 
-ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, Reporter& report) {
+ExitCode RunBuildPlots(Run& run, unsigned threads, Reporter& report) {
   std::vector<std::string> warnings;
-  const auto config = LoadPlotsConfig(run_dir / "analysis_config.json", warnings);
+  const auto config = LoadPlotsConfig(run.dir() / "analysis_config.json", warnings);
   if (!config) {
     return FailedWith(config.error(), ExitCodeOfConfig(config.error()), report);
   }
@@ -60,7 +60,7 @@ ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, R
   PlotsOptions options{threads, &Interrupted(), {}, {}};
   options.on_entry = [&](const PlotEntry& entry) { TellEntry(entry, report); };
   options.on_warning = [&](std::string_view text) { report.Warning(text); };
-  const auto entries = BuildPlots(run_dir, *config, options);
+  const auto entries = BuildPlots(run, *config, options);
   if (!entries) return FailedWith(entries.error(), ExitCode::kFailed, report);
   Json& plots = report.object()["plots"] = Json::object();
   for (const PlotEntry& entry : *entries) {
@@ -85,9 +85,8 @@ void AddBuildPlots(const Command& program, ExitCode& exit, Reporter& report) {
 Example:
   moescope build-plots runs/qwen/qwen3-30b-a3b/first)");
   cmd.OnRun([opt, &exit, &report] {
-    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
-      return RunBuildPlots(run_dir, opt->threads, report);
-    });
+    exit = WithRun(opt->run, report,
+                   [&](Run& run) { return RunBuildPlots(run, opt->threads, report); });
   });
 }
 

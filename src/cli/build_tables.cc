@@ -38,8 +38,9 @@ void AddBuildTables(const Command& program, ExitCode& exit, Reporter& report) {
   AddRunArgument(cmd, *run, "Run directory containing data/ artifacts from collect_data");
   cmd.Footer("Example:\n  moescope build-tables runs/qwen/qwen3-30b-a3b/first");
   cmd.OnRun([run, &exit, &report] {
-    exit = WithRun(*run, report, [&](const auto& run_dir) {
-      return RunBuildTables(run_dir, LoadConfig(run_dir / "analysis_config.json"), report);
+    exit = WithRun(*run, report, [&](const Run& meant) {
+      const auto config = LoadConfig(meant.dir() / "analysis_config.json");
+      return RunBuildTables(meant.dir(), config, report);
     });
   });
 }

@@ -45,7 +45,8 @@ void PrintRoles(const CollectReport& done, Reporter& report) {
 void PrintWorst(const std::filesystem::path& run_dir, const CollectReport& done, Reporter& report) {
   if (done.work.worst.empty()) return;
   TensorNames few_huge;
-  if (const auto weights = ReadRunWeights(run_dir, {})) few_huge = FewHugeNames(*weights);
+  Run run(run_dir);
+  if (const auto weights = ReadRunWeights(run)) few_huge = FewHugeNames(*weights);
   report.Step("");
   report.Step("Worst experts per scheme (relative error of the weights; lower is better):");
   report.Step(fmt::format("  {:<16} {:>5} {:>6}  {:<10} {:>9} {:>9}", "scheme", "layer", "expert",
@@ -173,9 +174,9 @@ void AddCollectData(const Command& program, ExitCode& exit, Reporter& report) {
   AddWorkFlags(cmd, opt->flags);
   cmd.Footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd.OnRun([opt, &exit, &report] {
-    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
-      const auto config = LoadConfig(run_dir / "analysis_config.json");
-      return RunCollect(run_dir, config, opt->flags, report);
+    exit = WithRun(opt->run, report, [&](const Run& run) {
+      const auto config = LoadConfig(run.dir() / "analysis_config.json");
+      return RunCollect(run.dir(), config, opt->flags, report);
     });
   });
 }

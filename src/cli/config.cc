@@ -29,8 +29,8 @@ ExitCode CheckConfigAt(const std::string& named, Reporter& report) {
   const std::filesystem::path path = ResolvePath(named);
   std::error_code failed;
   if (!std::filesystem::is_directory(path, failed)) return CheckConfig(path, report);
-  return WithRun({named}, report, [&](const std::filesystem::path& run_dir) {
-    return CheckConfig(run_dir / "analysis_config.json", report);
+  return WithRun({named}, report, [&](const Run& run) {
+    return CheckConfig(run.dir() / "analysis_config.json", report);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
+#include "insight/run.h"
 #include "run/config.h"
 
 namespace moe::cli {
@@ -43,13 +44,13 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const Result<Config>& 
 
 /// `report` of a run directory that has data. `if_possible`: a program that was built without the
 /// page says so and goes on.
-ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Reporter& report);
+ExitCode RunReport(Run& run, bool if_possible, Reporter& report);
 
 /// `build-tables` of a run directory that has data; its config as for RunCollect().
 ExitCode RunBuildTables(const std::filesystem::path& run_dir, const Result<Config>& config,
                         Reporter& report);
 
 /// `build-plots` of a run directory that has tables or data.
-ExitCode RunBuildPlots(const std::filesystem::path& run_dir, unsigned threads, Reporter& report);
+ExitCode RunBuildPlots(Run& run, unsigned threads, Reporter& report);
 
 }  // namespace moe::cli

@@ -10,8 +10,8 @@
 
 namespace moe::cli {
 
-ExitCode RunReport(const std::filesystem::path& run_dir, bool if_possible, Reporter& report) {
-  const auto written = WriteReport(run_dir);
+ExitCode RunReport(Run& run, bool if_possible, Reporter& report) {
+  const auto written = WriteReport(run);
   if (!written && if_possible && written.error().code == ErrorCode::kUnsupported) {
     report.Note("no report.html: " + written.error().Text());
     return ExitCode::kOk;
@@ -41,10 +41,10 @@ Examples:
   moescope report runs/qwen/qwen3-30b-a3b/first
   moescope report runs/qwen/qwen3-30b-a3b/first --static)");
   cmd.OnRun([opt, &exit, &report] {
-    exit = WithRun(opt->run, report, [&](const auto& run_dir) {
-      const ExitCode written = RunReport(run_dir, false, report);
+    exit = WithRun(opt->run, report, [&](Run& run) {
+      const ExitCode written = RunReport(run, false, report);
       if (written != ExitCode::kOk || !opt->with_pictures) return written;
-      return RunBuildPlots(run_dir, opt->threads, report);
+      return RunBuildPlots(run, opt->threads, report);
     });
   });
 }

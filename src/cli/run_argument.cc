@@ -19,7 +19,7 @@ void AddRunArgument(const Command& cmd, RunArgument& run, const std::string& mea
 }
 
 ExitCode WithRun(const RunArgument& run, Reporter& report,
-                 const std::function<ExitCode(const std::filesystem::path&)>& work) {
+                 const std::function<ExitCode(Run&)>& work) {
   const auto found = FindRun(run.path);
   if (!found) {
     report.Error(found.error());
@@ -34,9 +34,10 @@ ExitCode WithRun(const RunArgument& run, Reporter& report,
   }
   if (!run.path) report.Note("run: " + found->string());
   report.object()["run"] = found->string();
-  const ExitCode exit = work(*found);
+  Run meant(*found);
+  const ExitCode exit = work(meant);
   const bool done = exit == ExitCode::kOk || exit == ExitCode::kIncomplete;
-  if (done && report.json()) AddRunFacts(*found, report.object());
+  if (done && report.json()) AddRunFacts(meant, report.object());
   return exit;
 }
 

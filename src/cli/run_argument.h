@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -8,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
+#include "insight/run.h"
 
 namespace moe::cli {
 
@@ -19,9 +19,10 @@ struct RunArgument {
 /// `meaning`: of --run-dir, in the help.
 void AddRunArgument(const Command& cmd, RunArgument& run, const std::string& meaning);
 
-/// Calls `work` with the run directory that is meant (FindRun()), and gives --json the run's facts.
-/// When none is meant, prints why: ExitCode::kUsage.
+/// Calls `work` with the run that is meant (FindRun()), and gives --json the run's facts. `work`
+/// that writes to the run reads nothing through it. When none is meant, prints why:
+/// ExitCode::kUsage.
 ExitCode WithRun(const RunArgument& run, Reporter& report,
-                 const std::function<ExitCode(const std::filesystem::path&)>& work);
+                 const std::function<ExitCode(Run&)>& work);
 
 }  // namespace moe::cli

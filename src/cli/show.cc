@@ -14,7 +14,7 @@
 #include "cli/table_view.h"
 #include "collect/collect.h"
 #include "insight/findings.h"
-#include "insight/run_matrices.h"
+#include "insight/run.h"
 #include "run/commit_marker.h"
 #include "run/logs.h"
 #include "tables/explain_column.h"
@@ -51,20 +51,12 @@ ShowFormat FormatOf(const ShowOptions& options, const Reporter& report) {
   return report.json() ? ShowFormat::kJson : kFormats.at(options.format);
 }
 
-Result<std::vector<RunTable>> TablesOf(const fs::path& run_dir) {
-  std::error_code failed;
-  if (!fs::is_directory(run_dir, failed)) {
-    return Fail(ErrorCode::kNotFound, run_dir.string(), "no such run directory");
-  }
-  auto tables = ListRunTables(run_dir);
-  if (!tables.empty()) return tables;
-  return Fail(ErrorCode::kNotFound, run_dir.string(), "holds no tables", "run collect-data first");
-}
-
-const RunTable* FindTable(const std::vector<RunTable>& tables, std::string_view name) {
-  const auto found = std::find_if(tables.begin(), tables.end(),
-                                  [name](const RunTable& table) { return table.name == name; });
-  return found == tables.end() ? nullptr : &*found;
+/// Whether there is something to show.
+Result<void> CheckTables(Run& run) {
+  const auto readable = run.Check({{kCollectData, kBuildTables}});
+  if (!readable || !run.Tables().empty()) return readable;
+  return Fail(ErrorCode::kNotFound, run.dir().string(), "holds no tables",
+              "run collect-data first");
 }
 
 std::vector<std::string> NamesOf(const std::vector<RunTable>& tables) {
@@ -107,17 +99,17 @@ void AddNotes(const TensorNames& few_huge, std::vector<WantedColumn>& columns,
 
 /// A table, and what of it is wanted.
 struct OpenTable {
-  std::unique_ptr<TableReader> reader;
+  const TableReader& reader;
   TableQuery query;
 };
 
-Result<OpenTable> Open(const fs::path& path) {
-  auto reader = TableReader::Open(path);
-  if (!reader) return tl::make_unexpected(reader.error());
-  TableQuery query;
-  query.columns = (*reader)->Columns();
-  query.stop = &Interrupted();
-  return OpenTable{std::move(*reader), std::move(query)};
+Result<OpenTable> Open(Run& run, const RunTable& table) {
+  return run.Open(table.path).map([](const TableReader* reader) {
+    TableQuery query;
+    query.columns = reader->Columns();
+    query.stop = &Interrupted();
+    return OpenTable{*reader, std::move(query)};
+  });
 }
 
 /// Ends a query whose rows nobody takes any more, as in `moescope show ... | head`.
@@ -161,7 +153,7 @@ bool HasTensors(const std::vector<WantedColumn>& columns) {
 }
 
 /// The rows of `query`, with notes; names of tensors are read for that, wanted or not.
-Result<uint64_t> RunNoted(TableReader& reader, TableQuery& query, const TensorNames& few_huge,
+Result<uint64_t> RunNoted(const TableReader& reader, TableQuery& query, const TensorNames& few_huge,
                           std::vector<Row>& rows) {
   const bool wanted = HasTensors(query.columns);
   if (!wanted) query.columns.push_back({"derived_tensor", ColumnType::kString});
@@ -178,36 +170,35 @@ Result<uint64_t> RunNoted(TableReader& reader, TableQuery& query, const TensorNa
 }
 
 /// "2026-01-31T12:00:00" of a log's time, which is UTC however its end is written.
-std::string MadeAt(const fs::path& run_dir, const char* log) {
-  const Json time = ValueAt(ReadLog(run_dir, log), "/generated_at");
+std::string MadeAt(Run& run, const char* log) {
+  const Json time = ValueAt(run.Log(log), "/generated_at");
   return time.is_string() ? time.get<std::string>().substr(0, 19) : "";
 }
 
 /// Where build-tables was not run since the last collect-data.
-void NoteOldSummaries(const fs::path& run_dir, Reporter& report) {
-  const std::string made = MadeAt(run_dir, "tables_write_manifest.json");
-  if (made.empty() || made >= MadeAt(run_dir, "run_health.json")) return;
+void NoteOldSummaries(Run& run, Reporter& report) {
+  const std::string made = MadeAt(run, "tables_write_manifest.json");
+  if (made.empty() || made >= MadeAt(run, "run_health.json")) return;
   report.Note("warning: tables/ was made from an earlier collection; run build-tables");
 }
 
-Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
-                       const std::vector<RunTable>& tables, Reporter& report) {
+Result<void> ShowTable(Run& run, const ShowOptions& options, Reporter& report) {
   const std::string name = options.table.value_or("quant_sim");
-  const RunTable* table = FindTable(tables, name);
+  const RunTable* table = run.Find(name);
   if (table == nullptr) {
-    const std::vector<std::string> names = NamesOf(tables);
+    const std::vector<std::string> names = NamesOf(run.Tables());
     const auto closest = ClosestName(name, names);
     return Fail(
         ErrorCode::kBadArgument, "--table", fmt::format("this run has no table '{}'", name),
         fmt::format("{}tables: {}", closest ? fmt::format("did you mean '{}'? ", *closest) : "",
                     fmt::join(names, ", ")));
   }
-  auto open = Open(table->path);
+  auto open = Open(run, *table);
   if (!open) return tl::make_unexpected(open.error());
-  if (table->path.parent_path().filename() == "tables") NoteOldSummaries(run_dir, report);
+  if (table->path.parent_path().filename() == "tables") NoteOldSummaries(run, report);
   TableQuery& query = open->query;
   if (auto refined = Refine(options, query); !refined) return refined;
-  if (auto known = SettleValues(*open->reader, query.where); !known) return known;
+  if (auto known = SettleValues(open->reader, query.where); !known) return known;
 
   const ShowFormat format = FormatOf(options, report);
   const bool for_people = format == ShowFormat::kTable || format == ShowFormat::kMarkdown;
@@ -215,12 +206,12 @@ Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
   if (for_people && !query.top) query.top = kDefaultTop;
   if (query.top == 0u) query.top.reset();
   TensorNames few_huge;
-  if (for_people && HasTensors(open->reader->Columns())) {
-    if (const auto weights = ReadRunWeights(run_dir, {})) few_huge = FewHugeNames(*weights);
+  if (for_people && HasTensors(open->reader.Columns())) {
+    if (const auto weights = ReadRunWeights(run)) few_huge = FewHugeNames(*weights);
   }
   std::vector<Row> noted;
   Result<uint64_t> matched = 0;
-  if (!few_huge.empty()) matched = RunNoted(*open->reader, query, few_huge, noted);
+  if (!few_huge.empty()) matched = RunNoted(open->reader, query, few_huge, noted);
   if (!matched) return tl::make_unexpected(matched.error());
   ViewOptions how{format, query.columns, std::nullopt, options.columns || report.verbose()};
   if (query.sort) how.bars = query.sort->column.name;
@@ -228,7 +219,7 @@ Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
   if (report.json()) report.Member("rows");
   const auto view = MakeTableView(how, report);
   OpenOutput output(*view, report);
-  if (few_huge.empty()) matched = RunQuery(*open->reader, query, output);
+  if (few_huge.empty()) matched = RunQuery(open->reader, query, output);
   for (Row& row : noted) (void)view->Append(std::move(row));
   if (report.output_failed()) return {};          // main() tells it
   if (!matched && report.json()) view->Finish();  // the object goes on
@@ -239,7 +230,7 @@ Result<void> ShowTable(const fs::path& run_dir, const ShowOptions& options,
         fmt::format("{} columns more; choose with --columns, or see all with -v", left_out));
   }
   if (*matched == 0) {
-    const auto ranges = RangesText(*open->reader, query.where);
+    const auto ranges = RangesText(open->reader, query.where);
     const std::string held = ranges && !ranges->empty() ? "; " + *ranges : "";
     report.Note(query.where.empty() ? "no rows" : "no row matches" + held);
   }
@@ -308,20 +299,20 @@ void Refine(const Part& part, uint64_t top, TableQuery& query) {
 
 class Overview {
  public:
-  Overview(const ShowOptions& options, const std::vector<RunTable>& tables, Reporter& report)
-      : format_(FormatOf(options, report)),
+  Overview(Run& run, const ShowOptions& options, Reporter& report)
+      : run_(run),
+        format_(FormatOf(options, report)),
         top_(options.top.value_or(kWorstMatrices)),
-        tables_(tables),
         report_(report) {}
 
-  Result<void> Show(const fs::path& run_dir) {
+  Result<void> Show() {
     if (format_ == ShowFormat::kCsv) {
       return Fail(ErrorCode::kBadArgument, "--format", "csv holds one table",
                   "name it with --table");
     }
-    ShowHead(run_dir);
-    NoteOldSummaries(run_dir, report_);
-    const auto matrices = ReadRunMatrices(run_dir, {});
+    ShowHead();
+    NoteOldSummaries(run_, report_);
+    const auto& matrices = run_.Matrices();
     const bool missing = !matrices && matrices.error().code == ErrorCode::kNotFound;  // told below
     if (!matrices && !missing) return tl::make_unexpected(matrices.error());
     if (matrices) {
@@ -335,20 +326,21 @@ class Overview {
     if (format_ == ShowFormat::kJson) {
       if (!report_.json()) report_.Result("}");
     } else {
-      report_.Result(fmt::format("\nMore with --table: {}", fmt::join(NamesOf(tables_), ", ")));
+      report_.Result(
+          fmt::format("\nMore with --table: {}", fmt::join(NamesOf(run_.Tables()), ", ")));
     }
     return {};
   }
 
  private:
-  void ShowHead(const fs::path& run_dir) {
-    Json run = RunJson(run_dir);
-    const Json health = ReadLog(run_dir, "run_health.json");
+  void ShowHead() {
+    Json run = run_.Names();
+    const Json& health = run_.Log("run_health.json");
     run["coverage"] = ValueAt(health, "/expert_coverage/share");
     run["incomplete"] = ValueAt(health, "/incomplete");
-    run["last_failure"] = ValueAt(ReadLog(run_dir, "run_failure.json"), "/error/message");
+    run["last_failure"] = ValueAt(run_.Log("run_failure.json"), "/error/message");
     if (format_ == ShowFormat::kJson) return Put("run", run);
-    std::string line = Printable(run_dir.string());
+    std::string line = Printable(run_.dir().string());
     for (const char* key : {"model_id", "run_name"}) {
       if (run[key].is_string()) line += ", " + Printable(run[key].get<std::string>());
     }
@@ -370,7 +362,7 @@ class Overview {
   Result<bool> ShowParts(const std::vector<Part>& parts) {
     bool any = false;
     for (const Part& part : parts) {
-      const RunTable* table = FindTable(tables_, part.table);
+      const RunTable* table = run_.Find(part.table);
       if (table == nullptr) {
         report_.Note(
             fmt::format("there is no table {}: run collect-data and build-tables", part.table));
@@ -384,11 +376,11 @@ class Overview {
   }
 
   Result<bool> ShowPart(const Part& part, const RunTable& table) {
-    auto open = Open(table.path);
+    auto open = Open(run_, table);
     if (!open) return tl::make_unexpected(open.error());
     Refine(part, part.per.empty() ? 0 : top_, open->query);
     RowList list;
-    const auto matched = RunQuery(*open->reader, open->query, list);
+    const auto matched = RunQuery(open->reader, open->query, list);
     if (!matched) return tl::make_unexpected(matched.error());
     if (list.rows.empty()) return false;
     if (!part.per.empty()) AddNotes(few_huge_, open->query.columns, list.rows);
@@ -442,19 +434,17 @@ class Overview {
     }
   }
 
+  Run& run_;
   ShowFormat format_;
   uint64_t top_;
-  const std::vector<RunTable>& tables_;
   TensorNames few_huge_;
   Reporter& report_;
 };
 
-ExitCode RunShow(const fs::path& run_dir, const ShowOptions& options, Reporter& report) {
-  const auto committed = CheckCommitted(run_dir, {{kCollectData, kBuildTables}});
-  if (!committed) return FailWith(committed.error(), report);
-  const auto shown = TablesOf(run_dir).and_then([&](const std::vector<RunTable>& tables) {
-    return options.overview() ? Overview(options, tables, report).Show(run_dir)
-                              : ShowTable(run_dir, options, tables, report);
+ExitCode RunShow(Run& run, const ShowOptions& options, Reporter& report) {
+  const auto shown = CheckTables(run).and_then([&] {
+    return options.overview() ? Overview(run, options, report).Show()
+                              : ShowTable(run, options, report);
   });
   if (shown) return ExitCode::kOk;
   const ExitCode failed = FailWith(shown.error(), report);
@@ -519,8 +509,7 @@ void AddShow(const Command& program, ExitCode& exit, Reporter& report) {
       exit = Explain(*opt->explain, report);
       return;
     }
-    exit = WithRun(opt->run, report,
-                   [&](const auto& run_dir) { return RunShow(run_dir, *opt, report); });
+    exit = WithRun(opt->run, report, [&](Run& run) { return RunShow(run, *opt, report); });
   });
 }
 

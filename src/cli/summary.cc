@@ -63,10 +63,8 @@ void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
 }
 
 /// "50 % of the experts were read.", where that is not all.
-void AnswerCoverage(const std::filesystem::path& run_dir, Reporter& report) {
-  const Json health = ReadLog(run_dir, "run_health.json");
-  const Json::json_pointer at("/expert_coverage/share");
-  const Json share = health.contains(at) ? health.at(at) : Json();
+void AnswerCoverage(Run& run, Reporter& report) {
+  const Json share = ValueAt(run.Log("run_health.json"), "/expert_coverage/share");
   if (!share.is_number() || share >= 1) return;
   report.Answer(fmt::format("{:.4g} % of the experts were read; all figures are of what was read.",
                             CoveragePercent(share.get<double>())));
@@ -166,16 +164,16 @@ Json FindingsJson(const Findings& odd) {
   return list;
 }
 
-void AddRunFacts(const std::filesystem::path& run_dir, Json& object) {
-  const Json health = ReadLog(run_dir, "run_health.json");
-  const std::filesystem::path page = run_dir / "report.html";
+void AddRunFacts(Run& run, Json& object) {
+  const Json& health = run.Log("run_health.json");
+  const std::filesystem::path page = run.dir() / "report.html";
   std::error_code failed;
-  object.emplace("run", run_dir.string());
+  object.emplace("run", run.dir().string());
   object.emplace("model", ValueAt(health, "/run/model_path"));
   object.emplace("report", std::filesystem::exists(page, failed) ? Json(page.string()) : Json());
   object.emplace("coverage", ValueAt(health, "/expert_coverage/share"));
   if (object.contains("schemes")) return;
-  const auto matrices = ReadRunMatrices(run_dir, {});
+  const auto& matrices = run.Matrices();
   object["schemes"] = matrices ? SchemesJson(*matrices, Summarize(*matrices)) : Json::array();
 }
 
@@ -184,17 +182,17 @@ uint64_t CountOf(const Findings& odd) {
                          [](uint64_t sum, const auto& left_out) { return sum + left_out.second; });
 }
 
-Result<void> AnswerWith(const std::filesystem::path& run_dir,
-                        const std::optional<std::filesystem::path>& page, Reporter& report) {
+Result<void> AnswerWith(Run& run, const std::optional<std::filesystem::path>& page,
+                        Reporter& report) {
   if (!report.json() && report.verbosity() < Verbosity::kAnswer) return {};
-  const auto matrices = ReadRunMatrices(run_dir, {});
+  const auto& matrices = run.Matrices();
   if (!matrices) return tl::make_unexpected(matrices.error());
   const RunSummary summary = Summarize(*matrices);
   if (report.json()) {
     report.object()["schemes"] = SchemesJson(*matrices, summary);
     report.object()["findings"] = FindingsJson(FindOddities(*matrices, matrices->size()));
     report.object()["report"] = page ? Json(page->string()) : Json();
-    AddRunFacts(run_dir, report.object());
+    AddRunFacts(run, report.object());
     return {};
   }
   if (matrices->size() == 0) {
@@ -202,14 +200,14 @@ Result<void> AnswerWith(const std::filesystem::path& run_dir,
         "No expert matrix was measured: data/unmatched_tensors says why, tensor by tensor.");
     return {};
   }
-  AnswerCoverage(run_dir, report);
+  AnswerCoverage(run, report);
   AnswerSize(*matrices, summary, report);
   AnswerSchemes(*matrices, summary, report);
   AnswerOddities(*matrices, report);
   report.Answer("");
   if (page) report.Answer(fmt::format("  {} {}", kOpen, ShellWord(page->string())));
   report.Answer(
-      fmt::format("  {} show {}", ShellWord(report.program()), ShellWord(run_dir.string())));
+      fmt::format("  {} show {}", ShellWord(report.program()), ShellWord(run.dir().string())));
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "cli/reporter.h"
 #include "cli/table_view.h"
 #include "insight/findings.h"
+#include "insight/run.h"
 #include "insight/run_summary.h"
 
 namespace moe::cli {
@@ -30,14 +31,14 @@ Json FindingsJson(const Findings& odd);
 
 /// What --json tells of every run, unless it is told already: run, model, report (null: not
 /// written), coverage, schemes.
-void AddRunFacts(const std::filesystem::path& run_dir, Json& object);
+void AddRunFacts(Run& run, Json& object);
 
 /// How many things are odd: those in the list, and those left out.
 uint64_t CountOf(const Findings& odd);
 
 /// What `analyze` ends with: size, schemes, what is odd, and where to look; with --json the same in
 /// the reporter's object. `page`: its report.html. Fails if the run's tables can't be read.
-Result<void> AnswerWith(const std::filesystem::path& run_dir,
-                        const std::optional<std::filesystem::path>& page, Reporter& report);
+Result<void> AnswerWith(Run& run, const std::optional<std::filesystem::path>& page,
+                        Reporter& report);
 
 }  // namespace moe::cli

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "insight/run.h"
 #include "measure/quant_modes.h"
 #include "rows/collect_rows.h"
 #include "tables/table_reader.h"
@@ -20,7 +21,6 @@
 namespace moe {
 namespace {
 
-namespace fs = std::filesystem;
 using enum ColumnType;
 
 const std::vector<WantedColumn> kStatsIdentity = {{"file", kString},
@@ -73,12 +73,6 @@ std::vector<WantedColumn> MetricColumns(const TableReader& reader,
 Column DeclaredColumn(const std::string& name, const TableSchema& schema) {
   const auto found = std::ranges::find(schema.columns, name, &Column::name);
   return found == schema.columns.end() ? FindMetric(name).value_or(Column{.name = name}) : *found;
-}
-
-const TableSchema& SchemaOf(const std::vector<TableSchema>& declared, std::string_view table) {
-  static const TableSchema kNone;
-  const auto found = std::ranges::find(declared, table, &TableSchema::name);
-  return found == declared.end() ? kNone : *found;
 }
 
 std::vector<WantedColumn> Joined(const std::vector<WantedColumn>& identity,
@@ -357,17 +351,18 @@ void AddNominalBits(const Column& column, RunMatrices& out) {
   out.metrics.push_back(std::move(bits));
 }
 
-Result<std::unique_ptr<TableReader>> OpenTable(const fs::path& run_dir, const std::string& name) {
-  const auto path = LocateDataTable(run_dir, name);
-  if (!path) return tl::make_unexpected(path.error());
-  return TableReader::Open(*path);
+/// A table of data/.
+Result<const TableReader*> OpenTable(Run& run, const std::string& name) {
+  return LocateDataTable(run.dir(), name).and_then([&](const auto& path) {
+    return run.Open(path);
+  });
 }
 
-Result<void> ReadQuant(const fs::path& run_dir, const TableSchema& schema,
-                       const MatrixFinder& finder, RunMatrices& out) {
-  const auto reader = OpenTable(run_dir, "quant_sim");
+Result<void> ReadQuant(Run& run, const MatrixFinder& finder, RunMatrices& out) {
+  const auto reader = OpenTable(run, "quant_sim");
   if (!reader) return tl::make_unexpected(reader.error());
   const auto wanted = MetricColumns(**reader, kQuantIdentity);
+  const TableSchema schema = QuantSimTable().Schema();
   std::vector<MatrixMetric> metrics;
   for (const WantedColumn& column : wanted) {
     metrics.push_back({DeclaredColumn(column.name, schema), true, {}});
@@ -392,19 +387,19 @@ struct WeightsRead {
   RunMatrices matrices;
 };
 
-Result<WeightsRead> ReadWeights(const fs::path& run_dir, const std::vector<TableSchema>& declared) {
-  const auto reader = OpenTable(run_dir, "matrix_stats");
+Result<WeightsRead> ReadWeights(Run& run) {
+  const auto reader = OpenTable(run, "matrix_stats");
   if (!reader) return tl::make_unexpected(reader.error());
   const auto wanted = MetricColumns(**reader, kStatsIdentity);
   auto stats = (*reader)->Read(Joined(kStatsIdentity, wanted));
   if (!stats) return tl::make_unexpected(stats.error());
   WeightsRead read{std::move(*stats), {}, {}};
   read.position = PlaceMatrices(read.stats, read.matrices);
+  const TableSchema schema = MatrixStatsTable(run.UsedConfig().measure).Schema();
   for (const WantedColumn& column : wanted) {
-    read.matrices.metrics.push_back(
-        {DeclaredColumn(column.name, SchemaOf(declared, "matrix_stats")),
-         false,
-         {InOrder(read.stats.at(column.name), read.position)}});
+    read.matrices.metrics.push_back({DeclaredColumn(column.name, schema),
+                                     false,
+                                     {InOrder(read.stats.at(column.name), read.position)}});
   }
   return read;
 }
@@ -437,20 +432,18 @@ std::string RunMatrices::ExpertText(size_t matrix) const {
                      slot.Label());
 }
 
-Result<RunMatrices> ReadRunMatrices(const fs::path& run_dir,
-                                    const std::vector<TableSchema>& declared) {
-  auto weights = ReadWeights(run_dir, declared);
+Result<RunMatrices> ReadRunMatrices(Run& run) {
+  auto weights = ReadWeights(run);
   if (!weights) return tl::make_unexpected(weights.error());
   RunMatrices& out = weights->matrices;
   const MatrixFinder finder(weights->stats, weights->position);
-  auto quant = ReadQuant(run_dir, SchemaOf(declared, "quant_sim"), finder, out);
+  auto quant = ReadQuant(run, finder, out);
   if (!quant) return tl::make_unexpected(quant.error());
   return std::move(out);
 }
 
-Result<RunMatrices> ReadRunWeights(const fs::path& run_dir,
-                                   const std::vector<TableSchema>& declared) {
-  auto weights = ReadWeights(run_dir, declared);
+Result<RunMatrices> ReadRunWeights(Run& run) {
+  auto weights = ReadWeights(run);
   if (!weights) return tl::make_unexpected(weights.error());
   return std::move(weights->matrices);
 }

@@ -2,7 +2,6 @@
 
 #include <compare>
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -83,17 +82,17 @@ struct RunMatrices {
   std::string ExpertText(size_t matrix) const;              ///< "Layer 3, expert 5"
 };
 
+class Run;
+
 /// Reads data/matrix_stats and data/quant_sim, of any age: columns that are not there are null, and
-/// bits_per_weight is then what the scheme's bits, groups and 16-bit scales take.
+/// bits_per_weight is then what the scheme's bits, groups and 16-bit scales take. Units and
+/// meanings are those of the run's config.
 ///
-/// `declared`: the columns of both tables, for units and meanings.
 /// kNotFound, kIo, kMalformed name the table; kMalformed also for two rows of one matrix and
 /// scheme. Memory: 8 bytes for each matrix, scheme and metric, and a batch of quant_sim.
-Result<RunMatrices> ReadRunMatrices(const std::filesystem::path& run_dir,
-                                    const std::vector<TableSchema>& declared);
+Result<RunMatrices> ReadRunMatrices(Run& run);
 
 /// The same without quant_sim, which need not be there: no schemes, and the metrics of the weights.
-Result<RunMatrices> ReadRunWeights(const std::filesystem::path& run_dir,
-                                   const std::vector<TableSchema>& declared);
+Result<RunMatrices> ReadRunWeights(Run& run);
 
 }  // namespace moe

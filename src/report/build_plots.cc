@@ -51,8 +51,7 @@ bool IsBroken(const Result<std::vector<Drawing>>& drawings) {
 /// Decides what is drawn, and reads it.
 class Planner {
  public:
-  Planner(const fs::path& run_dir, const PlotsConfig& config)
-      : run_dir_(run_dir), config_(config) {}
+  Planner(Run& run, const PlotsConfig& config) : run_(run), config_(config) {}
 
   Result<std::vector<Plot>> Plan(const std::vector<std::string>& tables) {
     for (const std::string& table : tables) {
@@ -72,9 +71,9 @@ class Planner {
   /// Fails only for a table of the default selection.
   Result<void> AddTable(const std::string& name) {
     const bool is_listed = config_.artifact_keys.has_value();
-    const auto path = LocateSummaryTable(run_dir_, name);
+    const auto path = LocateSummaryTable(run_.dir(), name);
     if (!path && !is_listed) return {};
-    const auto table = path ? TableReader::Open(*path)
+    const auto table = path ? run_.Open(*path)
                             : Fail(ErrorCode::kNotFound, "",
                                    "Selected table artifact not found for plotting: " + name);
     for (const PlotSpec& spec : TablePlots()) {
@@ -89,10 +88,10 @@ class Planner {
   }
 
   void AddData(const PlotSpec& spec, bool is_asked_for) {
-    const auto path = LocateDataTable(run_dir_, spec.source);
+    const auto path = LocateDataTable(run_.dir(), spec.source);
     if (!path && !is_asked_for) return;
     const auto table =
-        path ? TableReader::Open(*path)
+        path ? run_.Open(*path)
              : Fail(ErrorCode::kNotFound, "",
                     fmt::format("{0} input not found (expected data/{0}.{{parquet|csv}})",
                                 spec.source));
@@ -134,7 +133,7 @@ class Planner {
     return {key, spec.source, kWritten, "plots/" + stem + ".png", "plots/" + stem + ".svg", ""};
   }
 
-  const fs::path& run_dir_;
+  Run& run_;
   const PlotsConfig& config_;
   std::vector<Plot> plots_;
 };
@@ -201,14 +200,14 @@ Json ManifestOf(const std::vector<std::string>& tables, const std::vector<PlotEn
 
 }  // namespace
 
-Result<std::vector<PlotEntry>> BuildPlots(const fs::path& run_dir, const PlotsConfig& config,
+Result<std::vector<PlotEntry>> BuildPlots(Run& run, const PlotsConfig& config,
                                           const PlotsOptions& options) {
-  const auto committed = CheckCommitted(run_dir, {{kCollectData, kBuildTables}});
-  if (!committed) return tl::make_unexpected(committed.error());
+  const auto readable = run.Check({{kCollectData, kBuildTables}});
+  if (!readable) return tl::make_unexpected(readable.error());
   const auto defaults = DefaultPlotTables();
   const auto tables =
       config.artifact_keys.value_or(std::vector<std::string>(defaults.begin(), defaults.end()));
-  const auto plots = Planner(run_dir, config).Plan(tables);
+  const auto plots = Planner(run, config).Plan(tables);
   if (!plots) return tl::make_unexpected(plots.error());
 
   if (!plots->empty() && !HasFonts() && options.on_warning) {
@@ -218,7 +217,7 @@ Result<std::vector<PlotEntry>> BuildPlots(const fs::path& run_dir, const PlotsCo
   std::vector<PlotEntry> entries;
   const bool done = RunOrdered(
       plots->size(), options.threads > 0 ? options.threads : cores,
-      [&](size_t i) { return Draw(run_dir, (*plots)[i]); },
+      [&](size_t i) { return Draw(run.dir(), (*plots)[i]); },
       [&](size_t, PlotEntry entry) {
         if (options.on_entry) options.on_entry(entry);
         entries.push_back(std::move(entry));
@@ -226,7 +225,8 @@ Result<std::vector<PlotEntry>> BuildPlots(const fs::path& run_dir, const PlotsCo
       });
   if (!done) return Fail(ErrorCode::kInterrupted, "", "interrupted; pictures that were drawn stay");
   if (entries.empty() && !config.artifact_keys) return entries;
-  return WriteLog(run_dir, "plots_write_manifest.json", ManifestOf(tables, entries), KeyOrder::kOwn)
+  return WriteLog(run.dir(), "plots_write_manifest.json", ManifestOf(tables, entries),
+                  KeyOrder::kOwn)
       .map([&] { return entries; });
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <atomic>
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "insight/run.h"
 #include "moescope/error.h"
 #include "run/plots_config.h"
 
@@ -39,7 +39,7 @@ struct PlotsOptions {
 /// under plots/ stay. The pictures do not depend on the number of threads. kUnsupported tells what
 /// this program was built without. kNotFound, kIo and kMalformed are about a table of the default
 /// selection; nothing was written then.
-Result<std::vector<PlotEntry>> BuildPlots(const std::filesystem::path& run_dir,
-                                          const PlotsConfig& config, const PlotsOptions& options);
+Result<std::vector<PlotEntry>> BuildPlots(Run& run, const PlotsConfig& config,
+                                          const PlotsOptions& options);
 
 }  // namespace moe

@@ -3,8 +3,7 @@
 
 namespace moe {
 
-Result<std::vector<PlotEntry>> BuildPlots(const std::filesystem::path&, const PlotsConfig&,
-                                          const PlotsOptions&) {
+Result<std::vector<PlotEntry>> BuildPlots(Run&, const PlotsConfig&, const PlotsOptions&) {
   return Fail(ErrorCode::kUnsupported, "pictures", "this moescope was built without " MOE_LACKING,
               "run setup/setup.sh, which installs it, and build again: make clean release");
 }

@@ -13,17 +13,14 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "insight/findings.h"
-#include "insight/run_matrices.h"
+#include "insight/run.h"
 #include "report/block.h"
 #include "rows/collect_rows.h"
 #include "run/config.h"
-#include "run/logs.h"
 #include "tables/table_reader.h"
 
 namespace moe {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr size_t kMostFindings = 12;    // of each kind
 constexpr size_t kMostUnmatched = 200;  // tensors named; all are counted
@@ -242,13 +239,9 @@ void AddFindings(const RunMatrices& matrices, Json& page) {
 }
 
 /// A table that not every run has; no rows where it is not there.
-Result<Frame> OptionalTable(const fs::path& run_dir, const std::string& name,
-                            std::vector<WantedColumn> wanted) {
-  for (const RunTable& table : ListRunTables(run_dir)) {
-    if (table.name != name) continue;
-    const auto reader = TableReader::Open(table.path);
-    if (!reader) return tl::make_unexpected(reader.error());
-    return (*reader)->Read(wanted);
+Result<Frame> OptionalTable(Run& run, std::string_view name, std::vector<WantedColumn> wanted) {
+  if (const RunTable* table = run.Find(name)) {
+    return run.Open(table->path).and_then([&](const auto* reader) { return reader->Read(wanted); });
   }
   Frame empty;
   for (const WantedColumn& column : wanted) {
@@ -264,11 +257,11 @@ Json TextCell(const Frame& frame, std::string_view column, size_t row) {
   return code == FrameColumn::kNullCode ? Json() : Json(texts.dictionary[code]);
 }
 
-Result<void> AddTexts(const fs::path& run_dir, Json& page) {
-  const auto warnings = OptionalTable(run_dir, "warnings", {{"warning", ColumnType::kString}});
+Result<void> AddTexts(Run& run, Json& page) {
+  const auto warnings = OptionalTable(run, "warnings", {{"warning", ColumnType::kString}});
   if (!warnings) return tl::make_unexpected(warnings.error());
   const auto unmatched =
-      OptionalTable(run_dir, "unmatched_tensors",
+      OptionalTable(run, "unmatched_tensors",
                     {{"tensor_name", ColumnType::kString}, {"reason", ColumnType::kString}});
   if (!unmatched) return tl::make_unexpected(unmatched.error());
   page["warnings"] = Json::array();
@@ -285,26 +278,19 @@ Result<void> AddTexts(const fs::path& run_dir, Json& page) {
 }
 
 /// What the logs tell of the run and the model.
-void AddLogs(const fs::path& run_dir, const Json& health, Json& page) {
-  Json run = RunJson(run_dir);
-  run["collected_at"] = At(health, "generated_at");
-  run["duration_seconds"] = At(health, "duration_seconds");
-  run["incomplete"] = At(health, "incomplete");
-  page["run"] = run;
+void AddLogs(Run& run, Json& page) {
+  const Json& health = run.Log("run_health.json");
+  page["run"] = run.Names();
+  page["run"]["collected_at"] = At(health, "generated_at");
+  page["run"]["duration_seconds"] = At(health, "duration_seconds");
+  page["run"]["incomplete"] = At(health, "incomplete");
   page["model"] = {{"path", At(At(health, "run"), "model_path")},
                    {"family", At(health, "family")},
-                   {"sizes", At(ReadLog(run_dir, "model_shape_budget.json"), "shape_budget")},
+                   {"sizes", At(run.Log("model_shape_budget.json"), "shape_budget")},
                    {"experts", At(health, "experts")},
                    {"roles", At(health, "roles")},
                    {"coverage", At(health, "expert_coverage")}};
   page["config"] = At(health, "config_used");
-}
-
-/// The config that the data was made with: the log's, else the file's, else one that says nothing.
-Config ConfigOf(const fs::path& run_dir, const Json& used) {
-  auto config = used.is_object() ? ParseConfig(used.dump(), "config_used")
-                                 : LoadConfig(run_dir / "analysis_config.json");
-  return config ? std::move(*config) : DefaultConfig();
 }
 
 /// JSON that can stand in a <script>: ASCII, and nothing that looks like markup.
@@ -322,15 +308,13 @@ std::string ScriptJson(const Json& json) {
 
 }  // namespace
 
-Result<std::string> PageData(const fs::path& run_dir) {
-  const Json health = ReadLog(run_dir, "run_health.json");
-  const Config config = ConfigOf(run_dir, At(health, "config_used"));
-  const auto matrices = ReadRunMatrices(run_dir, CollectSchemas(config.measure));
+Result<std::string> PageData(Run& run) {
+  const auto& matrices = run.Matrices();
   if (!matrices) return tl::make_unexpected(matrices.error());
 
   Json page = {{"version", kVersion}, {"generated_at", UtcNow(TimePrecision::kSeconds) + "Z"}};
-  AddLogs(run_dir, health, page);
-  if (auto added = AddTexts(run_dir, page); !added) return tl::make_unexpected(added.error());
+  AddLogs(run, page);
+  if (auto added = AddTexts(run, page); !added) return tl::make_unexpected(added.error());
   page["failures"] = FailuresJson(*matrices);
   page["orphans"] = matrices->orphans;
   page["layers"] = LayersJson(*matrices);
@@ -340,7 +324,7 @@ Result<std::string> PageData(const fs::path& run_dir) {
   page["files"] = matrices->files;
   page["storages"] = StoragesJson(*matrices);
   page["schemes"] = SchemesJson(*matrices);
-  page["deltas"] = DeltasJson(config.delta_pairs, *matrices);
+  page["deltas"] = DeltasJson(run.UsedConfig().delta_pairs, *matrices);
   AddFindings(*matrices, page);
   Blocks blocks;
   page["matrices"] = matrices->size();

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 
+#include "insight/run.h"
 #include "moescope/error.h"
 
 namespace moe {
@@ -66,6 +66,6 @@ namespace moe {
 
 /// The text that goes into the page where `<!-- DATA -->` stands, for a run that has data.
 /// kNotFound, kIo, kMalformed name the table that can't be read.
-Result<std::string> PageData(const std::filesystem::path& run_dir);
+Result<std::string> PageData(Run& run);
 
 }  // namespace moe

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "insight/run.h"
 #include "moescope/error.h"
 
 namespace moe {
@@ -12,11 +13,11 @@ struct WrittenReport {
   uint64_t bytes = 0;
 };
 
-/// Writes `run_dir`/report.html, whole or not at all: one page that needs nothing else, no network
-/// either, for a run that has data (tables/ is not needed).
+/// Writes report.html in the run's folder, whole or not at all: one page that needs nothing else,
+/// no network either, for a run that has data (tables/ is not needed).
 ///
 /// kUnsupported: this program was built without the page. kNotFound, kIo, kMalformed name the file.
-/// Memory: what ReadRunMatrices() takes, and the page.
-Result<WrittenReport> WriteReport(const std::filesystem::path& run_dir);
+/// Memory: what the run's matrices take, and the page.
+Result<WrittenReport> WriteReport(Run& run);
 
 }  // namespace moe

@@ -5,8 +5,7 @@
 #include <string>
 
 #include "base/temp_folder.h"
-#include "insight/run_matrices.h"
-#include "rows/collect_rows.h"
+#include "insight/run.h"
 
 namespace moe {
 
@@ -15,9 +14,7 @@ inline Result<RunMatrices> ReadRun(const std::string& stats, const std::string& 
   const TempFolder folder;
   folder.Write("data/matrix_stats.csv", stats);
   folder.Write("data/quant_sim.csv", quant);
-  MeasureOptions options;
-  return ReadRunMatrices(folder.path(),
-                         {MatrixStatsTable(options).Schema(), QuantSimTable().Schema()});
+  return Run(folder.path()).Matrices();
 }
 
 }  // namespace moe
