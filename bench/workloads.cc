@@ -7,13 +7,13 @@
 
 #include "base/float_convert.h"
 #include "base/widen.h"
+#include "codec/plain.h"
 #include "measure/array_matrix.h"
 #include "measure/error_kernels.h"
 #include "measure/float_codes.h"
 #include "measure/group_outliers.h"
 #include "measure/quant_metrics.h"
 #include "measure/weight_counts.h"
-#include "moescope/matrix_view.h"
 #include "moescope/measure.h"
 
 namespace moe {
@@ -57,7 +57,8 @@ std::shared_ptr<MatrixSource> OpenStored(const Weights& weights, bool transposed
   MatrixView view{weights.rows, weights.cols, 0, weights.cols, 1};
   if (transposed) view = {weights.rows, weights.cols, 0, 1, weights.rows};
   if (transposed) tensor.shape = {weights.cols, weights.rows};
-  return OpenMatrix(tensor, {std::span(*weights.stored), weights.stored}, view).value();
+  const auto array = OpenPlainFloats(tensor, {std::span(*weights.stored), weights.stored});
+  return array.value()->Matrix(view).value();
 }
 
 std::function<void()> Measuring(const Weights& weights, const MeasureOptions& options,

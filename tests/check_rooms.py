@@ -42,7 +42,7 @@ ROOMS = [
          "them), most of them a description of scaled codes (`scaled_codes.h`); what their tensors are called "
          "(`companions.h`), what config.json says of a module (`config_words.h`) and whether tensors agree (`statements.h`)",
          "names of experts",
-         public=("matrix_view.h",),
+         public=("matrix_view.h", "weight.h"),
          knows={"base": "", "checkpoint": ""}),
     Room("experts",
          "which tensors are expert matrices: presets, user rules, projection names, layout, packed split; the result is a list "

@@ -3,12 +3,13 @@
 
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "moescope/checkpoint.h"
 #include "moescope/experts.h"
-#include "moescope/matrix_view.h"
 #include "moescope/measure.h"
+#include "moescope/weight.h"
 
 namespace {
 
@@ -20,9 +21,13 @@ int Fail(const moe::Error& error) {
 /// The matrix of `bank` at the first layer and expert.
 moe::Result<std::unique_ptr<moe::MatrixSource>> OpenFirst(const moe::TensorFile& file, size_t index,
                                                           const moe::ExpertBank& bank) {
-  auto bytes = file.Bytes(index);
-  if (!bytes) return tl::make_unexpected(bytes.error());
-  return moe::OpenMatrix(file.tensors()[index], std::move(*bytes),
+  moe::TensorIndex tensors;
+  tensors.Add(file);
+  const auto weight = moe::FindWeight({&file, index}, tensors);
+  if (!weight) return tl::make_unexpected(weight.error());
+  const std::string& name = file.tensors()[index].name;
+  if (!*weight) return moe::Fail(moe::ErrorCode::kUnsupported, name, "its elements are no weights");
+  return moe::OpenMatrix(**weight,
                          {bank.rows, bank.cols, bank.offset, bank.row_stride, bank.col_stride});
 }
 

@@ -10,10 +10,10 @@ namespace {
 
 /// AutoAWQ's "gemm" layout (formats.md 7.2): a word holds 8 codes of 4 bits, of 8 outputs in the
 /// order 0, 2, 4, 6, 1, 3, 5, 7; zero points likewise, and nothing is added to them.
-class AwqArray : public QweightArray {
+class AwqDecoder : public QweightDecoder {
  public:
-  AwqArray(const Layout& layout, std::vector<TensorBytes> parts)
-      : QweightArray(layout, std::move(parts)), row_words_(layout.outputs / 8) {}
+  AwqDecoder(const Layout& layout, std::vector<TensorBytes> parts)
+      : QweightDecoder(layout, std::move(parts)), row_words_(layout.outputs / 8) {}
 
  protected:
   void Codes(uint64_t input, uint64_t output, size_t count, uint32_t* codes) const override {
@@ -64,15 +64,17 @@ Result<std::optional<Weight>> FindAwqWeight(const TensorRef& payload, const Tens
   const auto layout = LayoutOf(**found, words, payload.info().shape[0]);
   if (!layout) return tl::make_unexpected(layout.error());
   Weight weight = QweightWeight(**found, *layout, "awq_int4");
-  weight.open = [layout = *layout, place = (*found)->place, entry = words.entry,
+  weight.open =
+      OpenTiled(weight,
+                [layout = *layout, place = (*found)->place, entry = words.entry,
                  symmetric = words.symmetric == true](
-                    std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
-    auto array = std::make_shared<AwqArray>(layout, std::move(parts));
-    Result<void> sound;
-    if (symmetric) sound = CheckSymmetric(*array, 4, place, entry);
-    if (!sound) return tl::make_unexpected(sound.error());
-    return array;
-  };
+                    std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const TileDecoder>> {
+                  auto array = std::make_shared<AwqDecoder>(layout, std::move(parts));
+                  Result<void> sound;
+                  if (symmetric) sound = CheckSymmetric(*array, 4, place, entry);
+                  if (!sound) return tl::make_unexpected(sound.error());
+                  return array;
+                });
   return weight;
 }
 

@@ -37,9 +37,9 @@ struct QuantState {
 /// codes in the high nibble; scale[b] = nested_quant_map[absmax[b]] * nested_absmax[b /
 /// nested_block_size] + nested_offset where absmax is of bytes (formats.md 7.3). Not rounded to
 /// the 16-bit type that the library computes in.
-class Bitsandbytes4Array : public WeightArray {
+class Bitsandbytes4Decoder : public TileDecoder {
  public:
-  Bitsandbytes4Array(const QuantState& state, std::vector<TensorBytes> parts)
+  Bitsandbytes4Decoder(const QuantState& state, std::vector<TensorBytes> parts)
       : rows_(state.shape[state.shape.size() - 2]),
         cols_(state.shape.back()),
         block_size_(state.block_size),
@@ -184,13 +184,13 @@ Result<std::vector<TensorRef>> FindParts(const TensorRef& payload, const TensorR
     needed.push_back({".nested_absmax", DType::kF32, (blocks - 1) / state.nested_block_size + 1});
     needed.push_back({".nested_quant_map", DType::kF32, kNestedCodes});
   }
-  std::vector<TensorRef> parts = {payload};  // in the order of Bitsandbytes4Array::Part
+  std::vector<TensorRef> parts = {payload};  // in the order of Bitsandbytes4Decoder::Part
   for (const Needed& companion : needed) {
     const auto found = FindNeeded(payload.info(), tensors, companion, place);
     if (!found) return tl::make_unexpected(found.error());
     parts.push_back(*found);
   }
-  parts.insert(parts.begin() + Bitsandbytes4Array::kState, state_text);
+  parts.insert(parts.begin() + Bitsandbytes4Decoder::kState, state_text);
   return parts;
 }
 
@@ -272,10 +272,12 @@ Result<std::optional<Weight>> FindBitsandbytes4(const TensorRef& payload,
                 .storage = fmt::format("bnb_{}", type),
                 .float_dtype = state->dtype,
                 .parts = std::move(*parts)};
-  weight.open = [state = *state](
-                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    return std::make_shared<Bitsandbytes4Array>(state, std::move(bytes));
-  };
+  weight.open =
+      OpenTiled(weight,
+                [state = *state](
+                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const TileDecoder>> {
+                  return std::make_shared<Bitsandbytes4Decoder>(state, std::move(bytes));
+                });
   return weight;
 }
 

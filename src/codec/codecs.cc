@@ -32,7 +32,7 @@ std::optional<TensorRef> UnusedCompanion(const Weight& weight, const TensorIndex
 /// them; compressed-tensors' format "dense" keeps scales beside weights that don't need them.
 Result<void> CheckCompanions(const Weight& weight, const TensorIndex& tensors,
                              const QuantWords& words) {
-  const bool plain = !weight.open;
+  const bool plain = weight.is_plain();
   if (plain && (weight.shape.size() < 2 || words.format == "dense")) return {};
   const auto unused = UnusedCompanion(weight, tensors);
   if (!unused) return {};
@@ -50,30 +50,6 @@ Result<double> BitsPerWeight(const Weight& weight) {
   uint64_t bytes = 0;
   for (const TensorRef& part : weight.parts) bytes += part.info().nbytes;
   return *elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(*elements);
-}
-
-/// A tensor that no codec takes: floats as they are.
-Result<std::optional<Weight>> FindPlainWeight(const TensorRef& tensor, const TensorIndex& tensors,
-                                              const QuantWords& words) {
-  const TensorInfo& info = tensor.info();
-  if (!IsPlainFloat(info.dtype)) return std::optional<Weight>{};
-  if (info.name.ends_with("centroids.weight")) {
-    return Fail(ErrorCode::kUnsupported, TensorPlace(info.name),
-                "a codebook (VPTQ), which is not read");
-  }
-  if (words.quantized == true && info.shape.size() > 1) {
-    return WrongCompanion(tensor, fmt::format("scales as it is quantized ({})", words.entry),
-                          std::nullopt);
-  }
-  const Weight plain{.name = info.name,
-                     .shape = info.shape,
-                     .storage = std::string(DTypeName(info.dtype)),
-                     .bits_per_weight = static_cast<double>(DTypeBits(info.dtype)),
-                     .float_dtype = info.dtype,
-                     .parts = {tensor}};
-  auto sound = CheckCompanions(plain, tensors, words);
-  if (!sound) return tl::make_unexpected(sound.error());
-  return plain;
 }
 
 }  // namespace
@@ -97,12 +73,17 @@ Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIn
     if (auto sound = CheckCompanions(**weight, tensors, alternatives.front()); !sound) {
       return tl::make_unexpected(sound.error());
     }
+    if ((*weight)->bits_per_weight != 0) return weight;
     const auto bits = BitsPerWeight(**weight);
     if (!bits) return tl::make_unexpected(bits.error());
     (*weight)->bits_per_weight = *bits;
     return weight;
   }
-  return FindPlainWeight(tensor, tensors, alternatives.front());
+  return std::optional<Weight>{};
+}
+
+Result<std::optional<Weight>> FindWeight(const TensorRef& tensor, const TensorIndex& tensors) {
+  return FindWeight(tensor, tensors, QuantConfig());
 }
 
 }  // namespace moe

@@ -12,8 +12,9 @@ namespace moe {
 // tensors that belong to a weight stand in companions.h.
 
 /// Looks whether `payload` is the payload of its scheme, by suffix, dtype and companions, and then
-/// describes the weight, but for bits_per_weight; nullopt: it isn't. It takes it only when all that
-/// `words` say of its module agrees with the tensors (docs/formats.md has the table of statements).
+/// describes the weight; nullopt: it isn't. bits_per_weight of 0 is computed from its parts. It
+/// takes it only when all that `words` say of its module agrees with the tensors (docs/formats.md
+/// has the table of statements).
 using FindCodec = Result<std::optional<Weight>>(const TensorRef& payload,
                                                 const TensorIndex& tensors,
                                                 const QuantWords& words);
@@ -28,11 +29,13 @@ FindCodec FindGptqWeight;     ///< X.qweight [in * bits / 32, out]
 FindCodec FindAwqWeight;      ///< X.qweight [in, out / 8]
 FindCodec FindBitsandbytes4;  ///< X.weight U8 + X.weight.quant_state.*
 FindCodec FindInt8Weight;     ///< I8 with X.weight_scale, or X.SCB (bitsandbytes)
+FindCodec FindPlainFloats;    ///< F64, F32, F16, BF16 as they are
 
 /// In the order of formats.md section 11: the first that takes the tensor wins.
 inline constexpr FindCodec* kCodecs[] = {
-    FindGgufBlocks, FindMlxWeight,  FindMxfp4Blocks, FindPackedInts,    FindPackedFloats,
-    FindFp8Weight,  FindGptqWeight, FindAwqWeight,   FindBitsandbytes4, FindInt8Weight,
+    FindGgufBlocks,    FindMlxWeight,  FindMxfp4Blocks, FindPackedInts,
+    FindPackedFloats,  FindFp8Weight,  FindGptqWeight,  FindAwqWeight,
+    FindBitsandbytes4, FindInt8Weight, FindPlainFloats,
 };
 
 /// What quant_method may say of what some codec reads; AutoRound's packings are told by others.

@@ -235,10 +235,10 @@ constexpr BlockCodec kBlockCodecs[] = {
 };
 constexpr uint32_t kNvfp4 = 40, kQ8_1 = 9, kQ8K = 15;
 
-class BlockArray : public WeightArray {
+class BlockDecoder : public TileDecoder {
  public:
-  BlockArray(TensorBytes bytes, std::optional<ScaleGrid> factor, const GgmlType& type,
-             DecodeBlock decode, uint64_t rows, uint64_t cols)
+  BlockDecoder(TensorBytes bytes, std::optional<ScaleGrid> factor, const GgmlType& type,
+               DecodeBlock decode, uint64_t rows, uint64_t cols)
       : bytes_(std::move(bytes)),
         factor_(std::move(factor)),
         type_(type),
@@ -333,16 +333,18 @@ Result<std::optional<Weight>> FindGgufBlocks(const TensorRef& payload, const Ten
                 .float_dtype = codec->half_scales ? DType::kF16 : DType::kOpaque,
                 .parts = {payload}};
   if (*factor) weight.parts.push_back(**factor);
-  weight.open = [type = *type, decode = codec->decode, shape = info.shape](
-                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    std::optional<ScaleGrid> factors;
-    if (bytes.size() > 1) {
-      const bool shared = bytes[1].data.size() == sizeof(float);
-      factors = ScaleGrid{.bytes = std::move(bytes[1]), .shared = shared};
-    }
-    return std::make_shared<BlockArray>(std::move(bytes[0]), std::move(factors), type, decode,
-                                        shape[shape.size() - 2], shape.back());
-  };
+  weight.open = OpenTiled(
+      weight,
+      [type = *type, decode = codec->decode, shape = info.shape](
+          std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const TileDecoder>> {
+        std::optional<ScaleGrid> factors;
+        if (bytes.size() > 1) {
+          const bool shared = bytes[1].data.size() == sizeof(float);
+          factors = ScaleGrid{.bytes = std::move(bytes[1]), .shared = shared};
+        }
+        return std::make_shared<BlockDecoder>(std::move(bytes[0]), std::move(factors), type, decode,
+                                              shape[shape.size() - 2], shape.back());
+      });
   return weight;
 }
 

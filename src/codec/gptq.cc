@@ -25,10 +25,10 @@ uint64_t WordsFor(uint64_t codes, unsigned bits) {
 
 /// Codes run as a stream of bits, least first, through the 32-bit words: `bits` words hold 32 codes
 /// of one output along the inputs, zero points of one group likewise along the outputs.
-class GptqArray : public QweightArray {
+class GptqDecoder : public QweightDecoder {
  public:
-  GptqArray(const Layout& layout, const Packing& packing, std::vector<TensorBytes> parts)
-      : QweightArray(layout, std::move(parts)),
+  GptqDecoder(const Layout& layout, const Packing& packing, std::vector<TensorBytes> parts)
+      : QweightDecoder(layout, std::move(parts)),
         packing_(packing),
         outputs_(layout.outputs),
         zero_row_words_(WordsFor(layout.outputs, packing.bits)),
@@ -141,7 +141,7 @@ Result<std::optional<TensorRef>> FindInputGroups(const Qweight& found, const Ten
 }
 
 /// `in_order`: the config says that groups are runs of group_size inputs.
-Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightArray::Layout& layout,
+Result<void> CheckInputGroups(const TensorBytes& g_idx, const QweightDecoder::Layout& layout,
                               bool in_order, const std::string& place) {
   std::vector<uint32_t> group_of_input(layout.inputs);
   for (uint64_t i = 0; i < layout.inputs; ++i) {
@@ -184,22 +184,23 @@ Result<void> CheckWords(const Qweight& found, const std::optional<TensorRef>& g_
 }
 
 Weight WeightOf(const Qweight& found, const std::optional<TensorRef>& g_idx,
-                const QweightArray::Layout& layout, const Packing& packing,
+                const QweightDecoder::Layout& layout, const Packing& packing,
                 const QuantWords& words) {
   Weight weight = QweightWeight(found, layout, fmt::format("gptq_int{}", packing.bits));
   if (g_idx) weight.parts.push_back(*g_idx);
-  weight.open = [layout, packing, place = found.place, entry = words.entry,
-                 symmetric = words.symmetric,
-                 in_order = words.act_order == false && layout.group_size > 0](
-                    std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const WeightArray>> {
-    Result<void> sound;
-    if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, in_order, place);
-    auto array = std::make_shared<GptqArray>(layout, packing, std::move(parts));
-    if (sound && symmetric != false) sound = array->CheckVersion(place);
-    if (sound && symmetric == true) sound = CheckSymmetric(*array, packing.bits, place, entry);
-    if (!sound) return tl::make_unexpected(sound.error());
-    return array;
-  };
+  weight.open = OpenTiled(
+      weight,
+      [layout, packing, place = found.place, entry = words.entry, symmetric = words.symmetric,
+       in_order = words.act_order == false && layout.group_size > 0](
+          std::vector<TensorBytes> parts) -> Result<std::shared_ptr<const TileDecoder>> {
+        Result<void> sound;
+        if (parts.size() > 3) sound = CheckInputGroups(parts[3], layout, in_order, place);
+        auto array = std::make_shared<GptqDecoder>(layout, packing, std::move(parts));
+        if (sound && symmetric != false) sound = array->CheckVersion(place);
+        if (sound && symmetric == true) sound = CheckSymmetric(*array, packing.bits, place, entry);
+        if (!sound) return tl::make_unexpected(sound.error());
+        return array;
+      });
   return weight;
 }
 

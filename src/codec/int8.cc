@@ -18,9 +18,9 @@ bool IsPlainOrder(const TensorInfo& info) {
 }
 
 /// (q * SCB) * (1 / 127), rounded after each step as bitsandbytes' int8_vectorwise_dequant does.
-class Bitsandbytes8Array : public WeightArray {
+class Bitsandbytes8Decoder : public TileDecoder {
  public:
-  explicit Bitsandbytes8Array(std::shared_ptr<const WeightArray> scaled)
+  explicit Bitsandbytes8Decoder(std::shared_ptr<const TileDecoder> scaled)
       : scaled_(std::move(scaled)) {}
 
   Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override {
@@ -32,7 +32,7 @@ class Bitsandbytes8Array : public WeightArray {
   }
 
  private:
-  std::shared_ptr<const WeightArray> scaled_;  ///< q * SCB
+  std::shared_ptr<const TileDecoder> scaled_;  ///< q * SCB
 };
 
 bool IsZero(const TensorBytes& bytes) {
@@ -51,17 +51,12 @@ Weight Bitsandbytes8Weight(const TensorRef& payload, const TensorRef& scb,
     if (companions.empty() || IsZero(companions[0])) return {};
     return Fail(ErrorCode::kUnsupported, place, "weight_format is not 0 (rows as they are)");
   };
-  weight = ScaledWeight(
+  return ScaledWeight(
       std::move(weight),
       {.elements = kInt8Values, .scales = {.rows = info.shape[0], .block_cols = info.shape[1]}},
-      check_format);
-  weight.open = [scaled = weight.open](
-                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    auto array = scaled(std::move(bytes));
-    if (!array) return array;
-    return std::make_shared<Bitsandbytes8Array>(std::move(*array));
-  };
-  return weight;
+      check_format, [](auto scaled) -> std::shared_ptr<const TileDecoder> {
+        return std::make_shared<Bitsandbytes8Decoder>(std::move(scaled));
+      });
 }
 
 Result<std::optional<Weight>> FindBitsandbytes8(const TensorRef& payload, const TensorRef& scb,

@@ -70,11 +70,11 @@ void Neighbours::Add(const Weight& weight) {
   if (const auto decoded = DecodedGroupOf(weight)) {
     Storage& storage = decoded_[*decoded];
     ++storage.count;
-    if (weight.open && storage.quantized.count++ == 0) {
+    if (!weight.is_plain() && storage.quantized.count++ == 0) {
       storage.quantized.example = weight.parts[0].info().name;
     }
   }
-  if (!weight.open) return;
+  if (weight.is_plain()) return;
   const auto group = GroupOf(weight);
   if (!group) return;
   Kind& kind = groups_[*group][CompanionsOf(weight)];
@@ -95,7 +95,7 @@ std::optional<Neighbours::Oddity> Neighbours::OddityOfPlain(const Weight& weight
 }
 
 std::optional<Neighbours::Oddity> Neighbours::OddityOf(const Weight& weight) const {
-  if (!weight.open) return OddityOfPlain(weight);
+  if (weight.is_plain()) return OddityOfPlain(weight);
   const auto group = GroupOf(weight);
   const auto found = group ? groups_.find(*group) : groups_.end();
   if (found == groups_.end() || found->second.size() < 2) return std::nullopt;

@@ -1,5 +1,8 @@
 #include "codec/plain.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -7,9 +10,13 @@
 #include <cstring>
 #include <utility>
 
+#include "base/checked.h"
 #include "base/float_convert.h"
 #include "base/widen.h"
 #include "checkpoint/names.h"
+#include "codec/codecs.h"
+#include "codec/scaled_codes.h"
+#include "codec/view.h"
 
 namespace moe {
 namespace {
@@ -126,6 +133,15 @@ Result<FileSteps> FortranSteps(const TensorInfo& tensor, const MatrixView& view)
   return steps;
 }
 
+/// Where a view that keeps within the tensor lies in the file.
+Result<FileSteps> StepsOf(const TensorInfo& tensor, const MatrixView& view) {
+  const bool empty = view.rows == 0 || view.cols == 0;
+  if (tensor.fortran_order && tensor.shape.size() > 1 && !empty) return FortranSteps(tensor, view);
+  return FileSteps{view.offset, view.row_stride, view.col_stride};
+}
+
+/// Walked in contiguous runs where the rows or the columns of the view are contiguous in the file,
+/// else element by element. No allocation in Read().
 class PlainMatrix : public MatrixSource {
  public:
   PlainMatrix(const TensorInfo& tensor, TensorBytes bytes, const MatrixView& view,
@@ -195,18 +211,70 @@ class PlainMatrix : public MatrixSource {
   TensorBytes bytes_;
 };
 
+Result<void> CheckBytes(const TensorInfo& tensor, const TensorBytes& bytes) {
+  const auto elements = CheckedProduct(tensor.shape);
+  const auto bits = elements ? CheckedMul(*elements, DTypeBits(tensor.dtype)) : std::nullopt;
+  if (!bits || *bits / 8 != bytes.data.size()) {
+    return Malformed(
+        TensorPlace(tensor.name),
+        fmt::format("shape [{}] of {} does not fit its {} bytes", fmt::join(tensor.shape, ", "),
+                    tensor.dtype_text, bytes.data.size()));
+  }
+  return {};
+}
+
+class PlainArray : public WeightArray {
+ public:
+  PlainArray(TensorInfo tensor, TensorBytes bytes)
+      : tensor_(std::move(tensor)), bytes_(std::move(bytes)) {}
+
+  Result<std::unique_ptr<MatrixSource>> Matrix(const MatrixView& view) const override {
+    if (auto fits = CheckView(tensor_.shape, view, TensorPlace(tensor_.name)); !fits) {
+      return tl::make_unexpected(fits.error());
+    }
+    const auto steps = StepsOf(tensor_, view);
+    if (!steps) return tl::make_unexpected(steps.error());
+    return std::make_unique<PlainMatrix>(tensor_, bytes_, view, *steps);
+  }
+
+ private:
+  TensorInfo tensor_;
+  TensorBytes bytes_;
+};
+
 }  // namespace
 
-Result<std::unique_ptr<MatrixSource>> OpenPlainMatrix(const TensorInfo& tensor, TensorBytes bytes,
-                                                      const MatrixView& view) {
-  FileSteps steps{view.offset, view.row_stride, view.col_stride};
-  const bool empty = view.rows == 0 || view.cols == 0;
-  if (tensor.fortran_order && tensor.shape.size() > 1 && !empty) {
-    const auto fortran = FortranSteps(tensor, view);
-    if (!fortran) return tl::make_unexpected(fortran.error());
-    steps = *fortran;
+Result<std::shared_ptr<const WeightArray>> OpenPlainFloats(const TensorInfo& tensor,
+                                                           TensorBytes bytes) {
+  if (!IsPlainFloat(tensor.dtype)) {
+    return Fail(ErrorCode::kUnsupported, TensorPlace(tensor.name),
+                fmt::format("{} elements are no weights by themselves", tensor.dtype_text));
   }
-  return std::make_unique<PlainMatrix>(tensor, std::move(bytes), view, steps);
+  if (auto fits = CheckBytes(tensor, bytes); !fits) return tl::make_unexpected(fits.error());
+  return std::make_shared<PlainArray>(tensor, std::move(bytes));
+}
+
+Result<std::optional<Weight>> FindPlainFloats(const TensorRef& payload, const TensorIndex&,
+                                              const QuantWords& words) {
+  const TensorInfo& info = payload.info();
+  if (!IsPlainFloat(info.dtype)) return std::optional<Weight>{};
+  if (info.name.ends_with("centroids.weight")) {
+    return Fail(ErrorCode::kUnsupported, TensorPlace(info.name),
+                "a codebook (VPTQ), which is not read");
+  }
+  if (words.quantized == true && info.shape.size() > 1) {
+    return WrongCompanion(payload, fmt::format("scales as it is quantized ({})", words.entry),
+                          std::nullopt);
+  }
+  return Weight{.name = info.name,
+                .shape = info.shape,
+                .storage = std::string(DTypeName(info.dtype)),
+                .bits_per_weight = static_cast<double>(DTypeBits(info.dtype)),
+                .float_dtype = info.dtype,
+                .parts = {payload},
+                .open = [payload](std::vector<TensorBytes> bytes) {
+                  return OpenPlainFloats(payload.info(), std::move(bytes.front()));
+                }};
 }
 
 }  // namespace moe

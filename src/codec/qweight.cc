@@ -164,10 +164,10 @@ Result<std::optional<Qweight>> FindQweight(const TensorRef& payload, const Tenso
   return found;
 }
 
-Result<QweightArray::Layout> LayoutOf(const Qweight& found, const QuantWords& words,
-                                      uint64_t inputs, bool g_idx) {
+Result<QweightDecoder::Layout> LayoutOf(const Qweight& found, const QuantWords& words,
+                                        uint64_t inputs, bool g_idx) {
   const uint64_t groups = found.groups, size = words.group.value_or(0), even = inputs / groups;
-  QweightArray::Layout layout{inputs, found.outputs, groups, 0, found.scales.info().dtype};
+  QweightDecoder::Layout layout{inputs, found.outputs, groups, 0, found.scales.info().dtype};
   if (size > 0 && CeilDiv(inputs, size) == groups) {
     layout.group_size = size;
   } else if (groups == 1 || (inputs % groups == 0 && std::has_single_bit(even))) {
@@ -179,7 +179,7 @@ Result<QweightArray::Layout> LayoutOf(const Qweight& found, const QuantWords& wo
   return layout;
 }
 
-Weight QweightWeight(const Qweight& found, const QweightArray::Layout& layout,
+Weight QweightWeight(const Qweight& found, const QweightDecoder::Layout& layout,
                      std::string_view scheme) {
   const std::string group = layout.groups == 1      ? "_channel"
                             : layout.group_size > 0 ? fmt::format("_g{}", layout.group_size)
@@ -191,7 +191,7 @@ Weight QweightWeight(const Qweight& found, const QweightArray::Layout& layout,
           .parts = {found.codes, found.zeros, found.scales}};
 }
 
-QweightArray::QweightArray(const Layout& layout, std::vector<TensorBytes> parts)
+QweightDecoder::QweightDecoder(const Layout& layout, std::vector<TensorBytes> parts)
     : layout_(layout),
       parts_(std::move(parts)),
       scales_{.bytes = parts_[2],
@@ -199,13 +199,13 @@ QweightArray::QweightArray(const Layout& layout, std::vector<TensorBytes> parts)
               .rows = layout.groups,
               .cols = layout.outputs} {}
 
-uint64_t QweightArray::GroupOf(uint64_t input) const {
+uint64_t QweightDecoder::GroupOf(uint64_t input) const {
   return parts_.size() > 3 ? WordAt(part(3), input) : input / layout_.group_size;
 }
 
 /// block[i * kOutputs + k]: the weight of input + i, output + k.
-void QweightArray::DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output, size_t outputs,
-                               float* block) const {
+void QweightDecoder::DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output, size_t outputs,
+                                 float* block) const {
   std::array<uint32_t, kOutputs> codes{}, zeros{};
   std::array<float, kOutputs> scales{};
   uint64_t loaded = layout_.groups;  // none
@@ -224,7 +224,7 @@ void QweightArray::DecodeBlock(uint64_t input, uint64_t inputs, uint64_t output,
   }
 }
 
-std::optional<uint32_t> QweightArray::OnlyZero() const {
+std::optional<uint32_t> QweightDecoder::OnlyZero() const {
   uint32_t only = 0;
   Zeros(0, 0, 1, &only);
   std::array<uint32_t, kOutputs> zeros{};
@@ -240,7 +240,7 @@ std::optional<uint32_t> QweightArray::OnlyZero() const {
   return only;
 }
 
-Result<void> CheckSymmetric(const QweightArray& array, unsigned bits, const std::string& place,
+Result<void> CheckSymmetric(const QweightDecoder& array, unsigned bits, const std::string& place,
                             const std::string& entry) {
   const uint32_t middle = 1u << (bits - 1);
   const auto only = array.OnlyZero();
@@ -250,7 +250,7 @@ Result<void> CheckSymmetric(const QweightArray& array, unsigned bits, const std:
                                middle, entry, only ? fmt::to_string(*only) : "several"));
 }
 
-Result<void> QweightArray::Read(uint64_t, const Tile& tile, float* out) const {
+Result<void> QweightDecoder::Read(uint64_t, const Tile& tile, float* out) const {
   std::array<float, kInputs * kOutputs> block;
   for (uint64_t row = 0; row < tile.rows; row += kOutputs) {
     const uint64_t rows = std::min<uint64_t>(kOutputs, tile.rows - row);

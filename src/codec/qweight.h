@@ -40,7 +40,7 @@ Result<void> CheckGroups(const Qweight& found, const QuantWords& words, uint64_t
 
 /// Decodes by blocks of kInputs x kOutputs, since words run along the outputs and tiles along the
 /// inputs.
-class QweightArray : public WeightArray {
+class QweightDecoder : public TileDecoder {
  public:
   struct Layout {
     uint64_t inputs = 0, outputs = 0, groups = 0;
@@ -49,7 +49,7 @@ class QweightArray : public WeightArray {
   };
 
   /// `parts`: codes, zeros, scales and optionally I32 [inputs], the group of each input (checked).
-  QweightArray(const Layout& layout, std::vector<TensorBytes> parts);
+  QweightDecoder(const Layout& layout, std::vector<TensorBytes> parts);
 
   Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override;
 
@@ -79,17 +79,17 @@ class QweightArray : public WeightArray {
 /// Groups have as many inputs as the config says, where that gives so many groups; else inputs /
 /// groups when it is a power of two (then no other number gives as many). Not told otherwise, as
 /// the last group may be a short one: 0 where `g_idx` tells groups, else kMalformed.
-Result<QweightArray::Layout> LayoutOf(const Qweight& found, const QuantWords& words,
-                                      uint64_t inputs, bool g_idx = false);
+Result<QweightDecoder::Layout> LayoutOf(const Qweight& found, const QuantWords& words,
+                                        uint64_t inputs, bool g_idx = false);
 
 /// The weight "X.weight" [outputs, inputs] of codes, zeros and scales, without `open`, with storage
 /// "SCHEME_g128" ("SCHEME_channel" for one group, "SCHEME" where the group's size is 0).
-Weight QweightWeight(const Qweight& found, const QweightArray::Layout& layout,
+Weight QweightWeight(const Qweight& found, const QweightDecoder::Layout& layout,
                      std::string_view scheme);
 
 /// Whether each zero point is 2^(bits - 1), as those of a symmetric checkpoint are. `entry` of the
 /// config says that it is one.
-Result<void> CheckSymmetric(const QweightArray& array, unsigned bits, const std::string& place,
+Result<void> CheckSymmetric(const QweightDecoder& array, unsigned bits, const std::string& place,
                             const std::string& entry);
 
 inline uint32_t WordAt(std::span<const std::byte> words, uint64_t index) {

@@ -35,9 +35,9 @@ void UnpackBits(std::span<const std::byte> stream, unsigned bits, uint64_t first
   }
 }
 
-class ScaledArray : public WeightArray {
+class ScaledDecoder : public TileDecoder {
  public:
-  explicit ScaledArray(ScaledCodes codes) : codes_(std::move(codes)) {}
+  explicit ScaledDecoder(ScaledCodes codes) : codes_(std::move(codes)) {}
 
   Result<void> Read(uint64_t matrix, const Tile& tile, float* out) const override {
     for (uint64_t r = 0; r < tile.rows; ++r) {
@@ -123,23 +123,27 @@ float FloatAt(std::span<const std::byte> floats, uint64_t index, DType dtype) {
   return dtype == DType::kF16 ? HalfToFloat(raw) : BFloat16ToFloat(raw);
 }
 
-Weight ScaledWeight(Weight weight, ScaledCodes codes, ReadCompanions read) {
+Weight ScaledWeight(Weight weight, ScaledCodes codes, ReadCompanions read, WrapDecoder wrap) {
   codes.rows = weight.shape[weight.shape.size() - 2];
   codes.cols = weight.shape.back();
   if (codes.row_bytes == 0) codes.row_bytes = codes.cols * codes.bits / 8;
   codes.scales.dtype = weight.parts[1].info().dtype;
   weight.float_dtype = HalfOrOpaque(codes.scales.dtype);
-  weight.open = [codes = std::move(codes), read = std::move(read)](
-                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const WeightArray>> {
-    ScaledCodes opened = codes;
-    opened.bytes = std::move(bytes[0]);
-    opened.scales.bytes = std::move(bytes[1]);
-    if (read) {
-      auto done = read(std::span(bytes).subspan(2), opened);
-      if (!done) return tl::make_unexpected(done.error());
-    }
-    return std::make_shared<ScaledArray>(std::move(opened));
-  };
+  weight.open =
+      OpenTiled(weight,
+                [codes = std::move(codes), read = std::move(read), wrap](
+                    std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const TileDecoder>> {
+                  ScaledCodes opened = codes;
+                  opened.bytes = std::move(bytes[0]);
+                  opened.scales.bytes = std::move(bytes[1]);
+                  if (read) {
+                    auto done = read(std::span(bytes).subspan(2), opened);
+                    if (!done) return tl::make_unexpected(done.error());
+                  }
+                  std::shared_ptr<const TileDecoder> decoder =
+                      std::make_shared<ScaledDecoder>(std::move(opened));
+                  return wrap == nullptr ? decoder : wrap(std::move(decoder));
+                });
   return weight;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codec/tile_decoder.h"
 #include "codec/weight.h"
 
 namespace moe {
@@ -49,10 +50,15 @@ struct ScaledCodes {
 using ReadCompanions =
     std::function<Result<void>(std::span<TensorBytes> companions, ScaledCodes& codes)>;
 
+/// A decoder of what scaled codes give, where that is not the value yet.
+using WrapDecoder =
+    std::shared_ptr<const TileDecoder> (*)(std::shared_ptr<const TileDecoder> scaled);
+
 /// A weight of scaled codes. `weight` says its name, shape, storage and parts: payload, scales,
 /// then the others. The rest of it, and sizes, bytes and the dtype of scales in `codes`, come from
 /// these.
-Weight ScaledWeight(Weight weight, ScaledCodes codes, ReadCompanions read = nullptr);
+Weight ScaledWeight(Weight weight, ScaledCodes codes, ReadCompanions read = nullptr,
+                    WrapDecoder wrap = nullptr);
 
 /// F32 factors of the scales of whole matrices (NVFP4): one for all matrices, or `parts` for each,
 /// which share its rows evenly.

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "moescope/error.h"
 #include "moescope/matrix_view.h"
 
 namespace moe {

@@ -7,7 +7,6 @@
 
 #include "base/ordered_work.h"
 #include "collect/read_ahead.h"
-#include "moescope/matrix_view.h"
 
 namespace moe {
 namespace {
@@ -39,52 +38,43 @@ class StoppableMatrix : public MatrixSource {
   const std::atomic<bool>* stop_;
 };
 
-/// A weight whose bytes are at hand.
-struct OpenWeight {
-  TensorBytes plain;                         ///< of a weight that is plain floats
-  std::shared_ptr<const WeightArray> array;  ///< of any other
-};
+using SharedArray = std::shared_ptr<const WeightArray>;
 
 /// kUnsupported: the bytes are there, and their values can't be decoded.
-Result<OpenWeight> Open(const Weight& weight) {
-  std::vector<TensorBytes> bytes;
-  for (const TensorRef& part : weight.parts) {
-    auto read = part.file->Bytes(part.index);
-    if (!read) return tl::make_unexpected(read.error());
-    bytes.push_back(std::move(*read));
-  }
-  if (!weight.open) return OpenWeight{std::move(bytes.front()), nullptr};
-  auto array = weight.open(std::move(bytes));
+Result<SharedArray> Open(const Weight& weight) {
+  auto bytes = ReadParts(weight);
+  if (!bytes) return tl::make_unexpected(bytes.error());
+  auto array = weight.open(std::move(*bytes));
   if (!array) {
     Error refused = array.error();
     refused.code = ErrorCode::kUnsupported;
     return tl::make_unexpected(std::move(refused));
   }
-  return OpenWeight{{}, std::move(*array)};
+  return array;
 }
 
 /// The weights in work. A weight is opened by its first matrix and let go after its last bank, so
 /// that a deflated member is inflated once and its temporary file does not linger.
 class WorkWeights {
  public:
-  explicit WorkWeights(const CollectPlan& plan) : plan_(plan), banks_(plan.banks.size()) {}
+  explicit WorkWeights(const CollectPlan& plan) : plan_(plan), arrays_(plan.banks.size()) {}
 
-  Result<OpenWeight> Get(size_t bank) {
+  Result<SharedArray> Get(size_t bank) {
     const std::lock_guard lock(mutex_);
-    auto& held = banks_[FirstBankOfTensor(bank)];
+    SharedArray& held = arrays_[FirstBankOfTensor(bank)];
     if (!held) {
       auto opened = Open(*plan_.banks[bank].weight);
       if (!opened) return opened;
-      held = std::make_unique<OpenWeight>(std::move(*opened));
+      held = std::move(*opened);
     }
-    return *held;
+    return held;
   }
 
   /// `bank` is done: lets its weight go if it was the last of it.
   void Release(size_t bank) {
-    if (bank + 1 < banks_.size() && SameTensor(bank, bank + 1)) return;
+    if (bank + 1 < arrays_.size() && SameTensor(bank, bank + 1)) return;
     const std::lock_guard lock(mutex_);
-    banks_[FirstBankOfTensor(bank)].reset();
+    arrays_[FirstBankOfTensor(bank)].reset();
   }
 
  private:
@@ -100,7 +90,7 @@ class WorkWeights {
 
   const CollectPlan& plan_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<OpenWeight>> banks_;  // at the first bank of each tensor
+  std::vector<SharedArray> arrays_;  // at the first bank of each tensor
 };
 
 class MatrixWork {
@@ -224,8 +214,7 @@ class MatrixWork {
         bank.rows, bank.cols,
         bank.offset + place.layer_pos * bank.layer_stride + place.expert_pos * bank.expert_stride,
         bank.row_stride, bank.col_stride};
-    auto opened = weight->array ? OpenMatrix(*planned.weight, std::move(weight->array), view)
-                                : OpenMatrix(TensorOf(planned), std::move(weight->plain), view);
+    const auto opened = (*weight)->Matrix(view);
     if (!opened) return tl::make_unexpected(opened.error());
     const StoppableMatrix matrix(**opened, options_.stop);
     SampleCache::Indices sample;
@@ -251,7 +240,7 @@ class MatrixWork {
     MeasureOptions measure = options_.measure;
     measure.stats = options_.past == nullptr;
     if (!options_.measurer) measure.schemes = new_schemes_;
-    if (!measure.compute_dtype && weight.open) {
+    if (!measure.compute_dtype && !weight.is_plain()) {
       measure.compute_dtype = weight.float_dtype == DType::kF16    ? ComputeDType::kF16
                               : weight.float_dtype == DType::kBF16 ? ComputeDType::kBF16
                                                                    : ComputeDType::kF32;
@@ -350,7 +339,7 @@ class MatrixWork {
                               std::string(ComputeDTypeName(measured.compute_dtype)),
                               options_.backend,
                               options_.profile,
-                              static_cast<bool>(planned.weight->open)};
+                              !planned.weight->is_plain()};
         if (auto done = quant_sim_.Append(QuantSimTable().RowOf(row)); !done) return done;
       }
     }

@@ -190,7 +190,7 @@ class Opener {
       use.refusal = found.error().message;
       if (use.refusal.empty()) use.refusal = "can't be decoded";
     } else if (*found) {
-      if ((*found)->open) {
+      if (!(*found)->is_plain()) {
         (*found)->float_dtype = MeantDType(**found, words_);
         for (size_t i = 1; i < (*found)->parts.size(); ++i) {
           companions_.insert((*found)->parts[i].info().name);

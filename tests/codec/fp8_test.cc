@@ -271,7 +271,9 @@ TEST(Fp8Scales, OfABlockGridAreNotTakenForColumns) {
     ASSERT_TRUE(found.has_value() && found->has_value());
     EXPECT_EQ((*found)->storage, "fp8_block128");
     float value = 0;
-    ASSERT_TRUE((**OpenParts(**found)).Read(0, {16256, 5, 1, 1}, &value).has_value());
+    const auto matrix = OpenMatrix(**found, {16257, 128, 0, 128, 1});
+    ASSERT_TRUE(matrix.has_value()) << matrix.error().Text();
+    ASSERT_TRUE((*matrix)->Read({16256, 5, 1, 1}, &value).has_value());
     EXPECT_EQ(value, Scales(128)[127]);
   }
 }

@@ -60,9 +60,7 @@ Result<std::optional<Weight>> FindFirst(Find find, const MemoryFile& file,
 }
 
 inline Result<std::shared_ptr<const WeightArray>> OpenParts(const Weight& weight) {
-  std::vector<TensorBytes> bytes;
-  for (const TensorRef& part : weight.parts) bytes.push_back(*part.file->Bytes(part.index));
-  return weight.open(std::move(bytes));
+  return weight.open(*ReadParts(weight));
 }
 
 /// Decodes matrix 0 .. matrices - 1 of `array` in tiles of tile_rows x tile_cols (the last ones
@@ -71,11 +69,14 @@ inline std::vector<float> ReadInTiles(const WeightArray& array, uint64_t matrice
                                       uint64_t cols, uint64_t tile_rows, uint64_t tile_cols) {
   std::vector<float> all(matrices * rows * cols);
   for (uint64_t m = 0; m < matrices; ++m) {
+    const auto matrix = array.Matrix({rows, cols, m * rows * cols, cols, 1});
+    EXPECT_TRUE(matrix.has_value()) << matrix.error().Text();
+    if (!matrix) continue;
     for (uint64_t r = 0; r < rows; r += tile_rows) {
       for (uint64_t c = 0; c < cols; c += tile_cols) {
         const Tile tile{r, c, std::min(tile_rows, rows - r), std::min(tile_cols, cols - c)};
         std::vector<float> part(tile.rows * tile.cols);
-        EXPECT_TRUE(array.Read(m, tile, part.data()).has_value());
+        EXPECT_TRUE((*matrix)->Read(tile, part.data()).has_value());
         for (uint64_t i = 0; i < part.size(); ++i) {
           all[(m * rows + r + i / tile.cols) * cols + c + i % tile.cols] = part[i];
         }

@@ -14,6 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "codec/codecs.h"
+#include "codec/memory_file.h"
+
 namespace moe {
 namespace {
 
@@ -38,6 +41,13 @@ TensorBytes Unaligned(const std::vector<T>& values) {
   auto storage = std::make_shared<std::vector<std::byte>>(bytes + 1);
   std::memcpy(storage->data() + 1, values.data(), bytes);
   return {std::span<const std::byte>(*storage).subspan(1), storage};
+}
+
+Result<std::unique_ptr<MatrixSource>> OpenMatrix(const TensorInfo& tensor, TensorBytes bytes,
+                                                 const MatrixView& view) {
+  const auto array = OpenPlainFloats(tensor, std::move(bytes));
+  if (!array) return tl::make_unexpected(array.error());
+  return (*array)->Matrix(view);
 }
 
 std::vector<float> ReadTile(const MatrixSource& matrix, const Tile& tile) {
@@ -212,6 +222,21 @@ TEST(OpenMatrix, RefusesAFortranOrderViewAcrossAxes) {
   const auto matrix = OpenMatrix(tensor, Unaligned(Counting(120)), {24, 5, 0, 5, 1});
   ASSERT_FALSE(matrix.has_value());
   EXPECT_EQ(matrix.error().code, ErrorCode::kUnsupported);
+}
+
+TEST(FindWeight, TakesPlainFloatsLikeAnyOtherStorage) {
+  MemoryFile file;
+  file.Add("m.weight", DType::kF32, {2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6});
+  TensorIndex tensors;
+  tensors.Add(file);
+  const auto weight = FindWeight({&file, 0}, tensors);
+  ASSERT_TRUE(weight.has_value() && weight->has_value());
+  EXPECT_TRUE((*weight)->is_plain());
+  EXPECT_EQ((*weight)->storage, "float32");
+  EXPECT_EQ((*weight)->bits_per_weight, 32);
+  const auto turned = OpenMatrix(**weight, {3, 2, 0, 1, 3});
+  ASSERT_TRUE(turned.has_value()) << turned.error().Text();
+  EXPECT_THAT(ReadAll(**turned), ElementsAre(1, 4, 2, 5, 3, 6));
 }
 
 // ---- Real checkpoints: every plain expert matrix of the zoo against its expected.json.

@@ -14,7 +14,7 @@
 #include "collect/memory_sink.h"
 #include "collect/plan.h"
 #include "model/reading.h"
-#include "moescope/matrix_view.h"
+#include "moescope/weight.h"
 
 namespace moe {
 namespace {
@@ -80,21 +80,6 @@ Sums Measure(const MatrixSource& matrix) {
   return s;
 }
 
-Result<std::unique_ptr<MatrixSource>> Open(const PlannedBank& planned, const MatrixView& view) {
-  std::vector<TensorBytes> bytes;
-  for (const TensorRef& part : planned.weight->parts) {
-    auto read = part.file->Bytes(part.index);
-    if (!read) return tl::make_unexpected(read.error());
-    bytes.push_back(std::move(*read));
-  }
-  if (!planned.weight->open) {
-    return OpenMatrix(planned.weight->parts[0].info(), std::move(bytes[0]), view);
-  }
-  auto array = planned.weight->open(std::move(bytes));
-  if (!array) return tl::make_unexpected(array.error());
-  return OpenMatrix(*planned.weight, std::move(*array), view);
-}
-
 std::map<Key, std::vector<Sums>> MeasureAll(const CollectPlan& plan) {
   std::map<Key, std::vector<Sums>> found;
   for (const PlannedBank& planned : plan.banks) {
@@ -106,7 +91,7 @@ std::map<Key, std::vector<Sums>> MeasureAll(const CollectPlan& plan) {
         const MatrixView view{bank.rows, bank.cols,
                               bank.offset + l * bank.layer_stride + e * bank.expert_stride,
                               bank.row_stride, bank.col_stride};
-        const auto matrix = Open(planned, view);
+        const auto matrix = OpenMatrix(*planned.weight, view);
         EXPECT_TRUE(matrix.has_value()) << matrix.error().Text();
         if (!matrix) continue;
         found[{planned.weight->parts[0].info().name, bank.LayerAt(l), bank.proj, bank.ExpertIdAt(e),
