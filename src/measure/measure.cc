@@ -146,9 +146,9 @@ struct Task {
 };
 
 // What some consecutive tiles of a matrix have given. Parts that follow each other are merged.
-class Part {
+class PartMeasurement {
  public:
-  explicit Part(const Task& task) : task_(task) {
+  explicit PartMeasurement(const Task& task) : task_(task) {
     const MeasureOptions& options = task.options;
     if (task.counts_values) counts_.emplace(task.matrix.storage_dtype());
     if (options.stats && (!task.counts_values || task.sample != nullptr)) {
@@ -195,7 +195,7 @@ class Part {
   }
 
   /// `next` holds the tiles that follow.
-  void Merge(const Part& next) {
+  void Merge(const PartMeasurement& next) {
     nonfinite_ += next.nonfinite_;
     finite_ = finite_ && next.finite_;
     weights_.Merge(next.weights_);
@@ -377,22 +377,23 @@ Result<void> ForTiles(const Task& task, uint64_t first, uint64_t last, Visit vis
   return {};
 }
 
-Result<std::unique_ptr<Part>> MeasurePart(const Task& task, uint64_t first, uint64_t last) {
-  auto part = std::make_unique<Part>(task);
+Result<std::unique_ptr<PartMeasurement>> MeasurePart(const Task& task, uint64_t first,
+                                                     uint64_t last) {
+  auto part = std::make_unique<PartMeasurement>(task);
   auto read = ForTiles(task, first, last, [&](auto begin, auto x) { part->Add(begin, x); });
   if (!read) return tl::make_unexpected(read.error());
   return part;
 }
 
 // Parts are cut by the shape alone, so what is summed does not depend on `threads`.
-Result<std::unique_ptr<Part>> MeasureParts(const Task& task, unsigned threads) {
+Result<std::unique_ptr<PartMeasurement>> MeasureParts(const Task& task, unsigned threads) {
   const uint64_t tiles = task.tiling.count(), per_part = task.tiling.tiles_per_part();
   const auto parts = static_cast<size_t>((tiles + per_part - 1) / per_part);
   const auto make = [&](size_t i) {
     return MeasurePart(task, i * per_part, std::min(tiles, (i + 1) * per_part));
   };
-  Result<std::unique_ptr<Part>> whole;
-  const auto take = [&](size_t i, Result<std::unique_ptr<Part>> part) {
+  Result<std::unique_ptr<PartMeasurement>> whole;
+  const auto take = [&](size_t i, Result<std::unique_ptr<PartMeasurement>> part) {
     if (i == 0 || !part) {
       whole = std::move(part);
     } else {
@@ -437,7 +438,7 @@ Result<MatrixMeasurement> MeasureMatrix(const MatrixSource& matrix, const Measur
   const Task task{matrix, options, sample};
   auto whole = MeasureParts(task, threads);
   if (!whole) return tl::make_unexpected(whole.error());
-  Part& part = **whole;
+  PartMeasurement& part = **whole;
   if (part.NeedsSecondRead()) {
     auto read =
         ForTiles(task, 0, task.tiling.count(), [&](auto begin, auto x) { part.Refine(begin, x); });

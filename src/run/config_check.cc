@@ -83,7 +83,7 @@ std::string Escaped(std::string_view name) {
 }
 
 /// `value` as errors show it: JSON text, cut when long.
-std::string Shown(const Json& value) {
+std::string InError(const Json& value) {
   constexpr size_t kMaxShown = 80;
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
   if (text.size() <= kMaxShown) return text;
@@ -123,7 +123,7 @@ class Checker {
                           const std::string& pointer) {
     if (!HasType(value, key)) {
       return BadConfigValue(where_, pointer,
-                            fmt::format("must be {}, but is {}", ExpectedOf(key), Shown(value)));
+                            fmt::format("must be {}, but is {}", ExpectedOf(key), InError(value)));
     }
     if (auto done = CheckAllowed(value, key, pointer); !done) return done;
     if (value.is_object() && key.type != kAny) return CheckObject(value, pattern, pointer);
@@ -155,7 +155,7 @@ class Checker {
     const auto closest = ClosestName(text, allowed);
     return BadConfigValue(
         where_, pointer,
-        fmt::format("must be one of {}, but is {}{}", fmt::join(allowed, ", "), Shown(text),
+        fmt::format("must be one of {}, but is {}{}", fmt::join(allowed, ", "), InError(text),
                     closest ? "; did you mean \"" + *closest + "\"?" : ""));
   }
 

@@ -11,8 +11,8 @@ namespace fs = std::filesystem;
 
 std::string Now() { return UtcNow(TimePrecision::kMicroseconds) + "+00:00"; }
 
-Result<TablesReport> Build(const fs::path& run_dir, const Result<Config>& config,
-                           const std::atomic<bool>* stop) {
+Result<TablesReport> BuildAndLog(const fs::path& run_dir, const Result<Config>& config,
+                                 const std::atomic<bool>* stop) {
   if (!config) return tl::make_unexpected(config.error());
   const auto committed = CheckCommitted(run_dir, {{kCollectData}});
   if (!committed) return tl::make_unexpected(committed.error());
@@ -34,7 +34,7 @@ Result<TablesReport> Build(const fs::path& run_dir, const Result<Config>& config
 
 Result<TablesReport> BuildTablesOfRun(const fs::path& run_dir, const Result<Config>& config,
                                       const std::atomic<bool>* stop) {
-  auto report = Build(run_dir, config, stop);
+  auto report = BuildAndLog(run_dir, config, stop);
   std::error_code failed;
   const bool interrupted = !report && report.error().code == ErrorCode::kInterrupted;
   if (!report && !interrupted && fs::is_directory(run_dir, failed)) {

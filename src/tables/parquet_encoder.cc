@@ -195,8 +195,8 @@ class ParquetEncoder : public TableEncoder {
     for (size_t i = 0; i < row.size(); ++i) {
       bytes_ += static_cast<int64_t>(sizeof(int64_t));
       arrow::ArrayBuilder& builder = *builders_[i];
-      ARROW_RETURN_NOT_OK(IsNull(row[i]) ? builder.AppendNull()
-                                         : std::visit(AppendCell{builder, bytes_}, row[i]));
+      ARROW_RETURN_NOT_OK(IsNullOrNan(row[i]) ? builder.AppendNull()
+                                              : std::visit(AppendCell{builder, bytes_}, row[i]));
     }
     ++rows_;
     return bytes_ < kRowGroupBytes && rows_ < kRowGroupRows ? arrow::Status::OK() : WriteRowGroup();

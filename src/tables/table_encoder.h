@@ -20,15 +20,14 @@ class TableEncoder {
 };
 
 /// True for null, and for NaN, which the tables do not distinguish from null.
-bool IsNull(const Value& value);
+bool IsNullOrNan(const Value& value);
 
 /// Contract section 10's CSV: pandas' text. The header is written at once.
 Result<std::unique_ptr<TableEncoder>> MakeCsvEncoder(const TableSchema& schema, PendingFile& file);
 
 /// Parquet in row groups of a few MiB, whose key-value metadata are `moescope.version`, `.model`
-/// and
-/// `.run` of the file, `unit` and `meaning` of each column. kUnsupported when the codec is unknown
-/// or not built in.
+/// and `.run` of the file, `unit` and `meaning` of each column. kUnsupported when the codec is
+/// unknown or not built in.
 Result<std::unique_ptr<TableEncoder>> MakeParquetEncoder(const TableSchema& schema,
                                                          const OutputOptions& options,
                                                          PendingFile& file);

@@ -112,7 +112,7 @@ class FileTableWriter : public TableWriter {
 
 }  // namespace
 
-bool IsNull(const Value& value) {
+bool IsNullOrNan(const Value& value) {
   const double* number = std::get_if<double>(&value);
   return std::holds_alternative<std::monostate>(value) || (number && std::isnan(*number));
 }
