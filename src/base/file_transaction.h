@@ -10,8 +10,8 @@
 namespace moe {
 
 /// Files that take their names together: all are whole on the disk before the first one does, so
-/// that a full disk or a failure leaves what was there. If it is dropped without Commit(), nothing
-/// was.
+/// that a full disk or a failure leaves what was there. Dropped without Commit(), it leaves nothing
+/// behind.
 ///
 /// Threads: one at a time.
 class FileTransaction {
@@ -19,11 +19,12 @@ class FileTransaction {
   /// Takes part from now on; the reference holds as long as the transaction.
   PendingFile& Add(std::unique_ptr<PendingFile> file);
 
-  /// `path` goes when the files take their names; one that is not there, or a folder, is let be.
+  /// `path` is removed when the files take their names; a path that is not there, or is a folder,
+  /// stays as it is.
   void Remove(std::filesystem::path path);
 
-  /// Once, after Finish() of each file: renames them in the order of Add(), then removes. If that fails
-  /// half-way, those before have their names (CommitMarked() in run/ tells of it).
+  /// Once, after Finish() of each file: renames them in the order of Add(), then removes. If that
+  /// fails half-way, those before have their names (CommitMarked() in run/ tells of it).
   Result<void> Commit();
 
  private:

@@ -20,7 +20,7 @@ using Json = nlohmann::ordered_json;
 Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
                               std::vector<std::string>* duplicates = nullptr);
 
-/// null where there is none.
+/// The value, or a JSON null for nullopt.
 template <class T>
 Json OrNull(const std::optional<T>& value) {
   return value ? Json(*value) : Json();

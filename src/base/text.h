@@ -24,7 +24,7 @@ std::string_view Trimmed(std::string_view text);
 /// as far as the path exists.
 std::filesystem::path ResolvePath(std::string_view path);
 
-/// Now, UTC. Micros: "2026-01-31T12:00:00.123456", seconds: "2026-01-31T12:00:00"; no zone suffix.
+/// The time in UTC: "2026-01-31T12:00:00", or with microseconds "2026-01-31T12:00:00.123456".
 enum class TimePrecision { kSeconds, kMicroseconds };
 std::string UtcNow(TimePrecision precision);
 

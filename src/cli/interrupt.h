@@ -6,8 +6,8 @@ namespace moe::cli {
 
 /// Installs handlers: the first SIGINT, SIGTERM or SIGHUP sets Interrupted(), a second one kills at
 /// once; SIGPIPE and SIGXFSZ are ignored, so that `moescope ... | head` ends quietly and a file
-/// that grows too large is a write error; a mapped file that
-/// becomes shorter (SIGBUS) is an error of its reader.
+/// that grows too large is a write error; a mapped file that becomes shorter (SIGBUS) is an error
+/// of its reader.
 void InstallSignalHandlers();
 
 /// Opens /dev/null on each of the descriptors 0 to 2 that the caller closed, so that no output file

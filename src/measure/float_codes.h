@@ -13,9 +13,9 @@
 
 namespace moe {
 
-// The number formats of MLX's quantized weights (mlx-quantization.md sections 3
-// to 5), one element at a time, each operation an IEEE float32 operation: the
-// readable truth the kernels are tested against.
+// The number formats of MLX's quantized weights (mlx-quantization.md sections 3 to 5), one element
+// at a time, each operation an IEEE float32 operation: the readable truth the kernels are tested
+// against.
 
 inline uint32_t FloatBits(float value) { return std::bit_cast<uint32_t>(value); }
 
@@ -47,8 +47,7 @@ inline float RoundTiesAway(float value) {
   return std::copysign(magnitude - even == 0.5f ? even + 1.0f : even, value);
 }
 
-/// e4m3 code of `value`: nearest-even; |value| >= 448, Inf and NaN saturate to
-/// 448, sign kept.
+/// e4m3 code of `value`: nearest-even; |value| >= 448, Inf and NaN saturate to 448, sign kept.
 inline uint8_t E4m3FromFloat(float value) {
   constexpr uint32_t kLargest = 0x43e00000u;    // 448
   constexpr uint32_t kMinNormal = 0x3c800000u;  // 2^-6
@@ -62,9 +61,8 @@ inline uint8_t E4m3FromFloat(float value) {
   return static_cast<uint8_t>(sign | code);
 }
 
-/// MLX's CPU code: the first smallest float32 distance in table order. So ties
-/// go to the smaller magnitude, -0 never occurs, and NaN, Inf and values too
-/// large to tell distances apart give 0.
+/// MLX's CPU code: the first smallest float32 distance in table order. So ties go to the smaller
+/// magnitude, -0 never occurs, and NaN, Inf and values too large to tell distances apart give 0.
 inline uint8_t Fp4FirstNearest(float value) {
   constexpr float kDistancesExact = 65536.0f;
   const float magnitude = std::fabs(value);
@@ -81,8 +79,7 @@ inline uint8_t Fp4FirstNearest(float value) {
   return best;
 }
 
-/// The GPU kernels' code: ties to the even code, the sign is kept on zero, NaN
-/// gives 7.
+/// The GPU kernels' code: ties to the even code, the sign is kept on zero, NaN gives 7.
 inline uint8_t Fp4TiesEven(float value) {
   if (std::isnan(value)) return 7;
   const float magnitude = std::fabs(value);

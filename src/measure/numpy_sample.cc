@@ -12,8 +12,7 @@ namespace {
 
 __extension__ using Uint128 = unsigned __int128;
 
-// NumPy's SeedSequence: spreads a seed over a pool of four words, then over the
-// words asked for.
+// NumPy's SeedSequence: spreads a seed over a pool of four words, then over the words asked for.
 class SeedSequence {
  public:
   explicit SeedSequence(uint64_t seed) {
@@ -100,8 +99,7 @@ class Generator {
     return static_cast<uint32_t>(draw);
   }
 
-  // Lemire's method: the high half of draw * range, unless the low half falls
-  // in the biased part.
+  // Lemire's method: the high half of draw * range, unless the low half falls in the biased part.
   uint32_t UpTo32(uint32_t last) {
     const uint32_t range = last + 1;
     uint64_t product = uint64_t{Draw32()} * range;
@@ -127,8 +125,8 @@ class Generator {
   bool has_half_ = false;
 };
 
-// The last k places of 0..n-1 after shuffling only them. `moved` holds the
-// places whose value is no longer their index.
+// The last k places of 0..n-1 after shuffling only them. `moved` holds the places whose value is no
+// longer their index.
 std::vector<int64_t> TailShuffle(uint64_t n, uint64_t k, Generator& generator) {
   std::unordered_map<uint64_t, uint64_t> moved;
   moved.reserve(2 * k);

@@ -39,8 +39,7 @@ float RoundCode(float value) {
 
 template <bool kGpu>
 AffineFit FitAffine(const float* x, size_t size, unsigned bits) {
-  // The GPU kernels start the maximum at 0: all-negative groups get the range
-  // [lo, 0].
+  // The GPU kernels start the maximum at 0: all-negative groups get the range [lo, 0].
   const auto [lo, hi] = RangeOf(x, size, kGpu ? 0.0f : -std::numeric_limits<float>::infinity());
   if (bits == 1) return {std::max(hi - lo, kAffineMinScale), lo};
   const float levels = static_cast<float>((1u << bits) - 1);
@@ -109,8 +108,7 @@ float LargestMagnitudeIgnoringNan(const float* x, size_t size) {
   return largest;
 }
 
-// Exponent of the power of two that scales a group whose R_T(largest / M) is
-// `scale`.
+// Exponent of the power of two that scales a group whose R_T(largest / M) is `scale`.
 template <ComputeDType kType>
 int CpuMxExponent(float scale, bool legacy) {
   if (scale == 0.0f) return 0;
@@ -119,8 +117,7 @@ int CpuMxExponent(float scale, bool legacy) {
   return static_cast<int>(RoundTiesEven(RoundTo<kType>(log2)));
 }
 
-// A group with Inf or NaN: observed on x86-64, where every element was divided
-// by zero.
+// A group with Inf or NaN: observed on x86-64, where every element was divided by zero.
 template <ComputeDType kType, class Element>
 uint8_t CodeOfNonFiniteGroup(float x) {
   if (Element::kLargest == Fp4::kLargest) return 0;

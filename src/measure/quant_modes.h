@@ -30,7 +30,7 @@ using QuantEncoders = std::array<QuantEncoder, 3>;
 struct QuantMode {
   std::string_view name;
   std::span<const int64_t> bits, group_sizes;  ///< what mx.quantize takes
-  /// What a config means that leaves them out: the only value there is; for affine the contract's.
+  /// Of a config that leaves them out: the mode's only value; of affine the contract's.
   int64_t default_bits = 0, default_group_size = 0;
 
   unsigned scale_bits = 0;  ///< of a stored scale, and bias; 0: as wide as the weights' dtype

@@ -5,9 +5,8 @@
 namespace moe {
 namespace {
 
-// Element i of the stream occupies bits [i * bits, (i + 1) * bits), least
-// significant first. A row is a whole number of words, so the matrix is one
-// stream.
+// Element i of the stream occupies bits [i * bits, (i + 1) * bits), least significant first. A row
+// is a whole number of words, so the matrix is one stream.
 std::vector<uint32_t> PackCodes(std::span<const uint8_t> codes, unsigned bits) {
   std::vector<uint32_t> words((codes.size() * bits + 31) / 32);
   for (size_t i = 0; i < codes.size(); ++i) {

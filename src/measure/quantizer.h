@@ -9,8 +9,7 @@
 
 namespace moe {
 
-/// Consecutive groups of one scheme and what becomes of them; the caller owns
-/// every array.
+/// Consecutive groups of one scheme and what becomes of them; the caller owns every array.
 struct GroupRun {
   const float* x = nullptr;  ///< [groups * group_size], values exact in T
   size_t groups = 0;
@@ -52,8 +51,8 @@ bool IsGpu(QuantProfile profile);
 bool IsLegacy(QuantProfile profile);
 size_t BytesOf(ComputeDType dtype);
 
-/// Resolves `scheme` for a [rows, cols] matrix. Fails as mx.quantize would:
-/// same class, same text, same order of checks.
+/// Resolves `scheme` for a [rows, cols] matrix. Fails as mx.quantize would: same class, same text,
+/// same order of checks.
 Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype,
                                 uint64_t rows, uint64_t cols);
 /// The same for a `mode` that may stand in no table; it outlives the quantizer.

@@ -22,31 +22,30 @@ namespace moe {
 // {
 //   "version": "0.1.0", "generated_at": "2026-11-25T18:00:00Z",
 //   "run": {"run_dir", "model_id", "run_name", "created_at", "collected_at", "duration_seconds",
-//           "incomplete"},                                  each null where no log tells it
-//   "model": {"path", "family", "sizes", "experts", "roles", "coverage"},  as the logs have them,
-//   or null "config": {...},                                         analysis_config.json as it was
-//   used, or null "warnings": ["..."],                                     all of logs/warnings
-//   "unmatched": {"count": 2, "tensors": [{"tensor_name", "reason"}]},      the first 200
-//   "failures": [{"scheme": 0, "error": "ValueError: ...", "count": 12}],   schemes that failed
-//   "orphans": 0,             rows of quant_sim whose matrix is not in matrix_stats
-//   "layers": [{"label": "3", "layer": 3, "stack": null}],   "layer" is -1 if unknown
+//           "incomplete"},                     each null where no log tells it
+//   "model": {"path", "family", "sizes", "experts", "roles", "coverage"},
+//                                              as the logs have them, or null
+//   "config": {...},                           analysis_config.json as it was used, or null
+//   "warnings": ["..."],                       all of logs/warnings
+//   "unmatched": {"count": 2, "tensors": [{"tensor_name", "reason"}]},     the first 200
+//   "failures": [{"scheme": 0, "error": "ValueError: ...", "count": 12}],  schemes that failed
+//   "orphans": 0,                              rows of quant_sim whose matrix matrix_stats lacks
+//   "layers": [{"label": "3", "layer": 3, "stack": null}],                 "layer" -1: unknown
 //   "slots": [{"label": "5", "expert": 5, "shared": false}],
 //   "projs": ["gate_proj"], "shapes": [[768, 2048]], "files": ["/a/b.safetensors"],
-//   "storages": [{"name": "bfloat16", "bits": 16}],          bits: stored bits per weight, or null
+//   "storages": [{"name": "bfloat16", "bits": 16}],     stored bits per weight, or null
 //   "schemes": [{"name", "mode", "bits", "group_size", "compute_dtype", "backend", "profile",
 //                "requantized"}],
-//   "deltas": [{"name", "a": 1, "b": 0}],                    delta_pairs, scheme a minus scheme b
-//   "findings": [{"kind", "text", "proj", "layer", "slot", "metric", "scheme"}],  findings.h;
-//   indices,
-//                                                            null where it is not about one
-//   "findings_left_out": {"outlier_expert": 12},             kind: how many more
-//   "findings_need": {"experts": 6, "layers": 6},            fewer are not compared
+//   "deltas": [{"name", "a": 1, "b": 0}],      delta_pairs: scheme a minus scheme b
+//   "findings": [{"kind", "text", "proj", "layer", "slot", "metric", "scheme"}],
+//                                              indices (findings.h); null: it is not about one
+//   "findings_left_out": {"outlier_expert": 12},       of a kind so many more
+//   "findings_need": {"experts": 6, "layers": 6},      fewer are not compared
 //   "matrices": 768,
 //   "columns": {"layer": 0, "slot": 1, "proj": 2, "shape": 3, "storage": 4, "file": 5, "name": 6,
-//               "few_huge": 7},                          1: FewHugeShares() is kFewHugeShare or
-//               more
+//               "few_huge": 7},                1: FewHugeShares() is kFewHugeShare or more
 //   "metrics": [{"name": "rms", "of": "weights", "unit", "doc", "label", "plain", "worse": "far",
-//                "block": 7},                         what Column of rows/schema.h says
+//                "block": 7},                   what Column of rows/schema.h says
 //               {"name": "w_rel_fro", "of": "quant", ..., "blocks": [8, null, 9]},
 //               {"name": "sqnr_db", "of": "quant", ...,
 //                "derived": {"form": "decibels", "of": ["w_rel_fro"]}}],

@@ -9,8 +9,8 @@
 #include "moescope/quantize.h"
 #include "rows/schema.h"
 
-// The tables that collect-data writes (contract.md sections 8 to 10, D5), a struct for what each
-// row is about. Types never depend on the data.
+// The tables that collect-data writes (contract sections 8 to 10, D5), and a struct for what a row
+// of each is about. Types never depend on the data.
 
 namespace moe {
 
@@ -80,7 +80,8 @@ struct ProjCanonicalizationRow {
   std::string suggested_proj, suggested_match;
 };
 
-/// The tables; these, once made, stay.
+/// The tables whose columns are always the same. Each is made once and lives as long as the
+/// program.
 const Table<TensorInventoryRow>& TensorInventoryTable();
 const Table<QuantSimRow>& QuantSimTable();
 const Table<UnmatchedTensorRow>& UnmatchedTensorsTable();
@@ -97,8 +98,7 @@ std::vector<TableSchema> CollectSchemas(const MeasureOptions& options);
 /// Options under which matrix_stats has the column `name`, if it is one of those that vary.
 MeasureOptions OptionsWithColumn(const std::string& name);
 
-/// The column of that name of matrix_stats or quant_sim, whatever the options; nullopt: there is
-/// none.
+/// The column of that name in matrix_stats or quant_sim under any options; nullopt: neither has it.
 std::optional<Column> FindMetric(const std::string& name);
 
 }  // namespace moe

@@ -59,7 +59,7 @@ using Value =
     std::variant<std::monostate, std::string, int64_t, double, bool, std::vector<int64_t>>;
 using Row = std::vector<Value>;
 
-/// What a table holds, said once: its columns, and what each of them is of an R.
+/// A table, said once: its columns, and how each cell follows from what a row is about, an R.
 template <class R>
 struct Table {
   struct Field {
@@ -70,7 +70,7 @@ struct Table {
 
     Column column;
     Get value;
-    Put put;  ///< the way back, of what is measured; none of the rest
+    Put put;  ///< from the cell back into an R, where it was measured; else empty
   };
   std::string name;  ///< file stem: "matrix_stats"
   std::vector<Field> fields;
@@ -80,7 +80,7 @@ struct Table {
     for (const Field& field : fields) schema.columns.push_back(field.column);
     return schema;
   }
-  /// What Field::put needs read.
+  /// The columns that have a Field::put.
   std::vector<Column> MeasuredColumns() const {
     std::vector<Column> columns;
     for (const Field& field : fields) {

@@ -1,6 +1,5 @@
-// The GPU profiles against a second quantizer, written from mlx-quantization.md
-// section 6 in another way: values are looked up by exhaustive search over the
-// code tables, in double.
+// The GPU profiles against a second quantizer, written from mlx-quantization.md section 6 in
+// another way: values are looked up by exhaustive search over the code tables, in double.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -7,9 +7,8 @@
 namespace moe {
 namespace {
 
-// NumPy 2.4.6: a = numpy.random.default_rng(seed).choice(n, k, replace=False);
-// the first values, and the sum of (i + 1) * a[i] modulo 2^64, which depends on
-// every value and its place.
+// NumPy 2.4.6: a = numpy.random.default_rng(seed).choice(n, k, replace=False); the first values,
+// and the sum of (i + 1) * a[i] modulo 2^64, which depends on every value and its place.
 struct Golden {
   uint64_t n, k, seed;
   std::vector<int64_t> first;

@@ -14,8 +14,8 @@
 
 namespace moe::oracle {
 
-/// Raw tensors of one trusted safetensors file (tests/data/oracle); the
-/// product's own reader belongs to another room.
+/// Raw tensors of one trusted safetensors file (tests/data/oracle); the product's own reader
+/// belongs to another room.
 class File {
  public:
   explicit File(const std::filesystem::path& path) {
@@ -102,8 +102,7 @@ inline std::vector<Case> ReadCases(const char* folder, QuantProfile profile) {
   return cases;
 }
 
-/// All cases of both folders: today's MLX, and the older one whose MX scales
-/// round to nearest.
+/// All cases of both folders: today's MLX, and the older one whose MX scales round to nearest.
 inline const std::vector<Case>& AllCases() {
   static const std::vector<Case> cases = [] {
     auto all = ReadCases("mlx-0.32.4", QuantProfile::kMlxCpu);

@@ -9,8 +9,7 @@
 namespace moe {
 namespace {
 
-// Texts of mlx 0.32.4 (Python: mx.quantize(mx.zeros(shape), group_size=...,
-// bits=..., mode=...)).
+// Texts of mlx 0.32.4 (Python: mx.quantize(mx.zeros(shape), group_size=..., bits=..., mode=...)).
 struct Refusal {
   const char* name;
   QuantScheme scheme;
@@ -158,8 +157,7 @@ TEST(FloatCodes, E4m3CodesAreTheNearestValues) {
   EXPECT_EQ(E4m3FromFloat(-1e30f), 0xfe);
 }
 
-// Upstream's argmin, literally, in T: the thresholds must agree with it on
-// every value.
+// Upstream's argmin, literally, in T: the thresholds must agree with it on every value.
 template <ComputeDType kType>
 uint8_t Fp4Argmin(float y) {
   uint8_t best = 0;
