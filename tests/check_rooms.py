@@ -48,7 +48,7 @@ ROOMS = [
          "which tensors are expert matrices: presets, user rules, projection names, layout, packed split; the result is a list "
          "of `ExpertBank`s, and a role for every tensor",
          "bytes, statistics",
-         public=("experts.h",),
+         public=("experts.h", "model_facts.h"),
          knows={"base": "", "codec": "what companions are called"},
          calls={"checkpoint": "`TensorInfo`"}),
     Room("measure",

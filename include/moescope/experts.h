@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,17 +11,18 @@
 
 #include "moescope/checkpoint.h"
 #include "moescope/error.h"
-#include "moescope/matrix.h"
+#include "moescope/model_facts.h"
 
 namespace moe {
 
 /// Input axes of a rule's `layout`; absent: the tensor has no such axis. Kept as the config wrote
-/// them (negative counts from the end); checked when a rule is applied (contract section 6).
+/// them (negative counts from the end) and checked when a rule is applied: rows and columns must be
+/// there, and together the axes name each of the tensor's exactly once.
 struct RuleLayout {
   std::optional<int64_t> layer_axis, expert_axis, rows_axis, cols_axis;
 };
 
-/// A rule's `packed_split` (contract section 7, D10).
+/// A rule's `packed_split`: one tensor holds several projections beside each other.
 struct PackedSplit {
   std::string axis = "rows";    ///< "rows"; anything else means columns
   bool equal = false;           ///< `"splits": "equal"`
@@ -37,7 +37,7 @@ struct ExtractRule {
   std::optional<int64_t> ndim, proj_group, expert_group;
   RuleLayout layout;
   /// Set when the config's layout or packed_split can't be used (a missing key, a wrong type): the
-  /// rule then fails with this text wherever it matches, as contract section 6 and D9 demand.
+  /// rule then fails with this text wherever it matches, and nowhere else.
   std::optional<std::string> layout_error, packed_split_error;
   std::optional<PackedSplit> packed_split;
 };
@@ -54,10 +54,8 @@ struct ExtractOptions {
   bool experts_only = true;
   bool include_shared_expert = true;
   std::vector<ExtractRule> rules;
-  std::string presets = "auto";                      ///< "auto", "off" or a preset's name
-  std::string model_type;                            ///< config.json's model_type, "" if unknown
-  std::map<std::string, std::string> gguf_metadata;  ///< TensorFile::metadata()
-  std::string model_config;                          ///< text of config.json, "" if none
+  std::string presets = "auto";  ///< "auto", "off" or a preset's name
+  ModelFacts model;              ///< what is known before the tensors are looked at
 };
 
 /// What moescope takes when nobody wrote a config: the template's rules and names.
@@ -74,7 +72,8 @@ struct WeightShape {
 /// The tensor as a weight of its own: plain floats can be read, other dtypes say why not.
 WeightShape PlainWeight(const TensorInfo& tensor);
 
-/// Role of a tensor in the model (contract D21).
+/// What a tensor is for in the model. Every tensor has exactly one role; the output head counts as
+/// an embedding, and a companion is part of another tensor's weight (scales, biases, ...).
 enum class Role {
   kRoutedExpert,
   kSharedExpert,
@@ -94,7 +93,7 @@ std::string_view RoleName(Role role);  ///< "routed_expert", "shared_expert", ..
 struct ExpertBank {
   std::string derived_tensor;  ///< "NAME::PROJ", "NAME::split[rows]::PROJ"
   std::string proj;
-  std::optional<std::string> stack;  ///< "encoder", "decoder", ... (D25)
+  std::optional<std::string> stack;  ///< the model's part: "encoder", "mtp", ...
   bool is_shared_expert = false;
   int64_t first_layer = -1;                 ///< layer of position 0; -1: unknown
   bool has_layer_axis = false;              ///< 4-D: layer = max(first_layer, 0) + position
@@ -103,12 +102,12 @@ struct ExpertBank {
   uint64_t offset = 0;
   uint64_t layer_stride = 0, expert_stride = 0, row_stride = 0, col_stride = 0;  ///< in elements
 
-  /// Ids of the matrix at (layer_pos, expert_pos) as the tables show them (contract section 6).
+  /// Ids of the matrix at (layer_pos, expert_pos) as the tables show them.
   int64_t LayerAt(uint64_t layer_pos) const;
   int64_t ExpertIdAt(uint64_t expert_pos) const;  ///< -1 for shared experts
 };
 
-/// A projection token that no alias maps (contract section 5, the canonicalization report).
+/// A projection's name, given by a rule, that no alias maps to one of the known ones.
 struct UnmappedProj {
   std::string context;  ///< "proj_group" or "packed_split"
   std::string rule_name, raw_proj, resolved_proj;
@@ -130,12 +129,10 @@ struct Extraction {
   /// Why an expert-like tensor is not analysed; goes to unmatched_tensors. nullopt: nothing to
   /// report.
   std::optional<std::string> unmatched_reason;
-  bool refused = false;  ///< unmatched because its shape contradicts others or the config (D12)
+  bool refused = false;  ///< unmatched because its shape contradicts others or the config
   std::vector<std::string> warnings;  ///< "[extract] ...", in order
   std::vector<UnmappedProj> unmapped_projs;
 };
-
-struct ModelFacts;  // src/experts/model_facts.h
 
 /// The matrices that a tensor is said to hold by its name alone: one projection of one expert or of
 /// all experts of a layer.
@@ -147,7 +144,9 @@ struct ExpertClaim {
   std::optional<int64_t> expert;  ///< nullopt: all of the layer
 };
 
-/// Applies the filter, the rules and the fallback to tensors (contract sections 4 to 7).
+/// Says of each tensor what it is and which expert matrices it holds. A filter by the name first;
+/// then the rules in order (the user's, the presets', the template's), of which the first that
+/// succeeds decides; last a fallback that goes by the projection's name alone.
 ///
 /// Threads: Extract() may be called from any thread at once.
 class Extractor {
@@ -161,8 +160,9 @@ class Extractor {
   Extractor(Extractor&&) noexcept;
   Extractor& operator=(Extractor&&) noexcept;
 
-  /// Fails only for what ends a run: a PackedSplitError in strict mode (type_name
-  /// "PackedSplitError"), or a pattern that hits its match limit (the message names the rule).
+  /// Fails only for what ends a run: a user's packed split that doesn't fit the tensor, unless
+  /// ExtractOptions::strict_packed_split is off, or a pattern that hits its match limit (the
+  /// message names the rule).
   Result<Extraction> Extract(const WeightShape& weight) const;
   Result<Extraction> Extract(const TensorInfo& tensor) const {
     return Extract(PlainWeight(tensor));
@@ -176,7 +176,7 @@ class Extractor {
   /// none.
   std::string_view family() const;
 
-  /// What the model's config says of its experts.
+  /// ExtractOptions::model, and what the tensors' names and the family add.
   const ModelFacts& facts() const;
 
  private:

@@ -648,11 +648,10 @@ Result<Extractor> Extractor::Create(ExtractOptions options, std::span<const Weig
   if (!layer) return tl::make_unexpected(std::move(layer.error()));
   auto expert = Pattern::Compile(options.expert_regex, "/parsing/expert_regex");
   if (!expert) return tl::make_unexpected(std::move(expert.error()));
-  ModelFacts facts = FactsOfConfig(options.model_config);
-  if (facts.empty()) facts = FactsOfGguf(options.gguf_metadata);
+  ModelFacts facts = options.model;
   LearnFromTensors(weights, facts);
   const Family* family = options.presets == "auto"
-                             ? FindFamily(options.model_type, facts.gguf_arch, weights)
+                             ? FindFamily(facts.model_type, facts.gguf_arch, weights)
                              : FamilyNamed(options.presets);
   if (family != nullptr) AddFamily(*family, facts);
   auto presets = PresetRules(options.presets, family, weights);

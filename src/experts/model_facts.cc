@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "experts/config_numbers.h"
+#include "experts/layer_facts.h"
 #include "experts/roles.h"
 
 namespace moe {
@@ -51,16 +52,17 @@ const json& TextConfig(const json& config) {
   return config;
 }
 
-std::string TextAt(const json& object, const char* key) {
-  const json* value = At(object, key);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
-}
-
 void AddUnreadable(const std::vector<std::string>& keys, ModelFacts& facts) {
   facts.unreadable.insert(facts.unreadable.end(), keys.begin(), keys.end());
 }
 
 }  // namespace
+
+ModelFacts FactsOfModel(std::string_view config_json,
+                        const std::map<std::string, std::string>& gguf_metadata) {
+  ModelFacts facts = FactsOfConfig(config_json);
+  return facts.empty() ? FactsOfGguf(gguf_metadata) : facts;
+}
 
 ModelFacts FactsOfConfig(std::string_view config_json) {
   const json config = json::parse(config_json, nullptr, false);
@@ -75,8 +77,6 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
   }
   // Of Qwen-Omni's two stacks only the talker has them.
   if (At(config, "thinker_config") != nullptr) facts.shared_experts = false;
-  facts.model_type = TextAt(text, "model_type");
-  if (facts.model_type.empty()) facts.model_type = TextAt(config, "model_type");
   facts.expert_input = NumberOf(text, kLatent);
   facts.hidden = NumberOf(text, kHidden);
   facts.expert_width = NumberOf(text, kExpertWidth);

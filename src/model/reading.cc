@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "codec/codecs.h"
+#include "experts/model_facts.h"
 
 namespace moe {
 
@@ -19,13 +20,12 @@ ModelWords WordsOf(const ModelMetadata& metadata) {
 
 ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& metadata,
                                  const Checkpoint& checkpoint) {
-  options.model_type = metadata.model_type;
-  if (!metadata.config.is_null()) options.model_config = metadata.config.dump();
-  for (const auto& file : checkpoint.files) {
-    if (!file || file->metadata().empty()) continue;
-    options.gguf_metadata = file->metadata();
-    break;
-  }
+  const auto tells = [](const auto& file) { return file && !file->metadata().empty(); };
+  const auto file = std::find_if(checkpoint.files.begin(), checkpoint.files.end(), tells);
+  const bool none = file == checkpoint.files.end();
+  options.model = FactsOfModel(metadata.config.is_null() ? "" : metadata.config.dump(),
+                               none ? std::map<std::string, std::string>() : (*file)->metadata());
+  options.model.model_type = metadata.model_type;
   return options;
 }
 

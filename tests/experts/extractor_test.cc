@@ -163,7 +163,7 @@ TEST(Unmatched, HoldsWhatIsNoWeightOfAKnownMeaning) {
   };
   for (const Case& row : cases) {
     ExtractOptions options = DefaultExtractOptions();
-    options.model_type = "qwen3_moe";
+    options.model.model_type = "qwen3_moe";
     const Extraction got = Extract(options, Tensor(row.name, row.shape));
     EXPECT_THAT(got.unmatched_reason.value_or("none"), HasSubstr(row.reason)) << row.name;
     EXPECT_THAT(got.banks, IsEmpty()) << row.name;
@@ -173,7 +173,7 @@ TEST(Unmatched, HoldsWhatIsNoWeightOfAKnownMeaning) {
 // vLLM's stacks: w2 is clear where w13 is not.
 TEST(Rules, ReadW2StacksOfEveryFamily) {
   ExtractOptions options = DefaultExtractOptions();
-  options.model_type = "mixtral";
+  options.model.model_type = "mixtral";
   const Extraction got =
       Extract(options, Tensor("model.layers.1.block_sparse_moe.experts.w2_weight", {4, 8, 6}));
   ASSERT_EQ(got.banks.size(), 1U);
@@ -415,8 +415,8 @@ TEST(Extract, FailsWhenAPatternRunsAway) {
 
 TEST(Presets, ComeAfterUserRulesAndBeforeTheGenericOnes) {
   ExtractOptions options = DefaultExtractOptions();
-  options.model_type = "gpt_oss";
-  options.model_config = R"({"hidden_size": 4})";
+  options.model.model_type = "gpt_oss";
+  options.model.hidden = 4;
   const TensorInfo fused = Tensor("layers.0.mlp.experts.gate_up_proj", {2, 4, 6});
   Extraction got = Extract(options, fused);
   ASSERT_EQ(got.banks.size(), 2U);

@@ -4,9 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "experts/model_facts.h"
+#include "moescope/experts.h"
 
 namespace moe::preset_cases {
 
@@ -35,6 +39,16 @@ struct PresetCase {
   Names not_experts;     ///< look like experts, are none
   bool by_names = true;  ///< names and shapes suffice; else only the config can tell
 };
+
+/// What a caller knows of the case's model before it sees the tensors.
+inline ExtractOptions OptionsOf(const PresetCase& c) {
+  ExtractOptions options = DefaultExtractOptions();
+  std::map<std::string, std::string> gguf;
+  if (!c.gguf_arch.empty()) gguf["general.architecture"] = c.gguf_arch;
+  options.model = FactsOfModel(c.config_json, gguf);
+  options.model.model_type = c.model_type;
+  return options;
+}
 
 // Sizes differ pairwise, also doubled, so that no axis can be taken for another.
 constexpr uint64_t kHidden = 12, kWidth = 10, kExperts = 3;

@@ -33,15 +33,11 @@ using Lines = std::vector<std::string>;
 using Extractions = std::vector<std::pair<std::string, Extraction>>;
 
 Extractions ExtractCase(const PresetCase& c) {
-  ExtractOptions options = DefaultExtractOptions();
-  options.model_type = c.model_type;
-  options.model_config = c.config_json;
-  if (!c.gguf_arch.empty()) options.gguf_metadata["general.architecture"] = c.gguf_arch;
   std::vector<WeightShape> weights;
   for (const auto& [name, shape] : c.weights) weights.push_back({name, shape, "", ""});
 
   Extractions found;
-  const auto extractor = Extractor::Create(options, weights);
+  const auto extractor = Extractor::Create(OptionsOf(c), weights);
   EXPECT_TRUE(extractor.has_value()) << extractor.error().Text();
   if (!extractor) return found;
   ShapeJudge judge(extractor->facts());

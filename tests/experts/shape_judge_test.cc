@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "experts/model_facts.h"
 #include "experts/preset_cases.h"
 
 namespace moe {
@@ -19,7 +20,7 @@ struct Weight {
 std::map<size_t, std::string> Refusals(const std::string& config,
                                        const std::vector<Weight>& weights) {
   ExtractOptions options = DefaultExtractOptions();
-  options.model_config = config;
+  options.model = FactsOfConfig(config);
   const auto extractor = Extractor::Create(options);
   ShapeJudge judge(extractor->facts());
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -135,7 +136,7 @@ std::map<size_t, std::string> RefusalsOf(
     const std::string& config,
     const std::vector<std::pair<std::string, std::vector<uint64_t>>>& weights) {
   ExtractOptions options = DefaultExtractOptions();
-  options.model_config = config;
+  options.model = FactsOfConfig(config);
   const auto extractor = Extractor::Create(options);
   ShapeJudge judge(extractor->facts());
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -240,9 +241,9 @@ TEST(ShapeJudge, RefusesTheLayerThatContradictsTheConfigAndOtherLayers) {
 TEST(ShapeJudge, TakesGgufFilesForTestsWhoseMatricesAllEndAfterTheSameShareOfRows) {
   const auto refused = [](uint64_t gate, uint64_t up, uint64_t down) {
     ExtractOptions options = DefaultExtractOptions();
-    options.gguf_metadata = {{"general.architecture", "\"qwen3moe\""},
-                             {"qwen3moe.embedding_length", "256"},
-                             {"qwen3moe.expert_feed_forward_length", "512"}};
+    options.model = FactsOfGguf({{"general.architecture", "\"qwen3moe\""},
+                                 {"qwen3moe.embedding_length", "256"},
+                                 {"qwen3moe.expert_feed_forward_length", "512"}});
     const WeightShape weights[] = {{"blk.0.ffn_gate_exps.weight", {2, gate, 256}, "", ""},
                                    {"blk.0.ffn_up_exps.weight", {2, up, 256}, "", ""},
                                    {"blk.0.ffn_down_exps.weight", {2, down, 512}, "", ""}};
@@ -276,12 +277,7 @@ TEST(ShapeJudge, RefusesNothingOfAnyFamily) {
   for (const preset_cases::PresetCase& c : all) {
     for (const bool with_config : {true, false}) {
       if (!with_config && !c.by_names) continue;
-      ExtractOptions options = DefaultExtractOptions();
-      if (with_config) {
-        options.model_type = c.model_type;
-        options.model_config = c.config_json;
-        if (!c.gguf_arch.empty()) options.gguf_metadata["general.architecture"] = c.gguf_arch;
-      }
+      const ExtractOptions options = with_config ? OptionsOf(c) : DefaultExtractOptions();
       std::vector<WeightShape> weights;
       for (const auto& [name, shape] : c.weights) weights.push_back({name, shape, "", ""});
       const auto extractor = Extractor::Create(options, weights);
@@ -338,7 +334,7 @@ TEST(ShapeJudge, RefusesTheIdentityExpertsOfLongCatWhateverTheyHold) {
 
 TEST(ShapeJudge, TakesTheWordOfTheUsersRule) {
   ExtractOptions options = DefaultExtractOptions();
-  options.model_config = kConfig;
+  options.model = FactsOfConfig(kConfig);
   ExtractRule rule;
   rule.name = "mine";
   rule.match = R"(.*experts\.(\d+)\.(up_proj|down_proj)\.weight$)";

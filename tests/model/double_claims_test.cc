@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "codec/companions.h"
+#include "experts/model_facts.h"
 
 namespace moe {
 namespace {
@@ -16,7 +17,8 @@ struct Tensor {
 
 std::map<size_t, std::string> Refusals(const std::vector<Tensor>& tensors) {
   ExtractOptions options = DefaultExtractOptions();
-  options.model_config = R"({"hidden_size":256,"moe_intermediate_size":64,"num_experts":4})";
+  options.model =
+      FactsOfConfig(R"({"hidden_size":256,"moe_intermediate_size":64,"num_experts":4})");
   const auto extractor = Extractor::Create(options);
   DoubleClaims claims;
   for (size_t i = 0; i < tensors.size(); ++i) {

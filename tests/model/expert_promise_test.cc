@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
+#include "experts/model_facts.h"
 #include "experts/preset_cases.h"
 
 namespace moe {
@@ -43,8 +45,9 @@ struct Model {
 
 ExtractOptions OptionsOf(const std::string& config) {
   ExtractOptions options = DefaultExtractOptions();
-  options.model_config = config;
-  options.model_type = FactsOfConfig(config).model_type;
+  options.model = FactsOfConfig(config);
+  const auto json = nlohmann::json::parse(config, nullptr, false);
+  if (json.is_object()) options.model.model_type = json.value("model_type", "");
   return options;
 }
 
@@ -264,12 +267,7 @@ TEST(ExpertPromise, TellsExpertsBeyondTheCountOfTheConfigAndTheRouter) {
 /// layer of the two that their config names.
 std::vector<MissingExperts> MissingOf(const preset_cases::PresetCase& c, bool with_config,
                                       const std::set<std::string>& lost) {
-  ExtractOptions options = DefaultExtractOptions();
-  if (with_config) {
-    options.model_type = c.model_type;
-    options.model_config = c.config_json;
-    if (!c.gguf_arch.empty()) options.gguf_metadata["general.architecture"] = c.gguf_arch;
-  }
+  const ExtractOptions options = with_config ? OptionsOf(c) : DefaultExtractOptions();
   std::vector<WeightShape> weights;
   for (const auto& [name, shape] : c.weights) {
     if (!lost.contains(name)) weights.push_back({name, shape, "", ""});
@@ -630,7 +628,7 @@ TEST(ExpertPromise, TakesGgufKeysAsThoseOfConfigs) {
   }
   const auto missing = [&](const Model& of) {
     ExtractOptions options = DefaultExtractOptions();
-    options.gguf_metadata = metadata;
+    options.model = FactsOfGguf(metadata);
     return Missing(of, std::move(options));
   };
   EXPECT_EQ(Shown(missing(model)), Lines{});
