@@ -9,10 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_text.h"
 #include "insight/run_matrices.h"
 #include "moescope/error.h"
 #include "run/config.h"
-#include "run/json_text.h"
 #include "tables/table_reader.h"
 
 namespace moe {
