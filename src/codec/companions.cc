@@ -6,17 +6,18 @@
 namespace moe {
 namespace {
 
-/// A payload by the end of its name, and the scales of its module; "": a name like this may be
-/// anything's.
+/// A payload by the end of its name.
 struct PayloadName {
-  std::string_view suffix, scales;
+  std::string_view suffix;
+  std::string_view weight;  ///< the end of the weight's name in its place
+  std::string_view scales;  ///< that of its scales; "": a name like this may be anything's
 };
 constexpr PayloadName kPayloads[] = {
-    {".weight", ".weight_scale"},
-    {".weight_packed", ".weight_scale"},
-    {".qweight", ".scales"},
-    {"_blocks", "_scales"},
-    {".blocks", ""},
+    {".weight", ".weight", ".weight_scale"},
+    {".weight_packed", ".weight", ".weight_scale"},
+    {".qweight", ".weight", ".scales"},
+    {"_blocks", "", "_scales"},
+    {".blocks", "", ""},
 };
 constexpr std::string_view kMlxScales = ".scales";  // of U32 codes
 
@@ -54,6 +55,11 @@ const PayloadName* RowOf(std::string_view payload) {
 std::string_view ModuleOf(std::string_view payload) {
   const PayloadName* row = RowOf(payload);
   return payload.substr(0, payload.size() - (row ? row->suffix.size() : 0));
+}
+
+std::string WeightNameOf(std::string_view payload) {
+  const PayloadName* row = RowOf(payload);
+  return std::string(ModuleOf(payload)).append(row ? row->weight : "");
 }
 
 std::optional<std::string> ScalesNameOf(std::string_view payload, DType dtype) {

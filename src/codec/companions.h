@@ -21,6 +21,9 @@ inline constexpr const char* kCompanionPattern =
 /// The module whose payload has this name: without .weight, .weight_packed, .qweight, _blocks.
 std::string_view ModuleOf(std::string_view payload);
 
+/// The weight whose payload has this name: "X.weight" of X.qweight, "X" of a stack's X_blocks.
+std::string WeightNameOf(std::string_view payload);
+
 /// Where the scales of a payload of this name and dtype would lie ("X.scales"); nullopt: neither
 /// says that it is one.
 std::optional<std::string> ScalesNameOf(std::string_view payload, DType dtype);

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string_view>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "experts/layout.h"
+#include "experts/presets.h"
 
 namespace moe {
 
@@ -28,7 +30,34 @@ struct StackShapes {
 /// question left open is refused, not guessed.
 Checked<bool> OutputsFirst(const StackShapes& shapes);
 
-/// All experts along the rows of a matrix [E * out, in], or with `transposed` [E * in, out] (DBRX).
-Checked<BankShape> FlatStack(std::span<const uint64_t> shape, uint64_t experts, bool transposed);
+/// How the weights lie whose names presets' rules matched, told by the rule, or by the shapes of
+/// the weights and routers beside them and what the config says.
+class Axes {
+ public:
+  /// `weights`: all of the checkpoint; none: each weight is on its own. `family`: nullptr unknown.
+  Axes(std::span<const WeightShape> weights, const FamilyTable& table, const Family* family,
+       const ModelFacts& model);
+
+  /// The error is why a weight whose order only shapes could tell is refused.
+  Checked<RuleLayout> LayoutOf(const PresetMatch& match) const;
+
+  /// Where the matrices lie. Fails where LayoutOf() does, and where the number of experts along the
+  /// rows is unknown or doesn't divide them.
+  Checked<BankShape> ShapeOf(const PresetMatch& match) const;
+
+  /// How many routed experts a stack has that ends in the shared one; nullopt: it doesn't.
+  std::optional<uint64_t> RoutedBeforeShared(const PresetMatch& match) const;
+
+ private:
+  using Shape = std::vector<uint64_t>;
+
+  const Shape* ShapeNamed(const std::string& name) const;  // nullptr: none is known
+  std::optional<uint64_t> ExpertsOf(const PresetMatch& match) const;
+  StackShapes ShapesAround(const PresetMatch& match) const;
+
+  std::unordered_map<std::string, Shape> shapes_;              // stacks and routers, by name
+  std::optional<uint64_t> experts_, hidden_, latent_, width_;  // of the config
+  bool may_hold_shared_;
+};
 
 }  // namespace moe

@@ -1,10 +1,16 @@
-#include "experts/presets.h"
+#include "experts/families.h"
 
 namespace moe {
 namespace {
 
-constexpr const char *kGate = "gate_proj", *kUp = "up_proj", *kDown = "down_proj";
+constexpr const char *kGate = "gate_proj", *kUp = "up_proj", *kDown = kDownProj;
 constexpr bool kInterleaved = true;
+
+// MLX's stacks of models whose shared expert is like the routed ones.
+LayoutTensor SharedLast(LayoutTensor tensor) {
+  tensor.shared_last = true;
+  return tensor;
+}
 
 // formats.md 10.1, and how single families spell the same things.
 const std::vector<LayoutClass>& Classes() {
@@ -35,9 +41,9 @@ const std::vector<LayoutClass>& Classes() {
         {"down_proj.weight", 3, {kDown}}}},
       {"ST-lin", {{"input_linear.weight", 3, {kGate, kUp}}, {"output_linear.weight", 3, {kDown}}}},
       {"MX-s",
-       {{"(?:experts.)?switch_mlp.gate_proj.weight", 3, {kGate}},
-        {"(?:experts.)?switch_mlp.up_proj.weight", 3, {kUp}},
-        {"(?:experts.)?switch_mlp.down_proj.weight", 3, {kDown}}}},
+       {SharedLast({"(?:experts.)?switch_mlp.gate_proj.weight", 3, {kGate}}),
+        SharedLast({"(?:experts.)?switch_mlp.up_proj.weight", 3, {kUp}}),
+        SharedLast({"(?:experts.)?switch_mlp.down_proj.weight", 3, {kDown}})}},
       {"MX-e",
        {{"experts.gate_proj.weight", 3, {kGate}},
         {"experts.up_proj.weight", 3, {kUp}},
@@ -46,16 +52,19 @@ const std::vector<LayoutClass>& Classes() {
        {{"experts.switch_glu.gate_proj.weight", 3, {kGate}},
         {"experts.switch_glu.up_proj.weight", 3, {kUp}},
         {"experts.switch_glu.down_proj.weight", 3, {kDown}}}},
-      {"MX-fc", {{"switch_mlp.fc1.weight", 3, {kUp}}, {"switch_mlp.fc2.weight", 3, {kDown}}}},
+      {"MX-fc",
+       {SharedLast({"switch_mlp.fc1.weight", 3, {kUp}}),
+        SharedLast({"switch_mlp.fc2.weight", 3, {kDown}})}},
       {"MX-f",
-       {{"(?:switch_mlp|experts|experts.switch_glu).gate_up_proj.weight", 3, {kGate, kUp}}}},
+       {SharedLast({"switch_mlp.gate_up_proj.weight", 3, {kGate, kUp}}),
+        {"experts.(?:switch_glu.)?gate_up_proj.weight", 3, {kGate, kUp}}}},
       {"up-gate",
        {{"experts.#.gate_and_up_proj.weight", 2, {kUp, kGate}},
         {"experts.#.down_proj.weight", 2, {kDown}}}},
       {"dbrx-flat",
-       {{"experts.mlp.w1", 2, {kGate}, AxisOrder::kOutIn, false, true},
-        {"experts.mlp.v1", 2, {kUp}, AxisOrder::kOutIn, false, true},
-        {"experts.mlp.w2", 2, {kDown}, AxisOrder::kOutIn, false, true, true}}},
+       {{"experts.mlp.w1", 2, {kGate}, AxisOrder::kRowsOutIn},
+        {"experts.mlp.v1", 2, {kUp}, AxisOrder::kRowsOutIn},
+        {"experts.mlp.w2", 2, {kDown}, AxisOrder::kRowsInOut}}},
       {"dbrx-split",
        {{"experts.#.w1.weight", 2, {kGate}},
         {"experts.#.v1.weight", 2, {kUp}},
@@ -118,8 +127,8 @@ const std::vector<LayoutClass>& Classes() {
   return classes;
 }
 
-constexpr const char* kMlpGate = "M.gate.weight";
-constexpr const char* kGateEsb = "M.gate.weight, M.gate.e_score_correction_bias";
+constexpr Router kMlpGate = "M.gate.weight";
+constexpr Router kGateEsb = {"M.gate.weight", "M.gate.e_score_correction_bias"};
 
 const std::vector<Placement> kNone = {};
 const std::vector<Placement> kGudMlp = {{"PE-gud", "mlp"}};
@@ -133,6 +142,10 @@ Family Gateless(Family row) {
 }
 Family InEveryLayer(Family row) {
   row.every_layer = true;
+  return row;
+}
+Family OnlyIfKnown(Family row) {
+  row.only_if_known = true;
   return row;
 }
 Family AlwaysShared(Family row) {
@@ -166,7 +179,7 @@ const std::vector<Family>& Families() {
                     {"qwen2moe"},
                     kGudMlp,
                     kSharedOne,
-                    "M.gate.weight, M.shared_expert_gate.weight"}),
+                    {"M.gate.weight", "M.shared_expert_gate.weight"}}),
       InEveryLayer({"3",
                     "qwen3_moe",
                     "Qwen3-MoE, Qwen3-Coder",
@@ -182,7 +195,7 @@ const std::vector<Family>& Families() {
                     {"qwen3next"},
                     kGudMlp,
                     kSharedOne,
-                    "M.gate.weight, M.shared_expert_gate.weight"}),
+                    {"M.gate.weight", "M.shared_expert_gate.weight"}}),
       InEveryLayer({"5",
                     "qwen3_5_moe",
                     "Qwen3.5-MoE",
@@ -190,7 +203,7 @@ const std::vector<Family>& Families() {
                     {"qwen35moe"},
                     {{"ST", "mlp"}, {"PE-gud", "mlp"}},
                     kSharedOne,
-                    "M.gate.weight, M.shared_expert_gate.weight"}),
+                    {"M.gate.weight", "M.shared_expert_gate.weight"}}),
       InEveryLayer({"6",
                     "qwen3_vl_moe",
                     "Qwen3-VL-MoE",
@@ -240,7 +253,7 @@ const std::vector<Family>& Families() {
        {},
        {{"PE-w123", "ffn"}, {"MX-s", "mlp"}},
        {{"w123", R"(ffn\.shared_experts)"}},
-       "M.gate.weight, M.gate.bias, M.gate.tid2eid"},
+       {"M.gate.weight", "M.gate.bias, M.gate.tid2eid"}},
       {"13", "kimi_k2", "Kimi-K2", {"kimi_k2"}, {"deepseek2"}, kGudMlp, kShared, kGateEsb},
       {"14",
        "kimi_k25",
@@ -290,16 +303,16 @@ const std::vector<Family>& Families() {
        kGudMlp,
        kShared,
        kGateEsb},
-      InEveryLayer({"19",
-                    "gpt_oss",
-                    "gpt-oss 20b, 120b",
-                    {"gpt_oss"},
-                    {"gpt-oss"},
-                    {{"ST-il", "mlp"}, {"mlp1/mlp2", "mlp"}},
-                    kNone,
-                    "M.router.weight, M.router.bias",
-                    R"((?:(?:.*\.)?layers|block))",
-                    "experts.gate_up_proj_bias"}),
+      OnlyIfKnown(InEveryLayer({"19",
+                                "gpt_oss",
+                                "gpt-oss 20b, 120b",
+                                {"gpt_oss"},
+                                {"gpt-oss"},
+                                {{"ST-il", "mlp"}, {"mlp1/mlp2", "mlp"}},
+                                kNone,
+                                {"M.router.weight", "M.router.bias"},
+                                R"((?:(?:.*\.)?layers|block))",
+                                "experts.gate_up_proj_bias"})),
       AlwaysShared({"20",
                     "llama4",
                     "Llama-4 Scout, Maverick",
@@ -377,7 +390,7 @@ const std::vector<Family>& Families() {
        {"ernie4_5-moe"},
        kGudMlp,
        kShared,
-       "M.gate.weight, M.moe_statics.e_score_correction_bias"},
+       {"M.gate.weight", "M.moe_statics.e_score_correction_bias"}},
       {"32",
        "ernie4_5_vl_moe",
        "ERNIE-4.5-VL",
@@ -385,7 +398,7 @@ const std::vector<Family>& Families() {
        {},
        kGudMlp,
        kShared,
-       "M.gate.weight, M.gate.weight_1 (both [H,E])"},
+       {"M.gate.weight", "M.gate.weight_1 (both [H,E])"}},
       InEveryLayer({"33",
                     "hunyuan",
                     "Hunyuan-Large, HunyuanImage-3",
@@ -409,7 +422,7 @@ const std::vector<Family>& Families() {
        {},
        kGudMlp,
        {{"gud", R"(mlp\.shared_mlp)"}},
-       "M.router.gate.weight, M.expert_bias"},
+       {"M.router.gate.weight", "M.expert_bias"}},
       {"36", "dots1", "dots.llm1", {"dots1"}, {"dots1"}, kGudMlp, kShared, kGateEsb},
       InEveryLayer({"37",
                     "minimax",
@@ -426,7 +439,7 @@ const std::vector<Family>& Families() {
                     {"minimax-m2"},
                     kW123Sparse,
                     kNone,
-                    "M.gate.weight, M.e_score_correction_bias"}),
+                    {"M.gate.weight", "M.e_score_correction_bias"}}),
       {"39",
        "minimax_m3",
        "MiniMax-M3",
@@ -434,7 +447,7 @@ const std::vector<Family>& Families() {
        {},
        kW123Sparse,
        {{"gud", R"((?:block_sparse_moe|mlp)\.shared_experts)"}},
-       "M.gate.weight, M.e_score_correction_bias",
+       {"M.gate.weight", "M.e_score_correction_bias"},
        R"((?:.*\.)?layers)",
        nullptr,
        true},
@@ -445,7 +458,7 @@ const std::vector<Family>& Families() {
        {"bailingmoe", "bailingmoe2"},
        kGudMlp,
        kShared,
-       "M.gate.weight, M.gate.expert_bias"},
+       {"M.gate.weight", "M.gate.expert_bias"}},
       {"41",
        "bailing_hybrid",
        "Ling, Ring hybrid, linear, v3",
@@ -453,19 +466,19 @@ const std::vector<Family>& Families() {
        {},
        kGudMlp,
        kShared,
-       "M.gate.weight, M.gate.expert_bias"},
-      InEveryLayer({"42",
-                    "longcat_flash",
-                    "LongCat-Flash",
-                    {"longcat_flash"},
-                    {},
-                    kGudMlp,
-                    kNone,
-                    "M.router.classifier.weight, M.router.e_score_correction_bias",
-                    R"((?:.*\.)?layers)",
-                    ".mlps.0.gate_proj.weight",
-                    false,
-                    true}),
+       {"M.gate.weight", "M.gate.expert_bias"}},
+      OnlyIfKnown(InEveryLayer({"42",
+                                "longcat_flash",
+                                "LongCat-Flash",
+                                {"longcat_flash"},
+                                {},
+                                kGudMlp,
+                                kNone,
+                                {"M.router.classifier.weight", "M.router.e_score_correction_bias"},
+                                R"((?:.*\.)?layers)",
+                                ".mlps.0.gate_proj.weight",
+                                false,
+                                true})),
       {"43", "arctic", "Snowflake Arctic", {"arctic"}, {"arctic"}, kW123Sparse, kNone, kMlpGate},
       Gateless({"44",
                 "nemotron_h",
@@ -482,7 +495,7 @@ const std::vector<Family>& Families() {
        {"lfm2moe"},
        {{"PE-w123", "feed_forward"}},
        kNone,
-       "M.gate.weight, M.expert_bias"},
+       {"M.gate.weight", "M.expert_bias"}},
       {"46",
        "step3",
        "Step-3, 3.5, 3.7",
@@ -490,7 +503,7 @@ const std::vector<Family>& Families() {
        {"step35"},
        {{"ST-3", "moe"}},
        {{"gud", R"((?:moe\.|mlp\.)?share_expert)"}},
-       "P.moe.gate.weight, P.moe.router_bias"},
+       {"P.moe.gate.weight", "P.moe.router_bias"}},
       InEveryLayer({"47",
                     "gemma4",
                     "Gemma 4 26B-A4B",
@@ -498,7 +511,7 @@ const std::vector<Family>& Families() {
                     {"gemma4"},
                     {{"ST", ""}, {"MX-g", ""}},
                     kNone,
-                    "M.router.proj.weight, M.router.scale, M.router.per_expert_scale"}),
+                    {"M.router.proj.weight", "M.router.scale, M.router.per_expert_scale"}}),
       {"48",
        "afmoe",
        "AFMoE (Arcee Trinity)",
@@ -506,7 +519,7 @@ const std::vector<Family>& Families() {
        {"afmoe"},
        kGudMlp,
        kShared,
-       "M.router.gate.weight, M.expert_bias"},
+       {"M.router.gate.weight", "M.expert_bias"}},
       {"49",
        "exaone_moe",
        "K-EXAONE",
@@ -514,7 +527,7 @@ const std::vector<Family>& Families() {
        {"exaone-moe"},
        kGudMlp,
        kShared,
-       "M.gate.weight, M.e_score_correction_bias"},
+       {"M.gate.weight", "M.e_score_correction_bias"}},
       {"50", "solar_open", "Solar-Open", {"solar_open"}, {"glm4moe"}, kGudMlp, kShared, kGateEsb},
       {"51",
        "mimo_v2_flash",
@@ -531,7 +544,7 @@ const std::vector<Family>& Families() {
        {"mistral4"},
        {{"ST", "mlp"}, {"PE-gud", "mlp"}, {"PE-w123", ""}},
        {{"gud", R"(mlp\.shared_experts)"}, {"w123", "shared_experts"}},
-       "M.gate.weight; consolidated: layers.{l}.gate.weight"},
+       "M.gate.weight"},
       {"53",
        "laguna",
        "Laguna",
@@ -539,7 +552,7 @@ const std::vector<Family>& Families() {
        {},
        kGudMlp,
        kSharedOne,
-       "M.gate.weight, M.experts.e_score_correction_bias"},
+       {"M.gate.weight", "M.experts.e_score_correction_bias"}},
       {"54",
        "klear",
        "Klear",
@@ -547,7 +560,7 @@ const std::vector<Family>& Families() {
        {},
        kGudMlp,
        kShared,
-       "M.gate.weight, M.expert_bias, M.coefficient.weight"},
+       {"M.gate.weight", "M.expert_bias, M.coefficient.weight"}},
       {"55", "cohere2_moe", "Command A MoE", {"cohere2_moe"}, {}, kGudMlp, kShared, kMlpGate},
       InEveryLayer({"56",
                     "aria",
@@ -599,25 +612,63 @@ const std::vector<Family>& Families() {
        {{"PE-bare", "block_sparse_moe"}},
        kNone,
        "M.primary_router.weight"},
-      {"62",
-       "inkling",
-       "Inkling",
-       {"inkling_mm_model", "inkling_text", "inkling_model", "inkling"},
-       {},
-       {{"w13", "mlp"}},
-       {{"shared w13", R"(mlp(?:\.(?:shared_)?experts)?)"}},
-       "M.gate.weight, M.gate.bias",
-       R"((?:.*\.)?layers)",
-       ".shared_w13_weight",
-       false,
-       true},
+      OnlyIfKnown({"62",
+                   "inkling",
+                   "Inkling",
+                   {"inkling_mm_model", "inkling_text", "inkling_model", "inkling"},
+                   {},
+                   {{"w13", "mlp"}},
+                   {{"shared w13", R"(mlp(?:\.(?:shared_)?experts)?)"}},
+                   {"M.gate.weight", "M.gate.bias"},
+                   R"((?:.*\.)?layers)",
+                   ".shared_w13_weight",
+                   false,
+                   true}),
   };
   return families;
 }
 
+// What every family may be re-saved as, under any module.
+const std::vector<Family>& AnyFamily() {
+  static const std::vector<Family> rows = {
+      {"",
+       "any",
+       "",
+       {},
+       {},
+       {{"PE-gud", "*"},
+        {"PE-w123", "*"},
+        {"ST", "*"},
+        {"MX-s", "*"},
+        {"MX-e", "*"},
+        {"MX-g", "*"},
+        {"MX-f", "*"},
+        {"MX-fc", "*"},
+        {"w2", "*"}},
+       {{"gud", R"((?:[^.]+\.)*share(?:d_experts?|_expert|d_mlp))"},
+        {"w123", R"((?:[^.]+\.)*shared_experts?)"},
+        {"lin", R"((?:[^.]+\.)*shared_mlp)"},
+        {"shared gate_up", R"((?:[^.]+\.)*shared_(?:experts?|mlp))"}},
+       kMlpGate,
+       R"((?:.*\.)?(?:layers|blocks|h|mtp_block))"},
+      {"",
+       "any",
+       "",
+       {},
+       {},
+       {{"GGUF", ""}},
+       {{"GGUF shared", ""}},
+       "M.ffn_gate_inp.weight",
+       "blk"},
+  };
+  return rows;
+}
+
 }  // namespace
 
-std::span<const LayoutClass> AllLayoutClasses() { return Classes(); }
-std::span<const Family> AllFamilies() { return Families(); }
+const FamilyTable& KnownFamilies() {
+  static const FamilyTable table = {Classes(), Families(), AnyFamily()};
+  return table;
+}
 
 }  // namespace moe

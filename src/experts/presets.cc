@@ -9,27 +9,7 @@ namespace moe {
 namespace {
 
 constexpr std::string_view kAnyModule = "*";
-constexpr std::string_view kAnyFamily = "any";
-
-// What any family may be re-saved as, under any module.
-constexpr Placement kCommonRouted[] = {
-    {"PE-gud", "*"}, {"PE-w123", "*"}, {"ST", "*"},    {"MX-s", "*"}, {"MX-e", "*"},
-    {"MX-g", "*"},   {"MX-f", "*"},    {"MX-fc", "*"}, {"w2", "*"},
-};
-constexpr Placement kCommonShared[] = {
-    {"gud", R"((?:[^.]+\.)*share(?:d_experts?|_expert|d_mlp))"},
-    {"w123", R"((?:[^.]+\.)*shared_experts?)"},
-    {"lin", R"((?:[^.]+\.)*shared_mlp)"},
-    {"shared gate_up", R"((?:[^.]+\.)*shared_(?:experts?|mlp))"},
-};
-constexpr const char* kCommonLayers = R"((?:.*\.)?(?:layers|blocks|h|mtp_block))";
-constexpr const char* kGgufLayers = "blk";
-
-const LayoutClass& ClassNamed(std::string_view name) {
-  const auto classes = AllLayoutClasses();
-  return *std::find_if(classes.begin(), classes.end(),
-                       [&](const LayoutClass& row) { return row.name == name; });
-}
+constexpr std::string_view kNumber = R"((\d+))";
 
 // A tail as PCRE2: dots are dots, '#' is the expert's number.
 std::string TailPattern(std::string_view tail) {
@@ -38,7 +18,7 @@ std::string TailPattern(std::string_view tail) {
     if (c == '.')
       pattern += R"(\.)";
     else if (c == '#')
-      pattern += R"((\d+))";
+      pattern += kNumber;
     else
       pattern += c;
   }
@@ -46,196 +26,191 @@ std::string TailPattern(std::string_view tail) {
 }
 
 // What follows the last part of a tail that is not plain text.
-std::string PlainSuffix(std::string_view tail) {
-  const size_t special = tail.find_last_of("#)?");
-  return std::string(special == std::string_view::npos ? tail : tail.substr(special + 1));
+std::string_view PlainSuffix(std::string_view tail) {
+  const size_t special = tail.find_last_of("#)?*+]}|\\");
+  return special == std::string_view::npos ? tail : tail.substr(special + 1);
 }
 
-RuleLayout LayoutOf(const LayoutPart& part) {
-  const bool in_out = part.order == AxisOrder::kInOut;
-  if (part.ndim == 2) return {{}, {}, 0, 1};
-  return in_out ? RuleLayout{{}, 0, 2, 1} : RuleLayout{{}, 0, 1, 2};
+bool IsPlain(std::string_view tail) { return PlainSuffix(tail) == tail; }
+
+// "(" that is neither "(?:" nor "\(": it would shift the groups of the rule.
+bool Captures(std::string_view pattern) {
+  for (size_t at = pattern.find('('); at != std::string_view::npos;
+       at = pattern.find('(', at + 1)) {
+    const bool escaped = at > 0 && pattern[at - 1] == '\\';
+    if (!escaped && pattern.substr(at + 1, 1) != "?") return true;
+  }
+  return false;
 }
 
-PresetRule MakeRule(std::string_view family, const char* layers, const Placement& placement,
-                    const LayoutPart& part, bool shared) {
+// What is between the layer's number and the tail.
+std::string ModulePattern(std::string_view module) {
+  if (module == kAnyModule) return R"((?:\.[^.]+)*)";
+  return module.empty() ? "" : fmt::format(R"(\.(?:{}))", module);
+}
+
+// The layer with its number, or a module below it.
+std::string LayerPattern(const Family& family) {
+  return fmt::format(R"({}\.{})", family.layers, kNumber);
+}
+
+// Why a tensor of a layout class can't be understood; "": it can.
+std::string FaultOf(const LayoutTensor& tensor) {
+  const bool by_shapes = tensor.order == AxisOrder::kByShapes;
+  if (Captures(tensor.tail)) return "a capturing group";
+  if (tensor.projs.empty() || tensor.projs.size() > 2) return "neither one projection nor two";
+  if (tensor.ndim != 2 && tensor.ndim != 3) return "neither 2 nor 3 axes";
+  if (tensor.is_flat() && tensor.ndim != 2) return "all experts along the rows, but no 2 axes";
+  if (by_shapes && tensor.ndim != 3) return "an order by shapes, but no 3 axes";
+  if (by_shapes && !IsPlain(tensor.tail)) return "an order by shapes, but a tail that is no text";
+  return "";
+}
+
+std::string FaultOf(const Family& family) {
+  const std::string_view router = family.router.matrix;
+  if (!router.starts_with("M.") && !router.starts_with("P.")) {
+    return "its router's name begins with neither 'M.' nor 'P.'";
+  }
+  return Captures(family.layers) ? "'layers' has a capturing group" : "";
+}
+
+tl::unexpected<Error> Fault(const Family& family, std::string text) {
+  return Fail(ErrorCode::kBadArgument, fmt::format("family '{}'", family.name), std::move(text),
+              "correct its row in families.cc");
+}
+
+RuleLayout LayoutOf(const LayoutTensor& tensor) {
+  if (tensor.ndim == 2) return {{}, {}, 0, 1};
+  return tensor.order == AxisOrder::kInOut ? RuleLayout{{}, 0, 2, 1} : RuleLayout{{}, 0, 1, 2};
+}
+
+// gate_up_proj has down_proj and down_proj has gate_up_proj; up_proj alone has nobody.
+std::string_view PartnerTail(const LayoutClass& layout, const LayoutTensor& tensor) {
+  if (tensor.order != AxisOrder::kByShapes) return "";
+  for (const LayoutTensor& other : layout.tensors) {
+    const bool fits =
+        (tensor.is_fused() && other.is_down()) || (tensor.is_down() && other.is_fused());
+    if (fits && other.order == AxisOrder::kByShapes) return other.tail;
+  }
+  return "";
+}
+
+PresetRule MakeRule(const Family& family, const Placement& placement, const LayoutClass& layout,
+                    const LayoutTensor& tensor) {
   PresetRule made;
-  const std::string_view module = placement.module;
-  const std::string path = module == kAnyModule ? R"((?:\.[^.]+)*)"
-                           : module.empty()     ? ""
-                                                : fmt::format(R"(\.(?:{}))", module);
+  made.family = &family;
+  made.tensor = &tensor;
+  made.suffix = PlainSuffix(tensor.tail);
+  made.partner_tail = PartnerTail(layout, tensor);
   ExtractRule& rule = made.rule;
-  rule.name = fmt::format("{}:{}", family, placement.layout);
-  rule.match = fmt::format(R"(^{}\.(\d+){}\.{}$)", layers, path, TailPattern(part.tail));
-  rule.ndim = part.ndim;
-  rule.layout = LayoutOf(part);
-  if (std::string_view(part.tail).find('#') != std::string_view::npos) rule.expert_group = 2;
-  made.family = family;
-  made.suffix = PlainSuffix(part.tail);
-  made.shared = shared;
-  made.order = part.order;
-  made.flat = part.flat;
-  made.flat_transposed = part.flat_transposed;
-  if (part.projs.size() == 1) {
-    made.proj = part.projs.front();
-  } else {
-    PackedSplit split;
+  rule.name = fmt::format("{}:{}", family.name, placement.layout);
+  rule.match = fmt::format(R"(^(({}){})\.{}$)", LayerPattern(family),
+                           ModulePattern(placement.module), TailPattern(tensor.tail));
+  rule.ndim = tensor.ndim;
+  rule.layout = LayoutOf(tensor);
+  if (std::string_view(tensor.tail).find('#') != std::string_view::npos) {
+    rule.expert_group = PresetRule::kExpert;
+  }
+  if (tensor.is_fused()) {
+    PackedSplit& split = rule.packed_split.emplace();
     split.equal = true;
-    split.projs.assign(part.projs.begin(), part.projs.end());
-    split.interleave = part.interleaved;
-    rule.packed_split = std::move(split);
+    split.projs.assign(tensor.projs.begin(), tensor.projs.end());
+    split.interleave = tensor.interleaved;
   }
   return made;
 }
 
 class RuleList {
  public:
-  void Add(std::string_view family, const char* layers, std::span<const Placement> placements,
-           bool shared) {
+  explicit RuleList(const FamilyTable& table) : table_(table) {}
+
+  Result<void> Add(const Family& family) {
+    if (std::string fault = FaultOf(family); !fault.empty()) return Fault(family, fault);
+    if (auto done = Add(family, family.routed, false); !done) return done;
+    for (const Placement& placement : family.routed) AddRouter(family, placement);
+    return Add(family, family.shared, true);
+  }
+  Presets Take() { return std::move(presets_); }
+
+ private:
+  Result<void> Add(const Family& family, std::span<const Placement> placements, bool shared) {
     for (const Placement& placement : placements) {
-      for (const LayoutPart& part : ClassNamed(placement.layout).parts) {
-        PresetRule rule = MakeRule(family, layers, placement, part, shared);
-        if (seen_.insert(fmt::format("{} {}", rule.rule.match, part.ndim)).second) {
-          rules_.push_back(std::move(rule));
+      const LayoutClass* layout = table_.LayoutNamed(placement.layout);
+      if (layout == nullptr) {
+        return Fault(family, fmt::format("there is no layout class '{}'", placement.layout));
+      }
+      if (Captures(placement.module)) {
+        return Fault(family, fmt::format("module '{}': a capturing group", placement.module));
+      }
+      for (const LayoutTensor& tensor : layout->tensors) {
+        if (const std::string fault = FaultOf(tensor); !fault.empty()) {
+          return Fault(family, fmt::format("'{}' of layout class '{}': {}", tensor.tail,
+                                           layout->name, fault));
+        }
+        PresetRule rule = MakeRule(family, placement, *layout, tensor);
+        rule.shared = shared;
+        if (seen_.insert(fmt::format("{} {}", rule.rule.match, tensor.ndim)).second) {
+          presets_.rules.push_back(std::move(rule));
         }
       }
     }
+    return {};
   }
-  void Add(const Family& family) {
-    Add(family.name, family.layers, family.routed, false);
-    Add(family.name, family.layers, family.shared, true);
-  }
-  void AddCommon() {
-    Add(kAnyFamily, kCommonLayers, kCommonRouted, false);
-    Add(kAnyFamily, kCommonLayers, kCommonShared, true);
-    constexpr Placement kGguf[] = {{"GGUF", ""}};
-    constexpr Placement kGgufShared[] = {{"GGUF shared", ""}};
-    Add(kAnyFamily, kGgufLayers, kGguf, false);
-    Add(kAnyFamily, kGgufLayers, kGgufShared, true);
-  }
-  std::vector<PresetRule> Take() { return std::move(rules_); }
 
- private:
-  std::vector<PresetRule> rules_;
+  // One below any module can't be told from other tensors by its name.
+  void AddRouter(const Family& family, const Placement& placement) {
+    if (placement.module == kAnyModule) return;
+    const std::string_view name = family.router.matrix;
+    RouterPattern router;
+    router.suffix = name.substr(1);
+    router.match = fmt::format("^{}{}{}$", LayerPattern(family),
+                               name.front() == 'M' ? ModulePattern(placement.module) : "",
+                               TailPattern(router.suffix));
+    if (seen_.insert(router.match).second) presets_.routers.push_back(std::move(router));
+  }
+
+  const FamilyTable& table_;
+  Presets presets_;
   std::set<std::string> seen_;
 };
 
-bool HasSign(const Family& family, std::span<const WeightShape> weights) {
-  return family.sign != nullptr &&
-         std::any_of(weights.begin(), weights.end(),
-                     [&](const WeightShape& weight) { return weight.name.ends_with(family.sign); });
-}
-
-bool Names(const std::vector<const char*>& list, std::string_view name) {
-  return !name.empty() && std::find(list.begin(), list.end(), name) != list.end();
-}
-
-std::string Joined(const std::vector<const char*>& names) {
-  return names.empty() ? "-" : fmt::format("`{}`", fmt::join(names, "`, `"));
-}
-
-std::string PlacementsText(const std::vector<Placement>& placements) {
-  if (placements.empty()) return "-";
-  std::string text;
-  for (const Placement& placement : placements) {
-    text += text.empty() ? "" : "; ";
-    text += placement.layout;
-    if (*placement.module != '\0') text += fmt::format(" under `{}`", placement.module);
-  }
-  // A vertical bar ends a cell of the table.
-  for (size_t at = text.find('|'); at != std::string::npos; at = text.find('|', at + 2)) {
-    text.insert(at, "\\");
-  }
-  return text;
-}
-
-const char* OrderText(const LayoutPart& part) {
-  if (part.flat) return part.flat_transposed ? "[E*in, out]" : "[E*out, in]";
-  if (part.ndim == 2) return "[out, in]";
-  switch (part.order) {
-    case AxisOrder::kOutIn:
-      return "[E, out, in]";
-    case AxisOrder::kInOut:
-      return "[E, in, out]";
-    case AxisOrder::kByShapes:
-      return "[E, out, in] or [E, in, out], by the shapes";
-  }
-  return "";
+tl::unexpected<Error> NoPreset(std::string_view choice, const FamilyTable& table) {
+  std::string known = "auto, off";
+  for (const Family& row : table.families) known += std::string(", ") + row.name;
+  return Fail(ErrorCode::kBadArgument, "/parsing/presets",
+              fmt::format("there is no preset '{}'", choice), "known: " + known);
 }
 
 }  // namespace
 
-const Family* FindFamily(std::string_view model_type, std::string_view gguf_arch,
-                         std::span<const WeightShape> weights) {
-  const auto families = AllFamilies();
-  const auto find = [&](const auto& fits) {
-    const auto found = std::find_if(families.begin(), families.end(), fits);
-    return found == families.end() ? nullptr : &*found;
-  };
-  if (const Family* family =
-          find([&](const Family& row) { return Names(row.model_types, model_type); })) {
-    return family;
-  }
-  if (const Family* family =
-          find([&](const Family& row) { return Names(row.gguf_archs, gguf_arch); })) {
-    return family;
-  }
-  return find([&](const Family& row) { return HasSign(row, weights); });
+std::string PresetMatch::RouterName() const {
+  const std::string_view name = rule.family->router.matrix;
+  const int64_t path = name.front() == 'M' ? PresetRule::kModule : PresetRule::kLayerPath;
+  return std::string(groups.groups[static_cast<size_t>(path)].value_or("")).append(name.substr(1));
 }
 
-const Family* FamilyNamed(std::string_view name) {
-  const auto families = AllFamilies();
-  const auto named = std::find_if(families.begin(), families.end(),
-                                  [&](const Family& row) { return row.name == name; });
-  return named == families.end() ? nullptr : &*named;
+std::optional<std::string> PresetMatch::PartnerName() const {
+  if (rule.partner_tail.empty()) return std::nullopt;
+  const std::string_view own = rule.tensor->tail;
+  return weight.name.substr(0, weight.name.size() - own.size()).append(rule.partner_tail);
 }
 
-Result<std::vector<PresetRule>> PresetRules(std::string_view choice, const Family* family,
-                                            std::span<const WeightShape> weights) {
-  RuleList rules;
+Result<Presets> PresetsOf(std::string_view choice, const Family* family,
+                          std::span<const WeightShape> weights, const FamilyTable& table) {
+  RuleList rules(table);
   if (choice == "off") return rules.Take();
-  if (choice != "auto") {
-    const Family* named = FamilyNamed(choice);
-    if (named == nullptr) {
-      std::string known = "auto, off";
-      for (const Family& row : AllFamilies()) known += std::string(", ") + row.name;
-      return Fail(ErrorCode::kBadArgument, "/parsing/presets",
-                  fmt::format("there is no preset '{}'", choice), "known: " + known);
-    }
-    rules.Add(*named);
-    rules.AddCommon();
-    return rules.Take();
+  const bool by_names = choice == "auto";
+  if (!by_names && family == nullptr) return NoPreset(choice, table);
+  std::vector<const Family*> chosen;
+  if (family != nullptr) chosen.push_back(family);
+  for (const Family& row : table.any) chosen.push_back(&row);
+  for (const Family& row : table.families) {
+    if (by_names && (!row.only_if_known || row.HasSign(weights))) chosen.push_back(&row);
   }
-  if (family != nullptr) rules.Add(*family);
-  rules.AddCommon();
-  for (const Family& other : AllFamilies()) {
-    if (other.sign == nullptr || HasSign(other, weights)) rules.Add(other);
+  for (const Family* row : chosen) {
+    if (auto done = rules.Add(*row); !done) return tl::make_unexpected(std::move(done.error()));
   }
   return rules.Take();
-}
-
-std::string ArchitecturesMarkdown() {
-  std::string text =
-      "| row | family | preset | model_type | GGUF | routed experts | shared experts | router |\n"
-      "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
-  for (const Family& row : AllFamilies()) {
-    text += fmt::format("| {} | {} | `{}` | {} | {} | {} | {} | {} |\n", row.row, row.title,
-                        row.name, Joined(row.model_types), Joined(row.gguf_archs),
-                        PlacementsText(row.routed), PlacementsText(row.shared), row.router);
-  }
-  text +=
-      "\n| layout class | tensor, below the module | axes | projections |\n"
-      "| --- | --- | --- | --- |\n";
-  for (const LayoutClass& row : AllLayoutClasses()) {
-    for (const LayoutPart& part : row.parts) {
-      const char* how = part.interleaved        ? ", alternating"
-                        : part.projs.size() > 1 ? ", halves"
-                                                : "";
-      text += fmt::format("| {} | `{}` | {} | {}{} |\n", row.name, part.tail, OrderText(part),
-                          fmt::join(part.projs, ", "), how);
-    }
-  }
-  return text;
 }
 
 }  // namespace moe

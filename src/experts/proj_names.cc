@@ -111,4 +111,12 @@ ProjNames::Suggestion ProjNames::Suggest(std::string_view raw) const {
   return best;
 }
 
+void ProjNames::Note(UnmappedProj unmapped, std::vector<UnmappedProj>& notes) const {
+  if (empty()) return;
+  Suggestion suggestion = Suggest(unmapped.raw_proj);
+  unmapped.suggested_proj = std::move(suggestion.proj);
+  unmapped.suggested_match = std::move(suggestion.match);
+  notes.push_back(std::move(unmapped));
+}
+
 }  // namespace moe

@@ -36,6 +36,10 @@ class ProjNames {
   /// The closest canonical name or alias, if its SequenceRatio is at least 0.6.
   Suggestion Suggest(std::string_view raw) const;
 
+  /// Appends what a rule did with a name that no alias maps, with the closest one as its
+  /// suggestion; nothing where there are no names at all.
+  void Note(UnmappedProj unmapped, std::vector<UnmappedProj>& notes) const;
+
  private:
   struct Name {
     std::string canonical, lower;

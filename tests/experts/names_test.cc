@@ -175,14 +175,20 @@ TEST(SplitBank, RefusesSizesThatDoNotFit) {
 }
 
 TEST(Presets, AreChosenByTypeByArchitectureOrByHand) {
-  EXPECT_STREQ(FindFamily("granitemoehybrid", "", {})->name, "granitemoehybrid");
-  EXPECT_STREQ(FindFamily("", "qwen3moe", {})->name, "qwen3_moe");
-  EXPECT_EQ(FindFamily("some_new_model", "", {}), nullptr);
+  const FamilyTable& table = KnownFamilies();
+  ModelFacts by_type, by_arch, unknown_type;
+  by_type.model_type = "granitemoehybrid";
+  by_arch.gguf_arch = "qwen3moe";
+  unknown_type.model_type = "some_new_model";
+  EXPECT_STREQ(table.Find(by_type, {})->name, "granitemoehybrid");
+  EXPECT_STREQ(table.Find(by_arch, {})->name, "qwen3_moe");
+  EXPECT_EQ(table.Find(unknown_type, {}), nullptr);
   const WeightShape bias{"model.layers.0.mlp.experts.gate_up_proj_bias", {4, 8}, "", ""};
-  EXPECT_STREQ(FindFamily("", "", {&bias, 1})->name, "gpt_oss");
-  EXPECT_EQ(PresetRules("off", nullptr, {}).value().size(), 0U);
-  EXPECT_EQ(PresetRules("gpt_oss", nullptr, {}).value().front().rule.name, "gpt_oss:ST-il");
-  const auto unknown = PresetRules("granite", nullptr, {});
+  EXPECT_STREQ(table.Find({}, {&bias, 1})->name, "gpt_oss");
+  EXPECT_EQ(PresetsOf("off", nullptr, {}, table).value().rules.size(), 0U);
+  const auto chosen = PresetsOf("gpt_oss", table.Named("gpt_oss"), {}, table);
+  EXPECT_EQ(chosen.value().rules.front().rule.name, "gpt_oss:ST-il");
+  const auto unknown = PresetsOf("granite", table.Named("granite"), {}, table);
   ASSERT_FALSE(unknown.has_value());
   EXPECT_THAT(unknown.error().hint, HasSubstr("granitemoe"));
 }
@@ -191,7 +197,7 @@ TEST(Presets, AreChosenByTypeByArchitectureOrByHand) {
 TEST(Presets, StandInTheDocumentation) {
   std::ifstream file(MOE_ARCHITECTURES_DOC);
   const std::string doc((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  EXPECT_TRUE(doc.ends_with(ArchitecturesMarkdown())) << ArchitecturesMarkdown();
+  EXPECT_TRUE(doc.ends_with(ArchitecturesMarkdown(KnownFamilies()))) << ArchitecturesMarkdown(KnownFamilies());
 }
 
 TEST(Stack, ComesFromAComponentOfThePath) {
