@@ -25,10 +25,14 @@ constexpr SchemeSet kSets[] = {
     {"all", ""},       // KnownSchemes()
 };
 
+/// "q4"; "" for a mode whose codes have one width.
+std::string BitsText(const QuantMode& mode, int64_t bits) {
+  return mode.bits.size() == 1 ? "" : fmt::format("q{}", bits);
+}
+
 QuantScheme Named(const QuantMode& mode, int64_t bits, int64_t group) {
-  const bool affine = mode.name == kAffine;
-  std::string name =
-      affine ? fmt::format("affine_q{}_g{}", bits, group) : fmt::format("{}_g{}", mode.name, group);
+  const std::string width = BitsText(mode, bits);
+  std::string name = fmt::format("{}{}{}_g{}", mode.name, width.empty() ? "" : "_", width, group);
   return {std::move(name), std::string(mode.name), bits, group};
 }
 
@@ -44,8 +48,14 @@ std::vector<QuantScheme> KnownSchemes() {
 }
 
 /// "q4", "mxfp4": without the group.
-std::string Stem(const QuantScheme& scheme) {
-  return scheme.mode == kAffine ? fmt::format("q{}", scheme.bits) : scheme.mode;
+std::string Stem(const QuantMode& mode, const QuantScheme& scheme) {
+  const std::string width = BitsText(mode, scheme.bits);
+  return mode.name == kAffine ? width : scheme.mode + width;
+}
+
+/// "q4g32", "mxfp4g32": with it.
+std::string StemWithGroup(const QuantMode& mode, const QuantScheme& scheme) {
+  return fmt::format("{}g{}", Stem(mode, scheme), scheme.group_size);
 }
 
 /// The template's quant_schemes and delta_pairs.
@@ -205,8 +215,9 @@ void ReadInteger(const Json& entry, const char* key, int64_t& value) {
 std::string ShortSchemeName(const QuantScheme& scheme) {
   const QuantMode* mode = FindQuantMode(scheme.mode);
   if (mode == nullptr) return "";
-  const bool usual = mode->name == kAffine ? scheme.group_size == kUsualGroup : true;
-  return usual ? Stem(scheme) : fmt::format("{}g{}", Stem(scheme), scheme.group_size);
+  const int64_t usual = mode->name == kAffine ? kUsualGroup : mode->default_group_size;
+  const bool leaves_out = mode->group_sizes.size() == 1 || scheme.group_size == usual;
+  return leaves_out ? Stem(*mode, scheme) : StemWithGroup(*mode, scheme);
 }
 
 std::optional<QuantScheme> ParseScheme(std::string_view text) {
@@ -214,7 +225,7 @@ std::optional<QuantScheme> ParseScheme(std::string_view text) {
   if (word.starts_with("affine_")) word.erase(0, std::string_view("affine_").size());
   std::erase(word, '_');
   for (QuantScheme& scheme : KnownSchemes()) {
-    const bool whole = word == fmt::format("{}g{}", Stem(scheme), scheme.group_size);
+    const bool whole = word == StemWithGroup(*FindQuantMode(scheme.mode), scheme);
     if (whole || word == ShortSchemeName(scheme)) return std::move(scheme);
   }
   return std::nullopt;

@@ -13,7 +13,7 @@ namespace moe {
 
 // Quantization schemes as configs and command lines write them. Each has one name in the tables
 // ("affine_q4_g64", "mxfp4_g32"), and a short one ("q4", "q4g32", "mxfp4"), which leaves out the
-// group of 64 elements of affine and the only one of the other modes.
+// usual group: 64 elements of affine, of another mode what it takes where nothing is said.
 
 /// "q4" of affine with 4 bits in groups of 64; "" for what no MLX takes.
 std::string ShortSchemeName(const QuantScheme& scheme);
