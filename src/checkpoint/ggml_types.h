@@ -8,7 +8,7 @@
 
 namespace moe {
 
-/// A tensor type of ggml (formats.md 8.5): blocks of `block_elements` values in `block_bytes`
+/// A tensor type of ggml (checkpoints.md 8.5): blocks of `block_elements` values in `block_bytes`
 /// bytes.
 struct GgmlType {
   uint32_t id;

@@ -10,8 +10,8 @@
 
 namespace moe {
 
-/// GGUF versions 2 and 3, little-endian (formats.md section 8). Every count, length and offset is
-/// checked against the file before anything is allocated. Shapes are turned to C order: the ggml
+/// GGUF versions 2 and 3, little-endian (checkpoints.md section 8). Every count, length and offset
+/// is checked against the file before anything is allocated. Shapes are turned to C order: the ggml
 /// ne {H, I, E} is [E, I, H].
 /// kUnsupported: big-endian files, version 1, type ids this version does not know (forks), and
 /// files that are no checkpoint (imatrix, adapter, mmproj). kMalformed names the broken rule.
@@ -28,7 +28,7 @@ struct GgufFault {
 };
 
 /// Looks at the GGUF files among `files`, which are to be read together, for split models
-/// (formats.md 8.3): a part whose keys contradict its name or that has lost its name, and whole
+/// (checkpoints.md 8.3): a part whose keys contradict its name or that has lost its name, and whole
 /// sets of parts that do not hold split.tensors.count tensors. A file whose header can't be read is
 /// no fault here: opening it tells more.
 std::vector<GgufFault> FindGgufFaults(std::span<const std::filesystem::path> files);

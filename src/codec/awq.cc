@@ -8,8 +8,8 @@
 namespace moe {
 namespace {
 
-/// AutoAWQ's "gemm" layout (formats.md 7.2): a word holds 8 codes of 4 bits, of 8 outputs in the
-/// order 0, 2, 4, 6, 1, 3, 5, 7; zero points likewise, and nothing is added to them.
+/// AutoAWQ's "gemm" layout (checkpoints.md 7.2): a word holds 8 codes of 4 bits, of 8 outputs in
+/// the order 0, 2, 4, 6, 1, 3, 5, 7; zero points likewise, and nothing is added to them.
 class AwqDecoder : public QweightDecoder {
  public:
   AwqDecoder(const Layout& layout, std::vector<TensorBytes> parts)

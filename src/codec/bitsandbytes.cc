@@ -35,7 +35,7 @@ struct QuantState {
 
 /// w[k] = quant_map[code k] * scale[k / block_size], k over the flattened weight, the first of two
 /// codes in the high nibble; scale[b] = nested_quant_map[absmax[b]] * nested_absmax[b /
-/// nested_block_size] + nested_offset where absmax is of bytes (formats.md 7.3). Not rounded to
+/// nested_block_size] + nested_offset where absmax is of bytes (checkpoints.md 7.3). Not rounded to
 /// the 16-bit type that the library computes in.
 class Bitsandbytes4Decoder : public TileDecoder {
  public:

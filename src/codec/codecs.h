@@ -31,7 +31,7 @@ FindCodec FindBitsandbytes4;  ///< X.weight U8 + X.weight.quant_state.*
 FindCodec FindInt8Weight;     ///< I8 with X.weight_scale, or X.SCB (bitsandbytes)
 FindCodec FindPlainFloats;    ///< F64, F32, F16, BF16 as they are
 
-/// In the order of formats.md section 11: the first that takes the tensor wins.
+/// In the order of checkpoints.md section 11: the first that takes the tensor wins.
 inline constexpr FindCodec* kCodecs[] = {
     FindGgufBlocks,    FindMlxWeight,  FindMxfp4Blocks, FindPackedInts,
     FindPackedFloats,  FindFp8Weight,  FindGptqWeight,  FindAwqWeight,
@@ -43,7 +43,7 @@ inline constexpr std::string_view kReadMethods[] = {"gptq",  "awq",          "co
                                                     "fp8",   "fbgemm_fp8",   "mxfp8",
                                                     "mxfp4", "bitsandbytes", "modelopt"};
 
-/// What it says of what no codec reads (formats.md section 11).
+/// What it says of what no codec reads (checkpoints.md section 11).
 inline constexpr std::string_view kUnreadMethods[] = {
     "aqlm",  "vptq",     "quanto",      "eetq", "higgs", "hqq",    "spqr", "torchao",
     "quark", "fp_quant", "fouroversix", "sinq", "gemma", "bitnet", "exl3", "paroquant"};

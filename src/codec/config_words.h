@@ -42,7 +42,7 @@ struct QuantWords {
 /// config.json's quantization (quantization_config, hf_quant_config.json, ...), read once.
 ///
 /// Names of modules are compared without the wrappers around the text model, so that an entry for
-/// model.language_model.layers.0 is that of language_model.model.layers.0 (formats.md 10.3).
+/// model.language_model.layers.0 is that of language_model.model.layers.0 (checkpoints.md 10.3).
 ///
 /// Threads: const members may be called from any thread at once. Words point into it.
 class QuantConfig {

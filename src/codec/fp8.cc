@@ -1,5 +1,5 @@
-// FP8 with scales of any shape, formats.md sections 4 and 6: value = fp8(code) * scale, whatever
-// the companion is called.
+// FP8 with scales of any shape, checkpoints.md sections 4 and 6: value = fp8(code) * scale,
+// whatever the companion is called.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -70,7 +70,7 @@ std::optional<GridSize> GridOfTail(const Tail& tail, uint64_t rows) {
 }
 
 /// One scale for each column: [1, cols]; fbgemm's stacks [in, out] may have it as [out, 1]
-/// (formats.md 4.1), where only the name tells a square down_proj from scales by row.
+/// (checkpoints.md 4.1), where only the name tells a square down_proj from scales by row.
 bool IsByColumn(const TensorInfo& payload, const TensorInfo& scale, uint64_t grid_rows,
                 uint64_t grid_cols) {
   const uint64_t rows = payload.shape[payload.shape.size() - 2], cols = payload.shape.back();
@@ -126,7 +126,7 @@ Granularity GranularityOf(const TensorInfo& payload, const TensorInfo& scale,
   return {mx ? "mxfp8" : BlockName(block), grid.rows, grid.cols, block.rows, block.cols};
 }
 
-/// The FP8 of config.json's blocks of 32 x 32 may have a scale for 1 x 32 (formats.md 4.1).
+/// The FP8 of config.json's blocks of 32 x 32 may have a scale for 1 x 32 (checkpoints.md 4.1).
 QuantWords WithMxGroups(QuantWords words, const TensorInfo& scale, std::optional<GridSize> grid,
                         uint64_t rows, uint64_t cols) {
   const bool tiles = words.block_rows == 32 && words.block_cols == 32;

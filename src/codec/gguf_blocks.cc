@@ -1,4 +1,4 @@
-// Block types of ggml, formats.md 8.5: a row is a run of blocks, each with its own scales.
+// Block types of ggml, checkpoints.md 8.5: a row is a run of blocks, each with its own scales.
 #include <fmt/format.h>
 
 #include <algorithm>

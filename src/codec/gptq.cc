@@ -11,7 +11,7 @@
 namespace moe {
 namespace {
 
-/// How wide the codes are and what must be added to a stored zero point (formats.md 7.1): 1 in
+/// How wide the codes are and what must be added to a stored zero point (checkpoints.md 7.1): 1 in
 /// version 1 of the format, 0 in version 2.
 struct Packing {
   unsigned bits = 4;

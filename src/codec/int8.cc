@@ -1,4 +1,4 @@
-// Integers of 8 bits, formats.md sections 6.2 and 7.3: compressed-tensors int-quantized and
+// Integers of 8 bits, checkpoints.md sections 6.2 and 7.3: compressed-tensors int-quantized and
 // naive-quantized, value = (q - zero point) * scale; bitsandbytes, value = q * SCB / 127.
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-// MLX-quantized weights, formats.md section 3: X.weight U32 [.., out, in * bits / 32] as one
+// MLX-quantized weights, checkpoints.md section 3: X.weight U32 [.., out, in * bits / 32] as one
 // LSB-first bit stream a row, X.scales and (affine) X.biases [.., out, in / group].
 #include <fmt/format.h>
 

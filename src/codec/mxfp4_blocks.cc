@@ -1,4 +1,4 @@
-// gpt-oss MXFP4, formats.md section 5: X_blocks U8 [E, out, in / 32, 16], low nibble first, and
+// gpt-oss MXFP4, checkpoints.md section 5: X_blocks U8 [E, out, in / 32, 16], low nibble first, and
 // X_scales U8 [E, out, in / 32], value = e2m1 * 2^(scale - 127).
 #include <fmt/format.h>
 

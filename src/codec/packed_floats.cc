@@ -1,4 +1,4 @@
-// Packed small floats, formats.md sections 4 and 6.2: NVFP4 (compressed-tensors divides by its
+// Packed small floats, checkpoints.md sections 4 and 6.2: NVFP4 (compressed-tensors divides by its
 // global scale, ModelOpt multiplies), MXFP4, MXFP6 (e2m3), and the FP4 experts of DeepSeek-V4.
 // Two e2m1 codes a byte, low nibble first; four e2m3 codes in three bytes.
 #include <fmt/format.h>
@@ -26,7 +26,7 @@ constexpr Kind kNvfp4 = {"nvfp4", 4, 16, true, "nvfp4-pack-quantized"};
 constexpr Kind kMxfp4 = {"mxfp4", 4, 32, false, "mxfp4-pack-quantized"};
 constexpr Kind kMxfp6 = {"mxfp6_e2m3", 6, 32, false, "mxfp6-pack-quantized"};
 
-/// e2m3 (formats.md 11): bias 1, sign in bit 5.
+/// e2m3 (checkpoints.md 11): bias 1, sign in bit 5.
 std::array<float, 256> Fp6Elements() {
   std::array<float, 256> elements{};
   for (unsigned code = 0; code < 64; ++code) {

@@ -1,4 +1,4 @@
-// compressed-tensors pack-quantized, formats.md 6.2: X.weight_packed I32 along the input axis,
+// compressed-tensors pack-quantized, checkpoints.md 6.2: X.weight_packed I32 along the input axis,
 // codes stored as q + 2^(bits - 1), X.weight_scale, X.weight_shape, and X.weight_zero_point packed
 // along the output axis. value = (code - zero code) * scale.
 #include <fmt/format.h>

@@ -95,7 +95,8 @@ std::string PackingOf(const QuantWords& words) {
   return packing.empty() || packing == "auto" ? "" : "gptq";
 }
 
-/// AWQ packs codes and zero points along the same axis, GPTQ along different ones (section 11).
+/// AWQ packs codes and zero points along the same axis, GPTQ along different ones (checkpoints.md
+/// section 11).
 Result<void> CheckPacking(Qweight& found, const QuantWords& words) {
   const TensorInfo &codes = found.codes.info(), &zeros = found.zeros.info(),
                    &scales = found.scales.info();

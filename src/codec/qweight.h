@@ -14,8 +14,8 @@
 
 namespace moe {
 
-// What GPTQ and AWQ have in common (formats.md section 7): codes in 32-bit words, stored [in, out],
-// and for each group of inputs a row of zero points and a row of scales:
+// What GPTQ and AWQ have in common (checkpoints.md section 7): codes in 32-bit words, stored [in,
+// out], and for each group of inputs a row of zero points and a row of scales:
 //   w[o, i] = scales[g, o] * (code[i, o] - zero[g, o]), g the group of input i.
 
 /// X.qweight and the tensors beside it: matrices of at least one element, of fitting dtypes.

@@ -26,7 +26,7 @@ struct ScaleGrid {
 
 /// Codes of one width in rows, each an LSB-first bit stream, and a scale for each block:
 ///   value = (element(code) - zero) * (scale * factor) + bias
-/// which is nearly every way of storing quantized weights (formats.md sections 3 to 6).
+/// which is nearly every way of storing quantized weights (checkpoints.md sections 3 to 6).
 struct ScaledCodes {
   TensorBytes bytes = {};
   uint64_t rows = 0, cols = 0;           ///< of a matrix

@@ -13,7 +13,7 @@
 namespace moe {
 
 /// What is known about a stack [experts, a, b] whose name stands for both orders of the axes
-/// (formats.md 10.1).
+/// (checkpoints.md 10.1).
 struct StackShapes {
   using Shape = std::optional<std::vector<uint64_t>>;
 

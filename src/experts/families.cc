@@ -12,7 +12,7 @@ LayoutTensor SharedLast(LayoutTensor tensor) {
   return tensor;
 }
 
-// formats.md 10.1, and how single families spell the same things.
+// checkpoints.md 10.1, and how single families spell the same things.
 const std::vector<LayoutClass>& Classes() {
   static const std::vector<LayoutClass> classes = {
       {"PE-gud",
@@ -107,7 +107,7 @@ const std::vector<LayoutClass>& Classes() {
       {"shared w13",
        {{"shared_w13_weight", 3, {kGate, kUp}, AxisOrder::kOutIn, kInterleaved},
         {"shared_w2_weight", 3, {kDown}}}},
-      // GGUF, formats.md 8.4; ne is reversed, so stacks are [experts, out, in].
+      // GGUF, checkpoints.md 8.4; ne is reversed, so stacks are [experts, out, in].
       {"GGUF",
        {{"ffn_gate_exps.weight", 3, {kGate}},
         {"ffn_up_exps.weight", 3, {kUp}},
@@ -153,7 +153,7 @@ Family AlwaysShared(Family row) {
   return row;
 }
 
-// formats.md 10.2, row by row.
+// checkpoints.md 10.2, row by row.
 const std::vector<Family>& Families() {
   static const std::vector<Family> families = {
       InEveryLayer({"1",

@@ -13,7 +13,7 @@ namespace moe {
 enum class AxisOrder {
   kOutIn,      ///< [experts, out, in]; of one expert [out, in]
   kInOut,      ///< [experts, in, out]
-  kByShapes,   ///< either, under one name: the shapes decide (formats.md 10.1)
+  kByShapes,   ///< either, under one name: the shapes decide (checkpoints.md 10.1)
   kRowsOutIn,  ///< [experts * out, in]: all experts along the rows of a matrix (DBRX)
   kRowsInOut,  ///< [experts * in, out]
 };
@@ -37,7 +37,7 @@ struct LayoutTensor {
   bool is_down() const { return !is_fused() && std::string_view(projs.front()) == kDownProj; }
 };
 
-/// A layout class of formats.md 10.1: what the tensors of one block of experts are called.
+/// A layout class of checkpoints.md 10.1: what the tensors of one block of experts are called.
 struct LayoutClass {
   const char* name;
   std::vector<LayoutTensor> tensors;
@@ -58,7 +58,7 @@ struct Router {
   const char* rest;    ///< its other tensors, for people
 };
 
-/// A model family, a row of formats.md 10.2. All that differs between families is here.
+/// A model family, a row of checkpoints.md 10.2. All that differs between families is here.
 struct Family {
   const char* row;
   const char* name;  ///< for parsing.presets

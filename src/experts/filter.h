@@ -30,7 +30,7 @@ struct Subject {
 Result<Subject> Look(const ExtractContext& context, const WeightShape& weight, bool has_shape);
 
 /// The stack of a name in a layer: the part of the model that the name lies in, or "mtp" for the
-/// layers that come after the model's own: multi-token prediction (formats.md 10.3).
+/// layers that come after the model's own: multi-token prediction (checkpoints.md 10.3).
 std::optional<std::string> StackFor(const ExtractContext& context, const Subject& subject,
                                     const std::optional<int64_t>& layer);
 

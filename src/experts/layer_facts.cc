@@ -20,7 +20,7 @@ using Counts = std::map<int64_t, uint64_t>;
 
 constexpr uint64_t kMostLayers = 100'000;
 
-// formats.md 10.3; '/' goes into an object.
+// checkpoints.md 10.3; '/' goes into an object.
 constexpr const char* kExperts[] = {"num_experts",
                                     "num_local_experts",
                                     "n_routed_experts",
@@ -144,7 +144,7 @@ std::optional<Layers> LayersOfPeriod(const json& config, std::optional<uint64_t>
   });
 }
 
-// Which layers the config says to be MoE (formats.md 10.2, column "MoE layers").
+// Which layers the config says to be MoE (checkpoints.md 10.3).
 std::optional<Layers> MoeLayersOf(const json& config, std::optional<uint64_t> count) {
   for (const char* mask :
        {"mlp_layer_types", "moe_layer_freq", "is_moe_layer", "moe_layer_layout"}) {

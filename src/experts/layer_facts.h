@@ -8,8 +8,8 @@
 
 namespace moe {
 
-/// From the object that describes the stack (formats.md 10.2 and 10.3): counts as a number, a list
-/// (one entry a layer or a modality), `block_configs` (one object a layer) or, of `whole`
+/// From the object that describes the stack (checkpoints.md 10.2 and 10.3): counts as a number, a
+/// list (one entry a layer or a modality), `block_configs` (one object a layer) or, of `whole`
 /// config.json, compressed-tensors' moe_sparsity_config; layers as a mask, a list, a text, or a
 /// dense prefix, a period and exceptions. More than 100,000 layers are no model's.
 LayerFacts LayerFactsOf(const nlohmann::json& config, const nlohmann::json& whole);

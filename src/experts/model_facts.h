@@ -18,10 +18,10 @@ ModelFacts FactsOfModel(std::string_view config_json,
                         const std::map<std::string, std::string>& gguf_metadata);
 
 /// From the text of config.json: nested text_config and its synonyms first, and all the spellings
-/// of formats.md 10.3. Text that is no JSON object gives no facts.
+/// of checkpoints.md 10.3. Text that is no JSON object gives no facts.
 ModelFacts FactsOfConfig(std::string_view config_json);
 
-/// From a GGUF file's key-value pairs, as JSON texts (formats.md 8.2). `layers` is without the
+/// From a GGUF file's key-value pairs, as JSON texts (checkpoints.md 8.2). `layers` is without the
 /// blocks of multi-token prediction, which block_count counts.
 ModelFacts FactsOfGguf(const std::map<std::string, std::string>& metadata);
 

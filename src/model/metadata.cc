@@ -70,7 +70,7 @@ Json Coerced(const Json& value) {
 }
 
 /// The first of `keys` that passes `usable`, in config.json's nested configs of the text model,
-/// then in config.json itself (formats.md 10.3); null: none.
+/// then in config.json itself (checkpoints.md 10.3); null: none.
 Json FirstOf(const Json& config, std::initializer_list<const char*> keys,
              bool (*usable)(const Json&)) {
   std::vector<const Json*> places;
@@ -96,7 +96,7 @@ std::string TextOf(const Json& config, std::initializer_list<const char*> keys) 
   return value.is_null() ? "" : value.get<std::string>();
 }
 
-/// Some producers put it into a file of its own (formats.md 4.2, 7.1).
+/// Some producers put it into a file of its own (checkpoints.md 4.2, 7.1).
 Json QuantizationOf(const Json& config, const fs::path& folder) {
   Json found = FirstOf(config, {"quantization", "quantization_config", "compression_config"},
                        [](const Json& json) { return json.is_object(); });

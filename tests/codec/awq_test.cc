@@ -15,7 +15,7 @@ using nlohmann::ordered_json;
 using testing::HasSubstr;
 
 constexpr uint64_t kInputs = 96, kOutputs = 72, kGroup = 32, kGroups = 3;
-constexpr unsigned kOrder[] = {0, 2, 4, 6, 1, 3, 5, 7};  // column in nibble i (formats.md 7.2)
+constexpr unsigned kOrder[] = {0, 2, 4, 6, 1, 3, 5, 7};  // column in nibble i (checkpoints.md 7.2)
 
 /// A matrix of codes [rows, kOutputs], packed.
 std::vector<uint32_t> Pack(const std::vector<uint32_t>& codes) {

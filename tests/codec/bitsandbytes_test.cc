@@ -17,7 +17,7 @@ constexpr const char* kNestedState =
     R"({"quant_type":"nf4","blocksize":4,"dtype":"float16","shape":[2,5,19],)"
     R"("nested_blocksize":16,"nested_dtype":"float32","nested_offset":0.25})";
 
-/// 2 x 5 x 19 random codes (blocks cross rows and matrices) and the weight that formats.md 7.3
+/// 2 x 5 x 19 random codes (blocks cross rows and matrices) and the weight that checkpoints.md 7.3
 /// says they are.
 struct Stack {
   MemoryFile file;

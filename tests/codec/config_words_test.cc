@@ -1,4 +1,4 @@
-// What config.json says of a module, in every dialect (formats.md 3.3, 4.2, 6.1, 7).
+// What config.json says of a module, in every dialect (checkpoints.md 3.3, 4.2, 6.1, 7).
 #include "codec/config_words.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
-// FP8 weights with every shape of scale, against the formula written out (formats.md 4 and 6.2).
+// FP8 weights with every shape of scale, against the formula written out (checkpoints.md 4
+// and 6.2).
 #include <cmath>
 #include <random>
 
@@ -11,7 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// e4m3fn by its definition (formats.md 11), not by the table that the codec uses.
+/// e4m3fn by its definition (checkpoints.md 11), not by the table that the codec uses.
 double E4m3(uint8_t code) {
   const int exponent = (code >> 3) & 15, mantissa = code & 7;
   const double magnitude =

@@ -1,4 +1,4 @@
-// Blocks of ggml laid out by hand after formats.md 8.5; the whole zoo is in tests/collect.
+// Blocks of ggml laid out by hand after checkpoints.md 8.5; the whole zoo is in tests/collect.
 #include <cmath>
 
 #include "checkpoint/ggml_types.h"

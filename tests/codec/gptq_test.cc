@@ -24,7 +24,7 @@ void PutCode(std::vector<uint32_t>& words, size_t first, size_t stride, unsigned
   }
 }
 
-/// A random GPTQ module and the weight [outputs, inputs] that formats.md 7.1 says it is.
+/// A random GPTQ module and the weight [outputs, inputs] that checkpoints.md 7.1 says it is.
 struct Module {
   uint64_t inputs = 96, outputs = 70, group_size = 32;
   unsigned bits = 4, zero_offset = 1;

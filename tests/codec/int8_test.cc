@@ -1,4 +1,4 @@
-// Integers of 8 bits against the formulas written out (formats.md 6.2 and 7.3).
+// Integers of 8 bits against the formulas written out (checkpoints.md 6.2 and 7.3).
 #include <random>
 
 #include "codec/codecs.h"

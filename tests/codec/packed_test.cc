@@ -1,5 +1,5 @@
 // MLX, gpt-oss, compressed-tensors and ModelOpt: codes packed by hand, decoded, compared with the
-// formulas of formats.md 3, 5 and 6.
+// formulas of checkpoints.md 3, 5 and 6.
 #include <bit>
 #include <cmath>
 #include <random>

@@ -1,6 +1,6 @@
-// One tiny model for each row of formats.md 10.2, for each MLX class of 10.1 and for the GGUF names
-// of 8.4: what stands on the hub, and the matrices that must come out. Written from those tables
-// alone, never from the engine's.
+// One tiny model for each row of checkpoints.md 10.2, for each MLX class of 10.1 and for the GGUF
+// names of 8.4: what stands on the hub, and the matrices that must come out. Written from what is
+// published (transformers, mlx-lm, mlx-vlm, gguf), never from the engine's tables.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct WantBank {
 };
 
 struct PresetCase {
-  std::string row;      ///< of formats.md 10.2: "1", "1b"; the class or "gguf" in the other lists
+  std::string row;  ///< of checkpoints.md 10.2: "1", "1b"; the class or "gguf" in the other lists
   std::string variant;  ///< where a row has several ways to lie; "" the usual
   std::string model_type, gguf_arch, config_json;
   std::vector<std::pair<std::string, Shape>> weights;
@@ -945,7 +945,7 @@ inline void AddRows47To62(std::vector<PresetCase>& cases) {
                       .Router(i + "gate.bias", {kExperts}));
 }
 
-/// At least one case for each row of formats.md 10.2.
+/// At least one case for each row of checkpoints.md 10.2.
 inline const std::vector<PresetCase>& PresetCases() {
   static const std::vector<PresetCase> cases = [] {
     std::vector<PresetCase> all;
@@ -958,7 +958,7 @@ inline const std::vector<PresetCase>& PresetCases() {
   return cases;
 }
 
-/// What mlx-lm and mlx-vlm write (formats.md 10.1, last column of 10.2): `row` is the class,
+/// What mlx-lm and mlx-vlm write (checkpoints.md 10.1): `row` is the class,
 /// `variant` the family.
 inline const std::vector<PresetCase>& MlxCases() {
   static const std::vector<PresetCase> cases = [] {
@@ -1140,7 +1140,7 @@ inline const std::vector<PresetCase>& MlxCases() {
   return cases;
 }
 
-/// GGUF names (formats.md 8.4); shapes outermost first. `variant` is the architecture.
+/// GGUF names (checkpoints.md 8.4); shapes outermost first. `variant` is the architecture.
 inline const std::vector<PresetCase>& GgufCases() {
   static const std::vector<PresetCase> cases = [] {
     std::vector<PresetCase> all;
