@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/containers.h"
+
 namespace moe {
 
 /// `scan.recursive`: true, false, or subfolders only if the top folder holds no container.
@@ -12,7 +14,7 @@ enum class Recursive { kAlways, kNever, kAuto };
 
 /// What to scan (contract section 3, D13, D22); the fields are named as the config's `scan` keys.
 struct ScanOptions {
-  std::vector<std::string> extensions = {".safetensors", ".npz", ".gguf"};
+  std::vector<std::string> extensions = ScannedSuffixes();
   std::optional<int64_t> max_files;  ///< as Python's slice [:max_files]
   bool use_safetensors_index_json = true;
   bool strict_index = false;

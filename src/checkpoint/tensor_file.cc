@@ -2,29 +2,17 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "base/hub_link.h"
+#include "checkpoint/containers.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
-#include "checkpoint/npy.h"
-#include "checkpoint/npz.h"
-#include "checkpoint/safetensors.h"
 #include "moescope/checkpoint.h"
 
 namespace moe {
 namespace {
-
-using Stopped = std::function<bool()>;
-using Opener = Result<std::unique_ptr<TensorFile>> (*)(const std::filesystem::path&, Stopped);
-
-/// A reader whose bytes lie in the file as they are: nothing takes time.
-template <Result<std::unique_ptr<TensorFile>> (*kOpen)(const std::filesystem::path&)>
-Result<std::unique_ptr<TensorFile>> AtOnce(const std::filesystem::path& path, Stopped) {
-  return kOpen(path);
-}
 
 /// A .dat file is never a checkpoint, but the one that lies beside GGUF files can be named.
 Result<std::unique_ptr<TensorFile>> RefuseDat(const std::filesystem::path& path) {
@@ -34,19 +22,15 @@ Result<std::unique_ptr<TensorFile>> RefuseDat(const std::filesystem::path& path)
               "give the model's own file");
 }
 
-struct Reader {
-  std::string_view suffix;
-  Opener open;
-};
-
-// A new container is one line here (and one in discovery.cc, if it can lie beside another copy).
-constexpr Reader kReaders[] = {
-    {".safetensors", AtOnce<OpenSafetensors>},
-    {".npz", OpenNpz},
-    {".npy", AtOnce<OpenNpy>},
-    {".gguf", AtOnce<OpenGguf>},
-    {".dat", AtOnce<RefuseDat>},
-};
+/// "known are .safetensors, .npz, .npy and .gguf"
+std::string KnownSuffixes() {
+  std::string text;
+  const auto containers = Containers();
+  for (const Container& container : containers.first(containers.size() - 1)) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", container.suffix);
+  }
+  return fmt::format("known are {} and {}", text, containers.back().suffix);
+}
 
 /// A tensor without elements may have any sizes; tables, and the libraries that write checkpoints,
 /// have signed ones.
@@ -68,19 +52,19 @@ Result<std::unique_ptr<TensorFile>> CheckHeader(std::unique_ptr<TensorFile> file
 Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
                                                    std::function<bool()> stopped) {
   const std::string suffix = SuffixOf(path);
+  const Container* container = FindContainer(path);
+  if (container == nullptr && suffix != ".dat") {
+    return Fail(ErrorCode::kUnsupported, path.string(),
+                fmt::format("no reader for files that end in '{}'", suffix), KnownSuffixes());
+  }
   std::error_code unknown;
   const bool empty = std::filesystem::file_size(FollowHubLink(path), unknown) == 0;
-  for (const Reader& reader : kReaders) {
-    if (reader.suffix != suffix) continue;
-    if (empty && !unknown) {
-      return Fail(ErrorCode::kMalformed, path.string(), "has 0 bytes",
-                  "the download did not finish: get it again");
-    }
-    return reader.open(path, std::move(stopped)).and_then(CheckHeader);
+  if (empty && !unknown) {
+    return Fail(ErrorCode::kMalformed, path.string(), "has 0 bytes",
+                "the download did not finish: get it again");
   }
-  return Fail(ErrorCode::kUnsupported, path.string(),
-              fmt::format("no reader for files that end in '{}'", suffix),
-              "known are .safetensors, .npz, .npy and .gguf");
+  if (container == nullptr) return RefuseDat(path);
+  return container->open(path, std::move(stopped)).and_then(CheckHeader);
 }
 
 }  // namespace moe

@@ -11,6 +11,7 @@
 #include "base/hub_link.h"
 #include "base/text.h"
 #include "checkpoint/adapter.h"
+#include "checkpoint/containers.h"
 #include "checkpoint/download_names.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
@@ -24,9 +25,6 @@ constexpr std::string_view kUsualIndexName = "model.safetensors.index.json";
 constexpr std::string_view kDanglingLink = "a link to nothing";
 constexpr std::string_view kUnfinished = "an unfinished download";
 constexpr std::string_view kOptimizer = "an optimizer's state, not a model";
-
-/// Kinds of containers; of several in one folder, the first in this list is read (D22).
-constexpr std::string_view kKindsByPreference[] = {".safetensors", ".gguf", ".npz", ".npy"};
 
 bool IsLink(const fs::path& path) {
   std::error_code ignored;
@@ -151,30 +149,34 @@ std::string CopiedFrom(const fs::path& path, const std::vector<fs::path>& files)
   return there && AreCopies(path, other) ? *original : "";
 }
 
+/// The kind that is read of those in one folder; nullptr: none has a reader.
+const Container* PreferredKind(const std::vector<fs::path>& containers) {
+  const Container* preferred = nullptr;
+  for (const fs::path& path : containers) {
+    const Container* kind = FindContainer(path);
+    if (kind == nullptr) continue;
+    if (preferred == nullptr || kind->preference < preferred->preference) preferred = kind;
+  }
+  return preferred;
+}
+
 /// Distributes the containers of one folder: one kind is read, the others are left out.
 void PlanFolder(const std::vector<fs::path>& containers, ScanPlan& plan) {
-  const auto is_kind = [](std::string_view kind) {
-    return [kind](const fs::path& path) { return SuffixOf(path) == kind; };
-  };
-  const auto kind = std::find_if(
-      std::begin(kKindsByPreference), std::end(kKindsByPreference), [&](std::string_view suffix) {
-        return std::any_of(containers.begin(), containers.end(), is_kind(suffix));
-      });
+  const Container* preferred = PreferredKind(containers);
   const auto named = [](const fs::path& path, std::string_view start) {
     return path.filename().string().starts_with(start);
   };
   std::vector<std::string> passed_over;
-  const bool has_model = std::any_of(
-      containers.begin(), containers.end(),
-      [&](const fs::path& path) { return is_kind(".safetensors")(path) && named(path, "model"); });
+  const bool has_model = std::ranges::any_of(containers, [&](const fs::path& path) {
+    return SuffixOf(path) == ".safetensors" && named(path, "model");
+  });
   for (const fs::path& path : containers) {
-    const bool is_known =
-        std::any_of(std::begin(kKindsByPreference), std::end(kKindsByPreference),
-                    [&](std::string_view suffix) { return is_kind(suffix)(path); });
-    if (!is_known) {
+    const Container* kind = FindContainer(path);
+    if (kind == nullptr) {
       plan.left_out.push_back({path, "no reader for this kind of file"});
-    } else if (!is_kind(*kind)(path)) {
-      plan.left_out.push_back({path, fmt::format("the {} files beside it are read", *kind)});
+    } else if (kind != preferred) {
+      plan.left_out.push_back(
+          {path, fmt::format("the {} files beside it are read", preferred->suffix)});
       passed_over.push_back(path.filename().string());
     } else if (has_model && named(path, "consolidated")) {
       plan.left_out.push_back({path, "a second copy of the model*.safetensors beside it"});
@@ -188,7 +190,7 @@ void PlanFolder(const std::vector<fs::path>& containers, ScanPlan& plan) {
   if (passed_over.empty()) return;
   plan.warnings.push_back(
       fmt::format("[scan] not read beside the {} files: {}; give it as MODEL to read it instead",
-                  *kind, NameList(passed_over)));
+                  preferred->suffix, NameList(passed_over)));
 }
 
 }  // namespace

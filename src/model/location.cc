@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "base/utf8.h"
 #include "checkpoint/adapter.h"
+#include "checkpoint/containers.h"
 #include "checkpoint/names.h"
 #include "checkpoint/part_names.h"
 #include "checkpoint/walk.h"
@@ -27,7 +28,6 @@ constexpr std::string_view kRepositoryPrefix = "models--";
 constexpr std::string_view kRunConfig = "analysis_config.json";
 constexpr std::string_view kModelConfig = "config.json";
 constexpr std::string_view kIndexSuffix = ".index.json";
-constexpr std::string_view kContainers[] = {".safetensors", ".gguf", ".npz"};
 constexpr int kLevels = 4;  ///< below the folder given, where its only model is looked for
 
 /// With each \xNN as the byte that it stands for.
@@ -222,8 +222,7 @@ Contents ContentsOf(const fs::path& folder) {
     const fs::path name = entry->path().filename();
     if (name.string().starts_with('.') || IsFolder(entry->path())) continue;
     const bool index = IsIndex(name);
-    const bool container = std::ranges::count(kContainers, SuffixOf(name)) > 0;
-    if (index || (container && AdapterReason(entry->path()).empty())) contents.weights = true;
+    if (index || (IsScanned(name) && AdapterReason(entry->path()).empty())) contents.weights = true;
     if (index || name == kModelConfig) contents.description = true;
   }
   return contents;
@@ -334,7 +333,7 @@ Result<ModelLocation> LocateModel(const std::string& given) {
 bool IsModel(const std::string& text) {
   const auto located = LocateModel(text);
   if (!located) return false;
-  if (IsFile(located->path)) return std::ranges::count(kContainers, located->path.extension()) > 0;
+  if (IsFile(located->path)) return IsScanned(located->path);
   const Contents contents = ContentsOf(located->path);
   return contents.weights || contents.description;
 }

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "base/utf8.h"
+#include "checkpoint/containers.h"
 #include "checkpoint/download_names.h"
 #include "checkpoint/names.h"
 #include "checkpoint/walk.h"
@@ -16,7 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kReadable[] = {".safetensors", ".npz", ".gguf"};
 constexpr size_t kShownFiles = 3;
 
 /// Files that hold weights and are not read.
@@ -38,7 +38,6 @@ constexpr OtherKind kOtherKinds[] = {
     {".ggml", "a GGML model of before GGUF, which is not read",
      "take its GGUF, or convert it with llama.cpp"},
     {".onnx", "an ONNX model, which is not read", "take the checkpoint that it was made from"},
-    {".npy", "which is read only when it is named itself", "give the file"},
 };
 
 std::string Tensors(uint64_t count) {
@@ -88,7 +87,7 @@ std::vector<fs::path> NotEntered(const fs::path& folder) {
 /// "model.safetensors-00001-of-00002": a suffix that can be read, and a number behind it.
 bool HasSuffixInside(const fs::path& file) {
   const std::string name = LowerAscii(file.filename().string());
-  return std::ranges::any_of(kReadable, [&](std::string_view suffix) {
+  return std::ranges::any_of(ScannedSuffixes(), [&](std::string_view suffix) {
     const size_t end = name.find(suffix) + suffix.size();
     const bool inside = name.find(suffix) != name.npos && end + 1 < name.size();
     return inside && std::string_view("-_.").find(name[end]) != std::string_view::npos &&
@@ -146,9 +145,7 @@ Sentence WithoutFiles(const Search& search) {
   }
   const auto files =
       search.scan.model_path_is_file ? std::vector{search.model} : FilesOf(search.model);
-  const auto readable = Those(files, [](const fs::path& file) {
-    return std::ranges::find(kReadable, SuffixOf(file)) != std::end(kReadable);
-  });
+  const auto readable = Those(files, IsScanned);
   if (!readable.empty()) return OfReadable(search, readable);
   if (const auto unfinished = Those(files, IsUnfinished); !unfinished.empty()) {
     return {fmt::format("nothing to read: only {}, an unfinished download", Listed(unfinished)),
@@ -165,6 +162,13 @@ Sentence WithoutFiles(const Search& search) {
     return {fmt::format("nothing to read: only {}, {}", Listed(of_kind), kind.what),
             std::string(kind.hint)};
   }
+  const auto named =
+      Those(files, [](const fs::path& file) { return FindContainer(file) != nullptr; });
+  if (!named.empty()) {
+    return {fmt::format("nothing to read: only {}, which is read only when it is named itself",
+                        Listed(named)),
+            "give the file"};
+  }
   if (const auto folders = NotEntered(search.model); files.empty() && !folders.empty()) {
     return {fmt::format("nothing to read: only {}; hidden folders and links to folders are not "
                         "entered",
@@ -176,7 +180,7 @@ Sentence WithoutFiles(const Search& search) {
       files, [](const fs::path& file) { return file.filename() == "config.json"; });
   if (config) return {"config.json but no weights", std::string(kDownload)};
   return {fmt::format("nothing to read: no file of a kind that can be read ({}), only {}",
-                      fmt::join(kReadable, ", "), Listed(files)),
+                      fmt::join(ScannedSuffixes(), ", "), Listed(files)),
           "give a checkpoint's folder or file"};
 }
 

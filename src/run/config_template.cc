@@ -2,21 +2,19 @@
 
 #include "base/json_text.h"
 #include "base/utf8.h"
+#include "checkpoint/containers.h"
 #include "moescope/experts.h"
 
 namespace moe {
 namespace {
 
 // Data of mlx-quant-toolkit (MIT) with our changes; contract sections 0.3 and 2 say which.
-// `parsing` and the rules before the example are DefaultExtractOptions().
+// `extensions` are filled in, `parsing` and the rules before the example are
+// DefaultExtractOptions().
 constexpr std::string_view kTemplate = R"json({
   "model_path": "",
   "scan": {
-    "extensions": [
-      ".safetensors",
-      ".npz",
-      ".gguf"
-    ],
+    "extensions": [],
     "experts_only": true,
     "include_shared_expert": true,
     "inventory_all_tensors": true,
@@ -158,6 +156,7 @@ std::string ConfigTemplateText(std::string_view model_path, std::string_view pre
   const ExtractOptions options = DefaultExtractOptions();
   Json config = Json::parse(kTemplate);
   config["model_path"] = AsUtf8(model_path);
+  config["scan"]["extensions"] = ScannedSuffixes();
   config["parsing"] = ParsingJson(options, preset);
   Json rules = Json::array();
   for (const ExtractRule& rule : options.rules) rules.push_back(RuleJson(rule));
