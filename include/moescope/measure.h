@@ -16,7 +16,7 @@ namespace moe {
 struct MeasureOptions {
   double eps = 1e-12;
   /// Percentiles of |w|, each in [0, 100]: out.percentiles has one value for each, in order.
-  /// The three of the contract (50, 99, 99.9) must be the first three.
+  /// The first three must be 50, 99 and 99.9, which MatrixStats counts on.
   std::vector<double> percentiles_abs = {50.0, 99.0, 99.9};
   double group_outlier_percentile = 95.0;
   std::vector<int64_t> group_sizes;  ///< of the outlier columns, e.g. {32, 64}
@@ -27,7 +27,8 @@ struct MeasureOptions {
   bool stats = true;  ///< false: for more schemes; of MatrixStats nonfinite_count alone is set
 };
 
-/// Numbers of one matrix (contract section 8, D1). Unit: the weights' own, where it has one.
+/// Numbers of one matrix of N weights; sums are in double, std divides by N, and
+/// MeasureOptions::eps is added to what ratios divide by. Unit: the weights' own, where it has one.
 struct MatrixStats {
   uint64_t nonfinite_count = 0;  ///< NaN and Inf; if not 0 nothing else of this struct is set
   double mean = 0, std = 0, mean_abs = 0, rms = 0, max_abs = 0;

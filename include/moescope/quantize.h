@@ -28,9 +28,12 @@ std::optional<QuantProfile> ParseProfile(std::string_view name);
 enum class ComputeDType { kF32, kF16, kBF16 };
 std::string_view ComputeDTypeName(ComputeDType dtype);  ///< "fp32", "fp16", "bf16"
 
-/// Quantization error of one matrix under one scheme: the numbers of a quant_sim row, whose
-/// formulas docs/outputs.md has. A field that can't be computed is nullopt; `error` then says why,
-/// in MLX's words.
+/// Quantization error of one matrix under one scheme. With x the weights in T and d = x - their
+/// reconstruction: w_rel_fro = |d| / (|x| + eps), w_rel_max = max|d| / (max|x| + eps), sqnr_db =
+/// 10 log10(|x|^2 / |d|^2), max_abs_err = max|d|; scale_* and bias_*: of the stored values,
+/// decoded; zero_share: of the weights, those that become 0 without being it; clip_share: those
+/// that lie outside of what the codes reach. What can't be computed is nullopt, and `error` says
+/// why, in MLX's words.
 struct QuantError {
   std::optional<double> w_rel_fro, w_rel_max, scale_mean, scale_max, bias_mean, bias_max;
   std::optional<std::string> error;
