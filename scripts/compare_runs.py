@@ -110,7 +110,7 @@ def run_pipeline(program, model, table_format, folder):
         call("report", config.parent)
         call("show", config.parent)
         call("show", config.parent, "--table", "quant_sim")
-    call("analyze", model, "--run-dir", run)
+    call("analyze", model, "--out", run)
     out.update(files_below(folder, names))
     return out
 
