@@ -45,8 +45,10 @@ ROOMS = [
          public=("matrix_view.h", "weight.h"),
          knows={"base": "", "checkpoint": ""}),
     Room("experts",
-         "which tensors are expert matrices: presets, user rules, projection names, layout, packed split; the result is a list "
-         "of `ExpertBank`s, and a role for every tensor",
+         "which tensors are expert matrices, and a role for every tensor: the table of families (`families.cc`) and the rules "
+         "made of it (`presets`); `filter`, `rules`, `packed_split`, `fallback` and `claims` are the steps of an extraction, `axes` "
+         "asks the shapes of neighbours; what a config promises (`model_facts`, `layer_facts`), and which shapes contradict it or "
+         "each other (`shape_judge`)",
          "bytes, statistics",
          public=("experts.h", "model_facts.h"),
          knows={"base": "", "codec": "what companions are called"},

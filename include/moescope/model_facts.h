@@ -11,14 +11,14 @@ namespace moe {
 
 /// What a model's config says about the layers of one stack.
 struct LayerFacts {
-  std::optional<uint64_t> layers;
-  std::optional<uint64_t> experts;               ///< of a layer, where all have the same number
-  std::map<int64_t, uint64_t> experts_of_layer;  ///< where it has a number for each; 0: dense
+  std::optional<uint64_t> layers;                ///< how many there are
+  std::optional<uint64_t> experts;               ///< how many a layer has, if all have as many
+  std::map<int64_t, uint64_t> experts_of_layer;  ///< how many each has, if it lists them; 0: dense
   std::optional<std::set<int64_t>> moe_layers;   ///< nullopt: the config has no key about them
   bool shared_experts = false;                   ///< layers with experts have shared ones too, ...
   std::set<int64_t> without_shared;              ///< ... but for these
   std::vector<std::string> unreadable;           ///< keys of counts that are no whole number
-  std::optional<uint64_t> shared_width;          ///< of all shared experts of a layer together
+  std::optional<uint64_t> shared_width;  ///< the width of all shared experts of a layer together
 
   bool promise_experts() const { return experts.value_or(0) > 0 || !experts_of_layer.empty(); }
 };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace moe {
 namespace {
 
@@ -69,6 +71,17 @@ void TakeSharedApart(uint64_t routed, std::vector<ExpertBank>& banks) {
     shared.derived_tensor += "[shared]";
     banks.push_back(std::move(shared));
   }
+}
+
+int64_t ExpertBank::LayerAt(uint64_t layer_pos) const {
+  if (!has_layer_axis) return first_layer;
+  return std::max<int64_t>(first_layer, 0) + static_cast<int64_t>(layer_pos);
+}
+
+int64_t ExpertBank::ExpertIdAt(uint64_t expert_pos) const {
+  if (is_shared_expert) return -1;
+  if (experts == 1 && single_expert_id) return *single_expert_id;
+  return static_cast<int64_t>(expert_pos);
 }
 
 }  // namespace moe

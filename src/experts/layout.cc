@@ -23,32 +23,29 @@ Checked<std::vector<uint64_t>> RowMajorStrides(std::span<const uint64_t> shape) 
   return strides;
 }
 
-// The sizes of the parts of an axis of `length`, with "equal" and -1 worked out.
-Checked<std::vector<uint64_t>> PartSizes(const PackedSplit& split, uint64_t length, int axis) {
-  const size_t parts = split.equal ? split.projs.size() : split.splits.size();
-  if (parts == 0) return Wrong("splits must be non-empty");
-  if (split.equal) {
-    if (length % parts != 0) {
-      return Wrong(fmt::format("{} along axis {} is not divisible into {} equal parts", length,
-                               axis, parts));
-    }
-    return std::vector<uint64_t>(parts, length / parts);
+Checked<std::vector<uint64_t>> EqualSizes(uint64_t length, size_t parts, int axis) {
+  if (length % parts != 0) {
+    return Wrong(
+        fmt::format("{} along axis {} is not divisible into {} equal parts", length, axis, parts));
   }
+  return std::vector<uint64_t>(parts, length / parts);
+}
+
+// The sizes as the rule gives them, with the one that is -1 worked out.
+Checked<std::vector<uint64_t>> GivenSizes(std::span<const int64_t> given, uint64_t length,
+                                          int axis) {
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
   std::vector<uint64_t> sizes;
   std::optional<size_t> rest;
   uint64_t sum = 0;
-  for (const int64_t size : split.splits) {
-    if (size == -1 && !rest) {
-      rest = sizes.size();
-      sizes.push_back(0);
-      continue;
+  for (const int64_t size : given) {
+    if (size == -1 && rest) return Wrong("only one split size may be -1");
+    if (size == -1) rest = sizes.size();
+    if (size <= 0 && size != -1) {
+      return Wrong(fmt::format("split sizes must be positive, got {}", size));
     }
-    if (size == -1) return Wrong("only one split size may be -1");
-    if (size <= 0) return Wrong(fmt::format("split sizes must be positive, got {}", size));
-    const uint64_t value = static_cast<uint64_t>(size);
-    sum = value > std::numeric_limits<uint64_t>::max() - sum ? std::numeric_limits<uint64_t>::max()
-                                                             : sum + value;
-    sizes.push_back(value);
+    sizes.push_back(size == -1 ? 0 : static_cast<uint64_t>(size));
+    sum = sizes.back() > kMost - sum ? kMost : sum + sizes.back();
   }
   const bool fits = rest ? sum < length : sum == length;
   if (!fits) {
@@ -58,6 +55,29 @@ Checked<std::vector<uint64_t>> PartSizes(const PackedSplit& split, uint64_t leng
   if (rest) sizes[*rest] = length - sum;
   return sizes;
 }
+
+// The sizes of the parts of an axis of `length`.
+Checked<std::vector<uint64_t>> PartSizes(const PackedSplit& split, uint64_t length, int axis) {
+  const size_t parts = split.equal ? split.projs.size() : split.splits.size();
+  if (parts == 0) return Wrong("splits must be non-empty");
+  return split.equal ? EqualSizes(length, parts, axis) : GivenSizes(split.splits, length, axis);
+}
+
+// An axis of the layout, and what it says of the bank.
+struct BankAxis {
+  const char* key;
+  std::optional<int64_t> axis;  // negative: from the end
+  uint64_t *count, *stride;
+
+  // Counted from the front.
+  Checked<size_t> Index(size_t ndim) const {
+    const int64_t end = static_cast<int64_t>(ndim), index = *axis < 0 ? *axis + end : *axis;
+    if (index < 0 || index >= end) {
+      return Wrong(fmt::format("{} {} is out of range for ndim={}", key, *axis, ndim));
+    }
+    return static_cast<size_t>(index);
+  }
+};
 
 }  // namespace
 
@@ -71,12 +91,7 @@ Checked<BankShape> ApplyLayout(const RuleLayout& layout, std::span<const uint64_
   BankShape bank;
   bank.has_layer_axis = layout.layer_axis.has_value();
   bank.has_expert_axis = layout.expert_axis.has_value();
-  struct Target {
-    const char* key;
-    std::optional<int64_t> axis;
-    uint64_t *count, *stride;
-  };
-  const Target targets[] = {
+  const BankAxis axes[] = {
       {"layer_axis", layout.layer_axis, &bank.layers, &bank.layer_stride},
       {"expert_axis", layout.expert_axis, &bank.experts, &bank.expert_stride},
       {"rows_axis", layout.rows_axis, &bank.rows, &bank.row_stride},
@@ -86,20 +101,15 @@ Checked<BankShape> ApplyLayout(const RuleLayout& layout, std::span<const uint64_
   if (given != shape.size()) {
     return Wrong(fmt::format("layout axes do not cover ndim={} ({} given)", shape.size(), given));
   }
-  const int64_t ndim = static_cast<int64_t>(shape.size());
   std::vector<bool> used(shape.size(), false);
-  for (const Target& target : targets) {
-    if (!target.axis) continue;
-    const int64_t axis = *target.axis < 0 ? *target.axis + ndim : *target.axis;
-    if (axis < 0 || axis >= ndim) {
-      return Wrong(
-          fmt::format("{} {} is out of range for ndim={}", target.key, *target.axis, ndim));
-    }
-    const size_t index = static_cast<size_t>(axis);
-    if (used[index]) return Wrong(fmt::format("{} repeats axis {}", target.key, *target.axis));
-    used[index] = true;
-    *target.count = shape[index];
-    *target.stride = (*strides)[index];
+  for (const BankAxis& axis : axes) {
+    if (!axis.axis) continue;
+    const auto index = axis.Index(shape.size());
+    if (!index) return Wrong(index.error());
+    if (used[*index]) return Wrong(fmt::format("{} repeats axis {}", axis.key, *axis.axis));
+    used[*index] = true;
+    *axis.count = shape[*index];
+    *axis.stride = (*strides)[*index];
   }
   return bank;
 }

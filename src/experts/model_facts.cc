@@ -56,6 +56,19 @@ void AddUnreadable(const std::vector<std::string>& keys, ModelFacts& facts) {
   facts.unreadable.insert(facts.unreadable.end(), keys.begin(), keys.end());
 }
 
+void AddWidth(const json& text, ModelFacts& facts) {
+  facts.expert_width = NumberOf(text, kExpertWidth);
+  facts.width_is_of_experts = facts.expert_width.has_value();
+  if (!facts.expert_width && !HasAny(text, kExpertWidth)) {
+    facts.expert_width = NumberOf(text, kAnyWidth);
+  }
+  if (At(text, "block_configs") != nullptr) {  // each block has its own
+    facts.expert_width.reset();
+    facts.width_is_of_experts = false;
+  }
+  facts.widths_are_listed = !facts.expert_width && HasAny(text, kExpertWidth);
+}
+
 }  // namespace
 
 ModelFacts FactsOfModel(std::string_view config_json,
@@ -79,18 +92,9 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
   if (At(config, "thinker_config") != nullptr) facts.shared_experts = false;
   facts.expert_input = NumberOf(text, kLatent);
   facts.hidden = NumberOf(text, kHidden);
-  facts.expert_width = NumberOf(text, kExpertWidth);
   AddUnreadable(UnreadableKeys(text, kHidden), facts);
   AddUnreadable(UnreadableKeys(text, kExpertWidth), facts);
-  facts.width_is_of_experts = facts.expert_width.has_value();
-  if (!facts.expert_width && !HasAny(text, kExpertWidth)) {
-    facts.expert_width = NumberOf(text, kAnyWidth);
-  }
-  if (At(text, "block_configs") != nullptr) {  // each block has its own
-    facts.expert_width.reset();
-    facts.width_is_of_experts = false;
-  }
-  facts.widths_are_listed = !facts.expert_width && HasAny(text, kExpertWidth);
+  AddWidth(text, facts);
   facts.zero_experts = CountOf(text, kZeroExperts).value_or(0);
   facts.experts_per_token = NumberOf(text, kExpertsPerToken);
   return facts;

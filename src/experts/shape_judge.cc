@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::array<const char*, 3> kProjNames = {"gate_proj", "up_proj", "down_proj"};
 
-// "P.shared_expert" of "P.shared_expert.up_proj.weight": what the parts of one expert share.
-std::string ModuleOf(std::string name) {
+// "P.shared_expert" of "P.shared_expert.up_proj.weight": the module of an expert.
+std::string ExpertModuleOf(std::string name) {
   constexpr std::string_view kWeight = ".weight";
   if (name.ends_with(kWeight)) name.resize(name.size() - kWeight.size());
   const size_t dot = name.rfind('.');
@@ -104,7 +104,7 @@ void ShapeJudge::Add(size_t number, const WeightShape& weight, bool packed,
     if (name == kProjNames.end()) continue;
     const bool single = !bank.is_shared_expert && bank.experts == 1 && bank.single_expert_id;
     experts_[{bank.stack.value_or(""), bank.first_layer,
-              bank.is_shared_expert ? ModuleOf(weight.name) : "",
+              bank.is_shared_expert ? ExpertModuleOf(weight.name) : "",
               single ? *bank.single_expert_id : -1}]
         .push_back({number, static_cast<Proj>(name - kProjNames.begin()), bank.experts, bank.rows,
                     bank.cols, packed});
@@ -151,6 +151,37 @@ std::map<std::string, ShapeJudge::StackSizes> ShapeJudge::CountSizes() const {
   return stacks;
 }
 
+ShapeJudge::Verdict ShapeJudge::VerdictOn(const Side& hidden, const Side& width,
+                                          const std::optional<Sizes>& of_config) {
+  Verdict verdict{hidden.Truth(), width.Truth(), false};
+  auto& [h, i, turned] = verdict;
+  turned = hidden.config && h && i && hidden.Unanimous() && width.Unanimous() &&
+           *h != *hidden.config && *i == *hidden.config;
+  if (turned || hidden.ContradictsConfig()) h = hidden.config;
+  if (turned || width.ContradictsConfig()) {
+    i = turned && !width.config ? hidden.Truth() : width.config;
+  }
+  if (of_config) std::tie(h, i) = *of_config;
+  return verdict;
+}
+
+// "expected 512 x 256, found 512 x 128 (gate_proj 512 x 256, ...; config: ...)".
+std::string ShapeJudge::Verdict::Against(const Member& m, const Members& members,
+                                         const std::string& config) const {
+  std::string all;
+  for (const Member& other : members) {
+    all += fmt::format("{}{} {} x {}", all.empty() ? "" : ", ",
+                       kProjNames[static_cast<size_t>(other.proj)], other.rows, other.cols);
+  }
+  const bool down = m.proj == Proj::kDown;
+  const std::string expected =
+      hidden && width
+          ? fmt::format("expected {} x {}, found {} x {}", down ? *hidden : *width,
+                        down ? *width : *hidden, m.rows, m.cols)
+          : fmt::format("found {} x {}, which doesn't fit the other projections", m.rows, m.cols);
+  return fmt::format("{}{} ({}{})", expected, turned ? ", the axes turned round" : "", all, config);
+}
+
 void ShapeJudge::JudgeShapes(const Key& key, const Members& members, const StackSizes& others,
                              std::map<size_t, std::string>& refusals) const {
   const auto& [stack, layer, module, id] = key;
@@ -164,33 +195,12 @@ void ShapeJudge::JudgeShapes(const Key& key, const Members& members, const Stack
     hidden.config = routed && facts_.expert_input ? facts_.expert_input : facts_.hidden;
     if (routed && facts_.width_is_of_experts) width.config = facts_.expert_width;
   }
-  const auto& sizes = others.of_config;
-  if (sizes) width.config = sizes->second;
-  std::optional<uint64_t> h = hidden.Truth(), i = width.Truth();
-  const bool turned = hidden.config && h && i && hidden.Unanimous() && width.Unanimous() &&
-                      *h != *hidden.config && *i == *hidden.config;
-  if (turned || hidden.ContradictsConfig()) h = hidden.config;
-  if (turned || width.ContradictsConfig())
-    i = turned && !width.config ? hidden.Truth() : width.config;
-  if (sizes) std::tie(h, i) = *sizes;
+  if (others.of_config) width.config = others.of_config->second;
   if (CutOff(members, hidden, width)) return;
-
-  std::string all;
+  const Verdict verdict = VerdictOn(hidden, width, others.of_config);
   for (const Member& m : members) {
-    all += fmt::format("{}{} {} x {}", all.empty() ? "" : ", ",
-                       kProjNames[static_cast<size_t>(m.proj)], m.rows, m.cols);
-  }
-  for (const Member& m : members) {
-    if (h && i && m.hidden() == *h && m.width() == *i) continue;
-    const bool down = m.proj == Proj::kDown;
-    const std::string expected =
-        h && i
-            ? fmt::format("expected {} x {}, found {} x {}", down ? *h : *i, down ? *i : *h, m.rows,
-                          m.cols)
-            : fmt::format("found {} x {}, which doesn't fit the other projections", m.rows, m.cols);
-    refusals.emplace(
-        m.tensor, fmt::format("{}{} ({}{})", expected, turned ? ", the axes turned round" : "", all,
-                              spoken_of ? SizesOf(facts_) : ""));
+    if (m.hidden() == verdict.hidden && m.width() == verdict.width) continue;
+    refusals.emplace(m.tensor, verdict.Against(m, members, spoken_of ? SizesOf(facts_) : ""));
   }
 }
 
@@ -221,8 +231,8 @@ void ShapeJudge::JudgeCount(const Key& key, const Members& members, const std::s
 }
 
 // How many experts (or stacks, by their hidden size) have a shape.
-std::map<ShapeJudge::Place, std::map<ShapeJudge::Shape, size_t>> ShapeJudge::Votes() const {
-  std::map<Place, std::map<Shape, size_t>> votes;
+std::map<ShapeJudge::Peers, ShapeJudge::Votes> ShapeJudge::VotesOfPeers() const {
+  std::map<Peers, Votes> votes;
   for (const auto& [key, members] : experts_) {
     const auto& [stack, layer, module, id] = key;
     if (!module.empty()) continue;
@@ -243,27 +253,27 @@ bool ShapeJudge::ConfigSays(const Member& m, const std::string& stack) const {
          m.width() == facts_.expert_width;
 }
 
+// The shape of nearly all; nullopt: there is none.
+std::optional<ShapeJudge::Shape> ShapeJudge::UsualShape(const Votes& votes) {
+  size_t all = 0;
+  std::pair<Shape, size_t> most;
+  for (const auto& shape : votes) {
+    all += shape.second;
+    if (shape.second > most.second) most = shape;
+  }
+  const size_t others = all - most.second;
+  const bool few = others <= std::max<size_t>(1, all / 8) && most.second >= 2 * others;
+  return all > 2 && few ? std::optional(most.first) : std::nullopt;
+}
+
 void ShapeJudge::JudgeNeighbours(std::map<size_t, std::string>& refusals) const {
   if (facts_.widths_are_listed) return;
-  const auto votes = Votes();
-  const auto usual = [&](const Place& place) -> std::optional<Shape> {
-    const auto found = votes.find(place);
-    if (found == votes.end()) return std::nullopt;
-    size_t all = 0;
-    std::pair<Shape, size_t> most;
-    for (const auto& shape : found->second) {
-      all += shape.second;
-      if (shape.second > most.second) most = shape;
-    }
-    const size_t others = all - most.second;
-    const bool few = others <= std::max<size_t>(1, all / 8) && most.second >= 2 * others;
-    return all > 2 && few ? std::optional(most.first) : std::nullopt;
-  };
+  const auto votes = VotesOfPeers();
   for (const auto& [key, members] : experts_) {
     const auto& [stack, layer, module, id] = key;
     for (const Member& m : members) {
       if (!module.empty() || ConfigSays(m, stack)) continue;
-      const auto shape = usual({stack, id >= 0 ? layer : kAnyLayer, m.proj});
+      const auto shape = UsualShape(votes.at({stack, id >= 0 ? layer : kAnyLayer, m.proj}));
       if (!shape) continue;
       if (id >= 0 && *shape != Shape(m.rows, m.cols)) {
         refusals.emplace(m.tensor, fmt::format("expected {} x {} as in the layer's other experts, "

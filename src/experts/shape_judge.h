@@ -51,7 +51,7 @@ class ShapeJudge {
     bool rows_are(bool hidden_side) const { return (proj == Proj::kDown) == hidden_side; }
   };
   using Members = std::vector<Member>;
-  struct Side;  // the H or the I of one expert
+  struct Side;  ///< the H or the I of one expert
   bool CutOff(const Members& members, const Side& hidden, const Side& width) const;
   /// Stack ("" none), layer, module of a shared expert ("" routed), expert (-1: a whole stack).
   using Key = std::tuple<std::string, int64_t, std::string, int64_t>;
@@ -65,6 +65,15 @@ class ShapeJudge {
   };
   std::map<std::string, StackSizes> CountSizes() const;
 
+  /// What H and I of an expert are; nullopt: nobody can tell.
+  struct Verdict {
+    std::optional<uint64_t> hidden, width;
+    bool turned;  ///< the config says that the axes are turned round
+
+    std::string Against(const Member& m, const Members& members, const std::string& config) const;
+  };
+  static Verdict VerdictOn(const Side& hidden, const Side& width,
+                           const std::optional<Sizes>& of_config);
   void JudgeShapes(const Key& key, const Members& members, const StackSizes& others,
                    std::map<size_t, std::string>& refusals) const;
   void JudgeCount(const Key& key, const Members& members, const std::set<Proj>& usual,
@@ -72,10 +81,12 @@ class ShapeJudge {
   std::set<Proj> UsualProjections() const;
 
   using Shape = std::pair<uint64_t, uint64_t>;  // rows and columns; or a hidden size and 0
+  using Votes = std::map<Shape, size_t>;        // how many have it
   /// Stack, layer (kAnyLayer: of hidden sizes), projection.
-  using Place = std::tuple<std::string, int64_t, Proj>;
+  using Peers = std::tuple<std::string, int64_t, Proj>;
   static constexpr int64_t kAnyLayer = INT64_MIN;
-  std::map<Place, std::map<Shape, size_t>> Votes() const;
+  std::map<Peers, Votes> VotesOfPeers() const;
+  static std::optional<Shape> UsualShape(const Votes& votes);
   void JudgeNeighbours(std::map<size_t, std::string>& refusals) const;
   bool ConfigSays(const Member& m, const std::string& stack) const;
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <tuple>
 
+#include "experts/families.h"
 #include "experts/preset_cases.h"
 #include "experts/shape_judge.h"
 #include "moescope/experts.h"
@@ -197,7 +198,10 @@ TEST(PresetCases, CoverEveryRowOfTheCatalogue) {
   for (int row = 1; row <= 62; ++row) EXPECT_EQ(rows.count(std::to_string(row)), 1U) << row;
   EXPECT_EQ(rows.count("1b"), 1U);
   EXPECT_EQ(rows.count("15b"), 1U);
-  EXPECT_EQ(rows.size(), 64U);
+  for (const Family& family : KnownFamilies().families) {
+    EXPECT_EQ(rows.count(family.row), 1U) << family.row;
+  }
+  EXPECT_EQ(rows.size(), KnownFamilies().families.size());
 }
 
 TEST(PresetCases, StayWithinTheirTensorsAndNameEachOnce) {
