@@ -56,7 +56,7 @@ class Bitsandbytes4Decoder : public TileDecoder {
     return {};
   }
 
-  enum Part : size_t { kCodeBytes, kAbsmax, kMap, kState, kNestedAbsmax, kNestedMap };
+  enum PartNumber : size_t { kCodeBytes, kAbsmax, kMap, kState, kNestedAbsmax, kNestedMap };
 
  private:
   float ScaleOf(uint64_t block) const {
@@ -184,7 +184,7 @@ Result<std::vector<TensorRef>> FindParts(const TensorRef& payload, const TensorR
     needed.push_back({".nested_absmax", DType::kF32, (blocks - 1) / state.nested_block_size + 1});
     needed.push_back({".nested_quant_map", DType::kF32, kNestedCodes});
   }
-  std::vector<TensorRef> parts = {payload};  // in the order of Bitsandbytes4Decoder::Part
+  std::vector<TensorRef> parts = {payload};  // in the order of Bitsandbytes4Decoder::PartNumber
   for (const Needed& companion : needed) {
     const auto found = FindNeeded(payload.info(), tensors, companion, place);
     if (!found) return tl::make_unexpected(found.error());

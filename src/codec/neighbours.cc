@@ -32,14 +32,14 @@ std::optional<std::string> WithoutLastNumber(std::string_view name) {
   return fmt::format("{}#{}", name.substr(0, last), name.substr(last + length));
 }
 
-std::string Shown(const TensorInfo& info) {
+std::string ShapeThenDType(const TensorInfo& info) {
   return fmt::format("[{}] {}", fmt::join(info.shape, ", "), info.dtype_text);
 }
 
 std::optional<std::string> GroupOf(const Weight& weight) {
   const TensorInfo& payload = weight.parts[0].info();
   const auto name = WithoutLastNumber(payload.name);
-  return name ? std::optional(*name + " " + Shown(payload)) : std::nullopt;
+  return name ? std::optional(*name + " " + ShapeThenDType(payload)) : std::nullopt;
 }
 
 std::optional<std::string> DecodedGroupOf(const Weight& weight) {
@@ -59,7 +59,7 @@ std::string CompanionsOf(const Weight& weight) {
     const std::string_view suffix = name.starts_with(module) ? name.substr(module.size()) : name;
     const bool is_text = suffix.find("quant_state") != std::string_view::npos;
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Printable(suffix),
-                        is_text ? info.dtype_text : Shown(info));
+                        is_text ? info.dtype_text : ShapeThenDType(info));
   }
   return text;
 }
@@ -89,7 +89,7 @@ std::optional<Neighbours::Oddity> Neighbours::OddityOfPlain(const Weight& weight
   if (quantized.count * 2 <= count) return std::nullopt;
   return Oddity{fmt::format("its {} needs codes and scales as {} of {} neighbours have them (such "
                             "as {}), found plain floats (cast without scales?)",
-                            Shown(weight.parts[0].info()), quantized.count, count,
+                            ShapeThenDType(weight.parts[0].info()), quantized.count, count,
                             Printable(quantized.example)),
                 quantized.example};
 }
@@ -108,8 +108,8 @@ std::optional<Neighbours::Oddity> Neighbours::OddityOf(const Weight& weight) con
   const std::string companions = CompanionsOf(weight);
   if (most->first == companions || most->second.count * 2 <= all) return std::nullopt;
   return Oddity{fmt::format("its {} needs {} as {} of {} neighbours have it (such as {}), found {}",
-                            Shown(weight.parts[0].info()), most->first, most->second.count, all,
-                            Printable(most->second.example), companions),
+                            ShapeThenDType(weight.parts[0].info()), most->first, most->second.count,
+                            all, Printable(most->second.example), companions),
                 most->second.example};
 }
 

@@ -22,7 +22,7 @@ bool IsOtherInteger(DType dtype) {
   return std::find(std::begin(kOthers), std::end(kOthers), dtype) != std::end(kOthers);
 }
 
-std::string Shown(const TensorInfo& info) {
+std::string DTypeThenShape(const TensorInfo& info) {
   return fmt::format("{} [{}]", info.dtype_text, fmt::join(info.shape, ", "));
 }
 
@@ -30,9 +30,9 @@ Result<void> CheckMatrix(const std::string& place, std::string_view suffix, cons
                          bool dtype_fits) {
   const std::vector<uint64_t>& shape = info.shape;
   if (shape.size() != 2 || shape[0] == 0 || shape[1] == 0 || !dtype_fits) {
-    return Malformed(place,
-                     fmt::format("X{} must be a matrix of {}, found {}", suffix,
-                                 suffix == ".scales" ? "floats" : "32-bit words", Shown(info)));
+    return Malformed(
+        place, fmt::format("X{} must be a matrix of {}, found {}", suffix,
+                           suffix == ".scales" ? "floats" : "32-bit words", DTypeThenShape(info)));
   }
   if (info.byte_swapped || info.fortran_order) {
     return Fail(ErrorCode::kUnsupported, place,
@@ -104,10 +104,11 @@ Result<void> CheckPacking(Qweight& found, const QuantWords& words) {
   const bool awq = codes.shape[1] == zeros.shape[1];
   const std::string said = PackingOf(words);
   if (gptq == awq || !(said.empty() || (said == "awq") == awq)) {
-    return Malformed(found.place,
-                     fmt::format("X.qweight {}, X.qzeros {} and X.scales {} fit neither GPTQ nor "
-                                 "AWQ gemm, or not the '{}' of config.json",
-                                 Shown(codes), Shown(zeros), Shown(scales), said));
+    return Malformed(
+        found.place,
+        fmt::format("X.qweight {}, X.qzeros {} and X.scales {} fit neither GPTQ nor "
+                    "AWQ gemm, or not the '{}' of config.json",
+                    DTypeThenShape(codes), DTypeThenShape(zeros), DTypeThenShape(scales), said));
   }
   if (zeros.shape[0] != scales.shape[0]) {
     return Malformed(found.place, fmt::format("X.qzeros has {} groups, X.scales {}", zeros.shape[0],

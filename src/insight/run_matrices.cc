@@ -96,7 +96,7 @@ uint32_t IndexOf(const std::vector<T>& sorted, const T& value) {
 
 /// The position of `value` in a short list that grows as it is needed.
 template <class T>
-uint32_t Place(std::vector<T>& list, const T& value) {
+uint32_t IndexOrAdd(std::vector<T>& list, const T& value) {
   const auto place = std::find(list.begin(), list.end(), value) - list.begin();
   if (place == std::ssize(list)) list.push_back(value);
   return static_cast<uint32_t>(place);
@@ -219,9 +219,9 @@ std::vector<uint32_t> PlaceMatrices(const Frame& stats, RunMatrices& out) {
     const double bits = stats.at("storage_bits_per_weight").doubles[row];
     if (!std::isnan(bits)) storage.bits = bits;
     places.push_back({IndexOf(out.projs, id.proj), IndexOf(out.layers, id.layer),
-                      IndexOf(out.slots, id.slot), Place(out.shapes, shape),
-                      Place(out.storages, storage),
-                      Place(out.files, TextOr(stats.at("file"), row, ""))});
+                      IndexOf(out.slots, id.slot), IndexOrAdd(out.shapes, shape),
+                      IndexOrAdd(out.storages, storage),
+                      IndexOrAdd(out.files, TextOr(stats.at("file"), row, ""))});
   }
 
   std::vector<uint32_t> rows(count), position(count);

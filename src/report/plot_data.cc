@@ -164,7 +164,7 @@ struct SortedLabels {
   std::vector<size_t> number_of_code;
 };
 
-bool IsNull(const FrameColumn& column, uint32_t row) {
+bool CellIsNull(const FrameColumn& column, uint32_t row) {
   return std::holds_alternative<std::monostate>(CellValue(column, row));
 }
 
@@ -185,7 +185,7 @@ Cells CellsOf(const Frame& frame, const PlotSpec& spec) {
   const Groups groups = GroupBy(frame, std::vector<std::string_view>(axes.begin(), axes.end()));
   for (size_t g = 0; g < groups.size(); ++g) {
     const uint32_t row = groups.rows(g).front();
-    const auto lacks = [&](const std::string& axis) { return IsNull(frame.at(axis), row); };
+    const auto lacks = [&](const std::string& axis) { return CellIsNull(frame.at(axis), row); };
     if (std::any_of(axes.begin(), axes.end(), lacks)) continue;
     Cell cell;
     cell.value = MedianOf(frame.at(kValue).doubles, groups.rows(g));
@@ -231,7 +231,7 @@ bool IsPrintable(gunichar letter) {
 }
 
 /// `text` as a picture shows it: one line, not too long, with the page's escapes.
-std::string Shown(std::string_view text) {
+std::string OneLine(std::string_view text) {
   constexpr size_t kMostLetters = 40, kEscapeLetters = 6;
   const std::unique_ptr<gchar, decltype(&g_free)> valid(
       g_utf8_make_valid(text.data(), std::ssize(text)), g_free);
@@ -249,15 +249,15 @@ std::string Shown(std::string_view text) {
 }
 
 std::string LabelOf(const Cells& cells, const Cell& cell, bool by_scheme) {
-  const std::string proj = Shown(cells.projs[cell.proj]);
-  return by_scheme ? proj + " / " + Shown(cells.schemes[cell.scheme]) : proj;
+  const std::string proj = OneLine(cells.projs[cell.proj]);
+  return by_scheme ? proj + " / " + OneLine(cells.schemes[cell.scheme]) : proj;
 }
 
 std::string MetricOf(const PlotSpec& spec) {
   constexpr std::string_view kMedian = "__median";
   std::string metric = spec.column;
   if (metric.ends_with(kMedian)) metric.resize(metric.size() - kMedian.size());
-  return Shown(metric);
+  return OneLine(metric);
 }
 
 std::string TextOf(const Json& data) {
@@ -373,8 +373,8 @@ Result<std::string> HeatmapOf(const Drawing& drawing, std::span<const Cell> run,
     const size_t row = grid.experts.at(cell.expert);
     values[row * grid.layers.size() + grid.layers.at(cell.layer)] = cell.value;
   }
-  std::string title = Shown(drawing.proj);
-  if (spec.by_scheme) title += ", " + Shown(drawing.scheme);
+  std::string title = OneLine(drawing.proj);
+  if (spec.by_scheme) title += ", " + OneLine(drawing.scheme);
   return TextOf({{"title", title + ": " + MetricOf(spec)},
                  {"xName", "layer"},
                  {"yName", "expert_id"},
