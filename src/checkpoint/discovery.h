@@ -80,8 +80,8 @@ void SettleDoubts(bool kept, ScanPlan& plan, std::vector<std::string>& warnings)
 /// The "[index] ..." line, before the scan, of an index that can't be read or is not used.
 std::optional<std::string> UnusedIndexWarning(const IndexSummary& index);
 
-/// The "[index] ..." lines due after the scan, in the contract's order (section 13); none unless
-/// the index was used for the scan.
+/// The "[index] ..." lines due after the scan, in the order of contract section 13; none unless the
+/// index was used for the scan.
 std::vector<std::string> IndexWarnings(const IndexSummary& index, const IndexComparison& compared);
 
 }  // namespace moe

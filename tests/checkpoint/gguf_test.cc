@@ -1,4 +1,4 @@
-// GGUF headers built by hand after formats.md 8.1, and what must be refused of them.
+// GGUF headers built by hand after checkpoints.md 8.1, and what must be refused of them.
 #include "checkpoint/gguf.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-// llama.cpp's old importance matrix, built by hand after formats.md 9.1.
+// llama.cpp's old importance matrix, built by hand after checkpoints.md 9.1.
 #include "checkpoint/imatrix.h"
 
 #include <gtest/gtest.h>
