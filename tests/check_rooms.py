@@ -84,8 +84,8 @@ ROOMS = [
          "kernels",
          knows={"base": "", "rows": "", "run": ""}),
     Room("insight",
-         "what the rows of a run mean, however it is shown: its matrices read back, what a scheme makes of them all, and what is "
-         "odd about them",
+         "what the rows of a run mean, however it is shown: its matrices read back, what a scheme makes of them all, which "
+         "scheme is best for each layer and projection, and what is odd about them",
          "how a page or a terminal shows it",
          knows={"base": "", "measure": "the bits of a mode", "rows": "", "run": "", "tables": ""}),
     Room("report",

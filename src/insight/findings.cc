@@ -17,7 +17,6 @@ namespace {
 
 using Place = RunMatrices::Place;
 
-constexpr double kFarZ = 6;         // robust standard deviations
 constexpr double kEndlessZ = 1e6;   // all others are equal
 constexpr double kFarRatio = 1.25;  // a smaller difference hardly matters to anyone
 constexpr double kDeadRatio = 1e-3;

@@ -27,6 +27,8 @@ std::string_view FindingKindName(FindingKind kind);  ///< "outlier_expert"
 // Fewer have no median that says something.
 inline constexpr size_t kLeastExperts = 6;  ///< of a layer and projection, for kOutlierExpert
 inline constexpr size_t kLeastLayers = 6;   ///< of a stack, for kLayerTrend
+/// So many robust standard deviations from the others is far.
+inline constexpr double kFarZ = 6;
 
 /// Something odd about a run, as a sentence, and the view of the page that shows it: indices into
 /// RunMatrices, nullopt where the finding is not about one.

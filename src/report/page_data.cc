@@ -15,6 +15,7 @@
 #include "insight/findings.h"
 #include "insight/run.h"
 #include "report/block.h"
+#include "report/choice_data.h"
 #include "rows/collect_rows.h"
 #include "run/config.h"
 #include "tables/table_reader.h"
@@ -31,6 +32,10 @@ Json At(const Json& object, std::string_view key) {
 }
 
 // ---- columns ----
+
+std::string TextElement(std::string_view id, std::string_view base64) {
+  return fmt::format("<script type=\"text/plain\" id=\"{}\">{}</script>\n", id, base64);
+}
 
 /// All blocks of a page. Columns with the same content share one.
 class Blocks {
@@ -53,8 +58,7 @@ class Blocks {
   std::string Elements() const {
     std::string html;
     for (size_t i = 0; i < blocks_.size(); ++i) {
-      html += fmt::format("<script type=\"text/plain\" id=\"block{}\">{}</script>\n", i,
-                          blocks_[i].base64);
+      html += TextElement(fmt::format("block{}", i), blocks_[i].base64);
     }
     return html;
   }
@@ -231,6 +235,7 @@ void AddFindings(const RunMatrices& matrices, Json& page) {
                                 {"metric", one.metric.empty() ? Json() : Json(one.metric)},
                                 {"scheme", index(one.scheme)}});
   }
+  page["far"] = kFarZ;
   page["findings_need"] = {{"experts", kLeastExperts}, {"layers", kLeastLayers}};
   page["findings_left_out"] = Json::object();
   for (const auto& [kind, count] : findings.left_out) {
@@ -331,8 +336,9 @@ Result<std::string> PageData(Run& run) {
   page["columns"] = ColumnsJson(*matrices, blocks);
   page["metrics"] = MetricsJson(*matrices, blocks);
   page["blocks"] = blocks.Described();
+  const std::string choice = PackText(ChoiceJson(*matrices)).base64;
   return "<script type=\"application/json\" id=\"run\">" + ScriptJson(page) + "</script>\n" +
-         blocks.Elements();
+         blocks.Elements() + TextElement("choice", choice);
 }
 
 }  // namespace moe

@@ -11,9 +11,11 @@ namespace moe {
 //
 //   <script type="application/json" id="run">{...}</script>
 //   <script type="text/plain" id="block0">BASE64</script> ...
+//   <script type="text/plain" id="choice">BASE64</script>
 //
 // The JSON (ASCII, every `<` escaped) tells of the run; a block is one column over all matrices,
-// which the browser decodes when it is looked at. All text from the checkpoint is data.
+// which the browser decodes when it is looked at. All text from the checkpoint is data. "choice" is
+// what ChoiceJson() says (choice_data.h), zlib-deflated.
 //
 // Matrices are sorted by projection, layer, slot; column i of the page is matrix i. A `layer` here
 // is a layer of one stack, a `slot` is a row of the heatmaps: an expert's number, or one of the
@@ -39,6 +41,7 @@ namespace moe {
 //   "deltas": [{"name", "a": 1, "b": 0}],      delta_pairs: scheme a minus scheme b
 //   "findings": [{"kind", "text", "proj", "layer", "slot", "metric", "scheme"}],
 //                                              indices (findings.h); null: it is not about one
+//   "far": 6,                                  kFarZ
 //   "findings_left_out": {"outlier_expert": 12},       of a kind so many more
 //   "findings_need": {"experts": 6, "layers": 6},      fewer are not compared
 //   "matrices": 768,

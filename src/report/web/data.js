@@ -38,6 +38,8 @@ class Cache {
   }
 }
 
+const inflatedJson = async (text) => JSON.parse(new TextDecoder().decode(await inflate(text)));
+
 const isAbsent = (number) => number === null || number === undefined;
 
 const blockOf = (metric, scheme) => (metric.of === "quant" ? metric.blocks?.[scheme] : metric.block);
@@ -48,7 +50,7 @@ class Run {
   #names = null;
   #textOf;
 
-  /** facts: the JSON; textOf(number): the text of that block. */
+  /** facts: the JSON; textOf(id): the text of that element. */
   constructor(facts, textOf) {
     this.facts = facts;
     this.#textOf = textOf;
@@ -61,7 +63,7 @@ class Run {
   }
 
   async #decoded(number) {
-    const bytes = await inflate(this.#textOf(number));
+    const bytes = await inflate(this.#textOf(`block${number}`));
     return decodeBlock(this.facts.blocks[number], bytes, this.matrices);
   }
 
@@ -99,7 +101,7 @@ class Run {
     }
     const number = metric ? blockOf(metric, scheme) : null;
     if (isAbsent(number)) return NaN;
-    const bytes = await inflate(this.#textOf(number));
+    const bytes = await inflate(this.#textOf(`block${number}`));
     return valueInBlock(this.facts.blocks[number], bytes, this.matrices, i);
   }
 
@@ -110,10 +112,13 @@ class Run {
 
   /** The name of each matrix's tensor. */
   names() {
-    this.#names ??= inflate(this.#textOf(this.facts.columns.name)).then((bytes) =>
-      JSON.parse(new TextDecoder().decode(bytes)),
-    );
+    this.#names ??= inflatedJson(this.#textOf(`block${this.facts.columns.name}`));
     return this.#names;
+  }
+
+  /** What can be chosen, as src/report/choice_data.h says. */
+  choice() {
+    return inflatedJson(this.#textOf("choice"));
   }
 }
 
@@ -121,5 +126,5 @@ class Run {
 export const runOf = (document) =>
   new Run(
     JSON.parse(document.getElementById("run").textContent),
-    (number) => document.getElementById(`block${number}`).textContent,
+    (id) => document.getElementById(id).textContent,
   );

@@ -1,15 +1,6 @@
 // What is chosen for the experts, as the reader's goal says: the card at the top and the section about
 // schemes show the same.
-import {
-  chooseAsGood,
-  chooseInSize,
-  chooseUnder,
-  gather,
-  limitRange,
-  referenceOf,
-  uniform,
-  usableSchemes,
-} from "./mix.js";
+import {chooseAsGood, chooseInSize, chooseUnder, gather, limitRange, uniform} from "./mix.js";
 import {asShown} from "./format.js";
 import {AS_STORED, wholeOf} from "./whole.js";
 
@@ -33,10 +24,11 @@ export const decisionOf = async ({run, place, state}) => {
   const range = limitRange(numbers);
   if (!range) return {numbers, chosen: () => null};
   const whole = wholeOf(run, numbers);
-  const reference = referenceOf(numbers);
+  const reference = numbers.schemes[numbers.reference];
   const base = uniform(numbers, reference);
-  const alone = usableSchemes(numbers).map((scheme) => uniform(numbers, scheme).bytes);
-  const asGood = chooseAsGood(numbers, reference);
+  const usable = numbers.schemes.filter(({index}) => numbers.uniform[index]);
+  const alone = usable.map((scheme) => uniform(numbers, scheme).bytes);
+  const asGood = chooseAsGood(numbers);
 
   const view = () => {
     const {size, limit, judge, rest: wanted} = state.get();

@@ -1,10 +1,11 @@
 // A scheme for each layer, projection and kind of expert: as good as one for all in the fewest bits, the
-// least error in a size, or the fewest bits under a limit.
+// least error in a size, or the fewest bits under a limit. What is best was found before
+// (src/insight/choice.h); here stands which of that was asked for, and what it amounts to.
 //
 // A choice: {scheme: index by group, -1 where none has numbers; met, bits: by group; notMet, unmeasured:
 // how many groups; bytes, bitsPerWeight; error}. Where none has numbers the stored bits count. `error` is
 // the root of the mean of squared relative errors, each matrix weighing as much as it has weights.
-import {front, hasValue, medianOf, overall, summarise} from "./stats.js";
+import {hasValue, medianOf, overall, summarise} from "./stats.js";
 
 export const ERROR = "w_rel_fro";
 
@@ -43,11 +44,12 @@ const storedBits = ({facts}, place) => Float64Array.from(place.storage, (s) => f
 
 const everyMatrix = () => true;
 
-const schemeNumbers = async (run, place, groups, index) => {
+const schemeNumbers = async (run, place, groups, fits, index) => {
   const [errors, bits] = await Promise.all([run.values(ERROR, index), run.values("bits_per_weight", index)]);
   return {
     ...run.facts.schemes[index],
     index,
+    fits,
     codeBits: run.facts.schemes[index].bits,
     squares: weightedMeans(
       errors.map((error) => error * error),
@@ -61,19 +63,23 @@ const schemeNumbers = async (run, place, groups, index) => {
 };
 
 /**
- * What choose() needs, once for a run: {groups, weights, stored, measured: by group; schemes}. A
- * scheme has `bits`, `squares` (of errors, their mean), `rows` (errors, by judge) and `counts` by group, and `whole`, its errors over
- * all matrices by judge.
+ * What choices are made of, once for a run: {groups, weights, stored, measured: by group; schemes; and as
+ * choice_data.h has them fronts, reference, uniform, good, budgets, realSaving}. A scheme has `bits`,
+ * `squares` (of errors, their mean), `rows` (errors, by judge), `counts` and `fits` by group, and `whole`,
+ * its errors over all matrices by judge.
  */
 export const gather = async (run, place) => {
   const groups = place.groups("each");
+  const {fits, real_saving: realSaving, ...best} = await run.choice();
   const schemes = await Promise.all(
-    run.facts.schemes.map((_, index) => schemeNumbers(run, place, groups, index)),
+    run.facts.schemes.map((_, index) => schemeNumbers(run, place, groups, fits[index], index)),
   );
   const measured = Int32Array.from({length: groups.count}, (_, g) =>
     Math.max(0, ...schemes.map(({counts}) => counts[g])),
   );
   return {
+    ...best,
+    realSaving,
     groups,
     schemes,
     measured,
@@ -85,29 +91,8 @@ export const gather = async (run, place) => {
 /** A group's error under a scheme, as `judge` takes it of its experts. */
 export const errorOf = (scheme, judge, g) => scheme.rows[judgeIndex(judge)][g];
 
-// A scheme that failed on a matrix which another one managed is no candidate: its error hides it.
-const isCandidate = ({measured}, scheme, g) =>
-  scheme.counts[g] > 0 && scheme.counts[g] === measured[g] && scheme.bits[g] === scheme.bits[g];
-
-/** The first of `schemes` by (score, tie); null of none. */
-const leastOf = (schemes, score, tie) =>
-  schemes.reduce((best, scheme) => {
-    const order = best === null ? -1 : score(scheme) - score(best) || tie(scheme) - tie(best);
-    return order < 0 ? scheme : best;
-  }, null);
-
 // What misses a limit by so little has met it: the next scheme costs many bits.
 export const TOLERANCE = 0.03;
-
-const chooseFor = (numbers, judge, limit, g) => {
-  const candidates = numbers.schemes.filter((scheme) => isCandidate(numbers, scheme, g));
-  const error = (scheme) => errorOf(scheme, judge, g),
-    bits = (scheme) => scheme.bits[g];
-  const under = candidates.filter((scheme) => error(scheme) <= limit * (1 + TOLERANCE));
-  return under.length
-    ? {scheme: leastOf(under, bits, error), isMet: true}
-    : {scheme: leastOf(candidates, error, bits), isMet: false};
-};
 
 /** {bytes, bitsPerWeight} of bits[g] bits for each weight of group g. */
 const sizeOf = ({weights}, bits) => {
@@ -151,34 +136,22 @@ const choiceOf = (numbers, taken, met) => {
 const everyGroup = ({groups}, schemeOf) => Int32Array.from({length: groups.count}, (_, g) => schemeOf(g));
 const allMet = ({groups}) => new Uint8Array(groups.count).fill(1);
 
-/** The choice under a limit; where no scheme meets it, the one with the least error. */
+/** The choice under a limit: the first of each group's front; where none meets it, the one with the least error. */
 export const chooseUnder = (numbers, judge, limit) => {
-  const made = Array.from({length: numbers.groups.count}, (_, g) => chooseFor(numbers, judge, limit, g));
-  const taken = Int32Array.from(made, ({scheme}) => scheme?.index ?? -1);
-  return choiceOf(
-    numbers,
-    taken,
-    Uint8Array.from(made, ({isMet}) => (isMet ? 1 : 0)),
-  );
+  const isUnder = (g) => (index) => errorOf(numbers.schemes[index], judge, g) <= limit * (1 + TOLERANCE);
+  const fronts = numbers.fronts[judgeIndex(judge)];
+  const taken = Int32Array.from(fronts, (front, g) => front.find(isUnder(g)) ?? front.at(-1) ?? -1);
+  const met = Uint8Array.from(taken, (index, g) => (index >= 0 && isUnder(g)(index) ? 1 : 0));
+  return choiceOf(numbers, taken, met);
 };
 
 // ---- mixtures of the best trade-offs ----
-
-/** The schemes that fit at least half of the weights that any fits; all that have numbers if there is none. */
-export const usableSchemes = (numbers) => {
-  const {weights, measured} = numbers;
-  const weightOf = (isIn) => weights.reduce((sum, weight, g) => sum + (isIn(g) ? weight : 0), 0);
-  const half = weightOf((g) => measured[g] > 0) / 2;
-  const known = knownSchemes(numbers);
-  const usable = known.filter((scheme) => weightOf((g) => isCandidate(numbers, scheme, g)) >= half);
-  return usable.length ? usable : known;
-};
 
 /** One scheme wherever it fits; elsewhere what is stored stays. */
 export const alone = (numbers, scheme) =>
   choiceOf(
     numbers,
-    everyGroup(numbers, (g) => (isCandidate(numbers, scheme, g) ? scheme.index : -1)),
+    everyGroup(numbers, (g) => (scheme.fits[g] ? scheme.index : -1)),
     allMet(numbers),
   );
 
@@ -197,44 +170,13 @@ export const errorWhere = (numbers, {scheme}, other) =>
   );
 
 /** One scheme for all; where it does not fit, the one nearest to it in bits. */
-export const uniform = (numbers, scheme) => {
-  const usual = medianOf(scheme.bits, 0, scheme.bits.length);
-  const nearest = (g) => {
-    if (isCandidate(numbers, scheme, g)) return scheme.index;
-    const others = numbers.schemes.filter((one) => isCandidate(numbers, one, g));
-    const found = leastOf(
-      others,
-      (one) => Math.abs(one.bits[g] - usual),
-      (one) => one.squares[g],
-    );
-    return found?.index ?? -1;
-  };
-  return {...choiceOf(numbers, everyGroup(numbers, nearest), allMet(numbers)), base: scheme.index};
-};
+export const uniform = (numbers, scheme) => ({
+  ...choiceOf(numbers, Int32Array.from(numbers.uniform[scheme.index]), allMet(numbers)),
+  base: scheme.index,
+});
 
 /** Whether a choice has another scheme than its base somewhere. */
 export const isMixed = ({scheme, base}) => scheme.some((index) => index >= 0 && index !== base);
-
-/**
- * What choices are measured against: affine, 4 bits in groups of 64; without it the affine 4-bit scheme
- * nearest to that, else the scheme with as many bits, more or less. null without numbers.
- */
-export const referenceOf = (numbers) => {
-  const known = usableSchemes(numbers);
-  const isFour = ({mode, codeBits}) => mode === "affine" && codeBits === 4;
-  const four = known.filter(isFour);
-  return four.length
-    ? leastOf(
-        four,
-        ({group_size: size}) => Math.abs(size - 64),
-        ({index}) => index,
-      )
-    : leastOf(
-        known,
-        (one) => Math.abs(medianOf(one.bits, 0, one.bits.length) - 4.5),
-        ({index}) => index,
-      );
-};
 
 /** The index of the other scheme that takes most nearly as many bits as scheme `index`. */
 export const nearestTo = ({schemes}, index) => {
@@ -250,109 +192,38 @@ export const nearestTo = ({schemes}, index) => {
 export const isUsual = ({mode, codeBits, group_size: size}) =>
   mode === "affine" && codeBits === 4 && size === 64;
 
-/** Of a group the schemes from the fewest bits on whose steps gain less and less error for a bit. */
-const hullOf = (numbers, g) => {
-  const points = numbers.schemes
-    .filter((scheme) => isCandidate(numbers, scheme, g))
-    .map(({index, bits, squares}) => ({index, bits: bits[g], error: squares[g]}));
-  const slope = (a, b) => (a.error - b.error) / (b.bits - a.bits);
-  const hull = [];
-  for (const point of front(points)) {
-    while (hull.length > 1 && slope(hull.at(-2), hull.at(-1)) <= slope(hull.at(-2), point)) hull.pop();
-    hull.push(point);
-  }
-  return hull;
-};
-
-/** {cheapest: scheme by group, steps: [{g, index, bits, gain}], those that gain most for a bit first} */
-const stepsOf = (numbers) => {
-  const hulls = Array.from({length: numbers.groups.count}, (_, g) => hullOf(numbers, g));
-  const steps = hulls.flatMap((hull, g) =>
-    hull.slice(1).map((to, k) => {
-      const bits = to.bits - hull[k].bits,
-        gain = hull[k].error - to.error;
-      return {g, index: to.index, bits, gain, rate: gain / bits};
-    }),
-  );
-  steps.sort((a, b) => b.rate - a.rate || a.g - b.g);
-  return {cheapest: everyGroup(numbers, (g) => hulls[g][0]?.index ?? -1), steps};
-};
-
-// A mixture is worth its trouble if it saves so much of the size, or of the error.
-export const REAL_SAVING = 0.005;
-export const REAL_GAIN = 0.01;
-
-/** The mixture without what gains nothing real over `base`: scheme by scheme, as far as it isAllowed. */
-const withoutIdleSteps = (numbers, taken, base, isAllowed, isIdle) => {
-  let kept = taken;
-  for (const {index} of numbers.schemes) {
-    const without = kept.map((scheme, g) => (scheme === index ? base.scheme[g] : scheme));
-    const [now, then] = [kept, without].map((one) => choiceOf(numbers, one, allMet(numbers)));
-    if (isAllowed(then) && isIdle(now, then)) kept = without;
-  }
-  return kept;
-};
-
-const better = (numbers, taken, base, isAllowed, isIdle) => {
-  const kept = withoutIdleSteps(numbers, taken, base, isAllowed, isIdle);
-  const mixture = choiceOf(numbers, kept, allMet(numbers));
-  return isIdle(mixture, base)
-    ? {...base, offered: mixture}
-    : {...mixture, base: base.base, offered: mixture};
-};
-
 /**
- * The fewest bits that are as good as `reference` alone. `base` of the result is the scheme that it
- * starts from, `offered` the mixture, which is not taken if it saves nothing real.
+ * The fewest bits that are as good as the reference alone. `base` of the result is the scheme that it
+ * starts from, `saves` the share that the mixture saves, which is not taken if that is nothing real.
  */
-export const chooseAsGood = (numbers, reference) => {
-  const base = uniform(numbers, reference);
-  const {cheapest, steps} = stepsOf(numbers);
-  const {weights} = numbers;
-  const taken = cheapest.slice();
-  let square = cheapest.reduce(
-    (sum, s, g) => sum + (s < 0 ? 0 : numbers.schemes[s].squares[g] * weights[g]),
-    0,
-  );
-  const most = base.scheme.reduce(
-    (sum, s, g) => sum + (s < 0 ? 0 : numbers.schemes[s].squares[g] * weights[g]),
-    0,
-  );
-  for (const {g, index, gain} of steps) {
-    if (square <= most * (1 + 1e-9)) break;
-    taken[g] = index;
-    square -= gain * weights[g];
+export const chooseAsGood = (numbers) => {
+  const {scheme, ...more} = numbers.good;
+  return {...choiceOf(numbers, Int32Array.from(scheme), allMet(numbers)), ...more};
+};
+
+/** The schemes of budget k: each budget tells what it changes. */
+const schemesOfBudget = ({groups, budgets}, k) => {
+  const taken = new Int32Array(groups.count).fill(-1);
+  for (const {changes} of budgets.slice(0, k + 1)) {
+    for (let i = 0; i < changes.length; i += 2) taken[changes[i]] = changes[i + 1];
   }
-  const isAllowed = ({error}) => error <= base.error * (1 + 1e-9);
-  return better(numbers, taken, base, isAllowed, (now, then) => now.bytes > then.bytes * (1 - REAL_SAVING));
+  return taken;
 };
 
 /** The least error in bytes that fit; `isTooLarge` if even the fewest bits take more. */
 export const chooseInSize = (numbers, fits) => {
-  const {cheapest, steps} = stepsOf(numbers);
-  const taken = cheapest.slice(),
-    isFull = new Set();
-  let {bytes: size} = choiceOf(numbers, taken, allMet(numbers));
-  const isTooLarge = !fits(size);
-  for (const {g, index, bits} of steps) {
-    const next = size + (bits * numbers.weights[g]) / 8;
-    if (!fits(next)) isFull.add(g);
-    if (isFull.has(g)) continue;
-    taken[g] = index;
-    size = next;
-  }
-  const fitting = usableSchemes(numbers)
-    .map((scheme) => uniform(numbers, scheme))
-    .filter(({bytes}) => fits(bytes));
-  const base = leastOf(
-    fitting,
-    ({error}) => error,
-    ({bytes}) => bytes,
+  const {budgets} = numbers;
+  const k = Math.max(
+    0,
+    budgets.findLastIndex(({from}, i) => i > 0 && fits(from)),
   );
-  const mixture = {...choiceOf(numbers, taken, allMet(numbers)), base: null, isTooLarge};
-  if (!base || isTooLarge) return {...mixture, offered: mixture};
-  const isAllowed = ({bytes}) => fits(bytes);
-  return better(numbers, taken, base, isAllowed, (now, then) => now.error > then.error * (1 - REAL_GAIN));
+  const {base, saves} = budgets[k];
+  return {
+    ...choiceOf(numbers, schemesOfBudget(numbers, k), allMet(numbers)),
+    base,
+    saves,
+    isTooLarge: k === 0,
+  };
 };
 
 /** What each scheme beside the base does: [{scheme, groups, bytes, error}], changes against the base. */
@@ -416,7 +287,7 @@ export const single = (numbers, scheme, judge, limit) => {
     failed = 0;
   for (let g = 0; g < numbers.groups.count; ++g) {
     if (!numbers.measured[g]) continue;
-    if (!isCandidate(numbers, scheme, g)) ++failed;
+    if (!scheme.fits[g]) ++failed;
     else if (errorOf(scheme, judge, g) > limit * (1 + TOLERANCE)) ++over;
   }
   return {over, failed, ...sizeOfScheme(numbers, scheme)};

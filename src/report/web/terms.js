@@ -1,10 +1,11 @@
 // What words mean that are not metrics: a title, and paragraphs.
 
-export const AWAY = [
+/** Of a run's `far`. */
+export const robustDeviations = (far) => [
   "Robust deviations",
   "How far the value lies from the median of its layer and projection, in robust standard deviations: " +
     "1.4826 times the median distance from that median, measured on logarithms where values have no " +
-    "sign. Above 6 is unusual.",
+    `sign. Above ${far} is unusual.`,
 ];
 
 export const FEW_HUGE = [

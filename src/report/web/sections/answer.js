@@ -1,17 +1,7 @@
 // The answer first: what to take, how large the whole model becomes, and what is odd.
 import {fill, h} from "../dom.js";
 import {bytes, clipped, count, inWords, percent, plural, significant} from "../format.js";
-import {
-  REAL_SAVING,
-  alone,
-  bitsTaken,
-  errorWhere,
-  fittedBy,
-  isMixed,
-  isUsual,
-  knownSchemes,
-  storedSize,
-} from "../mix.js";
+import {alone, bitsTaken, errorWhere, fittedBy, isMixed, isUsual, knownSchemes, storedSize} from "../mix.js";
 import {bar, named, note, schemeName} from "../parts.js";
 import {dataTable} from "../table.js";
 import {missingText} from "../whole.js";
@@ -42,7 +32,8 @@ const isQuantizedAlready = ({run: {facts}}) => facts.schemes.some(({requantized}
 
 /** Whether the choice would spoil weights that are quantized already, and save nothing real. */
 const isForNothing = (page, chosen) =>
-  isQuantizedAlready(page) && chosen.bytes > (1 - REAL_SAVING) * storedSize(page.decision.numbers).bytes;
+  isQuantizedAlready(page) &&
+  chosen.bytes > (1 - page.decision.numbers.realSaving) * storedSize(page.decision.numbers).bytes;
 
 const headline = (page, chosen) => {
   const {numbers} = page.decision;

@@ -2,11 +2,11 @@
 import {h} from "../dom.js";
 import {count, plural, printable} from "../format.js";
 import {named, section} from "../parts.js";
-import {AWAY} from "../terms.js";
+import {robustDeviations} from "../terms.js";
 import {term} from "../tip.js";
 
 // By FindingKindName() of findings.h: a heading, and why it matters.
-const KINDS = {
+const kindsOf = ({far}) => ({
   nonfinite: [
     "Weights that are no number",
     "NaN or infinite weights: such a matrix has no other statistics, and can't be quantized.",
@@ -25,7 +25,7 @@ const KINDS = {
     [
       "Half as much, or twice, is not bad in itself. But what suits the others of the layer may not suit this " +
         "expert. ",
-      term("Robust deviations", AWAY),
+      term("Robust deviations", robustDeviations(far)),
       " tell how far off it is.",
     ],
   ],
@@ -47,10 +47,12 @@ const KINDS = {
     "Weights that vanish",
     "The scale of this scheme is too coarse for these matrices: most of their weights become zero.",
   ],
-};
+});
 
-const headingOf = (kind) =>
-  Object.hasOwn(KINDS, kind) ? KINDS[kind] : [printable(kind).replaceAll("_", " "), ""];
+const headingOf = (facts, kind) => {
+  const kinds = kindsOf(facts);
+  return Object.hasOwn(kinds, kind) ? kinds[kind] : [printable(kind).replaceAll("_", " "), ""];
+};
 
 const groupsOf = (findings, leftOut) => {
   const groups = new Map();
@@ -104,7 +106,7 @@ const item = (page, finding) => {
 const OPEN = 6;
 
 const kindPart = (page, kind, findings, leftOut) => {
-  const [title, explanation] = headingOf(kind);
+  const [title, explanation] = headingOf(page.run.facts, kind);
   const items = findings.map((finding) => item(page, finding));
   const list = (part) => h("ul", {class: "findings"}, part);
   return h(

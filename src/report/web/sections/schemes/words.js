@@ -1,16 +1,7 @@
 // The choice in one sentence, and what it leaves out.
 import {h} from "../../dom.js";
 import {bytes, clipped, inWords, percent, shortNumber, significant} from "../../format.js";
-import {
-  REAL_SAVING,
-  TOLERANCE,
-  isMixed,
-  judgeWords,
-  single,
-  stepsFrom,
-  storedSize,
-  uniform,
-} from "../../mix.js";
+import {TOLERANCE, isMixed, judgeWords, single, stepsFrom, storedSize, uniform} from "../../mix.js";
 import {named} from "../../parts.js";
 import {grouped} from "../../stats.js";
 import {AS_STORED} from "../../whole.js";
@@ -69,14 +60,11 @@ const besideReference = ({reference, base}, {bytes: size, error}) =>
   `error ${significant(error, 3)} against ${significant(base.error, 3)} of ${byItself(reference, base)}, ` +
   `${bytes(size)} against ${bytes(base.bytes)}`;
 
-/** What the mixture that was not taken would have saved of "bytes" or "error". */
-const notWorth = ({offered}, base, key) => {
-  const saved = 1 - offered[key] / base[key];
-  const of = {bytes: "the size", error: "the error"}[key];
-  return saved > 0
-    ? ` The best mixture would save ${percent(saved)} of ${of}: not worth its trouble.`
+/** What the mixture that was not taken would have saved. */
+const notWorth = ({saves}, of) =>
+  saves > 0
+    ? ` The best mixture would save ${percent(saves)} of ${of}: not worth its trouble.`
     : ` No mixture of these schemes saves any of ${of}.`;
-};
 
 const forAll = (base) => {
   if (isMixed(base)) return "wherever it fits, elsewhere the scheme nearest to it in bits";
@@ -88,8 +76,8 @@ const asGood = (decision, chosen) => {
   if (isSame(chosen, base)) {
     return [
       sizeText(chosen),
-      `: ${nameOf(reference)} ${forAll(chosen)}. No choice that is as good is smaller by ${percent(REAL_SAVING)} or more.`,
-      notWorth(chosen, base, "bytes"),
+      `: ${nameOf(reference)} ${forAll(chosen)}. No choice that is as good is smaller by ${percent(numbers.realSaving)} or more.`,
+      notWorth(chosen, "the size"),
       besideStored(chosen, storedSize(numbers))
         .replace(/^, (.*)\.$/, " That is $1.")
         .replace(/^\./, ""),
@@ -124,7 +112,7 @@ const inSize = (decision, chosen, view) => {
       ? `, by ${nameOf(numbers.schemes[chosen.base])} ${forAll(chosen)}`
       : gainText(numbers, chosen, base),
     `: ${besideReference(decision, chosen)}.`,
-    alone ? notWorth(chosen, base, "error") : "",
+    alone ? notWorth(chosen, "the error") : "",
   ];
 };
 

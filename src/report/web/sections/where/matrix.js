@@ -5,12 +5,9 @@ import {definition} from "../../metrics.js";
 import {factList, named, note} from "../../parts.js";
 import {deviationIn, distanceScale, hasValue, medianOf} from "../../stats.js";
 import {copyButton, dataTable} from "../../table.js";
-import {AWAY, FEW_HUGE} from "../../terms.js";
+import {FEW_HUGE, robustDeviations} from "../../terms.js";
 import {term} from "../../tip.js";
 import {signed} from "./cell.js";
-
-// Findings begin at as many robust deviations.
-const FAR = 6;
 
 const storageText = ({name, bits}) =>
   `${printable(name)}${bits === null ? "" : `, ${shortNumber(bits)} bits per weight`}`;
@@ -39,7 +36,7 @@ const weightRow = async ({run, place}, metric, i) => {
   };
 };
 
-const WEIGHT_COLUMNS = [
+const weightColumns = (far) => [
   {
     key: "statistic",
     label: "Statistic",
@@ -64,16 +61,16 @@ const WEIGHT_COLUMNS = [
     key: "away",
     label: "Robust deviations",
     number: true,
-    meaning: AWAY,
+    meaning: robustDeviations(far),
     value: (row) => row.away,
-    cell: (row) => h("span", {class: Math.abs(row.away) > FAR ? "bad" : ""}, signed(row.away, 3)),
+    cell: (row) => h("span", {class: Math.abs(row.away) > far ? "bad" : ""}, signed(row.away, 3)),
   },
 ];
 
 const weightTable = async (page, i) => {
   const metrics = page.metrics.filter(({of}) => of === "weights");
   if (!metrics.length) return null;
-  const table = dataTable("Its weights", WEIGHT_COLUMNS);
+  const table = dataTable("Its weights", weightColumns(page.run.facts.far));
   table.show(await Promise.all(metrics.map((metric) => weightRow(page, metric, i))));
   return table.element;
 };

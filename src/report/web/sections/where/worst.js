@@ -5,7 +5,7 @@ import {definition} from "../../metrics.js";
 import {named} from "../../parts.js";
 import {deviations, hasValue, largest} from "../../stats.js";
 import {copyButton, dataTable, save} from "../../table.js";
-import {AWAY, FEW_HUGE} from "../../terms.js";
+import {FEW_HUGE, robustDeviations} from "../../terms.js";
 import {term} from "../../tip.js";
 import {signed} from "./cell.js";
 import {fits, parseFilter} from "./filter.js";
@@ -52,7 +52,7 @@ const columnsOf = ({run, place}, rows, metrics, names, away, onopen) => [
     key: "robust_deviations",
     label: "Robust deviations",
     number: true,
-    meaning: AWAY,
+    meaning: robustDeviations(run.facts.far),
     value: (i) => away[i],
     cell: (i) => signed(away[i], 3),
   },
