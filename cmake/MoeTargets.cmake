@@ -36,16 +36,13 @@ endfunction()
 # Everything that only tests need; `all` is what a user installs.
 add_custom_target(moe_tests)
 
-# moe_add_test(NAME SOURCES ... LIBS ...): one GoogleTest program, registered whole with ctest.
-# MOE_TEST_DATA is the folder tests/data.
+# moe_add_test(ROOM_test SOURCES ... LIBS ...): the GoogleTest program of a room, registered whole with
+# ctest. base/test_files.h says where tests/data lies.
 function(moe_add_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   add_dependencies(moe_tests ${name})
-  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
-  target_compile_definitions(${name} PRIVATE MOE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
-  target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock_main GTest::gtest
-    moe::warnings moe::exact_fp)
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} moe_fixtures moe::warnings moe::exact_fp)
   target_compile_options(${name} PRIVATE -O0)  # compiling them takes longer than running them
   add_test(NAME ${name} COMMAND ${name})
 endfunction()

@@ -2,23 +2,17 @@
 
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 
 namespace moe {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::ElementsAre;
-
-std::string Text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::set<std::string> Names(const fs::path& folder) {
   std::set<std::string> names;
@@ -35,12 +29,12 @@ TEST(FileTransaction, FilesTakeTheirNamesTogether) {
   ASSERT_TRUE(AddFile(files, folder.path() / "b", "two").has_value());
   files.Remove(folder.path() / "stale");
   files.Remove(folder.path() / "never there");
-  EXPECT_EQ(Text(folder.path() / "a"), "old");
+  EXPECT_EQ(ReadText(folder.path() / "a"), "old");
   EXPECT_FALSE(fs::exists(folder.path() / "b"));
   ASSERT_TRUE(files.Commit().has_value());
   EXPECT_THAT(Names(folder.path()), ElementsAre("a", "b"));
-  EXPECT_EQ(Text(folder.path() / "a"), "new");
-  EXPECT_EQ(Text(folder.path() / "b"), "two");
+  EXPECT_EQ(ReadText(folder.path() / "a"), "new");
+  EXPECT_EQ(ReadText(folder.path() / "b"), "two");
 }
 
 TEST(FileTransaction, ThatIsDroppedLeavesAllAsItWas) {
@@ -55,7 +49,7 @@ TEST(FileTransaction, ThatIsDroppedLeavesAllAsItWas) {
     files.Remove(folder.path() / "a");
   }
   EXPECT_THAT(Names(folder.path()), ElementsAre("a"));
-  EXPECT_EQ(Text(folder.path() / "a"), "old");
+  EXPECT_EQ(ReadText(folder.path() / "a"), "old");
 }
 
 // A file that can't take its name: those behind it, and what was to go, stay as they were.
@@ -71,7 +65,7 @@ TEST(FileTransaction, StopsWhereAFileCanNotTakeItsName) {
   ASSERT_FALSE(done.has_value());
   EXPECT_EQ(done.error().code, ErrorCode::kIo);
   EXPECT_FALSE(fs::exists(folder.path() / "b"));
-  EXPECT_EQ(Text(folder.path() / "stale"), "old");
+  EXPECT_EQ(ReadText(folder.path() / "stale"), "old");
 }
 
 TEST(FileTransaction, AFolderIsNotRemoved) {

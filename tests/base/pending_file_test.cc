@@ -9,16 +9,12 @@
 #include <vector>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 
 namespace moe {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string Text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 size_t CountFiles(const fs::path& folder) {
   return static_cast<size_t>(std::distance(fs::directory_iterator(folder), {}));
@@ -33,9 +29,9 @@ TEST(PendingFile, KeepsTheOldFileUntilCommit) {
   ASSERT_TRUE((*file)->Write("text").has_value());
   EXPECT_EQ((*file)->size(), 8u);
   ASSERT_TRUE((*file)->Finish().has_value());
-  EXPECT_EQ(Text(path), "old");
+  EXPECT_EQ(ReadText(path), "old");
   ASSERT_TRUE((*file)->Commit().has_value());
-  EXPECT_EQ(Text(path), "new text");
+  EXPECT_EQ(ReadText(path), "new text");
   EXPECT_EQ(CountFiles(folder.path()), 1u);
 }
 
@@ -65,7 +61,7 @@ TEST(PendingFile, OfTheSameNameDoNotMix) {
   for (const auto* file : {&first, &second}) {
     ASSERT_TRUE((**file)->Finish().and_then([&] { return (**file)->Commit(); }).has_value());
   }
-  EXPECT_EQ(Text(path), "second");
+  EXPECT_EQ(ReadText(path), "second");
   EXPECT_EQ(CountFiles(folder.path()), 1u);
 }
 
@@ -106,9 +102,9 @@ TEST(WriteFileAtomically, WritesAllBytes) {
   const TempFolder folder;
   const std::string bytes("a\0\xff\n", 4);
   ASSERT_TRUE(WriteFileAtomically(folder.path() / "f", bytes).has_value());
-  EXPECT_EQ(Text(folder.path() / "f"), bytes);
+  EXPECT_EQ(ReadText(folder.path() / "f"), bytes);
   ASSERT_TRUE(WriteFileAtomically(folder.path() / "f", "").has_value());
-  EXPECT_EQ(Text(folder.path() / "f"), "");
+  EXPECT_EQ(ReadText(folder.path() / "f"), "");
 }
 
 TEST(WriteFileAtomically, ThatFailsLeavesNothing) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "checkpoint/scalars.h"
 #include "moescope/checkpoint.h"
 
@@ -137,7 +138,7 @@ TEST(PlanScan, TakesSymlinkedFilesButEntersNoSymlinkedFolder) {
 
 TEST(PlanScan, LeavesOutImportanceMatricesAndSidecars) {
   const TempFolder folder;
-  const fs::path zoo = MOE_TEST_DATA "/zoo";
+  const fs::path zoo = TestData() / "zoo";
   fs::copy_file(zoo / "gguf_kquants/model.gguf", folder.path() / "model.gguf");
   for (const char* name : {"imatrix.gguf", "imatrix.dat"}) {
     fs::copy_file(zoo / "imatrix_qwen3_moe" / name, folder.path() / name);
@@ -680,7 +681,7 @@ TEST(ShardIndex, IsNoHiddenFile) {
 }
 
 TEST(ShardIndex, AgreesWithTheShardsThatTransformersWrote) {
-  const fs::path model = MOE_TEST_DATA "/zoo/hf4_qwen3_moe_sharded";
+  const fs::path model = TestData() / "zoo/hf4_qwen3_moe_sharded";
   const Scan scan = Plan(model, {});
   ASSERT_TRUE(scan.plan.has_value());
   EXPECT_EQ(scan.plan->files.size(), 6u);

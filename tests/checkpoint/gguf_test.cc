@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "checkpoint/discovery.h"
 #include "checkpoint/ggml_types.h"
 #include "checkpoint/mutations.h"
@@ -259,7 +261,7 @@ std::string TypeName(const TensorInfo& info) {
 class GgufZoo : public testing::TestWithParam<const char*> {};
 
 TEST_P(GgufZoo, HeadersSayWhatIsExpected) {
-  const fs::path folder = fs::path(MOE_TEST_DATA) / "zoo" / GetParam();
+  const fs::path folder = TestData() / "zoo" / GetParam();
   const auto expected = nlohmann::json::parse(std::ifstream(folder / "expected.json"));
   std::map<std::string, TensorInfo> found;
   for (const std::string name : expected["files"]) {
@@ -289,7 +291,7 @@ INSTANTIATE_TEST_SUITE_P(All, GgufZoo,
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Imatrix, IsNamedInBothItsForms) {
-  const fs::path folder = fs::path(MOE_TEST_DATA) / "zoo/imatrix_qwen3_moe";
+  const fs::path folder = TestData() / "zoo/imatrix_qwen3_moe";
   for (const char* name : {"imatrix.gguf", "imatrix.dat"}) {
     EXPECT_EQ(NoCheckpointReason(folder / name), "importance matrix (imatrix), not a checkpoint");
     const auto file = OpenTensorFile(folder / name);

@@ -5,11 +5,10 @@
 
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 
 namespace moe {
 namespace {
@@ -67,8 +66,7 @@ INSTANTIATE_TEST_SUITE_P(All, LegacyImatrix, testing::ValuesIn(kLegacyCases),
                          [](const auto& test) { return test.param.name; });
 
 TEST(LegacyImatrixFile, OfTheZooIsRecognisedButNoCutOfItWithinTheEntries) {
-  std::ifstream file(MOE_TEST_DATA "/zoo/imatrix_qwen3_moe/imatrix.dat", std::ios::binary);
-  const std::string good{std::istreambuf_iterator<char>(file), {}};
+  const std::string good = ReadText(TestData() / "zoo/imatrix_qwen3_moe/imatrix.dat");
   const TempFolder folder;
   ASSERT_TRUE(LooksLikeLegacyImatrix(folder.Write("good.dat", good)));
   for (size_t bytes = 0; bytes < good.size() / 2; ++bytes) {

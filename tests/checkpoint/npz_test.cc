@@ -4,14 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "checkpoint/inflate.h"
 #include "checkpoint/mutations.h"
 #include "checkpoint/npy.h"
@@ -234,14 +233,14 @@ TEST(Npz, RefusesAMemberThatInflatesToMoreThanItsHeaderNeeds) {
 }
 
 TEST(Npz, ReadsWhatNumpyWroteToAPipe) {
-  const auto file = OpenNpz(MOE_ARCHIVES "/streamed_deflated.npz");
+  const auto file = OpenNpz(TestData() / "archives/streamed_deflated.npz");
   ASSERT_TRUE(file.has_value()) << file.error().Text();
   EXPECT_THAT(Values<float>(**file, 0), ElementsAre(0, 1, 2, 3, 4, 5));
   EXPECT_THAT(Values<double>(**file, 1), ElementsAre(0.5, 1.5, 2.5, 3.5));
 }
 
 TEST(Npz, ReadsAZip64EndRecord) {
-  const auto file = OpenNpz(MOE_ARCHIVES "/zip64_end.npz");
+  const auto file = OpenNpz(TestData() / "archives/zip64_end.npz");
   ASSERT_TRUE(file.has_value()) << file.error().Text();
   EXPECT_THAT(Values<float>(**file, 0), ElementsAre(0, 1, 2, 3, 4, 5));
   EXPECT_THAT((*file)->tensors()[0].shape, ElementsAre(2, 3));
@@ -253,9 +252,8 @@ TEST(Npz, SurvivesEveryCutAndFlippedByte) {
                        {"b.npy", swapped},
                        DeflatedMember("c.npy", kArray, static_cast<uint32_t>(kArray.size()))}),
                   ".npz");
-  for (const char* archive : {"/streamed_deflated.npz", "/zip64_end.npz"}) {
-    std::ifstream in(MOE_ARCHIVES + std::string(archive), std::ios::binary);
-    ForEachMutation({std::istreambuf_iterator<char>(in), {}}, ".npz");
+  for (const char* archive : {"streamed_deflated.npz", "zip64_end.npz"}) {
+    ForEachMutation(ReadText(TestData() / "archives" / archive), ".npz");
   }
 }
 
@@ -298,8 +296,7 @@ class NpzZoo : public testing::TestWithParam<ZooArchive> {};
 
 TEST_P(NpzZoo, IsReadWithEveryChecksumRight) {
   const ZooArchive& zoo = GetParam();
-  const auto file =
-      OpenTensorFile(std::string(MOE_TEST_DATA "/zoo/") + zoo.folder + "/weights.npz");
+  const auto file = OpenTensorFile(TestData() / "zoo" / zoo.folder / "weights.npz");
   ASSERT_TRUE(file.has_value()) << file.error().Text();
   const auto tensors = (*file)->tensors();
   ASSERT_EQ(tensors.size(), zoo.tensors);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "checkpoint/scalars.h"
 
 namespace moe {
@@ -80,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(All, OneModel, testing::ValuesIn(kModelCases),
                          [](const auto& test) { return test.param.name; });
 
 TEST(OneModel, TwoGgufFilesWithAnArchitectureAreTwo) {
-  const std::filesystem::path zoo = MOE_TEST_DATA "/zoo";
+  const std::filesystem::path zoo = TestData() / "zoo";
   std::vector<std::unique_ptr<TensorFile>> files;
   files.push_back(*OpenTensorFile(zoo / "gguf_kquants/model.gguf"));
   EXPECT_TRUE(CheckOneModel(files).has_value());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "checkpoint/mutations.h"
 
 namespace moe {
@@ -258,7 +259,7 @@ TEST(Safetensors, AnUnknownDTypeKeepsItsNameAndTheSizeOfItsOffsets) {
 // First and last 16-bit word of lm_head.weight, by numpy:
 //   h = json.loads(d[8:8+n])['lm_head.weight']; np.frombuffer(data[0:12800], np.uint16)[[0, -1]]
 TEST(Safetensors, ReadsWhatTransformersWrote) {
-  const auto file = OpenTensorFile(MOE_TEST_DATA "/zoo/hf4_qwen3_moe/model.safetensors");
+  const auto file = OpenTensorFile(TestData() / "zoo/hf4_qwen3_moe/model.safetensors");
   ASSERT_TRUE(file.has_value()) << file.error().Text();
   ASSERT_EQ((*file)->tensors().size(), 66u);
   const TensorInfo& first = (*file)->tensors().front();
@@ -273,7 +274,7 @@ TEST(Safetensors, ReadsWhatTransformersWrote) {
 
 TEST(Safetensors, OpensEveryFileOfTheZoo) {
   size_t opened = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(MOE_TEST_DATA "/zoo")) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(TestData() / "zoo")) {
     if (entry.path().extension() != ".safetensors") continue;
     const auto file = OpenTensorFile(entry.path());
     EXPECT_TRUE(file.has_value()) << file.error().Text();

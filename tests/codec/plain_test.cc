@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_files.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
 
@@ -332,7 +333,7 @@ size_t CheckZooFolder(const std::filesystem::path& folder) {
 
 TEST(PlainMatrix, ReadsEveryPlainMatrixOfTheZoo) {
   size_t checked = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(MOE_TEST_DATA "/zoo")) {
+  for (const auto& entry : std::filesystem::directory_iterator(TestData() / "zoo")) {
     if (entry.is_directory()) checked += CheckZooFolder(entry.path());
   }
   EXPECT_GE(checked, 300u);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_files.h"
 #include "codec/codecs.h"
 #include "codec/companions.h"
 
@@ -24,7 +25,7 @@ struct ZooCheckpoint {
   nlohmann::json expected;
 
   explicit ZooCheckpoint(const std::string& name) {
-    const std::filesystem::path folder = std::filesystem::path(MOE_TEST_DATA) / "zoo" / name;
+    const std::filesystem::path folder = TestData() / "zoo" / name;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       const auto suffix = entry.path().extension();
       if (suffix != ".safetensors" && suffix != ".gguf") continue;

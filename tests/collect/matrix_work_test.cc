@@ -4,14 +4,14 @@
 
 #include <filesystem>
 
+#include "base/test_files.h"
 #include "collect/memory_sink.h"
 #include "rows/collect_rows.h"
 
 namespace moe {
 namespace {
 
-const std::filesystem::path kModel =
-    std::filesystem::path(MOE_TEST_DATA) / "zoo/hf4_mixtral/model.safetensors";
+const std::filesystem::path kModel = TestData() / "zoo/hf4_mixtral/model.safetensors";
 
 struct Silent : CollectObserver {
   void OnScan(size_t, const std::string&) override {}

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "checkpoint/scalars.h"
 #include "collect/memory_sink.h"
 
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const fs::path kZoo = fs::path(MOE_TEST_DATA) / "zoo";
+const fs::path kZoo = TestData() / "zoo";
 
 struct Planned {
   Result<CollectPlan> plan;

@@ -2,10 +2,10 @@
 
 #include <gmock/gmock.h>
 
-#include <iterator>
 #include <thread>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 
 namespace moe {
 namespace {
@@ -16,11 +16,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
-
-std::string Text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 template <class T>
 std::string Bytes(const std::vector<T>& values) {
@@ -50,7 +45,7 @@ TEST(SampleCache, WritesWhatNumPyDrawsAsNumPySavesIt) {
   const std::string header = "\x93NUMPY\x01" + std::string("\0v\0", 3) +
                              "{'descr': '<i8', 'fortran_order': False, 'shape': (5,), }"
                              "                                                            \n";
-  EXPECT_EQ(Text(path), header + Bytes<int64_t>({10, 9, 5, 6, 13}));
+  EXPECT_EQ(ReadText(path), header + Bytes<int64_t>({10, 9, 5, 6, 13}));
   EXPECT_THAT(cache.TakeWarnings(), IsEmpty());
 }
 
@@ -81,7 +76,7 @@ TEST(SampleCache, UsesAFileThatIsThere) {
   const auto indices = cache.Get(1000);
   ASSERT_TRUE(indices.has_value()) << indices.error().Text();
   EXPECT_THAT(**indices, ElementsAre(0, 1, 500, 999));
-  EXPECT_EQ(Text(path), NpyOf({999, 1, 0, 500}));
+  EXPECT_EQ(ReadText(path), NpyOf({999, 1, 0, 500}));
   EXPECT_THAT(cache.TakeWarnings(), IsEmpty());
 }
 
@@ -114,7 +109,7 @@ TEST(SampleCache, MakesAnUnfitFileAnewAndSaysSo) {
     EXPECT_THAT(**indices, ElementsAre(5, 6, 9, 10, 13));
     EXPECT_THAT(cache.TakeWarnings(),
                 ElementsAre(AllOf(StartsWith("[sample] "), HasSubstr(path.string()))));
-    EXPECT_EQ(Text(path), NpyOf(good));
+    EXPECT_EQ(ReadText(path), NpyOf(good));
     EXPECT_TRUE(cache.Get(20).has_value());
     EXPECT_THAT(cache.TakeWarnings(), IsEmpty());
   }

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "base/test_files.h"
 #include "collect/memory_sink.h"
 #include "collect/plan.h"
 #include "model/reading.h"
@@ -32,7 +33,7 @@ struct Sums {
   std::vector<float> first, last;
 };
 
-fs::path Zoo() { return fs::path(MOE_TEST_DATA) / "zoo"; }
+fs::path Zoo() { return TestData() / "zoo"; }
 
 Json Expected(const std::string& folder) {
   return Json::parse(std::ifstream(Zoo() / folder / "expected.json"));

@@ -1,9 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
-
+#include "base/test_files.h"
 #include "experts/layout.h"
 #include "experts/presets.h"
 #include "experts/proj_names.h"
@@ -195,9 +193,9 @@ TEST(Presets, AreChosenByTypeByArchitectureOrByHand) {
 
 // docs/architectures.md ends with this text word for word. When this fails, put it there.
 TEST(Presets, StandInTheDocumentation) {
-  std::ifstream file(MOE_ARCHITECTURES_DOC);
-  const std::string doc((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  EXPECT_TRUE(doc.ends_with(ArchitecturesMarkdown(KnownFamilies()))) << ArchitecturesMarkdown(KnownFamilies());
+  const std::string doc = DocText("architectures.md");
+  EXPECT_TRUE(doc.ends_with(ArchitecturesMarkdown(KnownFamilies())))
+      << ArchitecturesMarkdown(KnownFamilies());
 }
 
 TEST(Stack, ComesFromAComponentOfThePath) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/float_convert.h"
+#include "base/test_files.h"
 #include "moescope/quantize.h"
 
 namespace moe::oracle {
@@ -77,7 +78,7 @@ struct Case {
 };
 
 inline std::vector<Case> ReadCases(const char* folder, QuantProfile profile) {
-  const std::filesystem::path root = std::filesystem::path(MOE_TEST_DATA) / "oracle" / folder;
+  const std::filesystem::path root = TestData() / "oracle" / folder;
   std::ifstream in(root / "index.json");
   const auto index = nlohmann::json::parse(in);
   std::vector<Case> cases;

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/test_files.h"
+#include "measure/array_matrix.h"
 #include "measure/quant_metrics.h"
 #include "moescope/measure.h"
 
@@ -24,27 +26,6 @@ using testing::HasSubstr;
 
 constexpr double kEps = 1e-12;
 
-/// A matrix in memory.
-class ArrayMatrix : public MatrixSource {
- public:
-  ArrayMatrix(uint64_t rows, uint64_t cols, std::vector<float> values)
-      : rows_(rows), cols_(cols), values_(std::move(values)) {}
-  uint64_t rows() const override { return rows_; }
-  uint64_t cols() const override { return cols_; }
-  DType storage_dtype() const override { return DType::kF32; }
-  Result<void> Read(const Tile& tile, float* out) const override {
-    for (uint64_t r = 0; r < tile.rows; ++r) {
-      std::memcpy(out + r * tile.cols, &values_[(tile.row + r) * cols_ + tile.col],
-                  tile.cols * sizeof(float));
-    }
-    return {};
-  }
-
- private:
-  uint64_t rows_, cols_;
-  std::vector<float> values_;
-};
-
 /// Points MOESCOPE_MLX_PLUGIN at `path` for the life of the object.
 class ChosenPlugin {
  public:
@@ -52,13 +33,13 @@ class ChosenPlugin {
   ~ChosenPlugin() { unsetenv("MOESCOPE_MLX_PLUGIN"); }
 };
 
-const ArrayMatrix kTwoRows(2, 32, std::vector<float>(64, 0.5f));
+const ArrayMatrix kTwoRows(std::vector<float>(64, 0.5f), 2, 32);
 const QuantScheme kAffine4{"affine_q4_g32", "affine", 4, 32};
 
 /// Plugins that can't be used, and what the error says.
 struct UnusablePlugin {
   const char* name;
-  const char* path;
+  std::string path;
   const char* expected_part;
 };
 
@@ -76,7 +57,7 @@ TEST_P(MlxPluginRefused, SaysWhy) {
 INSTANTIATE_TEST_SUITE_P(
     All, MlxPluginRefused,
     testing::Values(UnusablePlugin{"Missing", "/nonexistent/moescope_mlx.so", "won't open"},
-                    UnusablePlugin{"NoSharedObject", MOE_TEST_DATA "/README.md", "won't open"},
+                    UnusablePlugin{"NoSharedObject", TestData() / "README.md", "won't open"},
                     UnusablePlugin{"NoEntry", MOE_STUB_NO_ENTRY_PATH, "not an MLX plugin"},
                     UnusablePlugin{"OtherVersion", MOE_STUB_OTHER_VERSION_PATH,
                                    "another moescope"}),
@@ -177,7 +158,7 @@ TEST_F(RealMlx, GivesTheSameCodesAsTheNativeQuantizer) {
 TEST_F(RealMlx, GivesTheSameErrorsAsTheNativeMeasurement) {
   constexpr uint64_t kCols = 256;
   const std::vector<float> w = TellingWeights(kCols, ComputeDType::kF32);
-  const ArrayMatrix matrix(w.size() / kCols, kCols, w);
+  const ArrayMatrix matrix(w, w.size() / kCols, kCols);
   MeasureOptions options;
   options.eps = kEps;
   options.schemes = AllSchemes();
@@ -244,7 +225,7 @@ TEST_F(RealMlx, ADeviceThatIsNotThereLeavesTheDefault) {
 TEST_F(RealMlx, NonFiniteWeightsNeverReachMlx) {
   std::vector<float> w(64, 0.5f);
   w[3] = std::numeric_limits<float>::infinity();
-  const ArrayMatrix matrix(2, 32, std::move(w));
+  const ArrayMatrix matrix(std::move(w), 2, 32);
   const auto row = mlx_->Measure(matrix, kAffine4, ComputeDType::kF32, kEps, std::nullopt);
   ASSERT_TRUE(row.has_value());
   EXPECT_EQ(row->error, "ValueError: 1 non-finite weights");

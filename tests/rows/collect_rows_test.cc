@@ -2,10 +2,9 @@
 
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <iterator>
 #include <set>
 
+#include "base/test_files.h"
 #include "rows/schema_markdown.h"
 
 namespace moe {
@@ -416,8 +415,7 @@ TEST(MarkdownColumnTable, EscapesBarsInCells) {
 
 // docs/outputs.md holds these tables word for word. When this fails, put the text below there.
 TEST(OutputsDoc, ShowsEveryColumnAsItIsDeclared) {
-  std::ifstream file(MOE_OUTPUTS_DOC);
-  const std::string doc{std::istreambuf_iterator<char>(file), {}};
+  const std::string doc = DocText("outputs.md");
   MeasureOptions template_options;
   template_options.group_sizes = {32, 64};
   for (const TableSchema& schema : CollectSchemas(template_options)) {

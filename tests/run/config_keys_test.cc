@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "run/config.h"
 #include "run/config_schema.h"
 #include "run/config_template.h"
@@ -44,8 +45,7 @@ Json SchemaAt(const Json& schema, const std::string& pointer) {
 // tests/data/run/analysis_config.json: the JSON of contract.md section 2 with the changes of its
 // paragraph "Our template", through Python's json.dumps(indent=2).
 TEST(ConfigTemplate, IsTheContractsByteForByte) {
-  const auto golden =
-      ReadTextFile(std::filesystem::path(MOE_TEST_DATA) / "run/analysis_config.json");
+  const auto golden = ReadTextFile(TestData() / "run/analysis_config.json");
   ASSERT_TRUE(golden.has_value());
   EXPECT_EQ(ConfigTemplateText(""), *golden);
 }
@@ -144,14 +144,12 @@ TEST(ConfigSchema, AllowsExactlyTheNamesThatAreUnderstood) {
 }
 
 TEST(ConfigKeysMarkdown, IsTheTableOfTheDocumentation) {
-  const auto doc = ReadTextFile(MOE_CONFIG_DOC);
-  ASSERT_TRUE(doc.has_value());
-  EXPECT_THAT(*doc,
+  EXPECT_THAT(DocText("config.md"),
               testing::HasSubstr("<!-- keys -->\n" + ConfigKeysMarkdown() + "<!-- /keys -->"));
 }
 
 TEST(ConfigDocumentation, HasExamplesThatCanBePutIntoTheTemplate) {
-  const std::string doc = *ReadTextFile(MOE_CONFIG_DOC);
+  const std::string doc = DocText("config.md");
   constexpr std::string_view kBegin = "```json\n", kEnd = "\n```";
   int examples = 0;
   for (size_t at = doc.find(kBegin); at != std::string::npos; at = doc.find(kBegin, at + 1)) {

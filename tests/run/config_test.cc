@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 
 namespace moe {
 namespace {
@@ -19,10 +20,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// The config of init-run; one key differs in most tests.
-Json TemplateJson() {
-  return Json::parse(
-      *ReadTextFile(std::filesystem::path(MOE_TEST_DATA) / "run/analysis_config.json"));
-}
+Json TemplateJson() { return Json::parse(*ReadTextFile(TestData() / "run/analysis_config.json")); }
 
 /// No key that may be absent.
 Json MinimalJson() {

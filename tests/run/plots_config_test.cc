@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "run/config.h"
 #include "run/config_keys.h"
 
@@ -131,8 +132,7 @@ TEST(PlotsConfigError, NamesTheJsonPointerAndWhatWasExpected) {
 }
 
 TEST(PlotsConfigError, AppliesToAWholeConfigToo) {
-  auto config =
-      Json::parse(*ReadTextFile(std::filesystem::path(MOE_TEST_DATA) / "run/analysis_config.json"));
+  auto config = Json::parse(*ReadTextFile(TestData() / "run/analysis_config.json"));
   for (const BadSection& bad : kBadSections) {
     config["plots"] = Json::parse(bad.section);
     const auto parsed = ParseConfig(config.dump(), "C");

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/test_files.h"
 #include "rows/schema_markdown.h"
 #include "tables/table_reader.h"
 #include "tables/table_test_tools.h"
@@ -16,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 // Made with pandas by make_golden.py.
-const fs::path kGolden = fs::path(MOE_TEST_DATA) / "tables";
+const fs::path kGolden = TestData() / "tables";
 
 const TablesOptions kGoldenOptions{
     {{"mx_minus_q4", "mx", "q4"}, {"q4_minus_nothing", "q4", "nothing"}}, {TableFormat::kCsv, ""}};
@@ -240,7 +241,7 @@ TEST_F(SmallRun, WhenOneTableFailsNoneIsReplaced) {
 
 // docs/outputs.md holds this table word for word.
 TEST(QuantDeltasSchema, IsWhatTheDocsShow) {
-  EXPECT_THAT(ReadText(MOE_OUTPUTS_DOC), HasSubstr(MarkdownColumnTable(QuantDeltasSchema())));
+  EXPECT_THAT(DocText("outputs.md"), HasSubstr(MarkdownColumnTable(QuantDeltasSchema())));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/test_files.h"
 #include "tables/table_test_tools.h"
 
 namespace moe {

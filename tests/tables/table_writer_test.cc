@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/test_files.h"
 #include "tables/table_reader.h"
 #include "tables/table_test_tools.h"
 
