@@ -30,7 +30,7 @@ export TSAN_OPTIONS ?= ignore_noninstrumented_modules=1 halt_on_error=1 second_d
 
 .DEFAULT_GOAL := program
 .PHONY: program setup release debug asan tsan test verbose-test test-asan test-tsan demo bench install \
-        uninstall clean format tidy help
+        uninstall clean format check-format tidy tidy-changed help
 
 program: release
 	@echo "built build/release/moescope; 'make demo' shows what it does, 'make install' puts it into $(PREFIX)"
@@ -39,6 +39,7 @@ setup: ## Install what the build needs and the machine lacks
 	@setup/setup.sh $(setup_flags)
 
 test verbose-test test-asan test-tsan: setup_flags = --test
+format check-format tidy tidy-changed: setup_flags = --lint
 test verbose-test test-asan test-tsan: cpu_minutes = 10
 
 release debug asan tsan: ## Build the program with that CMake preset, to build/PRESET
@@ -86,12 +87,22 @@ uninstall: ## Remove what install put there
 clean: ## Remove the builds and the demo (.venv stays)
 	@rm -rf build/release build/debug build/asan build/tsan build/bench demo
 
-format: ## Format the C++ and JavaScript sources in place
-	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+# Every C++ source, also one that is not committed yet.
+cxx_sources = find bench examples include src tests -name node_modules -prune -o -name '*.cc' -print -o -name '*.h' -print
+
+format: setup ## Format the C++ and JavaScript sources in place
+	@$(cxx_sources) | xargs clang-format-19 -i
 	@npm --prefix src/report/web run --silent format
 
-tidy: release ## Run clang-tidy on the C++ sources
-	@run-clang-tidy-19 -quiet -p build/release '/(src|examples|bench)/.*\.cc$$'
+check-format: setup ## Fail when format would change a source
+	@$(cxx_sources) | xargs clang-format-19 --dry-run -Werror
+	@npm --prefix src/report/web run --silent check-format
+
+tidy: release ## Run clang-tidy on all C++ sources
+	@.venv/bin/python scripts/tidy.py build/release
+
+tidy-changed: release ## The same, on those that changed since main
+	@.venv/bin/python scripts/tidy.py build/release --changed
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \

@@ -2,7 +2,8 @@
 # Prepares this machine to build moescope: system packages (Debian, Ubuntu, macOS), the project's own
 # Python environment .venv, and the npm packages of the report's page. Installs only what is missing,
 # says what it installs, and can be run again at any time.
-# Usage: setup/setup.sh [--test | --dev]   (--test: also what tests need; --dev: and contributors)
+# Usage: setup/setup.sh [--test | --lint | --dev]
+#   --test: also what tests need; --lint: and the formatters and clang-tidy; --dev: all for contributors
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,13 +11,15 @@ root=$(dirname "$here")
 venv=$root/.venv
 python=${PYTHON:-python3}
 with_test=no
+with_lint=no
 with_dev=no
 changed=no
 case "${1:-}" in
   "") ;;
   --test) with_test=yes ;;
-  --dev) with_test=yes with_dev=yes ;;
-  *) echo "usage: setup/setup.sh [--test | --dev]" >&2; exit 2 ;;
+  --lint) with_test=yes with_lint=yes ;;
+  --dev) with_test=yes with_lint=yes with_dev=yes ;;
+  *) echo "usage: setup/setup.sh [--test | --lint | --dev]" >&2; exit 2 ;;
 esac
 
 say() { echo "setup: $*"; }
@@ -52,6 +55,7 @@ install_system_packages() {
   if has apt-get; then
     local lists=("$here/apt-packages.txt") missing
     [ "$with_test" = no ] || lists+=("$here/apt-packages-test.txt")
+    [ "$with_lint" = no ] || lists+=("$here/apt-packages-lint.txt")
     [ "$with_dev" = no ] || lists+=("$here/apt-packages-dev.txt")
     missing=$(missing_apt_packages "${lists[@]}")
     # shellcheck disable=SC2086  # one word for each package

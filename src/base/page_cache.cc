@@ -24,7 +24,7 @@ struct KnownFileSystem {
   std::string_view name;
   bool network;
 };
-constexpr KnownFileSystem kKnown[] = {
+[[maybe_unused]] constexpr KnownFileSystem kKnown[] = {
     {0xef53, "ext4", false},         {0x58465342, "xfs", false},
     {0x9123683e, "btrfs", false},    {0x2fc12fc1, "zfs", false},
     {0xf2f52010, "f2fs", false},     {0xca451a4e, "bcachefs", false},
@@ -40,8 +40,8 @@ constexpr KnownFileSystem kKnown[] = {
     {0x01161970, "gfs2", true},      {0x7461636f, "ocfs2", true},
     {0x5346414f, "afs", true},       {0x786f4256, "vboxsf", true},
 };
-constexpr std::string_view kMacNetwork[] = {"nfs",    "smbfs",   "afpfs",
-                                            "webdav", "macfuse", "osxfuse"};
+[[maybe_unused]] constexpr std::string_view kMacNetwork[] = {"nfs",    "smbfs",   "afpfs",
+                                                             "webdav", "macfuse", "osxfuse"};
 
 }  // namespace
 
