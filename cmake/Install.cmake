@@ -61,7 +61,7 @@ if(TARGET moescope_mlx)
 endif()
 
 # The library: no Arrow, no MLX. A component, so that it can be installed without the program.
-set(moe_library_rooms moe_experts moe_codec moe_checkpoint moe_measure moe_base)
+set(moe_library_rooms moe_model moe_experts moe_codec moe_checkpoint moe_measure moe_base)
 add_library(moescope_library INTERFACE)
 set_target_properties(moescope_library PROPERTIES EXPORT_NAME moescope)
 target_link_libraries(moescope_library INTERFACE ${moe_library_rooms})

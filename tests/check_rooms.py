@@ -30,12 +30,12 @@ ROOMS = [
          "errors, dtypes, matrices as something that is read in tiles, half and bfloat16 conversion, file mapping, "
          "the page cache, work in order on threads, files that take their names together, text helpers, JSON texts, regular expressions",
          "anything about models",
-         public=("dtype.h", "error.h", "matrix.h")),
+         public=("dtype.h", "error.h", "matrix.h", "stop_token.h")),
     Room("checkpoint",
          "one reader per container (safetensors, npz, npy, GGUF), the shard index, what lies in a folder and which of it is "
          "the model (`walk`, `part_names`, `one_model`, `adapter`); all give the same `TensorInfo` list and bytes",
          "what a tensor means",
-         public=("checkpoint.h",),
+         public=("checkpoint.h", "scan_options.h"),
          knows={"base": ""}),
     Room("codec",
          "which tensors make a weight and how their bytes become tiles of float: one file a storage scheme (`codecs.h` lists "
@@ -60,9 +60,11 @@ ROOMS = [
          public=("measure.h", "quantize.h"),
          knows={"base": ""}),
     Room("model",
-         "what is in a checkpoint: where it lies (`location`), its config.json (`metadata`), every tensor with its role "
-         "(`open_checkpoint`, `decide`), which experts are missing (`expert_promise`), what to tell of it (`inspect`)",
+         "what is in a checkpoint: where it lies (`location`), which files (`model_files`), its config.json (`metadata`), every "
+         "tensor with its role (`open_checkpoint`, `decide`), which experts are missing (`expert_promise`): a `Model`, whose "
+         "matrices are opened by their keys; what to tell of it (`inspect`)",
          "tables, runs, logs",
+         public=("model.h",),
          knows=dict.fromkeys(["base", "checkpoint", "codec", "experts"], "")),
     Room("mlx",
          "the backend that asks the real MLX instead; the plugin `moescope_mlx.so` that it opens at run time, which alone "
@@ -94,7 +96,8 @@ ROOMS = [
          "anything that is not in the tables or logs",
          knows={"base": "", "rows": "", "run": "", "tables": "", "insight": ""}),
     Room("collect",
-         "the pipeline: plan, reading ahead, threads, progress, order of rows",
+         "the pipeline (`collect`): a model's tensors counted (`tensor_counts`) and its matrices measured (`matrix_work`) by a "
+         "`quant_backend`, with reading ahead, threads and progress; what there is to tell (`narrator`, `collect_logs`)",
          "what a table file looks like",
          knows=dict.fromkeys(["base", "checkpoint", "codec", "experts", "measure", "model", "mlx", "rows", "run", "tables"], "")),
     Room("cli",
@@ -109,6 +112,7 @@ ROOMS = [
 ONLY_IN = {"arrow": "tables", "parquet": "tables", "mlx": "mlx", "CLI": "cli", "duktape.h": "report",
            "librsvg": "report", "cairo.h": "report", "glib.h": "report"}
 
+UMBRELLA = "moescope/moescope.h"  # of no room
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 BY_NAME = {room.name: room for room in ROOMS}
 OWNER = {f"moescope/{header}": room.name for room in ROOMS for header in room.public}
@@ -121,7 +125,9 @@ def faults_of_rooms():
         for name in [*room.knows, *room.calls]:
             if name not in above:
                 yield f"ROOMS: {room.name} knows {name}, which is not above it"
-    headers = {f"moescope/{path.name}" for path in (ROOT / "include/moescope").glob("*.h")}
+    headers = {f"moescope/{path.name}" for path in (ROOT / "include/moescope").glob("*.h")} - {UMBRELLA}
+    if {header for _, header in INCLUDE.findall((ROOT / "include" / UMBRELLA).read_text())} != headers:
+        yield f"{UMBRELLA} does not include all other public headers"
     for header in sorted(headers ^ OWNER.keys()):
         yield f"ROOMS: {header} is {'of no room' if header in headers else 'not in include/'}"
 

@@ -46,19 +46,29 @@ struct MatrixMeasurement {
   ComputeDType compute_dtype = ComputeDType::kF32;  ///< the T that was used
 };
 
-/// Reads `matrix` once, tile by tile (a second time only where exact percentiles need it), and
+/// What is measured.
+struct MeasureInput {
+  // NOLINTNEXTLINE(google-explicit-constructor): a matrix alone is the usual input
+  MeasureInput(const MatrixSource& measured,
+               std::optional<std::span<const int64_t>> positions = std::nullopt, unsigned with = 1)
+      : matrix(measured), sample(positions), threads(with) {}
+
+  const MatrixSource& matrix;
+  /// Flat row-major indices, sorted ascending, of the elements that percentiles of |w| are taken
+  /// from; nullopt: all.
+  std::optional<std::span<const int64_t>> sample;
+  unsigned
+      threads;  ///< a large matrix is cut into parts of about 4 M elements, measured by so many
+};
+
+/// Reads the matrix once, tile by tile (a second time only where exact percentiles need it), and
 /// computes everything asked for.
 ///
-/// `sample`: nullptr: percentiles over all elements. Else the flat row-major indices, sorted
-///   ascending, of the elements that the |w| percentiles are taken from (D3).
-/// `threads`: a large matrix is cut into parts of about 4 M elements, measured by so many threads.
-/// Memory: a few MiB a thread, whatever the matrix's size (contract: 8 MiB).
+/// Memory: a few MiB a thread (at most 8), whatever the matrix's size.
 /// Exactness: the result does not depend on threads, SIMD target or machine.
 /// Fails only when reading fails, or with kBadArgument: an empty matrix, fewer than three
 /// percentiles, or a sample that is empty, unsorted or reaches outside the matrix.
-Result<MatrixMeasurement> MeasureMatrix(const MatrixSource& matrix, const MeasureOptions& options,
-                                        const std::vector<int64_t>* sample = nullptr,
-                                        unsigned threads = 1);
+Result<MatrixMeasurement> MeasureMatrix(const MeasureInput& input, const MeasureOptions& options);
 
 /// Name of the SIMD target in use: "AVX2", "AVX3", "SSE4", "NEON", "SCALAR", ...
 std::string SimdTargetName();

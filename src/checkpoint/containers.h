@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "moescope/checkpoint.h"
+#include "moescope/scan_options.h"
 
 namespace moe {
 
@@ -29,8 +30,5 @@ const Container* FindContainer(const std::filesystem::path& path);
 
 /// FindContainer() of one that is looked for in folders.
 bool IsScanned(const std::filesystem::path& path);
-
-/// Those that are looked for in folders: ".safetensors", ".npz", ...
-std::vector<std::string> ScannedSuffixes();
 
 }  // namespace moe

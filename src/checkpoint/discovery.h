@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "checkpoint/part_names.h"
-#include "checkpoint/scan_options.h"
 #include "checkpoint/shard_index.h"
 #include "moescope/error.h"
+#include "moescope/scan_options.h"
 
 namespace moe {
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "base/json_text.h"
 #include "base/pending_file.h"
@@ -118,7 +119,8 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   if (!kept || options.schemes) wanted = std::move(*schemes);
   if (wanted && !options.schemes) {
     const SchemeChoice usual = *wanted;
-    wanted = FittingSchemes(usual, ExpertColumns(model));
+    const auto opened = OpenForInspection(model.string());
+    wanted = FittingSchemes(usual, opened ? ExpertColumns(*opened) : std::set<uint64_t>());
     NoteLeftOut(usual, *wanted, report);
   }
   std::vector<std::string> dropped;

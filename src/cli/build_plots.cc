@@ -57,7 +57,7 @@ ExitCode RunBuildPlots(Run& run, unsigned threads, Reporter& report) {
     return FailedWith(config.error(), ExitCodeOfConfig(config.error()), report);
   }
   for (const std::string& warning : warnings) report.Warning(warning);
-  PlotsOptions options{threads, &Interrupted(), {}, {}};
+  PlotsOptions options{threads, Interrupted(), {}, {}};
   options.on_entry = [&](const PlotEntry& entry) { TellEntry(entry, report); };
   options.on_warning = [&](std::string_view text) { report.Warning(text); };
   const auto entries = BuildPlots(run, *config, options);

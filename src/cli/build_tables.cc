@@ -12,7 +12,7 @@ namespace moe::cli {
 
 ExitCode RunBuildTables(const std::filesystem::path& run_dir, const Result<Config>& config,
                         Reporter& report) {
-  const auto done = BuildTablesOfRun(run_dir, config, &Interrupted());
+  const auto done = BuildTablesOfRun(run_dir, config, Interrupted());
   if (!done) {
     return config ? FailWith(done.error(), report) : FailWithConfig(config.error(), report);
   }

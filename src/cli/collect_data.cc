@@ -27,19 +27,19 @@ Result<void> CheckConfig(const Config& config, const CollectOptions& options) {
 
 void PrintRoles(const CollectReport& done, Reporter& report) {
   for (size_t i = 0; i < kRoleCount; ++i) {
-    const RoleTotals& totals = done.plan.roles[i];
+    const RoleTotals& totals = done.roles[i];
     if (totals.tensors == 0) continue;
     report.Step(fmt::format("[collect] {:<14} {:>7} tensors  {:>9}  {:>15} parameters",
                             RoleName(static_cast<Role>(i)), totals.tensors,
                             HumanBytes(totals.bytes), totals.parameters));
   }
-  if (done.plan.promised_parameters() == 0) {
+  if (done.coverage.promised == 0) {
     report.Step("[collect] no expert parameters found");
     return;
   }
   report.Step(fmt::format("[collect] expert parameters analysed: {} of {} ({})",
-                          done.analysed_parameters, done.plan.promised_parameters(),
-                          CoverageText(done.expert_coverage.value_or(0))));
+                          done.coverage.analysed, done.coverage.promised,
+                          CoverageText(done.coverage.share.value_or(0))));
 }
 
 void PrintWorst(const std::filesystem::path& run_dir, const CollectReport& done, Reporter& report) {
@@ -95,7 +95,7 @@ std::vector<std::string> ShortWarnings(const CollectReport& done) {
 
 /// For --json.
 void FillObject(const CollectReport& done, Json& object) {
-  object["family"] = done.plan.family.empty() ? Json() : Json(done.plan.family);
+  object["family"] = done.family.empty() ? Json() : Json(done.family);
   for (const WrittenTable& table : done.outputs) {
     object["tables"][table.path.stem().string()] = table.rows;
   }
@@ -118,7 +118,7 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const Result<Config>& 
     options.read_mode =
         flags.io == ReadModeName(ReadMode::kRead) ? ReadMode::kRead : ReadMode::kMap;
   }
-  options.stop = &Interrupted();
+  options.stop = Interrupted();
   const auto usable = config.and_then([&](const Config& c) { return CheckConfig(c, options); });
   if (!usable) {
     WriteConfigFailure(options, usable.error());

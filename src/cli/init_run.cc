@@ -17,6 +17,12 @@ struct InitRunOptions {
   std::optional<std::string> model_path;
 };
 
+/// Name of the preset that fits the model; "auto" where none is recognised or it can't be opened.
+std::string RecognisedPreset(const std::filesystem::path& path) {
+  const auto model = OpenForInspection(path.string());
+  return model && !model->family().empty() ? std::string(model->family()) : "auto";
+}
+
 /// False, and said, where the run is there and of another model: its config would stay that one's.
 bool IsFreeFor(const InitRunOptions& options,
                const std::optional<std::filesystem::path>& model_path, Reporter& report) {
@@ -59,7 +65,7 @@ void AddInitRun(const Command& program, ExitCode& exit, Reporter& report) {
       return;
     }
     const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path,
-                                 model_path ? RecognisePreset(*model_path) : "auto");
+                                 model_path ? RecognisedPreset(*model_path) : "auto");
     if (!run_dir) {
       exit = FailWith(run_dir.error(), report);
       if (run_dir.error().code == ErrorCode::kBadArgument) exit = ExitCode::kUsage;

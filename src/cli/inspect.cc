@@ -1,10 +1,10 @@
 #include "model/inspect.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -15,61 +15,47 @@
 namespace moe::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct InspectOptions {
   std::string model;
   std::string pattern;
 };
 
-std::string Text(const Json& value) {
-  if (value.is_null()) return "-";
-  return value.is_string() ? Printable(value.get<std::string>()) : value.dump();
-}
+/// "-" for "".
+std::string OrDash(const std::string& text) { return text.empty() ? "-" : Printable(text); }
 
-std::string Joined(const Json& list, const char* separator) {
-  std::string text;
-  for (const Json& item : list) text += (text.empty() ? "" : separator) + Text(item);
-  return text;
-}
-
-std::string ExpertsLine(const Json& row) {
-  std::string shapes, storage;
-  for (const Json& shape : row["shapes"]) {
-    shapes += (shapes.empty() ? "" : ", ") +
-              fmt::format("{} x {}", shape[0].get<uint64_t>(), shape[1].get<uint64_t>());
+std::string ExpertsLine(const ExpertGroup& group) {
+  std::vector<std::string> shapes, storage;
+  for (const auto& [rows, cols] : group.shapes)
+    shapes.push_back(fmt::format("{} x {}", rows, cols));
+  for (const auto& [scheme, bits] : group.storage) {
+    storage.push_back(fmt::format("{} ({:.4g} bits)", Printable(scheme), bits));
   }
-  for (const Json& scheme : row["storage"]) {
-    storage +=
-        (storage.empty() ? "" : ", ") + fmt::format("{} ({:.4g} bits)", Text(scheme["scheme"]),
-                                                    scheme["bits_per_weight"].get<double>());
-  }
-  const auto least = row["experts_per_layer_min"].get<uint64_t>();
-  const auto most = row["experts_per_layer_max"].get<uint64_t>();
-  const std::string experts =
-      least == most ? fmt::format("{}", most) : fmt::format("{}-{}", least, most);
-  const std::string stack = row["stack"].is_null() ? "" : Text(row["stack"]) + " ";
-  return fmt::format("  {}{} {}: {} layers ({}) x {} experts, {}, {}", stack,
-                     row["shared"].get<bool>() ? "shared" : "routed", Text(row["proj"]),
-                     row["layers"].get<uint64_t>(), Text(row["layer_ranges"]), experts, shapes,
-                     storage);
+  const std::string experts = group.experts_min == group.experts_max
+                                  ? fmt::format("{}", group.experts_max)
+                                  : fmt::format("{}-{}", group.experts_min, group.experts_max);
+  return fmt::format("  {}{} {}: {} layers ({}) x {} experts, {}, {}",
+                     group.stack.empty() ? "" : Printable(group.stack) + " ",
+                     group.shared ? "shared" : "routed", Printable(group.proj), group.layers.size(),
+                     Ranges(group.layers), experts, fmt::join(shapes, ", "),
+                     fmt::join(storage, ", "));
 }
 
-std::string PartLine(const std::string& name, const Json& part) {
-  const Json& bits = part["bits_per_weight"];
-  return fmt::format("  {:<14} {:>10}  {:>14} parameters  {:>6} bits  {}", name,
-                     HumanBytes(part["bytes"].get<uint64_t>()), part["parameters"].get<uint64_t>(),
-                     bits.is_null() ? "-" : fmt::format("{:.4g}", bits.get<double>()),
-                     Joined(part["storage"], ", "));
+std::string PartLine(const ModelPart& part) {
+  const auto bits = part.bits_per_weight();
+  std::vector<std::string> storage;
+  for (const std::string& scheme : part.storage) storage.push_back(Printable(scheme));
+  return fmt::format("  {:<14} {:>10}  {:>14} parameters  {:>6} bits  {}", RoleName(part.role),
+                     HumanBytes(part.bytes), part.parameters,
+                     bits ? fmt::format("{:.4g}", *bits) : "-", fmt::join(storage, ", "));
 }
 
 /// One cause may refuse thousands of tensors: the first ones stand for them, unless with -v.
-void PrintUnmatched(const Json& unmatched, Reporter& report) {
+void PrintUnmatched(const std::vector<Inspection::Unmatched>& unmatched, Reporter& report) {
   constexpr size_t kFew = 8;
   const size_t shown = report.verbose() ? unmatched.size() : std::min(kFew, unmatched.size());
   for (size_t i = 0; i < shown; ++i) {
-    const Json& row = unmatched[i];
-    report.Result(fmt::format("not analysed: {}: {}", Text(row["tensor"]), Text(row["reason"])));
+    report.Result(fmt::format("not analysed: {}: {}", Printable(unmatched[i].tensor),
+                              Printable(unmatched[i].reason)));
   }
   if (shown < unmatched.size()) {
     report.Result(
@@ -77,65 +63,66 @@ void PrintUnmatched(const Json& unmatched, Reporter& report) {
   }
 }
 
-void PrintSummary(const Json& model, Reporter& report) {
-  if (const Json& missing = model["missing_shards"]; !missing.is_null()) {
-    report.Result(Text(missing["text"]) + "; finish the download");
+void PrintSummary(const Inspection& model, Reporter& report) {
+  if (!model.missing_shards.empty()) {
+    report.Result(Printable(model.missing_shards.Text()) + "; finish the download");
   }
-  report.Result(fmt::format(
-      "{}: {} ({}), {} file{}, {} tensors, {}", Text(model["model"]), Text(model["family"]),
-      Text(model["model_type"]), model["files"].get<uint64_t>(), model["files"] == 1 ? "" : "s",
-      model["tensors"].get<uint64_t>(), HumanBytes(model["bytes"].get<uint64_t>())));
-  const Json& parameters = model["parameters"];
-  report.Result(fmt::format("parameters: {} in all, {} active for a token",
-                            parameters["total"].get<uint64_t>(), Text(parameters["active"])));
+  report.Result(fmt::format("{}: {} ({}), {} file{}, {} tensors, {}",
+                            Printable(model.model.string()), OrDash(model.family),
+                            OrDash(model.model_type), model.files, model.files == 1 ? "" : "s",
+                            model.tensors, HumanBytes(model.bytes)));
+  const auto& active = model.active_parameters;
+  report.Result(fmt::format("parameters: {} in all, {} active for a token", model.parameters,
+                            active ? std::to_string(*active) : "-"));
   report.Result("experts:");
-  for (const Json& row : model["experts"]) report.Result(ExpertsLine(row));
+  for (const ExpertGroup& group : model.experts) report.Result(ExpertsLine(group));
   report.Result("parts:");
-  for (const auto& [name, part] : model["parts"].items()) report.Result(PartLine(name, part));
-  const Json& analyze = model["analyze"];
-  report.Result(
-      fmt::format("analyze would read {} matrices, {}, in about {:.1f} s on {} threads",
-                  analyze["matrices"].get<uint64_t>(), HumanBytes(analyze["bytes"].get<uint64_t>()),
-                  analyze["estimated_seconds"].get<double>(), analyze["threads"].get<uint64_t>()));
-  PrintUnmatched(model["unmatched"], report);
-  for (const Json& row : model["left_out_files"]) {
-    report.Result(fmt::format("left out: {}: {}", Text(row["path"]), Text(row["reason"])));
+  for (const ModelPart& part : model.parts) report.Result(PartLine(part));
+  report.Result(fmt::format("analyze would read {} matrices, {}, in about {:.1f} s on {} threads",
+                            model.work.matrices, HumanBytes(model.work.bytes),
+                            model.work.estimated_seconds, model.work.threads));
+  PrintUnmatched(model.unmatched, report);
+  for (const LeftOut& file : model.left_out_files) {
+    report.Result(
+        fmt::format("left out: {}: {}", Printable(file.path.string()), Printable(file.reason)));
   }
 }
 
-void PrintTensors(const Json& tensors, Reporter& report) {
-  for (const Json& row : tensors) {
-    report.Result(fmt::format("{}  {} [{}]  {}  {}  {}", Text(row["name"]), Text(row["dtype"]),
-                              Joined(row["shape"], ", "), HumanBytes(row["bytes"].get<uint64_t>()),
-                              Text(row["role"]), Text(row["storage"])));
-  }
+std::string TensorLine(const ModelTensor& tensor) {
+  const TensorInfo& info = tensor.info();
+  return fmt::format("{}  {} [{}]  {}  {}  {}", Printable(info.name), Printable(info.dtype_text),
+                     fmt::join(info.shape, ", "), HumanBytes(info.nbytes),
+                     RoleName(tensor.found.role),
+                     tensor.weight ? Printable(tensor.weight->storage) : "-");
 }
 
-ExitCode RunTensors(const InspectOptions& options, Reporter& report) {
-  const auto tensors = ListTensors(options.model, options.pattern);
+ExitCode RunTensors(const Model& model, const std::string& pattern, Reporter& report) {
+  const auto tensors = FindTensors(model, pattern);
   if (!tensors) {
     const ExitCode failed = FailWith(tensors.error(), report);
     return tensors.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
   }
-  if (report.json()) {
-    report.object()["rows"] = *tensors;
-  } else {
-    PrintTensors(*tensors, report);
+  if (report.json()) report.object()["rows"] = Json::array();
+  for (const ModelTensor* tensor : *tensors) {
+    if (report.json()) {
+      report.object()["rows"].push_back(TensorJson(*tensor));
+    } else {
+      report.Result(TensorLine(*tensor));
+    }
   }
   return ExitCode::kOk;
 }
 
-ExitCode RunInspect(const InspectOptions& options, Reporter& report) {
-  const auto inspection = InspectModel(options.model);
-  if (!inspection) return FailWith(inspection.error(), report);
+ExitCode RunInspect(const Model& model, Reporter& report) {
+  const Inspection inspection = Inspect(model);
   if (report.json()) {
-    report.object() = inspection->report;
+    report.object() = InspectionJson(inspection);
   } else {
-    PrintSummary(inspection->report, report);
+    PrintSummary(inspection, report);
   }
-  report.Warnings(inspection->report["warnings"].get<std::vector<std::string>>(), "-v and --json");
-  if (inspection->nothing) return FailWith(*inspection->nothing, report);
-  return inspection->complete ? ExitCode::kOk : ExitCode::kIncomplete;
+  report.Warnings(inspection.warnings, "-v and --json");
+  if (inspection.nothing) return FailWith(*inspection.nothing, report);
+  return inspection.complete ? ExitCode::kOk : ExitCode::kIncomplete;
 }
 
 }  // namespace
@@ -157,7 +144,10 @@ void AddInspect(const Command& program, ExitCode& exit, Reporter& report) {
       "  moescope inspect ~/models/Qwen3-30B-A3B --json\n"
       "  moescope inspect ~/models/Qwen3-30B-A3B --tensors 'layers\\.3\\.'");
   cmd.OnRun([opt, tensors, &exit, &report] {
-    exit = tensors.Given() ? RunTensors(*opt, report) : RunInspect(*opt, report);
+    const auto model = OpenForInspection(opt->model);
+    exit = !model            ? FailWith(model.error(), report)
+           : tensors.Given() ? RunTensors(*model, opt->pattern, report)
+                             : RunInspect(*model, report);
   });
 }
 

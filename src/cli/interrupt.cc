@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <string_view>
 
@@ -53,6 +54,6 @@ void OpenClosedStandardStreams() {
   }
 }
 
-const std::atomic<bool>& Interrupted() { return interrupted; }
+StopToken Interrupted() { return StopToken(interrupted); }
 
 }  // namespace moe::cli

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <atomic>
+#include "moescope/stop_token.h"
 
 namespace moe::cli {
 
@@ -14,7 +14,7 @@ void InstallSignalHandlers();
 /// gets the number of a standard stream.
 void OpenClosedStandardStreams();
 
-/// True after Ctrl-C. Long work looks at it at least ten times a second.
-const std::atomic<bool>& Interrupted();
+/// Stopped after Ctrl-C. Long work looks at it at least ten times a second.
+StopToken Interrupted();
 
 }  // namespace moe::cli

@@ -107,7 +107,7 @@ Result<OpenTable> Open(Run& run, const RunTable& table) {
   return run.Open(table.path).map([](const TableReader* reader) {
     TableQuery query;
     query.columns = reader->Columns();
-    query.stop = &Interrupted();
+    query.stop = Interrupted();
     return OpenTable{*reader, std::move(query)};
   });
 }

@@ -1,15 +1,16 @@
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "collect/matrix_work.h"
+#include "collect/narrator.h"
 #include "collect/observer.h"
-#include "collect/plan.h"
+#include "collect/tensor_counts.h"
+#include "moescope/stop_token.h"
 #include "run/config.h"
 #include "tables/table_writer.h"
 
@@ -22,21 +23,20 @@ struct CollectOptions {
   std::optional<ReadMode> read_mode;                ///< nullopt: by the file system
   bool keep_going = false;
   bool reuse = false;  ///< what the run's tables hold is not measured again, if it would be equal
-  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C
+  StopToken stop;
 };
 
 /// What a finished collection has to tell.
 struct CollectReport {
-  std::filesystem::path model_path;
+  std::string family;  ///< that was recognised; "" none
   std::vector<WrittenTable> outputs;
-  CollectPlan plan;  ///< counts, roles, coverage; its files are closed
+  std::array<RoleTotals, kRoleCount> roles = {};  ///< by Role
+  Coverage coverage;
   MatrixWorkSummary work;
   std::vector<std::string> warnings;  ///< as in logs/warnings
   double seconds = 0;
-  std::string read_mode;  ///< "mmap (ext4)"
-  uint64_t analysed_parameters = 0;
-  std::optional<double> expert_coverage;  ///< share of the expert parameters analysed; null: none
-  bool incomplete = false;                ///< input refused or skipped, or coverage too low: exit 3
+  std::string read_mode;    ///< "mmap (ext4)"
+  bool incomplete = false;  ///< input refused or skipped, or coverage too low: exit 3
 };
 
 /// `collect-data`: scans, measures and writes data/ and logs/ of the run directory (contract
@@ -45,11 +45,6 @@ struct CollectReport {
 /// told in logs/run_failure.json.
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer);
-
-/// "99.99 %": cut after two decimals, so that only what is whole reads 100.00 %.
-std::string CoverageText(double share);
-/// The same as a number: 99.99 for anything that is not all.
-double CoveragePercent(double share);
 
 /// logs/run_failure.json for a config that can't be used; nothing where there is no run directory.
 void WriteConfigFailure(const CollectOptions& options, const Error& error);

@@ -33,7 +33,7 @@ Json ConfigUsed(const LogContext& c) {
 Json ModelPathJson(const LogContext& c, bool resolved) {
   const char* source = c.options.model_path ? "cli_override" : "config";
   return {{"configured", c.config.model_path},
-          {"resolved", resolved ? Json(AsUtf8(c.report.model_path.string())) : Json()},
+          {"resolved", resolved ? Json(AsUtf8(c.files.path.string())) : Json()},
           {"source", resolved ? Json(source) : Json()}};
 }
 
@@ -52,15 +52,16 @@ Json RowsOf(const LogContext& c, const std::string& name) {
 /// Shards that were scanned, relative to the index's folder, sorted.
 std::set<std::string> ScannedShards(const LogContext& c) {
   std::set<std::string> shards;
-  for (const fs::path& file : c.scan.files) {
-    shards.insert(file.lexically_relative(c.index.index_path->parent_path()).generic_string());
+  for (const fs::path& file : c.files.scan.files) {
+    shards.insert(
+        file.lexically_relative(c.files.index.index_path->parent_path()).generic_string());
   }
   return shards;
 }
 
 std::vector<std::string> ExtraScannedShards(const LogContext& c) {
   std::vector<std::string> extra;
-  const auto& expected = c.index.expected_shards;
+  const auto& expected = c.files.index.expected_shards;
   for (const std::string& shard : ScannedShards(c)) {
     if (std::find(expected.begin(), expected.end(), shard) == expected.end())
       extra.push_back(shard);
@@ -69,12 +70,12 @@ std::vector<std::string> ExtraScannedShards(const LogContext& c) {
 }
 
 Json IndexMetadata(const LogContext& c) {
-  const auto metadata = ParseLenientJson(c.index.metadata_json, "index metadata");
+  const auto metadata = ParseLenientJson(c.files.index.metadata_json, "index metadata");
   return metadata ? *metadata : Json::object();
 }
 
 Json IndexSummaryJson(const LogContext& c) {
-  const IndexSummary& index = c.index;
+  const IndexSummary& index = c.files.index;
   const bool used = index.used_for_scan;
   Json json = {{"active", index.active},
                {"parsed", index.parsed},
@@ -94,13 +95,13 @@ Json IndexSummaryJson(const LogContext& c) {
 }
 
 Json IndexReportJson(const LogContext& c) {
-  Json json = {{"expected_shards", c.index.expected_shards},
+  Json json = {{"expected_shards", c.files.index.expected_shards},
                {"scanned_shards", ScannedShards(c)},
-               {"missing_shards", c.index.missing_shards},
+               {"missing_shards", c.files.index.missing_shards},
                {"extra_scanned_shards", ExtraScannedShards(c)},
                {"missing_tensors", c.compared.missing_tensors},
                {"extra_tensors", c.compared.extra_tensors},
-               {"extra_safetensors_files_on_disk", c.index.extra_safetensors_files_on_disk}};
+               {"extra_safetensors_files_on_disk", c.files.index.extra_safetensors_files_on_disk}};
   if (Json metadata = IndexMetadata(c); !metadata.empty()) json["index_metadata"] = metadata;
   return json;
 }
@@ -120,10 +121,10 @@ Json TensorNameFormats(const LogContext& c) {
           {"proj_aliases", aliases}};
 }
 
-Json RolesJson(const CollectPlan& plan) {
+Json RolesJson(const std::array<RoleTotals, kRoleCount>& all) {
   Json roles = Json::object();
   for (size_t i = 0; i < kRoleCount; ++i) {
-    const RoleTotals& totals = plan.roles[i];
+    const RoleTotals& totals = all[i];
     roles[std::string(RoleName(static_cast<Role>(i)))] = {
         {"tensors", totals.tensors}, {"bytes", totals.bytes}, {"parameters", totals.parameters}};
   }
@@ -132,32 +133,34 @@ Json RolesJson(const CollectPlan& plan) {
 
 /// What section 13 does not have: D21's coverage, D22's files that were left out.
 void AddOurs(const LogContext& c, Json& health) {
-  const CollectPlan& plan = c.report.plan;
-  health["roles"] = RolesJson(plan);
-  health["family"] = plan.family.empty() ? Json() : Json(plan.family);
-  health["experts"] = plan.census.ToJson(plan.facts);
-  health["expert_coverage"] = {{"expert_parameters", plan.promised_parameters()},
-                               {"missing_parameters", MissingParameters(plan.missing)},
-                               {"analysed_parameters", c.report.analysed_parameters},
-                               {"share", OrNull(c.report.expert_coverage)},
+  const Model::Parts& parts = c.model->parts();
+  const Coverage& coverage = c.report.coverage;
+  health["roles"] = RolesJson(c.counts.Roles());
+  health["family"] = c.report.family.empty() ? Json() : Json(c.report.family);
+  health["experts"] = ExpertGroupsJson(parts.census.Groups(c.model->facts()));
+  health["expert_coverage"] = {{"expert_parameters", coverage.promised},
+                               {"missing_parameters", coverage.missing},
+                               {"analysed_parameters", coverage.analysed},
+                               {"share", OrNull(coverage.share)},
                                {"min_expert_coverage", OrNull(c.config.min_expert_coverage)}};
-  health["missing_experts"] = MissingJson(plan.missing);
+  health["missing_experts"] = MissingJson(parts.missing);
   Json left_out = Json::array();
-  for (const LeftOut& file : c.scan.left_out) {
+  for (const LeftOut& file : c.files.scan.left_out) {
     left_out.push_back({{"path", AsUtf8(file.path.string())}, {"reason", file.reason}});
   }
   health["left_out_files"] = left_out;
-  health["missing_shards"] = c.scan.missing.names;
-  health["skipped_files"] = plan.checkpoint.skipped_files;
-  health["refused_tensors"] = plan.refused_tensors + c.report.work.refused_tensors;
+  health["missing_shards"] = c.files.scan.missing.names;
+  health["skipped_files"] = parts.checkpoint.skipped_files;
+  health["refused_tensors"] = c.counts.refused + c.report.work.refused_tensors;
   health["nonfinite_matrices"] = c.report.work.nonfinite_matrices;
   health["incomplete"] = c.report.incomplete;
 }
 
 Json RunHealthJson(const LogContext& c) {
-  const CollectPlan& plan = c.report.plan;
+  const TensorCounts& counts = c.counts;
+  const auto& skipped = c.model->parts().checkpoint.skipped_files;
   Json run = RunJson(c.options.run_dir);
-  run["model_path"] = AsUtf8(c.report.model_path.string());
+  run["model_path"] = AsUtf8(c.files.path.string());
   Json health = {
       {"status", "success"},
       {"generated_at", Now()},
@@ -165,13 +168,12 @@ Json RunHealthJson(const LogContext& c) {
       {"run", run},
       {"config_used", ConfigUsed(c)},
       {"scan_summary",
-       {{"files_scanned",
-         c.scan.files.size() + c.scan.skipped.size() - plan.checkpoint.skipped_files.size()},
-        {"tensors_observed", plan.tensors_observed}}},
+       {{"files_scanned", c.files.scan.files.size() + c.files.scan.skipped.size() - skipped.size()},
+        {"tensors_observed", counts.observed}}},
       {"extraction_summary",
-       {{"extracted_by_rule", plan.extracted_by_rule},
-        {"extracted_by_fallback", plan.extracted_by_fallback},
-        {"unmatched_expertish", plan.unmatched_expertish}}},
+       {{"extracted_by_rule", counts.by_rule},
+        {"extracted_by_fallback", counts.by_fallback},
+        {"unmatched_expertish", counts.unmatched}}},
       {"outputs_written",
        {{"format", c.config.output.format},
         {"tensor_inventory_rows", RowsOf(c, "tensor_inventory")},
@@ -181,17 +183,17 @@ Json RunHealthJson(const LogContext& c) {
         {"warnings_rows", RowsOf(c, "warnings")},
         {"wrote_unmatched_tensors", Find(c, "unmatched_tensors") != nullptr},
         {"wrote_warnings", Find(c, "warnings") != nullptr},
-        {"wrote_index_report", c.index.used_for_scan}}},
+        {"wrote_index_report", c.files.index.used_for_scan}}},
       {"tensor_name_formats", TensorNameFormats(c)},
       {"tensor_name_examples",
-       {{"rule_extracted", plan.rule_examples},
-        {"fallback_extracted", plan.fallback_examples},
-        {"unmatched_expertish", plan.unmatched_examples}}},
+       {{"rule_extracted", counts.rule_examples.names()},
+        {"fallback_extracted", counts.fallback_examples.names()},
+        {"unmatched_expertish", counts.unmatched_examples.names()}}},
       {"smoke_checks",
        {{"effectively_empty_collect",
-         {{"triggered", EffectivelyEmpty(c.config, c.report)},
-          {"candidate_tensors_observed", plan.smoke_candidates},
-          {"candidate_examples", plan.smoke_examples}}}}},
+         {{"triggered", EffectivelyEmpty(c.config, counts, c.report.work)},
+          {"candidate_tensors_observed", counts.smoke_candidates},
+          {"candidate_examples", counts.smoke_examples.names()}}}}},
       {"derived_tensor_formats",
        {"{tensor}::{proj}", "{tensor}::split[rows]::{proj}", "{tensor}::split[cols]::{proj}"}},
       {"index_summary", IndexSummaryJson(c)}};
@@ -213,11 +215,10 @@ Json IndexStateJson(const IndexSummary& index) {
 
 Json RunContextJson(const LogContext& c) {
   const ScanOptions& scan = c.config.scan;
-  const fs::path base =
-      c.scan.model_path_is_file ? c.report.model_path.parent_path() : c.report.model_path;
+  const fs::path base = c.files.scan.model_path_is_file ? c.files.path.parent_path() : c.files.path;
   Json examples = Json::array();
-  for (size_t i = 0; i < std::min<size_t>(3, c.scan.files.size()); ++i) {
-    examples.push_back(c.scan.files[i].lexically_relative(base).generic_string());
+  for (size_t i = 0; i < std::min<size_t>(3, c.files.scan.files.size()); ++i) {
+    examples.push_back(c.files.scan.files[i].lexically_relative(base).generic_string());
   }
   return {{"generated_at", Now()},
           {"run", RunJson(c.options.run_dir)},
@@ -226,34 +227,34 @@ Json RunContextJson(const LogContext& c) {
           {"scan_plan",
            {{"use_safetensors_index_json", scan.use_safetensors_index_json},
             {"strict_index", scan.strict_index},
-            {"model_path_kind", c.scan.model_path_is_file ? "file" : "dir"},
+            {"model_path_kind", c.files.scan.model_path_is_file ? "file" : "dir"},
             {"index_discovered_but_ignored_due_to_file_model_path",
-             c.scan.index_discovered_but_ignored_due_to_file_model_path},
+             c.files.scan.index_discovered_but_ignored_due_to_file_model_path},
             {"extensions", scan.extensions},
             {"max_files", OrNull(scan.max_files)},
             {"experts_only", c.config.extract.experts_only},
             {"include_shared_expert", c.config.extract.include_shared_expert},
             {"inventory_all_tensors", c.config.inventory_all_tensors},
-            {"scan_mode", c.index.used_for_scan ? "index" : "walk"},
-            {"scanned_files_count", c.scan.files.size()},
+            {"scan_mode", c.files.index.used_for_scan ? "index" : "walk"},
+            {"scanned_files_count", c.files.scan.files.size()},
             {"scanned_files_example", examples}}},
           {"quant_rel_den_floor", OrNull(c.config.measure.rel_den_floor)},
-          {"index", IndexStateJson(c.index)}};
+          {"index", IndexStateJson(c.files.index)}};
 }
 
 bool HasMetadataLogs(const LogContext& c) {
-  return c.config.metadata.enabled && c.metadata.config_path;
+  return c.config.metadata.enabled && c.files.metadata.config_path;
 }
 
 Result<void> AddMetadataLogs(const LogContext& c, FileTransaction& files) {
   if (!HasMetadataLogs(c)) return {};
   const fs::path& run_dir = c.options.run_dir;
-  return AddLog(files, run_dir, "model_config.raw.json", TrimmedModelConfig(c.metadata.config),
-                KeyOrder::kOwn)
+  return AddLog(files, run_dir, "model_config.raw.json",
+                TrimmedModelConfig(c.files.metadata.config), KeyOrder::kOwn)
       .and_then([&] {
         return AddLog(files, run_dir, "model_shape_budget.json",
-                      {{"config_path", c.metadata.config_path->string()},
-                       {"shape_budget", c.metadata.shape_budget}},
+                      {{"config_path", c.files.metadata.config_path->string()},
+                       {"shape_budget", c.files.metadata.shape_budget}},
                       KeyOrder::kOwn);
       });
 }
@@ -271,88 +272,33 @@ Result<void> AddSuccessLogs(const LogContext& c, FileTransaction& files) {
           .and_then([&] { return AddLog(files, run_dir, "run_context.json", RunContextJson(c)); })
           .and_then([&] { return AddMetadataLogs(c, files); })
           .and_then([&] { return AddLog(files, run_dir, "run_health.json", RunHealthJson(c)); });
-  if (!done || !c.index.used_for_scan) return done;
+  if (!done || !c.files.index.used_for_scan) return done;
   return AddLog(files, run_dir, "index_report.json", IndexReportJson(c), KeyOrder::kOwn);
 }
 
 void RemoveStaleLogs(const LogContext& c) {
   const fs::path& run_dir = c.options.run_dir;
   RemoveLog(run_dir, "run_failure.json");
-  if (!c.index.used_for_scan) RemoveLog(run_dir, "index_report.json");
+  if (!c.files.index.used_for_scan) RemoveLog(run_dir, "index_report.json");
   if (HasMetadataLogs(c)) return;
   RemoveLog(run_dir, "model_config.raw.json");
   RemoveLog(run_dir, "model_shape_budget.json");
 }
 
 void WriteRunFailure(const LogContext& c, const Error& error) {
-  Json index = IndexStateJson(c.index);
+  Json index = IndexStateJson(c.files.index);
   index.erase("parsed");
   index.erase("used_for_scan");
-  if (!c.index_searched) index["status"] = "not_initialized";
+  if (!c.files.index_searched) index["status"] = "not_initialized";
   (void)WriteLog(c.options.run_dir, "run_failure.json",
                  {{"generated_at", Now()},
                   {"status", "error"},
                   {"run", RunJson(c.options.run_dir)},
-                  {"model_path", ModelPathJson(c, c.model_resolved)},
+                  {"model_path", ModelPathJson(c, c.files.located)},
                   {"cli_overrides", OverridesJson(c)},
                   {"index", index},
                   {"error", ErrorJson(error)},
                   {"traceback", Traceback("collect-data", error)}});
-}
-
-std::vector<std::string> ProjWarnings(const CollectPlan& plan, const Config& config,
-                                      const ProjLogPaths& paths) {
-  std::vector<std::string> lines;
-  uint64_t kept = 0, dropped = 0;
-  for (const auto& row : plan.proj_report) ++(row.action == "kept_raw" ? kept : dropped);
-  const uint64_t kept_events = plan.proj_kept_split + plan.proj_kept_group;
-  if (kept_events > 0) {
-    lines.push_back(
-        fmt::format("[proj] unmapped proj tokens kept raw: packed_split={}, proj_group={} "
-                    "(unique={}, occurrences={}). See {}",
-                    plan.proj_kept_split, plan.proj_kept_group, kept, kept_events, paths.report));
-  }
-  if (plan.proj_dropped_strict > 0 && !config.extract.proj_aliases.empty()) {
-    lines.push_back(
-        fmt::format("[proj] strict proj_group dropped tensors due to unmapped proj tokens: "
-                    "occurrences={} (unique={}). See {}",
-                    plan.proj_dropped_strict, dropped, paths.report));
-  }
-  if (plan.proj_no_alias_map > 0) {
-    const std::string where =
-        config.debug.dump_unmatched_tensors
-            ? fmt::format("See {} for details.", paths.unmatched_tensors)
-            : "Enable debug.dump_unmatched_tensors=true to write unmatched_tensors.*.";
-    lines.push_back(
-        fmt::format("[config] parsing.proj_group_strict=true but parsing.proj_aliases is empty; "
-                    "strict proj_group drops occurred (occurrences={}). {}",
-                    plan.proj_no_alias_map, where));
-  }
-  return lines;
-}
-
-bool EffectivelyEmpty(const Config& config, const CollectReport& report) {
-  return config.extract.experts_only && report.plan.smoke_candidates > 0 &&
-         report.work.matrix_rows == 0 && report.plan.unmatched_expertish == 0;
-}
-
-std::string SmokeWarning(const CollectPlan& plan) {
-  return fmt::format(
-      "[smoke] effectively empty collect: {} tensor(s) are named like expert weights "
-      "(e.g. {}), but nothing was analysed; see parsing and extract_rules in the config",
-      plan.smoke_candidates, plan.smoke_examples.front());
-}
-
-std::vector<std::string> MergeByTensor(std::vector<TensorWarning> first,
-                                       std::vector<TensorWarning> second) {
-  first.insert(first.end(), std::make_move_iterator(second.begin()),
-               std::make_move_iterator(second.end()));
-  std::stable_sort(first.begin(), first.end(), [](const TensorWarning& a, const TensorWarning& b) {
-    return a.tensor_number < b.tensor_number;
-  });
-  std::vector<std::string> lines;
-  for (TensorWarning& warning : first) lines.push_back(std::move(warning.text));
-  return lines;
 }
 
 }  // namespace moe

@@ -114,16 +114,14 @@ void ForgetMeasured(const fs::path& run_dir) {
   fs::remove(NotePath(run_dir), ignored);
 }
 
-PastRun::PastRun(const CollectPlan& plan, const MeasureOptions& options)
+PastRun::PastRun(const Model& model, const MeasureOptions& options)
     : stats_table_(MatrixStatsTable(options)) {
-  first_matrix_.push_back(0);
-  for (const PlannedBank& bank : plan.banks) {
-    first_matrix_.push_back(first_matrix_.back() + bank.matrices());
-  }
+  for (const ModelBank& bank : model.parts().banks) first_matrix_.push_back(bank.first_matrix);
+  first_matrix_.push_back(model.matrices());
 }
 
-std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key,
-                                       const CollectPlan& plan, const MeasureOptions& options) {
+std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key, const Model& model,
+                                       const MeasureOptions& options) {
   const auto text = ReadTextFile(NotePath(run_dir));
   if (!text) return nullptr;
   const auto note = ParseLenientJson(*text, "measured.json");
@@ -132,9 +130,9 @@ std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key,
       note->value("tables", Json()) != Json::parse(JsonText(StampsOf(run_dir)))) {
     return nullptr;
   }
-  std::unique_ptr<PastRun> past(new PastRun(plan, options));
+  std::unique_ptr<PastRun> past(new PastRun(model, options));
   for (const Json& scheme : note->at("schemes")) past->schemes_.push_back(SchemeOf(scheme));
-  return past->Read(run_dir) && past->IsOfPlan(plan) ? std::move(past) : nullptr;
+  return past->Read(run_dir) && past->IsOf(model) ? std::move(past) : nullptr;
 }
 
 bool PastRun::Read(const fs::path& run_dir) {
@@ -147,28 +145,25 @@ bool PastRun::Read(const fs::path& run_dir) {
          ReadTable(run_dir, "quant_sim", quant, quant_);
 }
 
-bool PastRun::IsOfPlan(const CollectPlan& plan) const {
+bool PastRun::IsOf(const Model& model) const {
   const uint64_t matrices = first_matrix_.back();
   if (stats_.rows != matrices || quant_.rows != matrices * schemes_.size()) return false;
   const auto is = [&](const char* column, uint64_t row, int64_t value) {
     return stats_.at(column).ints[row] == value;
   };
-  for (size_t b = 0; b < plan.banks.size(); ++b) {
-    const PlannedBank& planned = plan.banks[b];
-    const ExpertBank& bank = planned.bank;
-    const std::string& tensor = plan.checkpoint.files[planned.file]->tensors()[planned.tensor].name;
-    for (uint64_t i = 0; i < planned.matrices(); ++i) {
-      const uint64_t row = first_matrix_[b] + i;
-      const bool same = TextAt(stats_.at("source_tensor"), row) == AsUtf8(tensor) &&
-                        TextAt(stats_.at("derived_tensor"), row) == AsUtf8(bank.derived_tensor) &&
-                        is("layer", row, bank.LayerAt(i / bank.experts)) &&
-                        is("expert_id", row, bank.ExpertIdAt(i % bank.experts)) &&
-                        is("rows", row, static_cast<int64_t>(bank.rows)) &&
-                        is("cols", row, static_cast<int64_t>(bank.cols));
-      if (!same) return false;
-      for (size_t s = 0; s < schemes_.size(); ++s) {
-        if (TextAt(quant_.at("scheme"), QuantRow(row, s)) != schemes_[s].name) return false;
-      }
+  for (uint64_t row = 0; row < matrices; ++row) {
+    const ExpertMatrix matrix = model.matrix(row);
+    const ExpertBank& bank = *matrix.bank;
+    const bool same =
+        TextAt(stats_.at("source_tensor"), row) == AsUtf8(matrix.tensor->info().name) &&
+        TextAt(stats_.at("derived_tensor"), row) == AsUtf8(bank.derived_tensor) &&
+        is("layer", row, bank.LayerAt(matrix.layer_pos)) &&
+        is("expert_id", row, bank.ExpertIdAt(matrix.expert_pos)) &&
+        is("rows", row, static_cast<int64_t>(bank.rows)) &&
+        is("cols", row, static_cast<int64_t>(bank.cols));
+    if (!same) return false;
+    for (size_t s = 0; s < schemes_.size(); ++s) {
+      if (TextAt(quant_.at("scheme"), QuantRow(row, s)) != schemes_[s].name) return false;
     }
   }
   return true;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/json_text.h"
-#include "collect/plan.h"
+#include "model/model_parts.h"
 #include "moescope/measure.h"
 #include "rows/collect_rows.h"
 #include "tables/table_reader.h"
@@ -37,13 +37,13 @@ void ForgetMeasured(const std::filesystem::path& run_dir);
 class PastRun {
  public:
   /// Reads the tables of `run_dir`; nullptr if they were not measured under `key`, were changed
-  /// since, or are not about exactly the matrices of `plan`, in its order.
+  /// since, or are not about exactly the matrices of `model`, in its order.
   static std::unique_ptr<PastRun> Open(const std::filesystem::path& run_dir, const Json& key,
-                                       const CollectPlan& plan, const MeasureOptions& options);
+                                       const Model& model, const MeasureOptions& options);
 
   bool Has(const QuantScheme& scheme) const { return Find(scheme).has_value(); }
 
-  /// Of the matrix with this number in the plan.
+  /// Of the matrix with this number in the model.
   MatrixStats StatsOf(uint64_t matrix) const;
   /// `scheme`: one that it has.
   QuantError ErrorOf(uint64_t matrix, const QuantScheme& scheme) const;
@@ -51,10 +51,10 @@ class PastRun {
   ComputeDType DTypeOf(uint64_t matrix) const;
 
  private:
-  PastRun(const CollectPlan& plan, const MeasureOptions& options);
+  PastRun(const Model& model, const MeasureOptions& options);
 
   bool Read(const std::filesystem::path& run_dir);
-  bool IsOfPlan(const CollectPlan& plan) const;
+  bool IsOf(const Model& model) const;
   std::optional<size_t> Find(const QuantScheme& scheme) const;
   /// Of quant_sim, which is scheme-major inside a bank.
   uint64_t QuantRow(uint64_t matrix, size_t scheme) const;

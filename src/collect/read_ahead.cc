@@ -5,9 +5,7 @@
 
 namespace moe {
 
-ReadAhead::ReadAhead(const CollectPlan& plan, const std::vector<uint64_t>& first_matrix,
-                     ReadMode mode)
-    : plan_(plan), first_matrix_(first_matrix), mode_(mode) {
+ReadAhead::ReadAhead(const Model& model, ReadMode mode) : model_(model), mode_(mode) {
   try {
     thread_ = std::thread([this] { Run(); });
   } catch (const std::system_error&) {
@@ -37,15 +35,12 @@ void ReadAhead::Reached(uint64_t matrix) {
 void ReadAhead::Run() {
   std::deque<Fetched> ahead;
   uint64_t bytes_ahead = 0;
-  for (size_t bank = 0; bank < plan_.banks.size(); ++bank) {
-    const PlannedBank& planned = plan_.banks[bank];
-    for (uint64_t within = 0; within < planned.matrices(); ++within) {
-      const uint64_t matrix = first_matrix_[bank] + within;
-      if (!WaitForRoom(ahead, bytes_ahead)) return;
-      ahead.push_back({matrix, planned.matrix_bytes()});
-      bytes_ahead += planned.matrix_bytes();
-      Fetch(planned, within);
-    }
+  for (uint64_t number = 0; number < model_.matrices(); ++number) {
+    const ExpertMatrix matrix = model_.matrix(number);
+    if (!WaitForRoom(ahead, bytes_ahead)) return;
+    ahead.push_back({number, matrix.stored_bytes()});
+    bytes_ahead += matrix.stored_bytes();
+    Fetch(matrix);
   }
 }
 
@@ -65,9 +60,10 @@ bool ReadAhead::WaitForRoom(std::deque<Fetched>& ahead, uint64_t& bytes_ahead) {
 
 // Matrices of a bank lie in a tensor one after the other, or nearly so; what is stored beside the
 // weights (scales, zero points) follows the same order.
-void ReadAhead::Fetch(const PlannedBank& planned, uint64_t within) {
-  const uint64_t matrices = planned.matrices();
-  for (const TensorRef& part : planned.weight->parts) {
+void ReadAhead::Fetch(const ExpertMatrix& matrix) {
+  const uint64_t matrices = matrix.bank->layers * matrix.bank->experts;
+  const uint64_t within = matrix.layer_pos * matrix.bank->experts + matrix.expert_pos;
+  for (const TensorRef& part : matrix.weight().parts) {
     const auto position = part.file->PositionOf(part.index);
     if (!position) continue;
     const uint64_t bytes = part.file->tensors()[part.index].nbytes;

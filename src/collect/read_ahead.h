@@ -10,16 +10,16 @@
 #include <vector>
 
 #include "base/page_cache.h"
-#include "collect/plan.h"
+#include "moescope/model.h"
 
 namespace moe {
 
-/// Brings the bytes of a plan's matrices into the page cache in the order of the work, by a thread
+/// Brings the bytes of a model's matrices into the page cache in the order of the work, by a thread
 /// of its own, a bounded stretch ahead of it.
 class ReadAhead {
  public:
-  /// `first_matrix`: of each bank of `plan`, counted over all banks. Both outlive this object.
-  ReadAhead(const CollectPlan& plan, const std::vector<uint64_t>& first_matrix, ReadMode mode);
+  /// `model` outlives this object.
+  ReadAhead(const Model& model, ReadMode mode);
   ~ReadAhead();
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
@@ -37,10 +37,9 @@ class ReadAhead {
 
   void Run();
   bool WaitForRoom(std::deque<Fetched>& ahead, uint64_t& bytes_ahead);
-  void Fetch(const PlannedBank& planned, uint64_t within);
+  void Fetch(const ExpertMatrix& matrix);
 
-  const CollectPlan& plan_;
-  const std::vector<uint64_t>& first_matrix_;
+  const Model& model_;
   const ReadMode mode_;
   std::map<const TensorFile*, PageCacheFile> files_;
   std::mutex mutex_;

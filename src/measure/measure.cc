@@ -61,7 +61,7 @@ class Moments {
 // Picks the sampled elements out of the stream as it passes.
 class SamplePicker {
  public:
-  explicit SamplePicker(const std::vector<int64_t>& indices) : indices_(indices) {}
+  explicit SamplePicker(std::span<const int64_t> indices) : indices_(indices) {}
 
   /// The sampled ones among elements [begin, begin + x.size()).
   std::span<const float> Pick(uint64_t begin, std::span<const float> x) {
@@ -75,7 +75,7 @@ class SamplePicker {
   }
 
  private:
-  const std::vector<int64_t>& indices_;
+  std::span<const int64_t> indices_;
   std::vector<float> picked_;
 };
 
@@ -132,7 +132,7 @@ class GroupRanges {
 struct Task {
   const MatrixSource& matrix;
   const MeasureOptions& options;
-  const std::vector<int64_t>* sample;  // nullptr: exact percentiles
+  std::optional<std::span<const int64_t>> sample;  // nullopt: exact percentiles
   const uint64_t elements = matrix.rows() * matrix.cols();
   const Tiling tiling = Tiling(matrix.rows(), matrix.cols());
   const ComputeDType dtype =
@@ -151,12 +151,12 @@ class PartMeasurement {
   explicit PartMeasurement(const Task& task) : task_(task) {
     const MeasureOptions& options = task.options;
     if (task.counts_values) counts_.emplace(task.matrix.storage_dtype());
-    if (options.stats && (!task.counts_values || task.sample != nullptr)) {
+    if (options.stats && (!task.counts_values || task.sample)) {
       constexpr unsigned kBinShift = 13;  // 2^18 bins
-      percentiles_.emplace(task.sample == nullptr ? task.elements : task.sample->size(),
+      percentiles_.emplace(!task.sample ? task.elements : task.sample->size(),
                            options.percentiles_abs, kBinShift);
     }
-    if (task.sample != nullptr) picker_.emplace(*task.sample);
+    if (task.sample) picker_.emplace(*task.sample);
     if (options.stats) WantGroups();
     for (const QuantScheme& scheme : options.schemes) {
       auto quantizer = MakeQuantizer(scheme, options.profile, task.dtype, task.matrix.rows(),
@@ -410,8 +410,8 @@ Result<std::unique_ptr<PartMeasurement>> MeasureParts(const Task& task, unsigned
   return whole;
 }
 
-Result<void> CheckArguments(const MatrixSource& matrix, const MeasureOptions& options,
-                            const std::vector<int64_t>* sample) {
+Result<void> CheckArguments(const MeasureInput& input, const MeasureOptions& options) {
+  const auto& [matrix, sample, threads] = input;
   const auto refuse = [](std::string message) {
     return Fail(ErrorCode::kBadArgument, "measure", std::move(message));
   };
@@ -419,7 +419,7 @@ Result<void> CheckArguments(const MatrixSource& matrix, const MeasureOptions& op
   if (matrix.rows() > UINT64_MAX / matrix.cols()) return refuse("the matrix is too large");
   if (options.percentiles_abs.size() < 3) return refuse("needs the percentiles 50, 99 and 99.9");
   const auto elements = matrix.rows() * matrix.cols();
-  if (sample == nullptr) return {};
+  if (!sample) return {};
   if (sample->empty()) return refuse("the sample is empty");
   if (!std::is_sorted(sample->begin(), sample->end()) || sample->front() < 0 ||
       static_cast<uint64_t>(sample->back()) >= elements) {
@@ -430,13 +430,12 @@ Result<void> CheckArguments(const MatrixSource& matrix, const MeasureOptions& op
 
 }  // namespace
 
-Result<MatrixMeasurement> MeasureMatrix(const MatrixSource& matrix, const MeasureOptions& options,
-                                        const std::vector<int64_t>* sample, unsigned threads) {
-  if (auto checked = CheckArguments(matrix, options, sample); !checked) {
+Result<MatrixMeasurement> MeasureMatrix(const MeasureInput& input, const MeasureOptions& options) {
+  if (auto checked = CheckArguments(input, options); !checked) {
     return tl::make_unexpected(checked.error());
   }
-  const Task task{matrix, options, sample};
-  auto whole = MeasureParts(task, threads);
+  const Task task{input.matrix, options, input.sample};
+  auto whole = MeasureParts(task, input.threads);
   if (!whole) return tl::make_unexpected(whole.error());
   PartMeasurement& part = **whole;
   if (part.NeedsSecondRead()) {

@@ -15,17 +15,22 @@ void Refuse(Extraction& extraction, std::string reason) {
   extraction.refused = true;
 }
 
-void RefuseDoubles(const Checkpoint& checkpoint, std::vector<std::vector<Extraction>>& decided) {
+void RefuseDoubles(Checkpoint& checkpoint) {
   DoubleClaims claims;
-  std::vector<Extraction*> numbered;
-  for (size_t file = 0; file < decided.size(); ++file) {
-    for (size_t tensor = 0; tensor < decided[file].size(); ++tensor) {
-      Extraction& extraction = decided[file][tensor];
-      claims.Add(numbered.size(), checkpoint.files[file]->tensors()[tensor].name, extraction);
-      numbered.push_back(&extraction);
-    }
+  for (size_t i = 0; i < checkpoint.tensors.size(); ++i) {
+    claims.Add(i, checkpoint.tensors[i].info().name, checkpoint.tensors[i].found);
   }
-  for (auto& [number, reason] : claims.Refusals()) Refuse(*numbered[number], std::move(reason));
+  for (auto& [number, reason] : claims.Refusals()) {
+    Refuse(checkpoint.tensors[number].found, std::move(reason));
+  }
+}
+
+Result<Extraction> Decide(const ModelTensor& tensor, const Extractor& extractor) {
+  Extraction extraction;  // role "other"
+  if (tensor.left_out != ModelTensor::LeftOut::kNo) return extraction;
+  if (!tensor.companion) return extractor.Extract(ShapeOf(tensor));
+  extraction.role = Role::kCompanion;
+  return extraction;
 }
 
 /// What the index promises and is not `there`. An index of other files says nothing about these
@@ -50,61 +55,40 @@ Result<void> AddListed(const IndexSummary& index, const Extractor& extractor,
 
 }  // namespace
 
-Result<Extraction> Decide(const Checkpoint& checkpoint, const Extractor& extractor, size_t file,
-                          size_t tensor) {
-  const TensorUse& use = checkpoint.uses[file][tensor];
-  Extraction extraction;  // role "other"
-  if (use.left_out != TensorUse::LeftOut::kNo) return extraction;
-  if (!use.companion) return extractor.Extract(checkpoint.ShapeOf(file, tensor));
-  extraction.role = Role::kCompanion;
-  return extraction;
-}
-
-Result<std::vector<std::vector<Extraction>>> DecideAll(const Checkpoint& checkpoint,
-                                                       const Extractor& extractor,
-                                                       const std::function<bool()>& stopped) {
-  std::vector<std::vector<Extraction>> decided(checkpoint.files.size());
-  std::vector<Extraction*> numbered;
+Result<void> DecideAll(Checkpoint& checkpoint, const Extractor& extractor, const StopToken& stop) {
   ShapeJudge judge(extractor.facts());
-  for (size_t file = 0; file < decided.size(); ++file) {
-    const auto& uses = checkpoint.uses[file];
-    decided[file].reserve(uses.size());
-    for (size_t tensor = 0; tensor < uses.size(); ++tensor) {
-      if (stopped()) return tl::make_unexpected(InterruptedError());
-      auto extraction = Decide(checkpoint, extractor, file, tensor);
-      if (!extraction) return tl::make_unexpected(std::move(extraction.error()));
-      const auto& stored = checkpoint.files[file]->tensors()[tensor].shape;
-      const bool packed = uses[tensor].weight && uses[tensor].weight->shape != stored;
-      if (!extraction->banks.empty()) {
-        judge.Add(numbered.size(), checkpoint.ShapeOf(file, tensor), packed, *extraction);
-      }
-      decided[file].push_back(std::move(*extraction));
-      numbered.push_back(&decided[file].back());
-    }
+  for (size_t i = 0; i < checkpoint.tensors.size(); ++i) {
+    if (auto done = stop.Check(); !done) return done;
+    ModelTensor& tensor = checkpoint.tensors[i];
+    auto found = Decide(tensor, extractor);
+    if (!found) return tl::make_unexpected(std::move(found.error()));
+    tensor.found = std::move(*found);
+    if (tensor.found.banks.empty()) continue;
+    const bool packed = tensor.weight && tensor.weight->shape != tensor.info().shape;
+    judge.Add(i, ShapeOf(tensor), packed, tensor.found);
   }
-  for (auto& [number, reason] : judge.Refusals()) Refuse(*numbered[number], std::move(reason));
-  RefuseDoubles(checkpoint, decided);
-  return decided;
+  for (auto& [number, reason] : judge.Refusals()) {
+    Refuse(checkpoint.tensors[number].found, std::move(reason));
+  }
+  RefuseDoubles(checkpoint);
+  return {};
 }
 
-Result<ExpertPromise> PromiseOf(const Checkpoint& checkpoint, const IndexSummary& index,
-                                const Extractor& extractor,
-                                const std::vector<std::vector<Extraction>>& decided) {
+Result<ExpertPromise> PromiseOf(const Checkpoint& decided, const IndexSummary& index,
+                                const Extractor& extractor) {
   ExpertPromise promise;
   std::unordered_set<std::string_view> there;
-  for (size_t file = 0; file < decided.size(); ++file) {
-    for (size_t tensor = 0; tensor < decided[file].size(); ++tensor) {
-      if (checkpoint.uses[file][tensor].left_out != TensorUse::LeftOut::kNo) continue;
-      const std::string& name = checkpoint.files[file]->tensors()[tensor].name;
-      const Extraction& extraction = decided[file][tensor];
-      there.insert(name);
-      if (checkpoint.uses[file][tensor].companion) continue;
-      promise.Add(checkpoint.ShapeOf(file, tensor), extraction);
-      if (!extraction.unmatched_reason || extraction.unmatched_reason == "empty") continue;
-      const auto unread = extractor.ClaimsOf(name);
-      if (!unread) return tl::make_unexpected(unread.error());
-      promise.AddUnread(*unread);
-    }
+  for (const ModelTensor& tensor : decided.tensors) {
+    if (tensor.left_out != ModelTensor::LeftOut::kNo) continue;
+    const std::string& name = tensor.info().name;
+    there.insert(name);
+    if (tensor.companion) continue;
+    promise.Add(ShapeOf(tensor), tensor.found);
+    const auto& reason = tensor.found.unmatched_reason;
+    if (!reason || *reason == "empty") continue;
+    const auto unread = extractor.ClaimsOf(name);
+    if (!unread) return tl::make_unexpected(unread.error());
+    promise.AddUnread(*unread);
   }
   if (auto done = AddListed(index, extractor, there, promise); !done) {
     return tl::make_unexpected(done.error());

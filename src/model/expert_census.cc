@@ -123,30 +123,41 @@ bool ExpertCensus::ContradictsConfig(const ModelFacts& facts) const {
   });
 }
 
-Json ExpertCensus::ToJson(const ModelFacts& facts) const {
-  Json list = Json::array();
+std::vector<ExpertGroup> ExpertCensus::Groups(const ModelFacts& facts) const {
+  std::vector<ExpertGroup> list;
   for (const auto& [key, group] : groups_) {
-    const auto& [stack, shared, proj] = key;
-    const auto [least, most] = CountRange(group.layers);
-    std::set<int64_t> layers;
-    for (const auto& [layer, ids] : group.layers) layers.insert(layer);
+    ExpertGroup& out = list.emplace_back();
+    std::tie(out.stack, out.shared, out.proj) = key;
+    out.shapes = group.shapes;
+    out.storage = group.storage;
+    out.matrices = group.matrices;
+    for (const auto& [layer, ids] : group.layers) out.layers.insert(layer);
+    std::tie(out.experts_min, out.experts_max) = CountRange(group.layers);
+    if (!out.shared) out.experts_in_config = facts.experts;
+  }
+  return list;
+}
+
+Json ExpertGroupsJson(const std::vector<ExpertGroup>& groups) {
+  Json list = Json::array();
+  for (const ExpertGroup& group : groups) {
     Json shapes = Json::array(), storage = Json::array();
     for (const auto& [rows, cols] : group.shapes) shapes.push_back({rows, cols});
     for (const auto& [scheme, bits] : group.storage) {
       storage.push_back({{"scheme", scheme}, {"bits_per_weight", bits}});
     }
-    list.push_back(
-        {{"stack", stack.empty() ? Json() : Json(stack)},
-         {"shared", shared},
-         {"proj", proj},
-         {"shapes", shapes},
-         {"storage", storage},
-         {"matrices", group.matrices},
-         {"layers", layers.size()},
-         {"layer_ranges", Ranges(layers)},
-         {"experts_per_layer_min", least},
-         {"experts_per_layer_max", most},
-         {"experts_in_config", shared || !facts.experts ? Json() : Json(*facts.experts)}});
+    const auto& in_config = group.experts_in_config;
+    list.push_back({{"stack", group.stack.empty() ? Json() : Json(group.stack)},
+                    {"shared", group.shared},
+                    {"proj", group.proj},
+                    {"shapes", shapes},
+                    {"storage", storage},
+                    {"matrices", group.matrices},
+                    {"layers", group.layers.size()},
+                    {"layer_ranges", Ranges(group.layers)},
+                    {"experts_per_layer_min", group.experts_min},
+                    {"experts_per_layer_max", group.experts_max},
+                    {"experts_in_config", in_config ? Json(*in_config) : Json()}});
   }
   return list;
 }

@@ -15,6 +15,23 @@
 
 namespace moe {
 
+/// The matrices of one kind: stack, shared or routed, projection.
+struct ExpertGroup {
+  std::string stack;  ///< "" none
+  bool shared = false;
+  std::string proj;
+  std::set<std::pair<uint64_t, uint64_t>> shapes;  ///< rows, columns
+  std::map<std::string, double> storage;           ///< scheme -> bits per weight
+  uint64_t matrices = 0;
+  std::set<int64_t> layers;
+  uint64_t experts_min = 0, experts_max = 0;  ///< of a layer
+  std::optional<uint64_t> experts_in_config;  ///< nullopt: shared ones, or it doesn't say
+};
+
+/// One object for each: stack, shared, proj, shapes, storage, matrices, layers (how many),
+/// layer_ranges, experts_per_layer_min and _max, experts_in_config.
+nlohmann::ordered_json ExpertGroupsJson(const std::vector<ExpertGroup>& groups);
+
 /// Which experts were found, layer by layer, against what the model's config says; which of them
 /// are missing, ExpertPromise tells.
 class ExpertCensus {
@@ -33,10 +50,7 @@ class ExpertCensus {
   /// off all of them for a test.) Or whether one of its numbers can't be read.
   bool ContradictsConfig(const ModelFacts& facts) const;
 
-  /// One entry for each kind of matrix: stack, shared, projection, shape, storage, layers, experts.
-  nlohmann::ordered_json ToJson(const ModelFacts& facts) const;
-
-  bool empty() const { return groups_.empty(); }
+  std::vector<ExpertGroup> Groups(const ModelFacts& facts) const;
 
  private:
   using LayerExperts = std::map<int64_t, std::set<int64_t>>;  // layer -> expert ids

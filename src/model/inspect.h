@@ -1,47 +1,81 @@
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "checkpoint/discovery.h"
+#include "model/expert_census.h"
+#include "model/expert_promise.h"
 #include "moescope/error.h"
+#include "moescope/model.h"
 
 namespace moe {
 
-/// What a checkpoint is, from its headers and config.json alone (no weight is read):
-///   model, missing_shards (null: all are there; else text, names, expected, tensors), files,
-///   bytes; family (null: none of the table) and model_type;
-///   experts: one entry for each kind of expert matrix (ExpertCensus::ToJson);
-///   parts: by role, tensors, bytes (scales and zero points with their weight), parameters, true
-///     bits per weight and the schemes;
-///   parameters: total, active for one token (null where the config has no experts per token);
-///   analyze: matrices, bytes and estimated seconds of an analysis on this machine;
-///   unmatched: expert-like tensors that would not be read, each with its reason;
-///   missing_experts: what config, routers or the index promise and is not there (MissingJson);
-///   left_out_files, warnings.
+/// Tensors of one role, and what is stored beside them.
+struct ModelPart {
+  Role role = Role::kOther;
+  uint64_t tensors = 0, parameters = 0;
+  uint64_t bytes = 0;  ///< of payloads, scales and zero points
+  std::set<std::string> storage;
+  std::optional<double> bits_per_weight() const;  ///< nullopt: no parameters
+};
+
+/// What a checkpoint is, from its headers and config.json alone (no weight is read).
 struct Inspection {
-  nlohmann::ordered_json report;
+  std::filesystem::path model;
+  MissingShards missing_shards;
+  std::string family, model_type;  ///< "": unknown
+  uint64_t files = 0, tensors = 0, bytes = 0;
+  std::vector<ExpertGroup> experts;
+  std::vector<ModelPart> parts;  ///< those that have tensors, by role
+  uint64_t parameters = 0;
+  std::optional<uint64_t> active_parameters;  ///< for one token; nullopt: the config doesn't say
+
+  /// What an analysis would read on this machine.
+  struct Work {
+    uint64_t matrices = 0, bytes = 0, threads = 0;
+    double estimated_seconds = 0;
+  } work;
+
+  /// An expert-like tensor that would not be read.
+  struct Unmatched {
+    std::string tensor, reason;
+  };
+  std::vector<Unmatched> unmatched;
+  std::vector<MissingExperts> missing_experts;
+  std::vector<LeftOut> left_out_files;
+  std::vector<std::string> warnings;
   bool complete = true;          ///< nothing is unmatched, refused or missing
   std::optional<Error> nothing;  ///< there is no expert at all: what it is instead
 };
 
-/// kNotFound for no such path; kMalformed or kUnsupported for a broken or unknown file, and for a
-/// folder without any file that can be read.
-Result<Inspection> InspectModel(const std::filesystem::path& model_path);
+/// The model at `path` as `moescope inspect` sees it: what is missing is told, and the rest looked
+/// at. Errors are those of Model::Open().
+Result<Model> OpenForInspection(const std::string& path);
 
-/// Every tensor of the checkpoint whose name `pattern` (Python re.search syntax; "" all) finds:
-/// name, file, dtype, shape, bytes, role, and scheme and bits per weight of weights.
-Result<nlohmann::ordered_json> ListTensors(const std::filesystem::path& model_path,
-                                           const std::string& pattern);
+Inspection Inspect(const Model& model);
 
-/// The numbers of columns that the expert matrices of `model_path` have; empty where it has none or
-/// can't be opened.
-std::set<uint64_t> ExpertColumns(const std::filesystem::path& model_path);
+/// The object that `inspect --json` prints:
+///   model, missing_shards (null: all are there; else text, names, expected, tensors), files,
+///   bytes; family and model_type (null: unknown);
+///   experts: ExpertGroupsJson(); parts: by role; parameters: total, active; analyze; unmatched;
+///   missing_experts: MissingJson(); left_out_files, warnings.
+nlohmann::ordered_json InspectionJson(const Inspection& inspection);
 
-/// Name of the preset that fits `model_path`; "auto" where none is recognised or it can't be
-/// opened.
-std::string RecognisePreset(const std::filesystem::path& model_path);
+/// Every tensor whose name `pattern` (Python re.search syntax; "" all) finds. kBadArgument for a
+/// broken pattern.
+Result<std::vector<const ModelTensor*>> FindTensors(const Model& model, const std::string& pattern);
+
+/// name, file, dtype, shape, bytes, role, and of weights scheme and bits per weight.
+nlohmann::ordered_json TensorJson(const ModelTensor& tensor);
+
+/// The numbers of columns that the expert matrices have.
+std::set<uint64_t> ExpertColumns(const Model& model);
 
 }  // namespace moe

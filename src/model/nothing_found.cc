@@ -11,6 +11,7 @@
 #include "checkpoint/download_names.h"
 #include "checkpoint/names.h"
 #include "checkpoint/walk.h"
+#include "model/model_parts.h"
 
 namespace moe {
 namespace {
@@ -118,15 +119,15 @@ struct Sentence {
 };
 
 /// There are files, and a reader for them, and still none was scanned.
-Sentence OfReadable(const Search& search, const std::vector<fs::path>& readable) {
-  const auto& left_out = search.scan.left_out;
+Sentence OfReadable(const ModelFiles& model, const std::vector<fs::path>& readable) {
+  const auto& left_out = model.scan.left_out;
   if (!left_out.empty()) {
     return {fmt::format("nothing to read: {} is left out ({})", NameOf(left_out.front().path),
                         left_out.front().reason),
             "give the checkpoint that it belongs to"};
   }
   const auto unlisted = Those(readable, [&](const fs::path& file) {
-    const auto& listed = search.options.extensions;
+    const auto& listed = model.options.extensions;
     return std::ranges::find(listed, SuffixOf(file)) == listed.end();
   });
   if (!unlisted.empty()) {
@@ -139,14 +140,13 @@ Sentence OfReadable(const Search& search, const std::vector<fs::path>& readable)
           "see max_files and recursive there"};
 }
 
-Sentence WithoutFiles(const Search& search) {
-  if (const MissingShards& missing = search.scan.missing; !missing.empty()) {
+Sentence WithoutFiles(const ModelFiles& model) {
+  if (const MissingShards& missing = model.scan.missing; !missing.empty()) {
     return {missing.Text(), std::string(kDownload)};
   }
-  const auto files =
-      search.scan.model_path_is_file ? std::vector{search.model} : FilesOf(search.model);
+  const auto files = model.scan.model_path_is_file ? std::vector{model.path} : FilesOf(model.path);
   const auto readable = Those(files, IsScanned);
-  if (!readable.empty()) return OfReadable(search, readable);
+  if (!readable.empty()) return OfReadable(model, readable);
   if (const auto unfinished = Those(files, IsUnfinished); !unfinished.empty()) {
     return {fmt::format("nothing to read: only {}, an unfinished download", Listed(unfinished)),
             std::string(kDownload)};
@@ -169,7 +169,7 @@ Sentence WithoutFiles(const Search& search) {
                         Listed(named)),
             "give the file"};
   }
-  if (const auto folders = NotEntered(search.model); files.empty() && !folders.empty()) {
+  if (const auto folders = NotEntered(model.path); files.empty() && !folders.empty()) {
     return {fmt::format("nothing to read: only {}; hidden folders and links to folders are not "
                         "entered",
                         Listed(folders)),
@@ -184,43 +184,49 @@ Sentence WithoutFiles(const Search& search) {
           "give a checkpoint's folder or file"};
 }
 
-Sentence WithoutExperts(const Search& search) {
-  const size_t files = search.scan.files.size();
-  if (search.tensors == 0) {
+Sentence WithoutExperts(const Model& model, bool experts_only) {
+  const size_t files = model.parts().files->scan.files.size();
+  const size_t tensors = model.tensors().size();
+  if (tensors == 0) {
     return {fmt::format("{} file{} without a tensor", files, files == 1 ? "" : "s"),
             std::string(kDownload)};
   }
   const std::string type =
-      search.model_type.empty() ? "" : fmt::format(" (model_type {})", search.model_type);
-  const uint64_t experts = search.facts.experts.value_or(0);
-  if (search.listed > 0) {
+      model.model_type().empty() ? "" : fmt::format(" (model_type {})", model.model_type());
+  const uint64_t experts = model.facts().experts.value_or(0);
+  if (const uint64_t listed = ListedMatrices(model.parts().missing); listed > 0) {
     return {fmt::format("none of the {} is an expert's weight, though the index lists {} matri{} "
                         "of experts",
-                        Tensors(search.tensors), search.listed, search.listed == 1 ? "x" : "ces"),
+                        Tensors(tensors), listed, listed == 1 ? "x" : "ces"),
             "download the index and the shards again"};
   }
-  if (experts > 0 || search.routers > 0) {
-    return {fmt::format("none of the {} tensors is an expert's weight, though {}{}", search.tensors,
+  if (experts > 0 || model.parts().TensorsOf(Role::kRouter) > 0) {
+    return {fmt::format("none of the {} tensors is an expert's weight, though {}{}", tensors,
                         experts > 0
                             ? fmt::format("the model's configuration speaks of {} experts", experts)
                             : "there are routers",
                         type),
             "a rule can say which they are: docs/config.md, 'Finding the experts'"};
   }
-  if (!search.experts_only) {
-    return {fmt::format("none of {} is a matrix of floats", Tensors(search.tensors)), ""};
+  if (!experts_only) {
+    return {fmt::format("none of {} is a matrix of floats", Tensors(tensors)), ""};
   }
-  return {fmt::format("a dense model: no expert weights among {}{}", Tensors(search.tensors), type),
+  return {fmt::format("a dense model: no expert weights among {}{}", Tensors(tensors), type),
           "moescope is about Mixture-of-Experts models; with scan.experts_only false in the "
           "configuration it measures every matrix"};
 }
 
+Error ErrorOf(const fs::path& model, Sentence sentence) {
+  return {ErrorCode::kUnsupported, AsUtf8(model.string()), std::move(sentence.message),
+          std::move(sentence.hint), ""};
+}
+
 }  // namespace
 
-Error NothingFound(const Search& search) {
-  Sentence sentence = search.scan.files.empty() ? WithoutFiles(search) : WithoutExperts(search);
-  return {ErrorCode::kUnsupported, AsUtf8(search.model.string()), std::move(sentence.message),
-          std::move(sentence.hint), ""};
+Error NothingToRead(const ModelFiles& files) { return ErrorOf(files.path, WithoutFiles(files)); }
+
+Error NoExperts(const Model& model, bool experts_only) {
+  return ErrorOf(model.path(), WithoutExperts(model, experts_only));
 }
 
 }  // namespace moe

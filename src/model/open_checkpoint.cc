@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_set>
 
 #include "checkpoint/adapter.h"
@@ -23,22 +24,22 @@ DType MeantDType(const Weight& weight, const ModelWords& words) {
   return half ? weight.float_dtype : DType::kBF16;
 }
 
-class Opener {
+class CheckpointOpener {
  public:
-  Opener(const ScanPlan& scan, const IndexSummary& index, const ModelWords& words, bool keep_going,
-         const std::function<bool()>& stopped)
+  CheckpointOpener(const ScanPlan& scan, const IndexSummary& index, const ModelWords& words,
+                   bool keep_going, const StopToken& stop)
       : scan_(scan),
         shards_(index),
         words_(words),
         config_(words.quantization),
         keep_going_(keep_going),
-        stopped_(stopped) {
+        stop_(stop) {
     for (const Error& error : scan.skipped) Skip(error);
   }
 
   Result<void> AddFile(const std::filesystem::path& path) {
-    checkpoint_.first_tensor_number.push_back(tensors_);
-    auto file = OpenTensorFile(path, stopped_);
+    checkpoint_.first_tensor.push_back(checkpoint_.tensors.size());
+    auto file = OpenTensorFile(path, [stop = stop_] { return stop.stopped(); });
     if (file && !shards_.used_for_scan) {
       if (const auto twice = TensorNamedTwice(**file)) {
         Error error{ErrorCode::kMalformed, path.string(),
@@ -62,30 +63,25 @@ class Opener {
       checkpoint_.has_empty_file = true;
       Warn("[scan] files without a tensor", {path.filename().string()});
     }
-    tensors_ += (*file)->tensors().size();
+    for (size_t i = 0; i < (*file)->tensors().size(); ++i) {
+      checkpoint_.tensors.emplace_back().ref = {file->get(), i};
+    }
     checkpoint_.files.push_back(std::move(*file));
     return {};
   }
 
   Result<Checkpoint> FindWeights() {
-    for (const auto& file : checkpoint_.files) {
-      checkpoint_.uses.emplace_back(file ? file->tensors().size() : 0);
-    }
     auto done = shards_.used_for_scan ? ChooseCopies() : CheckOneModel(checkpoint_.files);
     if (done && twice_) done = tl::make_unexpected(*twice_);
     if (done && scan_.fault && !scan_.missing.lone) done = tl::make_unexpected(*scan_.fault);
     if (!done) return tl::make_unexpected(done.error());
     LeaveOutAdapters();
-    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
-        if (Counts(f, t)) index_.Add({checkpoint_.files[f].get(), t});
-      }
+    for (const ModelTensor& tensor : checkpoint_.tensors) {
+      if (Counts(tensor)) index_.Add(tensor.ref);
     }
-    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      if (stopped_()) return tl::make_unexpected(InterruptedError());
-      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
-        if (Counts(f, t)) AddWeight(f, t);
-      }
+    for (ModelTensor& tensor : checkpoint_.tensors) {
+      if (stop_.stopped()) return tl::make_unexpected(InterruptedError());
+      if (Counts(tensor)) AddWeight(tensor);
     }
     RefuseOddOnes();
     MarkCompanions();
@@ -104,15 +100,12 @@ class Opener {
 
   void Skip(const Error& error) {
     checkpoint_.skipped_files.push_back(error.Text());
-    checkpoint_.warnings.push_back({tensors_, "[collect] skipped " + error.Text()});
+    checkpoint_.warnings.push_back(
+        {checkpoint_.tensors.size(), "[collect] skipped " + error.Text()});
   }
 
-  bool Counts(size_t file, size_t tensor) const {
-    return checkpoint_.uses[file][tensor].left_out == TensorUse::LeftOut::kNo;
-  }
-
-  const std::string& NameOf(size_t file, size_t tensor) const {
-    return checkpoint_.files[file]->tensors()[tensor].name;
+  static bool Counts(const ModelTensor& tensor) {
+    return tensor.left_out == ModelTensor::LeftOut::kNo;
   }
 
   /// The shard that the index names for a tensor; nullptr: it does not list it.
@@ -121,43 +114,46 @@ class Opener {
     return entry == shards_.weight_map.end() ? nullptr : &entry->second;
   }
 
+  /// Of each file, as an index would name it.
+  std::map<const TensorFile*, std::string> ShardNames() const {
+    std::map<const TensorFile*, std::string> names;
+    const std::filesystem::path folder = shards_.index_path->parent_path();
+    for (const auto& file : checkpoint_.files) {
+      if (file) names[file.get()] = file->path().lexically_relative(folder).generic_string();
+    }
+    return names;
+  }
+
   /// Marks what the index leaves out.
   Result<void> ChooseCopies() {
+    const auto shard_of = ShardNames();
     std::unordered_set<std::string_view> open_shards, at_home, elsewhere;
-    std::vector<std::string> shard_of(checkpoint_.files.size());
-    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      if (!checkpoint_.files[f]) continue;
-      shard_of[f] = checkpoint_.files[f]
-                        ->path()
-                        .lexically_relative(shards_.index_path->parent_path())
-                        .generic_string();
-      open_shards.insert(shard_of[f]);
-      for (const TensorInfo& tensor : checkpoint_.files[f]->tensors()) {
-        const std::string* shard = ListedShard(tensor.name);
-        if (shard != nullptr && *shard == shard_of[f]) at_home.insert(tensor.name);
+    for (const auto& [file, shard] : shard_of) open_shards.insert(shard);
+    for (const ModelTensor& tensor : checkpoint_.tensors) {
+      const std::string* shard = ListedShard(tensor.info().name);
+      if (shard != nullptr && *shard == shard_of.at(tensor.ref.file)) {
+        at_home.insert(tensor.info().name);
       }
     }
     std::vector<std::string> copies, misplaced;
-    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
-        const std::string& name = NameOf(f, t);
-        const std::string* shard = ListedShard(name);
-        TensorUse& use = checkpoint_.uses[f][t];
-        if (shard == nullptr) {
-          use.left_out = TensorUse::LeftOut::kUnlisted;
-        } else if (*shard == shard_of[f]) {
-          continue;
-        } else if (at_home.contains(name) || !open_shards.contains(*shard)) {
-          use.left_out = TensorUse::LeftOut::kCopy;
-          copies.push_back(name + " of " + shard_of[f]);
-        } else if (elsewhere.insert(name).second) {
-          misplaced.push_back(name + " in " + shard_of[f]);
-        } else {
-          return Fail(ErrorCode::kMalformed, checkpoint_.files[f]->path().string(),
-                      "tensor '" + name + "' stands in an earlier file too, and not in " + *shard +
-                          ", where the index has it",
-                      "download the index and the shards again");
-        }
+    for (ModelTensor& tensor : checkpoint_.tensors) {
+      const std::string& name = tensor.info().name;
+      const std::string& lies_in = shard_of.at(tensor.ref.file);
+      const std::string* shard = ListedShard(name);
+      if (shard == nullptr) {
+        tensor.left_out = ModelTensor::LeftOut::kUnlisted;
+      } else if (*shard == lies_in) {
+        continue;
+      } else if (at_home.contains(name) || !open_shards.contains(*shard)) {
+        tensor.left_out = ModelTensor::LeftOut::kCopy;
+        copies.push_back(name + " of " + lies_in);
+      } else if (elsewhere.insert(name).second) {
+        misplaced.push_back(name + " in " + lies_in);
+      } else {
+        return Fail(ErrorCode::kMalformed, tensor.ref.file->path().string(),
+                    "tensor '" + name + "' stands in an earlier file too, and not in " + *shard +
+                        ", where the index has it",
+                    "download the index and the shards again");
       }
     }
     Warn("[index] copies outside the shard that the index names, left out", copies);
@@ -167,12 +163,10 @@ class Opener {
 
   void LeaveOutAdapters() {
     std::vector<std::string> names;
-    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
-        if (!Counts(f, t) || !IsAdapterTensor(NameOf(f, t))) continue;
-        checkpoint_.uses[f][t].left_out = TensorUse::LeftOut::kAdapter;
-        names.push_back(NameOf(f, t));
-      }
+    for (ModelTensor& tensor : checkpoint_.tensors) {
+      if (!Counts(tensor) || !IsAdapterTensor(tensor.info().name)) continue;
+      tensor.left_out = ModelTensor::LeftOut::kAdapter;
+      names.push_back(tensor.info().name);
     }
     Warn("[scan] tensors of an adapter (LoRA), left out", names);
   }
@@ -183,12 +177,11 @@ class Opener {
         {0, fmt::format("{} ({}): {}", what, names.size(), NameList(names))});
   }
 
-  void AddWeight(size_t file, size_t tensor) {
-    TensorUse& use = checkpoint_.uses[file][tensor];
-    auto found = FindWeight({checkpoint_.files[file].get(), tensor}, index_, config_);
+  void AddWeight(ModelTensor& tensor) {
+    auto found = FindWeight(tensor.ref, index_, config_);
     if (!found) {
-      use.refusal = found.error().message;
-      if (use.refusal.empty()) use.refusal = "can't be decoded";
+      tensor.refusal = found.error().message;
+      if (tensor.refusal.empty()) tensor.refusal = "can't be decoded";
     } else if (*found) {
       if (!(*found)->is_plain()) {
         (*found)->float_dtype = MeantDType(**found, words_);
@@ -197,7 +190,7 @@ class Opener {
         }
       }
       neighbours_.Add(**found);
-      use.weight = std::make_shared<const Weight>(std::move(**found));
+      tensor.weight = std::make_shared<const Weight>(std::move(**found));
     }
   }
 
@@ -206,23 +199,22 @@ class Opener {
     const auto entry = [&](const std::string& payload) {
       return config_.Of(ModuleOf(payload)).front().entry;
     };
-    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      for (TensorUse& use : checkpoint_.uses[f]) {
-        if (!use.weight) continue;
-        const auto odd = neighbours_.OddityOf(*use.weight);
-        if (!odd || entry(use.weight->parts[0].info().name) != entry(odd->neighbour)) continue;
-        use = {nullptr, false, odd->reason};
-      }
+    for (ModelTensor& tensor : checkpoint_.tensors) {
+      if (!tensor.weight) continue;
+      const auto odd = neighbours_.OddityOf(*tensor.weight);
+      if (!odd || entry(tensor.weight->parts[0].info().name) != entry(odd->neighbour)) continue;
+      tensor.weight = nullptr;
+      tensor.refusal = odd->reason;
     }
   }
 
   /// Scales are plain floats, and so weights to themselves, until their payload is met.
   void MarkCompanions() {
-    for (size_t f = 0; f < checkpoint_.files.size(); ++f) {
-      for (size_t t = 0; t < checkpoint_.uses[f].size(); ++t) {
-        if (!companions_.contains(checkpoint_.files[f]->tensors()[t].name)) continue;
-        if (Counts(f, t)) checkpoint_.uses[f][t] = {nullptr, true, ""};
-      }
+    for (ModelTensor& tensor : checkpoint_.tensors) {
+      if (!companions_.contains(tensor.info().name) || !Counts(tensor)) continue;
+      tensor.companion = true;
+      tensor.weight = nullptr;
+      tensor.refusal.clear();
     }
   }
 
@@ -232,9 +224,8 @@ class Opener {
   QuantConfig config_;
   Neighbours neighbours_;
   bool keep_going_;
-  const std::function<bool()>& stopped_;
+  StopToken stop_;
   std::optional<Error> twice_;  // the first name that stands in two files
-  uint64_t tensors_ = 0;
   Checkpoint checkpoint_;
   TensorIndex index_;
   std::unordered_set<std::string_view> names_, companions_;  // of the files, which stay open
@@ -242,21 +233,18 @@ class Opener {
 
 }  // namespace
 
-WeightShape Checkpoint::ShapeOf(size_t file, size_t tensor) const {
-  const TensorInfo& info = files[file]->tensors()[tensor];
-  const TensorUse& use = uses[file][tensor];
-  if (use.weight) return {use.weight->name, use.weight->shape, info.name, ""};
+WeightShape ShapeOf(const ModelTensor& tensor) {
+  const TensorInfo& info = tensor.info();
+  if (tensor.weight) return {tensor.weight->name, tensor.weight->shape, info.name, ""};
   WeightShape shape = PlainWeight(info);
-  if (!use.refusal.empty()) shape.undecoded = use.refusal;
+  if (!tensor.refusal.empty()) shape.undecoded = tensor.refusal;
   return shape;
 }
 
 std::vector<WeightShape> Checkpoint::AllShapes() const {
   std::vector<WeightShape> shapes;
-  for (size_t f = 0; f < files.size(); ++f) {
-    for (size_t t = 0; t < uses[f].size(); ++t) {
-      if (uses[f][t].left_out == TensorUse::LeftOut::kNo) shapes.push_back(ShapeOf(f, t));
-    }
+  for (const ModelTensor& tensor : tensors) {
+    if (tensor.left_out == ModelTensor::LeftOut::kNo) shapes.push_back(ShapeOf(tensor));
   }
   return shapes;
 }
@@ -267,28 +255,20 @@ bool Checkpoint::NothingRead() const {
 
 std::set<std::string> Checkpoint::TensorNames() const {
   std::set<std::string> names;
-  for (size_t f = 0; f < files.size(); ++f) {
-    for (size_t t = 0; t < uses[f].size(); ++t) {
-      const bool is_copy = uses[f][t].left_out == TensorUse::LeftOut::kCopy;
-      if (!is_copy) names.insert(files[f]->tensors()[t].name);
-    }
+  for (const ModelTensor& tensor : tensors) {
+    if (tensor.left_out != ModelTensor::LeftOut::kCopy) names.insert(tensor.info().name);
   }
   return names;
 }
 
 Result<Checkpoint> OpenCheckpoint(const ScanPlan& scan, const IndexSummary& index,
-                                  const ModelWords& words, bool keep_going,
-                                  const std::function<bool()>& stopped) {
-  Opener opener(scan, index, words, keep_going, stopped);
+                                  const ModelWords& words, bool keep_going, const StopToken& stop) {
+  CheckpointOpener opener(scan, index, words, keep_going, stop);
   for (const std::filesystem::path& path : scan.files) {
-    if (stopped()) return tl::make_unexpected(InterruptedError());
+    if (auto done = stop.Check(); !done) return tl::make_unexpected(done.error());
     if (auto done = opener.AddFile(path); !done) return tl::make_unexpected(done.error());
   }
   return opener.FindWeights();
-}
-
-Error InterruptedError() {
-  return {ErrorCode::kInterrupted, "", "interrupted; outputs are untouched", "", ""};
 }
 
 }  // namespace moe

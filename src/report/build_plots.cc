@@ -221,7 +221,7 @@ Result<std::vector<PlotEntry>> BuildPlots(Run& run, const PlotsConfig& config,
       [&](size_t, PlotEntry entry) {
         if (options.on_entry) options.on_entry(entry);
         entries.push_back(std::move(entry));
-        return options.stop == nullptr || !*options.stop;
+        return !options.stop.stopped();
       });
   if (!done) return Fail(ErrorCode::kInterrupted, "", "interrupted; pictures that were drawn stay");
   if (entries.empty() && !config.artifact_keys) return entries;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -8,6 +7,7 @@
 
 #include "insight/run.h"
 #include "moescope/error.h"
+#include "moescope/stop_token.h"
 #include "run/plots_config.h"
 
 namespace moe {
@@ -23,8 +23,8 @@ struct PlotEntry {
 };
 
 struct PlotsOptions {
-  unsigned threads = 0;                     ///< 0: one for each core
-  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: no manifest is written then
+  unsigned threads = 0;  ///< 0: one for each core
+  StopToken stop = {};   ///< set by Ctrl-C: no manifest is written then
   /// Gets each entry of the manifest in its order, as soon as it and those before it are done.
   std::function<void(const PlotEntry&)> on_entry;
   /// Gets what keeps the pictures from being as they should, before any is drawn.

@@ -82,10 +82,10 @@ Result<void> CheckModelPath(const Config& config, std::string_view where) {
   return BadConfigValue(std::string(where), "/model_path", "is empty; it must name a checkpoint");
 }
 
-std::optional<QuantBackend> ParseBackend(std::string_view name) {
-  if (name == "native") return QuantBackend::kNative;
-  if (name == "mlx") return QuantBackend::kMlx;
-  if (name == "auto") return QuantBackend::kAuto;
+std::optional<BackendChoice> ParseBackend(std::string_view name) {
+  if (name == "native") return BackendChoice::kNative;
+  if (name == "mlx") return BackendChoice::kMlx;
+  if (name == "auto") return BackendChoice::kAuto;
   return std::nullopt;
 }
 

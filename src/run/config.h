@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "base/json_text.h"
-#include "checkpoint/scan_options.h"
 #include "moescope/error.h"
 #include "moescope/experts.h"
 #include "moescope/measure.h"
 #include "moescope/quantize.h"
+#include "moescope/scan_options.h"
 #include "run/plots_config.h"
 
 namespace moe {
@@ -25,13 +25,13 @@ struct MetadataConfig {
   std::optional<std::string> config_path;  ///< relative to the model's folder
 };
 
-enum class QuantBackend { kNative, kMlx, kAuto };
-std::optional<QuantBackend> ParseBackend(std::string_view name);  ///< "native", "mlx", "auto"
+enum class BackendChoice { kNative, kMlx, kAuto };
+std::optional<BackendChoice> ParseBackend(std::string_view name);  ///< "native", "mlx", "auto"
 
 struct MlxConfig {
   bool enabled{};      ///< false: no simulation at all
   std::string device;  ///< any text; all but "gpu" counts as "cpu"
-  QuantBackend backend{};
+  BackendChoice backend{};
 };
 
 /// The percentiles of |w|.

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 std::string Now() { return UtcNow(TimePrecision::kMicroseconds) + "+00:00"; }
 
 Result<TablesReport> BuildAndLog(const fs::path& run_dir, const Result<Config>& config,
-                                 const std::atomic<bool>* stop) {
+                                 const StopToken& stop) {
   if (!config) return tl::make_unexpected(config.error());
   const auto committed = CheckCommitted(run_dir, {{kCollectData}});
   if (!committed) return tl::make_unexpected(committed.error());
@@ -33,7 +33,7 @@ Result<TablesReport> BuildAndLog(const fs::path& run_dir, const Result<Config>& 
 }  // namespace
 
 Result<TablesReport> BuildTablesOfRun(const fs::path& run_dir, const Result<Config>& config,
-                                      const std::atomic<bool>* stop) {
+                                      const StopToken& stop) {
   auto report = BuildAndLog(run_dir, config, stop);
   std::error_code failed;
   const bool interrupted = !report && report.error().code == ErrorCode::kInterrupted;

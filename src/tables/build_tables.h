@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "moescope/error.h"
+#include "moescope/stop_token.h"
 #include "tables/summaries.h"
 
 namespace moe {
@@ -12,8 +13,7 @@ namespace moe {
 /// that of the config too (contract sections 11 and 13). A run directory that does not exist is not
 /// created.
 Result<TablesReport> BuildTablesOfRun(const std::filesystem::path& run_dir,
-                                      const Result<Config>& config,
-                                      const std::atomic<bool>* stop = nullptr);
+                                      const Result<Config>& config, const StopToken& stop = {});
 
 /// A log's `artifacts` object: table name -> path below the run directory, format, fallback, error,
 /// rows.

@@ -426,9 +426,7 @@ Result<TablesReport> BuildTables(const fs::path& run_dir, const TablesOptions& o
     report.warnings = AbsentSchemeWarnings(quant->frame, pairs);
   }
 
-  if (options.stop != nullptr && *options.stop) {
-    return Fail(ErrorCode::kInterrupted, "", "interrupted; outputs are untouched");
-  }
+  if (auto going = options.stop.Check(); !going) return tl::make_unexpected(going.error());
   auto done = CommitMarked(run_dir, kBuildTables, [&] { return tables.Commit(); });
   if (!done) return tl::make_unexpected(done.error());
   report.tables = tables.Written();

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <atomic>
 #include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "moescope/error.h"
+#include "moescope/stop_token.h"
 #include "rows/schema.h"
 #include "run/config.h"
 #include "tables/table_writer.h"
@@ -16,7 +16,7 @@ namespace moe {
 struct TablesOptions {
   std::vector<DeltaPair> delta_pairs;
   OutputOptions output;
-  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: no table is replaced then
+  StopToken stop = {};  ///< set by Ctrl-C: no table is replaced then
 };
 
 /// What BuildTables() wrote.

@@ -259,7 +259,7 @@ struct Chosen {
 };
 
 Result<bool> GoOn(const TableQuery& query) {
-  if (query.stop == nullptr || !*query.stop) return true;
+  if (!query.stop.stopped()) return true;
   return Fail(ErrorCode::kInterrupted, "", "interrupted");
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -8,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "moescope/stop_token.h"
 #include "rows/schema.h"
 #include "tables/table_reader.h"
 
@@ -34,7 +34,7 @@ struct TableQuery {
   std::optional<SortKey> sort;        ///< nulls last, equals in table order; else table order
   std::optional<uint64_t> top;        ///< the first so many
   std::optional<WantedColumn> per;    ///< with `sort`: `top` of each value here, value by value
-  const std::atomic<bool>* stop = nullptr;
+  StopToken stop = {};
 };
 
 /// `columns` of a table, chosen by their names: "layer,proj"; each once. Here and below,

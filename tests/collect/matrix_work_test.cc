@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "base/test_files.h"
@@ -21,20 +22,36 @@ struct Silent : CollectObserver {
   void OnNotice(std::string_view) override {}
 };
 
-CollectPlan PlanOfModel() {
-  ScanPlan scan;
-  scan.files = {kModel};
-  MemorySink inventory, unmatched;
-  const Extractor extractor = *Extractor::Create(DefaultExtractOptions());
-  const auto never = [] { return false; };
-  return *MakePlan(*OpenCheckpoint(scan, {}, {}, false, never), {}, extractor, {}, inventory,
-                   unmatched, never);
-}
+/// Gives no numbers: one scheme fails, all others have one error.
+struct StubBackend : QuantBackend {
+  std::string name() const override { return "mlx"; }
+  std::string profile() const override { return "mlx-0-cpu"; }
+  Result<MatrixMeasurement> Measure(const MeasureInput&,
+                                    const MeasureOptions& options) const override {
+    MatrixMeasurement measured;
+    measured.stats.percentiles.resize(options.percentiles_abs.size());
+    measured.stats.groups.resize(options.group_sizes.size());
+    for (const QuantScheme& scheme : options.schemes) {
+      QuantError& error = measured.quant.emplace_back();
+      if (scheme.name == "mx") {
+        error.error = "ValueError: no";
+      } else {
+        error.w_rel_fro = 0.5;
+      }
+    }
+    return measured;
+  }
+};
+
+const NativeBackend kNative(QuantProfile::kMlxCpu);
+
+Model ModelOfFile() { return *Model::Open(kModel.string()); }
 
 MatrixWorkOptions TwoSchemes(unsigned threads) {
   MatrixWorkOptions options;
   options.schemes = {{"q4", "affine", 4, 32}, {"mx", "mxfp4", 4, 32}};
   options.threads = threads;
+  options.backend = &kNative;
   return options;
 }
 
@@ -58,8 +75,8 @@ std::unique_ptr<Work> Measure(const MatrixWorkOptions& options, size_t quant_fai
   auto work = std::make_unique<Work>();
   work->quant.fails_at = quant_fails_at;
   Silent observer;
-  work->summary =
-      MeasureMatrices(PlanOfModel(), options, work->stats, work->quant, work->unmatched, observer);
+  work->summary = MeasureMatrices(ModelOfFile(), options,
+                                  {work->stats, work->quant, work->unmatched}, observer);
   return work;
 }
 
@@ -67,7 +84,7 @@ std::unique_ptr<Work> Measure(const MatrixWorkOptions& options, size_t quant_fai
 TEST(MeasureMatrices, GivesTheSameRowsWithAnyNumberOfThreads) {
   const auto one = Measure(TwoSchemes(1));
   ASSERT_TRUE(one->summary.has_value()) << one->summary.error().Text();
-  EXPECT_EQ(one->stats.rows.size(), PlanOfModel().matrices());
+  EXPECT_EQ(one->stats.rows.size(), ModelOfFile().matrices());
   EXPECT_EQ(one->quant.rows.size(), 2 * one->stats.rows.size());
   EXPECT_EQ(one->summary->matrix_rows, one->stats.rows.size());
   EXPECT_EQ(one->summary->quant_rows, one->quant.rows.size());
@@ -107,17 +124,8 @@ TEST(MeasureMatrices, NamesTheWorstOfEachSchemeWorstFirst) {
 
 TEST(MeasureMatrices, AsksTheOtherBackendForEverySchemeOfEveryMatrix) {
   MatrixWorkOptions options = TwoSchemes(2);
-  options.measure.schemes.clear();
-  options.backend = "mlx";
-  options.profile = "mlx-0-cpu";
-  options.measurer = [](const MatrixSource&, const QuantScheme& scheme, ComputeDType) {
-    QuantError error;
-    if (scheme.name == "mx")
-      error.error = "ValueError: no";
-    else
-      error.w_rel_fro = 0.5;
-    return Result<QuantError>(error);
-  };
+  const StubBackend stub;
+  options.backend = &stub;
   const auto work = Measure(options);
   ASSERT_TRUE(work->summary.has_value()) << work->summary.error().Text();
   ASSERT_EQ(work->quant.rows.size(), 2 * work->stats.rows.size());
@@ -129,7 +137,7 @@ TEST(MeasureMatrices, AsksTheOtherBackendForEverySchemeOfEveryMatrix) {
 TEST(MeasureMatrices, EndsWhenItIsStoppedOrARowCantBeWritten) {
   const std::atomic<bool> stop = true;
   MatrixWorkOptions options = TwoSchemes(3);
-  options.stop = &stop;
+  options.stop = StopToken(stop);
   const auto stopped = Measure(options);
   ASSERT_FALSE(stopped->summary.has_value());
   EXPECT_EQ(stopped->summary.error().code, ErrorCode::kInterrupted);

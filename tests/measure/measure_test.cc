@@ -169,7 +169,7 @@ TEST(MeasureMatrix, PercentilesOfASampleAreTakenFromItsElementsOnly) {
     const ArrayMatrix matrix(TestWeights(c.rows * c.cols), c.rows, c.cols);
     auto sample = SampleIndices(c.rows * c.cols, 5000, 3).value();
     std::sort(sample.begin(), sample.end());
-    const auto measured = MeasureMatrix(matrix, StatsOptions(), &sample);
+    const auto measured = MeasureMatrix({matrix, sample}, StatsOptions());
     ASSERT_TRUE(measured.has_value());
     for (size_t i = 0; i < c.percentiles.size(); ++i) {
       ExpectNear(measured->stats.percentiles[i], c.percentiles[i], 1e-14, "percentile");
@@ -181,7 +181,7 @@ TEST(MeasureMatrix, ASampleOfEverythingEqualsNoSample) {
   const ArrayMatrix matrix(TestWeights(300 * 1024), 300, 1024);
   std::vector<int64_t> all(300 * 1024);
   std::iota(all.begin(), all.end(), 0);
-  EXPECT_EQ(MeasureMatrix(matrix, StatsOptions(), &all)->stats.percentiles,
+  EXPECT_EQ(MeasureMatrix({matrix, all}, StatsOptions())->stats.percentiles,
             MeasureMatrix(matrix, StatsOptions())->stats.percentiles);
 }
 
@@ -249,11 +249,11 @@ TEST(MeasureMatrix, ALargeMatrixIsMeasuredInPartsByAnyNumberOfThreads) {
     options.group_sizes = {32, 2048};
     options.schemes = {{"a", "affine", 4, 64}, {"m", "mxfp4", 4, 32}, {"n", "nvfp4", 4, 16}};
     const auto alone = MeasureMatrix(matrix, options).value();
-    ExpectSame(alone, MeasureMatrix(matrix, options, nullptr, 3).value());
+    ExpectSame(alone, MeasureMatrix({matrix, std::nullopt, 3}, options).value());
     std::vector<int64_t> sample;
     for (int64_t i = 17; i < static_cast<int64_t>(kRows * kCols); i += 9973) sample.push_back(i);
-    ExpectSame(MeasureMatrix(matrix, options, &sample).value(),
-               MeasureMatrix(matrix, options, &sample, 3).value());
+    ExpectSame(MeasureMatrix({matrix, sample}, options).value(),
+               MeasureMatrix({matrix, sample, 3}, options).value());
 
     double sum_abs = 0;
     for (const float value : matrix.values()) sum_abs += std::fabs(value);
@@ -297,7 +297,7 @@ TEST(MeasureMatrix, NonFiniteWeightsInOnePartRefuseTheWhole) {
     MeasureOptions options;
     options.schemes = {{"a", "affine", 4, 64}};
     const auto measured =
-        MeasureMatrix(ArrayMatrix(values, kRows, kCols, dtype), options, nullptr, 2);
+        MeasureMatrix({ArrayMatrix(values, kRows, kCols, dtype), std::nullopt, 2}, options);
     EXPECT_EQ(measured->stats.nonfinite_count, 1u);
     EXPECT_TRUE(measured->stats.percentiles.empty());
     EXPECT_EQ(measured->quant[0].error, "ValueError: 1 non-finite weights");
@@ -357,7 +357,7 @@ TEST(MeasureMatrix, RefusesAnEmptyMatrixAndASampleOutsideIt) {
   EXPECT_EQ(MeasureMatrix(ArrayMatrix({}, 4, 0), {}).error().code, ErrorCode::kBadArgument);
   const ArrayMatrix matrix(TestWeights(64), 2, 32);
   for (const std::vector<int64_t>& sample : {std::vector<int64_t>{}, {0, 64}, {-1, 3}, {5, 3}}) {
-    EXPECT_EQ(MeasureMatrix(matrix, {}, &sample).error().code, ErrorCode::kBadArgument);
+    EXPECT_EQ(MeasureMatrix({matrix, sample}, {}).error().code, ErrorCode::kBadArgument);
   }
 }
 

@@ -215,7 +215,7 @@ TEST(Config, GivesAbsentKeysTheContractsMeaning) {
   EXPECT_FALSE(config->metadata.enabled);
   EXPECT_TRUE(config->mlx.enabled);
   EXPECT_EQ(config->mlx.device, "cpu");
-  EXPECT_EQ(config->mlx.backend, QuantBackend::kNative);
+  EXPECT_EQ(config->mlx.backend, BackendChoice::kNative);
   EXPECT_EQ(config->measure.profile, QuantProfile::kMlxCpu);
   EXPECT_EQ(config->percentiles.sample_per_matrix, 8192u);
   EXPECT_EQ(config->percentiles.sample_seed, 1337u);
@@ -298,9 +298,9 @@ TEST(Config, TakesEveryProfileAndBackendThatTheSchemaNames) {
     ASSERT_TRUE(config.has_value()) << config.error().Text();
     EXPECT_EQ(ProfileName(config->measure.profile), name);
   }
-  const std::pair<const char*, QuantBackend> backends[] = {{"native", QuantBackend::kNative},
-                                                           {"mlx", QuantBackend::kMlx},
-                                                           {"auto", QuantBackend::kAuto}};
+  const std::pair<const char*, BackendChoice> backends[] = {{"native", BackendChoice::kNative},
+                                                            {"mlx", BackendChoice::kMlx},
+                                                            {"auto", BackendChoice::kAuto}};
   for (const auto& [name, backend] : backends) {
     EXPECT_EQ(Parse(With(TemplateJson(), "/mlx/backend", name))->mlx.backend, backend);
   }

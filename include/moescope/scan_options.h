@@ -5,17 +5,18 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/containers.h"
-
 namespace moe {
+
+/// Suffixes of the files that a folder is searched for, in the order in which messages list them.
+std::vector<std::string> ScannedSuffixes();
 
 /// `scan.recursive`: true, false, or subfolders only if the top folder holds no container.
 enum class Recursive { kAlways, kNever, kAuto };
 
-/// What to scan (contract section 3, D13, D22); the fields are named as the config's `scan` keys.
+/// What to scan; the fields are named as the config's `scan` keys.
 struct ScanOptions {
   std::vector<std::string> extensions = ScannedSuffixes();
-  std::optional<int64_t> max_files;  ///< as Python's slice [:max_files]
+  std::optional<int64_t> max_files = {};  ///< as Python's slice [:max_files]
   bool use_safetensors_index_json = true;
   bool strict_index = false;
   Recursive recursive = Recursive::kAuto;

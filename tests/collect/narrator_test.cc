@@ -1,6 +1,9 @@
-#include "collect/collect_logs.h"
+#include "collect/narrator.h"
 
 #include <gmock/gmock.h>
+
+#include "codec/memory_file.h"
+#include "collect/proj_report.h"
 
 namespace moe {
 namespace {
@@ -14,22 +17,28 @@ Config ConfigWithAliases() {
   return config;
 }
 
-ProjCanonicalizationRow RowWith(const std::string& action) {
-  ProjCanonicalizationRow row;
-  row.action = action;
-  return row;
+/// Tells `report` of `times` tensors whose token no alias maps.
+void Tell(ProjReport& report, int times, const std::string& context, const std::string& action) {
+  MemoryFile file;
+  file.Add<float>("x.weight", DType::kF32, {1}, {0});
+  ModelTensor tensor;
+  tensor.ref = {&file, 0};
+  UnmappedProj& proj = tensor.found.unmapped_projs.emplace_back();
+  proj.context = context;
+  proj.action = action;
+  for (int i = 0; i < times; ++i) report.Add(tensor);
 }
 
-// The texts of contract section 13, which tests of the reference compare exactly.
+// Word for word: tools that read the reference's logs compare them.
 TEST(ProjWarnings, AreTheContractsLines) {
-  CollectPlan plan;
-  EXPECT_THAT(ProjWarnings(plan, ConfigWithAliases(), {"P", "U"}), IsEmpty());
-  plan.proj_report = {RowWith("kept_raw"), RowWith("kept_raw"), RowWith("dropped_strict")};
-  plan.proj_kept_split = 3;
-  plan.proj_kept_group = 4;
-  plan.proj_dropped_strict = 5;
+  ProjReport report;
+  EXPECT_THAT(report.Warnings(ConfigWithAliases(), {"P", "U"}), IsEmpty());
+  Tell(report, 3, "packed_split", "kept_raw");
+  Tell(report, 4, "proj_group", "kept_raw");
+  Tell(report, 5, "proj_group", "dropped_strict");
+  EXPECT_EQ(report.Rows().size(), 3u);
   EXPECT_THAT(
-      ProjWarnings(plan, ConfigWithAliases(), {"logs/report.csv", "U"}),
+      report.Warnings(ConfigWithAliases(), {"logs/report.csv", "U"}),
       ElementsAre("[proj] unmapped proj tokens kept raw: packed_split=3, proj_group=4 (unique=2, "
                   "occurrences=7). See logs/report.csv",
                   "[proj] strict proj_group dropped tensors due to unmapped proj tokens: "
@@ -37,16 +46,18 @@ TEST(ProjWarnings, AreTheContractsLines) {
 }
 
 TEST(ProjWarnings, WithoutAliasesSayWhereTheDropsStand) {
-  CollectPlan plan;
-  plan.proj_no_alias_map = 2;
+  ProjReport report;
+  ModelTensor tensor;
+  tensor.found.unmatched_reason = "proj_group_strict_no_alias_map";
+  for (int i = 0; i < 2; ++i) report.Add(tensor);
   Config config = DefaultConfig();
   config.debug.dump_unmatched_tensors = false;
-  EXPECT_THAT(ProjWarnings(plan, config, {"", "data/unmatched_tensors.csv"}),
+  EXPECT_THAT(report.Warnings(config, {"", "data/unmatched_tensors.csv"}),
               ElementsAre("[config] parsing.proj_group_strict=true but parsing.proj_aliases is "
                           "empty; strict proj_group drops occurred (occurrences=2). Enable "
                           "debug.dump_unmatched_tensors=true to write unmatched_tensors.*."));
   config.debug.dump_unmatched_tensors = true;
-  EXPECT_THAT(ProjWarnings(plan, config, {"", "data/unmatched_tensors.csv"}),
+  EXPECT_THAT(report.Warnings(config, {"", "data/unmatched_tensors.csv"}),
               ElementsAre("[config] parsing.proj_group_strict=true but parsing.proj_aliases is "
                           "empty; strict proj_group drops occurred (occurrences=2). See "
                           "data/unmatched_tensors.csv for details."));
@@ -59,15 +70,16 @@ TEST(MergeByTensor, KeepsLinesOfATensorTogether) {
 
 TEST(EffectivelyEmpty, IsARunThatMissedTensorsNamedLikeExperts) {
   const Config config = DefaultConfig();
-  CollectReport report;
-  EXPECT_FALSE(EffectivelyEmpty(config, report));
-  report.plan.smoke_candidates = 1;
-  EXPECT_TRUE(EffectivelyEmpty(config, report));
-  report.plan.unmatched_expertish = 1;
-  EXPECT_FALSE(EffectivelyEmpty(config, report));
-  report.plan.unmatched_expertish = 0;
-  report.work.matrix_rows = 1;
-  EXPECT_FALSE(EffectivelyEmpty(config, report));
+  TensorCounts counts;
+  MatrixWorkSummary work;
+  EXPECT_FALSE(EffectivelyEmpty(config, counts, work));
+  counts.smoke_candidates = 1;
+  EXPECT_TRUE(EffectivelyEmpty(config, counts, work));
+  counts.unmatched = 1;
+  EXPECT_FALSE(EffectivelyEmpty(config, counts, work));
+  counts.unmatched = 0;
+  work.matrix_rows = 1;
+  EXPECT_FALSE(EffectivelyEmpty(config, counts, work));
 }
 
 }  // namespace

@@ -8,14 +8,12 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "base/test_files.h"
-#include "collect/memory_sink.h"
-#include "collect/plan.h"
-#include "model/reading.h"
-#include "moescope/weight.h"
+#include "model/model_files.h"
+#include "moescope/model.h"
 
 namespace moe {
 namespace {
@@ -33,7 +31,7 @@ struct Sums {
   std::vector<float> first, last;
 };
 
-fs::path Zoo() { return TestData() / "zoo"; }
+fs::path Zoo() { return fs::path(MOE_TEST_DATA) / "zoo"; }
 
 Json Expected(const std::string& folder) {
   return Json::parse(std::ifstream(Zoo() / folder / "expected.json"));
@@ -81,45 +79,28 @@ Sums Measure(const MatrixSource& matrix) {
   return s;
 }
 
-std::map<Key, std::vector<Sums>> MeasureAll(const CollectPlan& plan) {
+std::map<Key, std::vector<Sums>> MeasureAll(const Model& model) {
   std::map<Key, std::vector<Sums>> found;
-  for (const PlannedBank& planned : plan.banks) {
-    const ExpertBank& bank = planned.bank;
-    const std::string stack = bank.stack.value_or("");
-    const bool shown = stack == "encoder" || stack == "decoder";
-    for (uint64_t l = 0; l < bank.layers; ++l) {
-      for (uint64_t e = 0; e < bank.experts; ++e) {
-        const MatrixView view{bank.rows, bank.cols,
-                              bank.offset + l * bank.layer_stride + e * bank.expert_stride,
-                              bank.row_stride, bank.col_stride};
-        const auto matrix = OpenMatrix(*planned.weight, view);
-        EXPECT_TRUE(matrix.has_value()) << matrix.error().Text();
-        if (!matrix) continue;
-        found[{planned.weight->parts[0].info().name, bank.LayerAt(l), bank.proj, bank.ExpertIdAt(e),
-               bank.is_shared_expert, shown ? stack : ""}]
-            .push_back(Measure(**matrix));
-      }
-    }
+  for (uint64_t i = 0; i < model.matrices(); ++i) {
+    const ExpertMatrix stored = model.matrix(i);
+    const MatrixKey key = stored.key();
+    const bool shown = key.stack == "encoder" || key.stack == "decoder";
+    const auto matrix = model.OpenMatrix(i);
+    EXPECT_TRUE(matrix.has_value()) << matrix.error().Text();
+    if (!matrix) continue;
+    found[{stored.weight().parts[0].info().name, key.layer, key.proj,
+           stored.bank->ExpertIdAt(stored.expert_pos), key.shared, shown ? key.stack : ""}]
+        .push_back(Measure(**matrix));
   }
   return found;
 }
 
-CollectPlan PlanOf(const std::string& folder, bool with_config) {
-  const fs::path path = Zoo() / folder;
-  ModelMetadata metadata;
-  if (with_config) metadata = ReadModelMetadata(path, std::nullopt);
-  const IndexSummary index = FindShardIndex(path, {});
-  const auto scan = PlanScan(path, {}, index);
-  EXPECT_TRUE(scan.has_value()) << scan.error().Text();
-  const auto never = [] { return false; };
-  auto checkpoint = OpenCheckpoint(*scan, index, WordsOf(metadata), false, never);
-  EXPECT_TRUE(checkpoint.has_value()) << checkpoint.error().Text();
-  const auto extractor = Extractor::Create(
-      ExtractOptionsFor(DefaultExtractOptions(), metadata, *checkpoint), checkpoint->AllShapes());
-  MemorySink inventory, unmatched;
-  auto plan = MakePlan(std::move(*checkpoint), index, *extractor, {}, inventory, unmatched, never);
-  EXPECT_TRUE(plan.has_value()) << plan.error().Text();
-  return std::move(*plan);
+Result<Model> OpenZoo(const std::string& folder, bool with_config) {
+  const ModelOptions options;
+  auto files = std::make_shared<ModelFiles>(FindModelFiles((Zoo() / folder).string(), options));
+  EXPECT_FALSE(files->fault.has_value());
+  if (!with_config) files->metadata = {};
+  return Model::Open(std::move(files), options);
 }
 
 // The sums of signed values nearly cancel: their error is relative to their terms, not to the sum.
@@ -146,9 +127,12 @@ void ExpectSameSums(const Sums& got, const Json& want) {
 
 void ExpectWholeZoo(const std::string& folder, bool with_config) {
   const Json expected = Expected(folder)["experts"];
-  const CollectPlan plan = PlanOf(folder, with_config);
-  EXPECT_THAT(plan.unmatched_examples, testing::IsEmpty());
-  auto found = MeasureAll(plan);
+  const auto model = OpenZoo(folder, with_config);
+  ASSERT_TRUE(model.has_value()) << model.error().Text();
+  for (const ModelTensor& tensor : model->tensors()) {
+    EXPECT_EQ(tensor.found.unmatched_reason, std::nullopt) << tensor.info().name;
+  }
+  auto found = MeasureAll(*model);
   size_t count = 0;
   for (const auto& [key, sums] : found) count += sums.size();
   EXPECT_EQ(count, expected.size());

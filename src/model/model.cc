@@ -1,0 +1,218 @@
+#include "moescope/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "model/decide.h"
+#include "model/model_parts.h"
+#include "model/nothing_found.h"
+#include "model/reading.h"
+
+namespace moe {
+namespace {
+
+using Parts = Model::Parts;
+
+Result<void> OpenFiles(ModelFiles& files, const ModelOptions& options, Parts& parts) {
+  if (!files.scan.skipped.empty() && !options.skip_broken_files) {
+    return tl::make_unexpected(files.scan.skipped.front());
+  }
+  auto checkpoint = OpenCheckpoint(files.scan, files.index, WordsOf(files.metadata),
+                                   options.skip_broken_files, options.stop);
+  if (!checkpoint) return tl::make_unexpected(std::move(checkpoint.error()));
+  parts.checkpoint = std::move(*checkpoint);
+  files.scan.doubtful |= parts.checkpoint.has_empty_file && files.options.strict_index;
+  if (files.scan.files.empty() && files.scan.skipped.empty()) {
+    return tl::make_unexpected(NothingToRead(files));
+  }
+  if (parts.checkpoint.NothingRead()) {
+    return Fail(ErrorCode::kMalformed, files.path.string(),
+                "none of its files can be read: " + parts.checkpoint.skipped_files.front(),
+                "download it again");
+  }
+  return {};
+}
+
+/// Which tensors are experts, and which experts are missing; then the doubts about the files are
+/// settled.
+Result<void> FindExperts(ModelFiles& files, const ModelOptions& options, Parts& parts) {
+  auto extractor =
+      Extractor::Create(ExtractOptionsFor(options.extract, files.metadata, parts.checkpoint),
+                        parts.checkpoint.AllShapes());
+  if (!extractor) return tl::make_unexpected(std::move(extractor.error()));
+  parts.extractor.emplace(std::move(*extractor));
+  if (auto done = DecideAll(parts.checkpoint, *parts.extractor, options.stop); !done) return done;
+  const auto promise = PromiseOf(parts.checkpoint, files.index, *parts.extractor);
+  if (!promise) return tl::make_unexpected(promise.error());
+  const ModelFacts& facts = parts.extractor->facts();
+  parts.missing = promise->Missing(facts);
+  parts.surplus = promise->Surplus(facts);
+  const bool whole = parts.missing.empty() && promise->ConfigTellsAll(facts);
+  SettleDoubts(whole, files.scan, files.scan.warnings);
+  if (files.scan.fault) return tl::make_unexpected(*files.scan.fault);
+  return {};
+}
+
+void CountBanks(Parts& parts) {
+  for (size_t t = 0; t < parts.checkpoint.tensors.size(); ++t) {
+    const ModelTensor& tensor = parts.checkpoint.tensors[t];
+    const auto& banks = tensor.found.banks;
+    if (!tensor.found.unmatched_reason) parts.census.AddPreset(tensor.found.preset);
+    for (size_t b = 0; b < banks.size(); ++b) {
+      parts.census.Add(banks[b], tensor.weight->storage, tensor.weight->bits_per_weight);
+      parts.banks.push_back({t, b, parts.matrices});
+      parts.matrices += banks[b].layers * banks[b].experts;
+    }
+  }
+}
+
+}  // namespace
+
+MatrixKey ExpertMatrix::key() const {
+  const int64_t expert =
+      bank->is_shared_expert ? static_cast<int64_t>(expert_pos) : bank->ExpertIdAt(expert_pos);
+  return {bank->stack.value_or(""), bank->LayerAt(layer_pos), bank->proj, expert,
+          bank->is_shared_expert};
+}
+
+std::string MatrixKey::Text() const {
+  std::string text = stack.empty() ? "" : stack + " ";
+  if (layer >= 0) text += fmt::format("layer {} ", layer);
+  if (shared) text += "shared ";
+  if (expert >= 0 && !(shared && expert == 0)) text += fmt::format("expert {} ", expert);
+  return text + proj;
+}
+
+MatrixView ExpertMatrix::view() const {
+  return {bank->rows, bank->cols,
+          bank->offset + layer_pos * bank->layer_stride + expert_pos * bank->expert_stride,
+          bank->row_stride, bank->col_stride};
+}
+
+uint64_t ExpertMatrix::stored_bytes() const {
+  const double weights = static_cast<double>(bank->rows) * static_cast<double>(bank->cols);
+  return static_cast<uint64_t>(weights * weight().bits_per_weight / 8);
+}
+
+Result<Model> Model::Open(const std::string& path, const ModelOptions& options) {
+  auto files = std::make_shared<ModelFiles>(FindModelFiles(path, options));
+  if (files->fault) return tl::make_unexpected(std::move(*files->fault));
+  return Open(std::move(files), options);
+}
+
+Result<Model> Model::Open(std::shared_ptr<ModelFiles> files, const ModelOptions& options) {
+  auto parts = std::make_unique<Parts>();
+  auto done = OpenFiles(*files, options, *parts).and_then([&] {
+    return FindExperts(*files, options, *parts);
+  });
+  if (!done) return tl::make_unexpected(std::move(done.error()));
+  CountBanks(*parts);
+  parts->files = std::move(files);
+  return Model(std::move(parts));
+}
+
+Model::Model(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Model::~Model() = default;
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+
+const std::filesystem::path& Model::path() const { return parts_->files->path; }
+std::string_view Model::family() const { return parts_->extractor->family(); }
+const std::string& Model::model_type() const { return parts_->files->metadata.model_type; }
+const ModelFacts& Model::facts() const { return parts_->extractor->facts(); }
+std::span<const ModelTensor> Model::tensors() const { return parts_->checkpoint.tensors; }
+uint64_t Model::matrices() const { return parts_->matrices; }
+
+ExpertMatrix Model::matrix(uint64_t number) const {
+  const auto after = std::ranges::upper_bound(parts_->banks, number, {}, &ModelBank::first_matrix);
+  const ModelBank& bank = *(after - 1);
+  const ModelTensor& tensor = parts_->checkpoint.tensors[bank.tensor];
+  const ExpertBank& banks = tensor.found.banks[bank.bank];
+  const uint64_t within = number - bank.first_matrix;
+  return {&tensor, &banks, within / banks.experts, within % banks.experts};
+}
+
+std::optional<uint64_t> Model::Find(const MatrixKey& key) const {
+  Parts::Keys& keys = parts_->keys;
+  std::call_once(keys.made, [&] {
+    for (uint64_t i = 0; i < matrices(); ++i) keys.numbers.try_emplace(matrix(i).key(), i);
+  });
+  const auto found = keys.numbers.find(key);
+  if (found == keys.numbers.end()) return std::nullopt;
+  return found->second;
+}
+
+Result<std::unique_ptr<MatrixSource>> Model::OpenMatrix(uint64_t number) const {
+  const ExpertMatrix matrix = this->matrix(number);
+  Parts::LastWeight& last = parts_->last;
+  std::shared_ptr<const WeightArray> array;
+  {
+    const std::lock_guard lock(last.mutex);
+    if (last.weight != &matrix.weight()) {
+      auto opened = OpenWeight(matrix.weight());
+      if (!opened) return tl::make_unexpected(std::move(opened.error()));
+      last.weight = &matrix.weight();
+      last.array = std::move(*opened);
+    }
+    array = last.array;
+  }
+  return array->Matrix(matrix.view());
+}
+
+Result<std::unique_ptr<MatrixSource>> Model::OpenMatrix(const MatrixKey& key) const {
+  const auto number = Find(key);
+  if (number) return OpenMatrix(*number);
+  return Fail(ErrorCode::kNotFound, path().string(), "has no matrix " + key.Text(),
+              "Model::matrix() gives the keys of all");
+}
+
+Result<std::shared_ptr<const WeightArray>> OpenWeight(const Weight& weight) {
+  auto bytes = ReadParts(weight);
+  if (!bytes) return tl::make_unexpected(std::move(bytes.error()));
+  auto array = weight.open(std::move(*bytes));
+  if (!array) array.error().code = ErrorCode::kUnsupported;
+  return array;
+}
+
+bool Model::complete() const {
+  const ModelFiles& files = *parts_->files;
+  const bool unmatched = std::ranges::any_of(tensors(), [](const ModelTensor& tensor) {
+    return tensor.found.unmatched_reason.has_value();
+  });
+  return !unmatched && parts_->missing.empty() && parts_->surplus.empty() &&
+         files.scan.missing.empty() && !files.scan.incomplete && !files.metadata.unreadable &&
+         !parts_->census.ContradictsConfig(facts()) &&
+         parts_->ComparedWithIndex().missing_tensors.empty();
+}
+
+std::vector<std::string> Model::Warnings() const {
+  const ModelFiles& files = *parts_->files;
+  std::vector<std::string> lines = files.scan.warnings;
+  const auto add = [&](const std::vector<std::string>& more) {
+    lines.insert(lines.end(), more.begin(), more.end());
+  };
+  if (const auto text = UnusedIndexWarning(files.index)) lines.push_back(*text);
+  for (const TensorWarning& warning : parts_->checkpoint.warnings) lines.push_back(warning.text);
+  add(IndexWarnings(files.index, parts_->ComparedWithIndex()));
+  if (files.metadata.unreadable) lines.push_back(files.metadata.warnings.back());
+  add(QuantizationWarnings(files.metadata));
+  add(parts_->census.Warnings(facts(), family()));
+  add(MissingWarnings(parts_->missing));
+  add(parts_->surplus);
+  return lines;
+}
+
+uint64_t Parts::TensorsOf(Role role) const {
+  return static_cast<uint64_t>(std::ranges::count_if(checkpoint.tensors, [&](const auto& tensor) {
+    return tensor.left_out == ModelTensor::LeftOut::kNo && tensor.found.role == role;
+  }));
+}
+
+IndexComparison Parts::ComparedWithIndex() const {
+  if (!files->index.used_for_scan) return {};
+  return CompareWithIndex(files->index.weight_map, checkpoint.TensorNames());
+}
+
+}  // namespace moe

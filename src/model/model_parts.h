@@ -1,0 +1,61 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/expert_census.h"
+#include "model/expert_promise.h"
+#include "model/model_files.h"
+#include "model/open_checkpoint.h"
+#include "moescope/experts.h"
+#include "moescope/model.h"
+
+namespace moe {
+
+/// A bank, and the number of its first matrix.
+struct ModelBank {
+  size_t tensor = 0;  ///< of Model::tensors()
+  size_t bank = 0;    ///< of its banks
+  uint64_t first_matrix = 0;
+};
+
+/// What a Model knows beside its public face.
+struct Model::Parts {
+  std::shared_ptr<const ModelFiles> files;
+  Checkpoint checkpoint;  ///< with all decisions
+  std::optional<Extractor> extractor;
+  std::vector<ModelBank> banks;  ///< in the order of the matrices
+  uint64_t matrices = 0;
+  std::vector<MissingExperts> missing;  ///< promised by config, router or index, and not there
+  std::vector<std::string> surplus;     ///< ExpertPromise::Surplus()
+  ExpertCensus census;
+
+  uint64_t TensorsOf(Role role) const;  ///< of all that are of use
+  /// Names in the index that was used, and not there; and the other way round.
+  IndexComparison ComparedWithIndex() const;
+
+  /// The weight that was opened last.
+  struct LastWeight {
+    std::mutex mutex;
+    const Weight* weight = nullptr;
+    std::shared_ptr<const WeightArray> array;
+  };
+  mutable LastWeight last;
+
+  /// Number of each key's first matrix, once asked for.
+  struct Keys {
+    std::once_flag made;
+    std::map<MatrixKey, uint64_t> numbers;
+  };
+  mutable Keys keys;
+};
+
+/// Reads the bytes of a weight's parts and opens it. kUnsupported: they are there, and their values
+/// can't be decoded.
+Result<std::shared_ptr<const WeightArray>> OpenWeight(const Weight& weight);
+
+}  // namespace moe
