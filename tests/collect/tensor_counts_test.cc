@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/test_files.h"
 #include "collect/tensor_rows.h"
 
 namespace moe {
@@ -13,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kZoo = fs::path(MOE_TEST_DATA) / "zoo";
+const fs::path kZoo = TestData() / "zoo";
 
 TEST(TensorCounts, CountsEveryTensorInOneRole) {
   const fs::path file = kZoo / "hf4_qwen2_moe/model.safetensors";

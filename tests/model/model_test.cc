@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "model/inspect.h"
 #include "model/model_parts.h"
 #include "model/open_model.h"
@@ -17,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const fs::path kZoo = fs::path(MOE_TEST_DATA) / "zoo";
+const fs::path kZoo = TestData() / "zoo";
 
 nlohmann::json Expected(const std::string& folder) {
   return nlohmann::json::parse(std::ifstream(kZoo / folder / "expected.json"));

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/temp_folder.h"
+#include "base/test_files.h"
 #include "checkpoint/scalars.h"
 #include "model/open_model.h"
 
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const fs::path kMixtral = fs::path(MOE_TEST_DATA) / "zoo/hf4_mixtral/model.safetensors";
+const fs::path kMixtral = TestData() / "zoo/hf4_mixtral/model.safetensors";
 
 Result<Checkpoint> Open(const ScanPlan& scan, bool keep_going = false) {
   return OpenCheckpoint(scan, {}, {}, keep_going, {});

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "base/test_files.h"
 #include "model/model_files.h"
 #include "moescope/model.h"
 
@@ -31,7 +32,7 @@ struct Sums {
   std::vector<float> first, last;
 };
 
-fs::path Zoo() { return fs::path(MOE_TEST_DATA) / "zoo"; }
+fs::path Zoo() { return TestData() / "zoo"; }
 
 Json Expected(const std::string& folder) {
   return Json::parse(std::ifstream(Zoo() / folder / "expected.json"));
