@@ -131,7 +131,7 @@ Json RolesJson(const std::array<RoleTotals, kRoleCount>& all) {
   return roles;
 }
 
-/// What section 13 does not have: D21's coverage, D22's files that were left out.
+/// What contract section 13 does not have: D21's coverage, D22's files that were left out.
 void AddOurs(const LogContext& c, Json& health) {
   const Model::Parts& parts = c.model->parts();
   const Coverage& coverage = c.report.coverage;

@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-// formats.md 10.3; '/' goes into an object.
+// checkpoints.md 10.3; '/' goes into an object.
 constexpr const char* kExpertsPerToken[] = {"num_experts_per_tok",
                                             "num_experts_per_token",
                                             "experts_per_token",

@@ -1,4 +1,4 @@
-// Every published family (formats.md 10.2), MLX class (10.1) and GGUF name (8.4): exactly its
+// Every published family (checkpoints.md 10.2), MLX class (10.1) and GGUF name (8.4): exactly its
 // matrices come out, told by the config and by names and shapes alone.
 #include <gtest/gtest.h>
 
