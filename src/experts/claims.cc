@@ -15,7 +15,7 @@ std::vector<std::string> ProjsOf(const ExtractContext& context, const Subject& s
     if (hit.rule->rule.packed_split) return hit.rule->rule.packed_split->projs;
     if (hit.preset() != nullptr) return {hit.preset()->tensor->projs.front()};
   }
-  if (IsW13(subject.facts.lower)) return {"gate_proj", "up_proj"};
+  if (IsW13(subject.facts.lower)) return {kGateProj, kUpProj};
   const auto proj = context.names.Infer(subject.weight.name);
   return proj ? std::vector<std::string>{*proj} : std::vector<std::string>{};
 }

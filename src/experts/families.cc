@@ -3,7 +3,7 @@
 namespace moe {
 namespace {
 
-constexpr const char *kGate = "gate_proj", *kUp = "up_proj", *kDown = kDownProj;
+constexpr const char *kGate = kGateProj, *kUp = kUpProj, *kDown = kDownProj;
 constexpr bool kInterleaved = true;
 
 // MLX's stacks of models whose shared expert is like the routed ones.

@@ -18,7 +18,9 @@ enum class AxisOrder {
   kRowsInOut,  ///< [experts * in, out]
 };
 
-inline constexpr const char* kDownProj = "down_proj";
+/// The projections of an expert, as the tables call them.
+inline constexpr const char *kGateProj = "gate_proj", *kUpProj = "up_proj",
+                            *kDownProj = "down_proj";
 
 /// A tensor of a layout class.
 struct LayoutTensor {

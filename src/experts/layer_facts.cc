@@ -36,7 +36,6 @@ constexpr const char* kSharedWidth[] = {
     "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size",
     "shared_intermediate_size", "share_expert_dim", "share_expert_dims"};
 constexpr const char* kWidth[] = {"moe_intermediate_size", "intermediate_size"};
-constexpr const char* kZeroExperts[] = {"zero_expert_num"};
 constexpr const char* kLayers[] = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
 
 std::optional<int64_t> IntegerOf(const json& config, std::span<const char* const> keys) {

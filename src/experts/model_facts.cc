@@ -38,7 +38,6 @@ constexpr std::pair<const char*, const char*> kGgufWords[] = {
     {".expert_shared_count", "n_shared_experts"},
     {".expert_shared_feed_forward_length", "shared_expert_intermediate_size"},
 };
-constexpr const char* kZeroExperts[] = {"zero_expert_num"};
 constexpr const char* kHidden[] = {"hidden_size", "d_model", "n_embd", "dim"};
 constexpr const char* kLatent[] = {"moe_latent_size"};
 

@@ -33,12 +33,13 @@ std::string_view PlainSuffix(std::string_view tail) {
 
 bool IsPlain(std::string_view tail) { return PlainSuffix(tail) == tail; }
 
-// "(" that is neither "(?:" nor "\(": it would shift the groups of the rule.
+// Any "(" but "\(", "(?:", "(?!" and "(?=": it would shift the groups of the rule.
 bool Captures(std::string_view pattern) {
   for (size_t at = pattern.find('('); at != std::string_view::npos;
        at = pattern.find('(', at + 1)) {
     const bool escaped = at > 0 && pattern[at - 1] == '\\';
-    if (!escaped && pattern.substr(at + 1, 1) != "?") return true;
+    const std::string_view kind = pattern.substr(at + 1, 2);
+    if (!escaped && kind != "?:" && kind != "?!" && kind != "?=") return true;
   }
   return false;
 }
@@ -51,7 +52,7 @@ std::string ModulePattern(std::string_view module) {
 
 // The layer with its number, or a module below it.
 std::string LayerPattern(const Family& family) {
-  return fmt::format(R"({}\.{})", family.layers, kNumber);
+  return fmt::format(R"((?:{})\.{})", family.layers, kNumber);
 }
 
 // Why a tensor of a layout class can't be understood; "": it can.
@@ -63,6 +64,16 @@ std::string FaultOf(const LayoutTensor& tensor) {
   if (tensor.is_flat() && tensor.ndim != 2) return "all experts along the rows, but no 2 axes";
   if (by_shapes && tensor.ndim != 3) return "an order by shapes, but no 3 axes";
   if (by_shapes && !IsPlain(tensor.tail)) return "an order by shapes, but a tail that is no text";
+  return "";
+}
+
+std::string FaultOf(const LayoutClass& layout) {
+  for (const LayoutTensor& tensor : layout.tensors) {
+    const std::string fault = FaultOf(tensor);
+    if (!fault.empty()) {
+      return fmt::format("'{}' of layout class '{}': {}", tensor.tail, layout.name, fault);
+    }
+  }
   return "";
 }
 
@@ -104,7 +115,7 @@ PresetRule MakeRule(const Family& family, const Placement& placement, const Layo
   made.partner_tail = PartnerTail(layout, tensor);
   ExtractRule& rule = made.rule;
   rule.name = fmt::format("{}:{}", family.name, placement.layout);
-  rule.match = fmt::format(R"(^(({}){})\.{}$)", LayerPattern(family),
+  rule.match = fmt::format(R"(^(({}){})\.(?:{})$)", LayerPattern(family),
                            ModulePattern(placement.module), TailPattern(tensor.tail));
   rule.ndim = tensor.ndim;
   rule.layout = LayoutOf(tensor);
@@ -142,11 +153,8 @@ class RuleList {
       if (Captures(placement.module)) {
         return Fault(family, fmt::format("module '{}': a capturing group", placement.module));
       }
+      if (std::string fault = FaultOf(*layout); !fault.empty()) return Fault(family, fault);
       for (const LayoutTensor& tensor : layout->tensors) {
-        if (const std::string fault = FaultOf(tensor); !fault.empty()) {
-          return Fault(family, fmt::format("'{}' of layout class '{}': {}", tensor.tail,
-                                           layout->name, fault));
-        }
         PresetRule rule = MakeRule(family, placement, *layout, tensor);
         rule.shared = shared;
         if (seen_.insert(fmt::format("{} {}", rule.rule.match, tensor.ndim)).second) {

@@ -6,10 +6,12 @@
 #include <array>
 #include <optional>
 
+#include "experts/families.h"
+
 namespace moe {
 namespace {
 
-constexpr std::array<const char*, 3> kProjNames = {"gate_proj", "up_proj", "down_proj"};
+constexpr std::array<const char*, 3> kProjNames = {kGateProj, kUpProj, kDownProj};
 
 // "P.shared_expert" of "P.shared_expert.up_proj.weight": the module of an expert.
 std::string ExpertModuleOf(std::string name) {

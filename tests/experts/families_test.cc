@@ -10,7 +10,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr const char *kGate = "gate_proj", *kUp = "up_proj", *kDown = kDownProj;
+constexpr const char *kGate = kGateProj, *kUp = kUpProj, *kDown = kDownProj;
 
 // Nothing of it is like the known families: prefix, module, tails, router, shared expert.
 const std::vector<LayoutClass> kLayouts = {
@@ -104,14 +104,15 @@ struct Fault {
 };
 
 TEST(FamilyTable, RefusesARowThatCantBeUnderstood) {
-  const LayoutTensor fine = {"w", 2, {kUp}};
   const AxisOrder by_shapes = AxisOrder::kByShapes;
+  const LayoutTensor before = {"fused", 3, {kGate, kUp}, by_shapes}, fine = {"w", 2, {kUp}};
   const Fault faults[] = {
       {"Layout", fine, {"other", "m"}, "M.r", "l", "no layout class 'other'"},
       {"Router", fine, {"it", "m"}, "picker", "l", "neither 'M.' nor 'P.'"},
       {"Layers", fine, {"it", "m"}, "M.r", "(a|b)", "'layers' has a capturing group"},
       {"Module", fine, {"it", "(a|b)"}, "M.r", "l", "module '(a|b)': a capturing group"},
       {"Tail", {"(a|b).w", 2, {kUp}}, {"it", "m"}, "M.r", "l", "'(a|b).w' of layout class 'it'"},
+      {"NamedGroup", {"(?P<x>a).w", 2, {kUp}}, {"it", "m"}, "M.r", "l", "a capturing group"},
       {"NoProj", {"w", 2, {}}, {"it", "m"}, "M.r", "l", "neither one projection nor two"},
       {"Axes", {"w", 4, {kUp}}, {"it", "m"}, "M.r", "l", "neither 2 nor 3 axes"},
       {"Shapes", {"w", 2, {kUp}, by_shapes}, {"it", "m"}, "M.r", "l", "but no 3 axes"},
@@ -120,7 +121,7 @@ TEST(FamilyTable, RefusesARowThatCantBeUnderstood) {
       {"Pattern", {"[w", 2, {kUp}}, {"it", "m"}, "M.r", "l", "rule 'new:it'"},
   };
   for (const Fault& row : faults) {
-    const std::vector<LayoutClass> layouts = {{"it", {row.tensor}}};
+    const std::vector<LayoutClass> layouts = {{"it", {before, row.tensor}}};
     const std::vector<Family> families = {
         {"1", "new", "New", {}, {}, {row.placement}, {}, row.router, row.layers}};
     const auto context = MakeContext(DefaultExtractOptions(), {}, {layouts, families, {}});
