@@ -5,8 +5,8 @@
 
 #include "base/float_convert.h"
 #include "codec/codecs.h"
-#include "memory_file.h"
-#include "zoo_weights.h"
+#include "codec/memory_file.h"
+#include "codec/zoo_weights.h"
 
 namespace moe {
 namespace {

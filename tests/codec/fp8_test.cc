@@ -1,5 +1,7 @@
 // FP8 weights with every shape of scale, against the formula written out (checkpoints.md 4
 // and 6.2).
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <random>
 

@@ -1,4 +1,6 @@
 // Blocks of ggml laid out by hand after checkpoints.md 8.5; the whole zoo is in tests/collect.
+#include <gtest/gtest.h>
+
 #include <cmath>
 
 #include "checkpoint/ggml_types.h"

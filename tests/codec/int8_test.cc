@@ -1,4 +1,6 @@
 // Integers of 8 bits against the formulas written out (checkpoints.md 6.2 and 7.3).
+#include <gtest/gtest.h>
+
 #include <random>
 
 #include "codec/codecs.h"

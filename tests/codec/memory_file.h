@@ -1,16 +1,15 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
-#include <cstring>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "codec/codecs.h"
-#include "codec/companions.h"
 
 namespace moe {
 
@@ -20,70 +19,33 @@ class MemoryFile : public TensorFile {
   template <class T>
   void Add(std::string name, DType dtype, std::vector<uint64_t> shape,
            const std::vector<T>& values) {
-    TensorInfo info;
-    info.name = std::move(name);
-    info.dtype = dtype;
-    info.dtype_text = DTypeName(dtype);
-    info.shape = std::move(shape);
-    info.nbytes = values.size() * sizeof(T);
-    uint64_t needed = DTypeBits(dtype);
-    for (const uint64_t size : info.shape) needed *= size;
-    EXPECT_EQ(info.nbytes, needed / 8) << info.name;
-    auto storage = std::make_shared<std::vector<std::byte>>(info.nbytes + 1);
-    if (info.nbytes > 0) std::memcpy(storage->data() + 1, values.data(), info.nbytes);
-    tensors_.push_back(std::move(info));
-    bytes_.push_back(std::move(storage));
+    AddBytes(std::move(name), dtype, std::move(shape), std::as_bytes(std::span(values)));
   }
 
   const std::filesystem::path& path() const override { return path_; }
   std::span<const TensorInfo> tensors() const override { return tensors_; }
-  Result<TensorBytes> Bytes(size_t index) const override {
-    return TensorBytes{std::span<const std::byte>(*bytes_[index]).subspan(1), bytes_[index]};
-  }
+  Result<TensorBytes> Bytes(size_t index) const override;
 
   TensorInfo& info(size_t index) { return tensors_[index]; }  ///< to break a header
 
  private:
+  void AddBytes(std::string name, DType dtype, std::vector<uint64_t> shape,
+                std::span<const std::byte> values);
+
   std::filesystem::path path_ = "memory";
   std::vector<TensorInfo> tensors_;
   std::vector<std::shared_ptr<std::vector<std::byte>>> bytes_;
 };
 
 /// What `find` says of the first tensor of `file`.
-template <class Find>
-Result<std::optional<Weight>> FindFirst(Find find, const MemoryFile& file,
-                                        const nlohmann::ordered_json& quantization = nullptr) {
-  TensorIndex tensors;
-  tensors.Add(file);
-  const QuantConfig config(quantization);
-  return FindUnder(config.Of(ModuleOf(file.tensors()[0].name)), find, TensorRef{&file, 0}, tensors);
-}
+Result<std::optional<Weight>> FindFirst(FindCodec find, const MemoryFile& file,
+                                        const nlohmann::ordered_json& quantization = nullptr);
 
-inline Result<std::shared_ptr<const WeightArray>> OpenParts(const Weight& weight) {
-  return weight.open(*ReadParts(weight));
-}
+Result<std::shared_ptr<const WeightArray>> OpenParts(const Weight& weight);
 
 /// Decodes matrix 0 .. matrices - 1 of `array` in tiles of tile_rows x tile_cols (the last ones
 /// smaller) into one C-order array.
-inline std::vector<float> ReadInTiles(const WeightArray& array, uint64_t matrices, uint64_t rows,
-                                      uint64_t cols, uint64_t tile_rows, uint64_t tile_cols) {
-  std::vector<float> all(matrices * rows * cols);
-  for (uint64_t m = 0; m < matrices; ++m) {
-    const auto matrix = array.Matrix({rows, cols, m * rows * cols, cols, 1});
-    EXPECT_TRUE(matrix.has_value()) << matrix.error().Text();
-    if (!matrix) continue;
-    for (uint64_t r = 0; r < rows; r += tile_rows) {
-      for (uint64_t c = 0; c < cols; c += tile_cols) {
-        const Tile tile{r, c, std::min(tile_rows, rows - r), std::min(tile_cols, cols - c)};
-        std::vector<float> part(tile.rows * tile.cols);
-        EXPECT_TRUE((*matrix)->Read(tile, part.data()).has_value());
-        for (uint64_t i = 0; i < part.size(); ++i) {
-          all[(m * rows + r + i / tile.cols) * cols + c + i % tile.cols] = part[i];
-        }
-      }
-    }
-  }
-  return all;
-}
+std::vector<float> ReadInTiles(const WeightArray& array, uint64_t matrices, uint64_t rows,
+                               uint64_t cols, uint64_t tile_rows, uint64_t tile_cols);
 
 }  // namespace moe

@@ -1,5 +1,7 @@
 // Global scales, companions and dtypes of NVFP4, MXFP4 and MXFP6 (checkpoints.md 4.2 and 6.2);
 // their codes are decoded in packed_test.cc.
+#include <gtest/gtest.h>
+
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
 

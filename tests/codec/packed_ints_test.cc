@@ -1,5 +1,7 @@
 // compressed-tensors pack-quantized: codes and zero points packed by hand as its versions before
 // and since 0.18 do, decoded, compared with (code - zero) * scale (checkpoints.md 6.2).
+#include <gtest/gtest.h>
+
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
 

@@ -1,5 +1,7 @@
 // MLX, gpt-oss, compressed-tensors and ModelOpt: codes packed by hand, decoded, compared with the
 // formulas of checkpoints.md 3, 5 and 6.
+#include <gtest/gtest.h>
+
 #include <bit>
 #include <cmath>
 #include <random>

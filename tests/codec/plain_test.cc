@@ -17,6 +17,7 @@
 #include "base/test_files.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
+#include "codec/zoo_weights.h"
 
 namespace moe {
 namespace {
@@ -242,36 +243,6 @@ TEST(FindWeight, TakesPlainFloatsLikeAnyOtherStorage) {
 
 // ---- Real checkpoints: every plain expert matrix of the zoo against its expected.json.
 
-/// The axes that are left after the steps of a `view`, each as {size, stride}.
-MatrixView ApplySteps(const TensorInfo& tensor, const nlohmann::json& steps) {
-  struct Axis {
-    uint64_t size, stride;
-  };
-  std::vector<Axis> axes(tensor.shape.size());
-  uint64_t stride = 1, offset = 0;
-  for (size_t i = axes.size(); i-- > 0;) {
-    axes[i] = {tensor.shape[i], stride};
-    stride *= tensor.shape[i];
-  }
-  for (const auto& step : steps) {
-    if (step["op"] == "transpose") {
-      std::reverse(axes.begin(), axes.end());
-      continue;
-    }
-    const auto axis = axes.begin() + step["axis"].get<int>();
-    if (step["op"] == "index") {
-      offset += step["i"].get<uint64_t>() * axis->stride;
-      axes.erase(axis);
-    } else {
-      const uint64_t start = step["start"], stop = step["stop"], every = step["step"];
-      offset += start * axis->stride;
-      *axis = {(stop - start + every - 1) / every, axis->stride * every};
-    }
-  }
-  EXPECT_EQ(axes.size(), 2u);
-  return {axes[0].size, axes[1].size, offset, axes[0].stride, axes[1].stride};
-}
-
 struct Sums {
   double sum = 0, sum_sq = 0, max_abs = 0, row_weighted = 0, col_weighted = 0;
 };
@@ -323,7 +294,7 @@ size_t CheckZooFolder(const std::filesystem::path& folder) {
     SCOPED_TRACE(folder.filename().string() + " " + tensor_name);
     const auto matrix =
         OpenMatrix(*tensor, *file->Bytes(static_cast<size_t>(tensor - tensors.begin())),
-                   ApplySteps(*tensor, expert["view"]));
+                   ViewOf(expert["view"], tensor->shape));
     EXPECT_TRUE(matrix.has_value());
     if (matrix) ExpectAsExpected(**matrix, expert);
     ++checked;
