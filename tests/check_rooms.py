@@ -27,12 +27,13 @@ class Room:
 # A room knows only rooms above it. A new room is a row here, and `check_rooms.py --write`.
 ROOMS = [
     Room("base",
-         "errors, dtypes, matrices as something that is read in tiles, half and bfloat16 conversion, file mapping, "
+         "errors, dtypes, matrices as something that is read in tiles, half and bfloat16 conversion, where the bytes of a file come "
+         "from (`byte_source`, `mapped_file`), "
          "the page cache, work in order on threads, files that take their names together, text helpers, JSON texts, regular expressions",
          "anything about models",
          public=("dtype.h", "error.h", "matrix.h", "stop_token.h")),
     Room("checkpoint",
-         "one reader per container (safetensors, npz, npy, GGUF), the shard index, what lies in a folder and which of it is "
+         "one reader per container (safetensors, npz, npy, GGUF; `containers.cc` lists them), the shard index, what lies in a folder and which of it is "
          "the model (`walk`, `part_names`, `one_model`, `adapter`); all give the same `TensorInfo` list and bytes",
          "what a tensor means",
          public=("checkpoint.h", "scan_options.h"),

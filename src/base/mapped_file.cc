@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -110,6 +111,11 @@ MappedFile::Range* MappedFile::Register(std::span<const std::byte> bytes) {
 
 MappedFile::MappedFile(std::span<const std::byte> bytes, fs::path path)
     : bytes_(bytes), path_(std::move(path)), range_(Register(bytes)) {}
+
+Result<void> MappedFile::Read(uint64_t offset, std::span<std::byte> out) const {
+  std::ranges::copy(bytes_.subspan(offset, out.size()), out.begin());
+  return CheckWhole();
+}
 
 Result<void> MappedFile::CheckWhole() const {
   if (!range_->lost) return {};

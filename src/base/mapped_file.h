@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "base/byte_source.h"
 #include "moescope/error.h"
 
 namespace moe {
@@ -16,7 +17,7 @@ namespace moe {
 /// Lifetime: a span from bytes() is valid while this object lives. A file that becomes shorter
 ///           meanwhile makes reads fault (SIGBUS); where MendLostBytes() is in the handler, they
 ///           give zeros, and CheckWhole() tells.
-class MappedFile {
+class MappedFile : public ByteSource {
  public:
   /// A FollowHubLink() is followed. kNotFound, or kIo with the system's reason; kBadArgument for a
   /// folder. Empty files are fine.
@@ -27,14 +28,19 @@ class MappedFile {
   static Result<std::shared_ptr<const MappedFile>> Map(int descriptor, uint64_t size,
                                                        const std::filesystem::path& path);
 
-  ~MappedFile();
+  ~MappedFile() override;
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  const std::filesystem::path& path() const override { return path_; }
+  uint64_t size() const override { return bytes_.size(); }
+  Result<void> Read(uint64_t offset, std::span<std::byte> out) const override;
+  std::optional<std::span<const std::byte>> Map() const override { return bytes_; }
+
   /// kIo once a read has met bytes that the file has lost: what was read is not the file's.
-  Result<void> CheckWhole() const;
+  Result<void> CheckWhole() const override;
 
  private:
   struct Range;

@@ -1,6 +1,7 @@
 #include "checkpoint/containers.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
@@ -12,10 +13,10 @@ namespace moe {
 namespace {
 
 /// A reader whose bytes lie in the file as they are: nothing takes time.
-template <Result<std::unique_ptr<TensorFile>> (*kOpen)(const std::filesystem::path&)>
-Result<std::unique_ptr<TensorFile>> AtOnce(const std::filesystem::path& path,
+template <Result<std::unique_ptr<TensorFile>> (*kOpen)(std::shared_ptr<const ByteSource>)>
+Result<std::unique_ptr<TensorFile>> AtOnce(std::shared_ptr<const ByteSource> file,
                                            std::function<bool()>) {
-  return kOpen(path);
+  return kOpen(std::move(file));
 }
 
 // A new container is one row here.

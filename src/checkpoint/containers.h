@@ -4,10 +4,9 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <string>
 #include <string_view>
-#include <vector>
 
+#include "base/byte_source.h"
 #include "moescope/checkpoint.h"
 #include "moescope/scan_options.h"
 
@@ -18,12 +17,17 @@ struct Container {
   std::string_view suffix;
   int preference;  ///< of several kinds in one folder, the one with the least is read (D22)
   bool scanned;  ///< in folders, unless the configuration lists others; else only when it is named
-  Result<std::unique_ptr<TensorFile>> (*open)(const std::filesystem::path&,
+  /// Checks the whole header.
+  Result<std::unique_ptr<TensorFile>> (*open)(std::shared_ptr<const ByteSource> file,
                                               std::function<bool()> stopped);
 };
 
 /// All that are read, in the order in which messages list them.
 std::span<const Container> Containers();
+
+/// OpenTensorFile() of bytes that lie anywhere, by the suffix of their path.
+Result<std::unique_ptr<TensorFile>> OpenContainer(std::shared_ptr<const ByteSource> file,
+                                                  std::function<bool()> stopped = {});
 
 /// By its suffix, in any case; nullptr: none.
 const Container* FindContainer(const std::filesystem::path& path);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cassert>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -18,6 +17,7 @@
 #include "base/checked.h"
 #include "base/little_endian.h"
 #include "base/mapped_file.h"
+#include "checkpoint/file_in_place.h"
 #include "checkpoint/ggml_types.h"
 #include "checkpoint/imatrix.h"
 #include "checkpoint/names.h"
@@ -57,42 +57,50 @@ constexpr uint64_t kValueBytes[kValueTypes] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 
 /// Takes bytes from the front; once too few are left, `ok` is false and everything taken is 0.
 class Cursor {
  public:
-  explicit Cursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  explicit Cursor(const ByteSource& file) : size_(file.size()), window_(file) {}
 
   template <class T>
   T Take() {
-    if (left() < sizeof(T)) {
-      ok_ = false;
-      at_ = bytes_.size();
-      return T{};
-    }
-    const T value = LoadLittleEndian<T>(bytes_, at_);
-    at_ += sizeof(T);
-    return value;
+    const auto bytes = TakeBytes(sizeof(T));
+    return bytes.empty() ? T{} : LoadLittleEndian<T>(bytes);
   }
 
+  /// Valid until the next call.
   std::string_view TakeString() {
     const auto length = Take<uint64_t>();
     if (length > left() || length > kMaxLength) {
       ok_ = false;
       return {};
     }
-    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + at_, length);
-    at_ += length;
-    return text;
+    const auto text = TakeBytes(length);
+    return {reinterpret_cast<const char*>(text.data()), text.size()};
   }
 
   void Skip(uint64_t count) {
     ok_ = ok_ && count <= left();
-    at_ = ok_ ? at_ + count : bytes_.size();
+    at_ = ok_ ? at_ + count : size_;
   }
 
-  uint64_t left() const { return bytes_.size() - at_; }
+  uint64_t left() const { return size_ - at_; }
   uint64_t at() const { return at_; }
   bool ok() const { return ok_; }
+  const std::optional<Error>& fault() const { return window_.fault(); }
 
  private:
-  std::span<const std::byte> bytes_;
+  std::span<const std::byte> TakeBytes(uint64_t count) {
+    if (count > left()) {
+      ok_ = false;
+      at_ = size_;
+      return {};
+    }
+    const auto bytes = window_.At(at_, count);
+    ok_ = ok_ && bytes.size() == count;
+    at_ += count;
+    return bytes;
+  }
+
+  uint64_t size_;
+  ByteWindow window_;
   uint64_t at_ = 0;
   bool ok_ = true;
 };
@@ -132,18 +140,18 @@ std::string Text(const json& value) {
 
 using Metadata = std::map<std::string, std::string>;  // a key's value as JSON text
 
-struct Header {
-  Metadata metadata;
-  std::vector<TensorInfo> tensors;
-  std::vector<uint64_t> begins;  // of each tensor, from the start of the file
-};
-
 class HeaderReader {
  public:
-  HeaderReader(const fs::path& path, std::span<const std::byte> file)
-      : path_(path), file_(file), cursor_(file) {}
+  explicit HeaderReader(const ByteSource& file) : path_(file.path()), file_(file), cursor_(file) {}
 
-  Result<Header> Read() {
+  Result<TensorsInPlace> Read() {
+    auto header = ReadAll();
+    if (cursor_.fault()) return tl::make_unexpected(*cursor_.fault());
+    return header;
+  }
+
+ private:
+  Result<TensorsInPlace> ReadAll() {
     if (auto done = ReadStart(); !done) return tl::make_unexpected(done.error());
     for (uint64_t i = 0; i < pairs_; ++i) {
       if (auto done = ReadPair(); !done) return tl::make_unexpected(done.error());
@@ -156,7 +164,6 @@ class HeaderReader {
     return std::move(header_);
   }
 
- private:
   tl::unexpected<Error> Bad(const std::string& what) const {
     return Malformed(path_.string(), what);
   }
@@ -329,34 +336,12 @@ class HeaderReader {
   }
 
   const fs::path& path_;
-  std::span<const std::byte> file_;
+  const ByteSource& file_;
   Cursor cursor_;
   uint64_t tensors_ = 0, pairs_ = 0, alignment_ = kDefaultAlignment;
   std::set<std::string> keys_, names_;
   std::vector<uint64_t> offsets_;
-  Header header_;
-};
-
-class GgufFile : public TensorFile {
- public:
-  GgufFile(fs::path path, std::shared_ptr<const MappedFile> mapping, Header header)
-      : path_(std::move(path)), mapping_(std::move(mapping)), header_(std::move(header)) {}
-
-  const fs::path& path() const override { return path_; }
-  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
-  std::span<const TensorInfo> tensors() const override { return header_.tensors; }
-  const Metadata& metadata() const override { return header_.metadata; }
-  Result<TensorBytes> Bytes(size_t index) const override {
-    assert(index < header_.tensors.size());
-    return TensorBytes{
-        mapping_->bytes().subspan(header_.begins[index], header_.tensors[index].nbytes), mapping_};
-  }
-  std::optional<uint64_t> PositionOf(size_t index) const override { return header_.begins[index]; }
-
- private:
-  fs::path path_;
-  std::shared_ptr<const MappedFile> mapping_;
-  Header header_;
+  TensorsInPlace header_;
 };
 
 constexpr std::string_view kImatrix = "importance matrix (imatrix), not a checkpoint";
@@ -427,10 +412,9 @@ Result<void> CheckTotal(const PartSet& set, uint64_t parts) {
 
 }  // namespace
 
-Result<std::unique_ptr<TensorFile>> OpenGguf(const fs::path& path) {
-  auto mapping = MappedFile::Open(path);
-  if (!mapping) return tl::make_unexpected(mapping.error());
-  auto header = HeaderReader(path, (*mapping)->bytes()).Read();
+Result<std::unique_ptr<TensorFile>> OpenGguf(std::shared_ptr<const ByteSource> file) {
+  const fs::path& path = file->path();
+  auto header = HeaderReader(*file).Read();
   if (!header) return tl::make_unexpected(header.error());
   if (const FileKind* kind = NoCheckpoint(header->metadata)) {
     return Fail(ErrorCode::kUnsupported, path.string(),
@@ -439,7 +423,7 @@ Result<std::unique_ptr<TensorFile>> OpenGguf(const fs::path& path) {
   if (auto done = CheckPart(path, header->metadata); !done) {
     return tl::make_unexpected(done.error());
   }
-  return std::make_unique<GgufFile>(path, std::move(*mapping), std::move(*header));
+  return MakeFileInPlace(std::move(file), *std::move(header));
 }
 
 std::string NoCheckpointReason(const fs::path& path) {
@@ -454,7 +438,7 @@ std::string NoCheckpointReason(const fs::path& path) {
   }
   const auto mapping = MappedFile::Open(path);
   if (!mapping) return "";
-  const auto header = HeaderReader(path, (*mapping)->bytes()).Read();
+  const auto header = HeaderReader(**mapping).Read();
   const FileKind* kind = header ? NoCheckpoint(header->metadata) : nullptr;
   return std::string(kind == nullptr ? "" : kind->reason);
 }
@@ -466,7 +450,7 @@ std::vector<GgufFault> FindGgufFaults(std::span<const fs::path> files) {
     if (SuffixOf(path) != ".gguf") continue;
     const auto mapping = MappedFile::Open(path);
     if (!mapping) continue;  // whoever reads it says why
-    const auto header = HeaderReader(path, (*mapping)->bytes()).Read();
+    const auto header = HeaderReader(**mapping).Read();
     if (!header) continue;
     const auto part = ParsePartName(path.filename().string());
     auto done = part ? CheckPart(path, header->metadata) : CheckNamedAsPart(path, header->metadata);

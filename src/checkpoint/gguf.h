@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/byte_source.h"
 #include "moescope/checkpoint.h"
 
 namespace moe {
@@ -15,7 +16,7 @@ namespace moe {
 /// ne {H, I, E} is [E, I, H].
 /// kUnsupported: big-endian files, version 1, type ids this version does not know (forks), and
 /// files that are no checkpoint (imatrix, adapter, mmproj). kMalformed names the broken rule.
-Result<std::unique_ptr<TensorFile>> OpenGguf(const std::filesystem::path& path);
+Result<std::unique_ptr<TensorFile>> OpenGguf(std::shared_ptr<const ByteSource> file);
 
 /// Why a GGUF file (or a legacy imatrix .dat) is no checkpoint: "importance matrix (imatrix), not a
 /// checkpoint"; "" for a checkpoint and for what can't be read.

@@ -24,8 +24,11 @@ uint32_t AddToCrc32(uint32_t crc, std::span<const std::byte> piece) {
 /// A raw deflate stream, read piece by piece.
 class Inflater {
  public:
-  Inflater(std::span<const std::byte> deflated, std::string where)
-      : rest_(deflated), where_(std::move(where)) {}
+  Inflater(const DeflateStream& deflated, std::string where)
+      : window_(deflated.file),
+        at_(deflated.begin),
+        rest_(deflated.size),
+        where_(std::move(where)) {}
   ~Inflater() { inflateEnd(&stream_); }
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
@@ -43,6 +46,7 @@ class Inflater {
     stream_.avail_out = static_cast<uInt>(out.size());
     while (stream_.avail_out > 0 && !ended_) {
       Feed();
+      if (window_.fault()) return tl::make_unexpected(*window_.fault());
       const int status = inflate(&stream_, Z_NO_FLUSH);
       ended_ = status == Z_STREAM_END;
       if (status == Z_OK || ended_) continue;
@@ -57,14 +61,16 @@ class Inflater {
  private:
   void Feed() {
     if (stream_.avail_in > 0) return;
-    const auto piece = rest_.first(std::min(rest_.size(), kPieceBytes));
-    rest_ = rest_.subspan(piece.size());
+    const auto piece = window_.At(at_, std::min<uint64_t>(rest_, kPieceBytes));
+    at_ += piece.size();
+    rest_ -= piece.size();
     // zlib only reads it; its struct is older than const
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(piece.data()));
     stream_.avail_in = static_cast<uInt>(piece.size());
   }
 
-  std::span<const std::byte> rest_;
+  ByteWindow window_;
+  uint64_t at_, rest_;
   std::string where_;
   z_stream stream_ = {};
   bool ended_ = false;
@@ -72,7 +78,7 @@ class Inflater {
 
 }  // namespace
 
-Result<std::vector<std::byte>> InflatePrefix(std::span<const std::byte> deflated, uint64_t most,
+Result<std::vector<std::byte>> InflatePrefix(const DeflateStream& deflated, uint64_t most,
                                              const std::string& where) {
   std::vector<std::byte> prefix(most);
   if (most == 0) return prefix;
@@ -84,7 +90,7 @@ Result<std::vector<std::byte>> InflatePrefix(std::span<const std::byte> deflated
   return prefix;
 }
 
-Result<std::shared_ptr<const MappedFile>> InflateToFile(std::span<const std::byte> deflated,
+Result<std::shared_ptr<const MappedFile>> InflateToFile(const DeflateStream& deflated,
                                                         uint64_t bytes, uint32_t crc32,
                                                         const std::string& where,
                                                         const StopCheck& stopped) {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cassert>
 #include <cctype>
 #include <optional>
 #include <string_view>
@@ -12,7 +11,7 @@
 
 #include "base/checked.h"
 #include "base/little_endian.h"
-#include "base/mapped_file.h"
+#include "checkpoint/file_in_place.h"
 #include "checkpoint/limits.h"
 #include "checkpoint/names.h"
 
@@ -325,29 +324,6 @@ Result<void> CheckSize(NpyHeader& header, const ElementType& element, uint64_t r
   return {};
 }
 
-class NpyFile : public TensorFile {
- public:
-  NpyFile(fs::path path, std::shared_ptr<const MappedFile> mapping, NpyHeader header)
-      : path_(std::move(path)), mapping_(std::move(mapping)), header_(std::move(header)) {
-    header_.info.name = AsUtf8(path_.stem().string());
-  }
-
-  const fs::path& path() const override { return path_; }
-  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
-  std::span<const TensorInfo> tensors() const override { return {&header_.info, 1}; }
-
-  Result<TensorBytes> Bytes([[maybe_unused]] size_t index) const override {
-    assert(index == 0);
-    return TensorBytes{mapping_->bytes().subspan(header_.data_begin), mapping_};
-  }
-  std::optional<uint64_t> PositionOf(size_t /*index*/) const override { return header_.data_begin; }
-
- private:
-  fs::path path_;
-  std::shared_ptr<const MappedFile> mapping_;
-  NpyHeader header_;
-};
-
 }  // namespace
 
 Result<NpyHeader> ParseNpyHeader(std::span<const std::byte> prefix, uint64_t file_bytes,
@@ -380,15 +356,16 @@ tl::unexpected<Error> RefuseObjectArray(std::string where) {
               "save it again with a numeric dtype");
 }
 
-Result<std::unique_ptr<TensorFile>> OpenNpy(const fs::path& path) {
-  auto mapping = MappedFile::Open(path);
-  if (!mapping) return tl::make_unexpected(mapping.error());
-  const std::span<const std::byte> file = (*mapping)->bytes();
-  const auto prefix = file.first(std::min<size_t>(file.size(), kNpyPrefixBytes));
-  auto header = ParseNpyHeader(prefix, file.size(), path.string());
+Result<std::unique_ptr<TensorFile>> OpenNpy(std::shared_ptr<const ByteSource> file) {
+  const fs::path& path = file->path();
+  const auto prefix = BytesAt(file, 0, std::min(file->size(), kNpyPrefixBytes));
+  if (!prefix) return tl::make_unexpected(prefix.error());
+  auto header = ParseNpyHeader(prefix->data, file->size(), path.string());
   if (!header) return tl::make_unexpected(header.error());
   if (header->is_object) return RefuseObjectArray(path.string());
-  return std::make_unique<NpyFile>(path, *std::move(mapping), *std::move(header));
+  header->info.name = AsUtf8(path.stem().string());
+  return MakeFileInPlace(std::move(file),
+                         {.tensors = {std::move(header->info)}, .begins = {header->data_begin}});
 }
 
 }  // namespace moe

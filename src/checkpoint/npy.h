@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
 
+#include "base/byte_source.h"
 #include "moescope/checkpoint.h"
 #include "moescope/error.h"
 
@@ -35,7 +35,7 @@ Result<NpyHeader> ParseNpyHeader(std::span<const std::byte> prefix, uint64_t fil
 /// What is said about an array of objects.
 tl::unexpected<Error> RefuseObjectArray(std::string where);
 
-/// Maps a .npy file: one tensor, named by the file's stem. kUnsupported for an array of objects.
-Result<std::unique_ptr<TensorFile>> OpenNpy(const std::filesystem::path& path);
+/// Opens a .npy file: one tensor, named by the file's stem. kUnsupported for an array of objects.
+Result<std::unique_ptr<TensorFile>> OpenNpy(std::shared_ptr<const ByteSource> file);
 
 }  // namespace moe

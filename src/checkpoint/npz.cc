@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "checkpoint/file_in_place.h"
 #include "checkpoint/inflate.h"
 #include "checkpoint/names.h"
 #include "checkpoint/npy.h"
@@ -30,12 +31,12 @@ struct MemberState {
 
 class NpzFile : public TensorFile {
  public:
-  NpzFile(fs::path path, std::shared_ptr<const MappedFile> mapping, std::function<bool()> stopped)
-      : path_(std::move(path)), mapping_(std::move(mapping)), stopped_(std::move(stopped)) {}
+  NpzFile(std::shared_ptr<const ByteSource> file, std::function<bool()> stopped)
+      : file_(std::move(file)), stopped_(std::move(stopped)) {}
 
   /// Fills in the members; before this, the file has no tensors.
   Result<void> ReadMembers() {
-    auto members = ReadZipDirectory(mapping_->bytes(), path_);
+    auto members = ReadZipDirectory(*file_);
     if (!members) return tl::make_unexpected(members.error());
     for (ZipMember& member : *members) {
       const bool is_folder = member.name.ends_with('/') && member.bytes == 0;
@@ -46,20 +47,18 @@ class NpzFile : public TensorFile {
     return CheckNames();
   }
 
-  const fs::path& path() const override { return path_; }
-  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
+  const fs::path& path() const override { return file_->path(); }
+  Result<void> CheckWhole() const override { return file_->CheckWhole(); }
   std::span<const TensorInfo> tensors() const override { return tensors_; }
 
   Result<TensorBytes> Bytes(size_t index) const override {
     assert(index < tensors_.size());
     if (headers_[index].is_object) return RefuseObjectArray(Place(index));
-    auto owner = members_[index].method == ZipMethod::kStored ? CheckStored(index) : Inflate(index);
-    if (!owner) return tl::make_unexpected(owner.error());
-    const uint64_t member_begin =
-        members_[index].method == ZipMethod::kStored ? members_[index].data_begin : 0;
-    const auto data = (*owner)->bytes().subspan(member_begin + headers_[index].data_begin,
-                                                tensors_[index].nbytes);
-    return TensorBytes{data, *std::move(owner)};
+    auto member =
+        members_[index].method == ZipMethod::kStored ? CheckStored(index) : Inflate(index);
+    if (!member) return member;
+    member->data = member->data.subspan(headers_[index].data_begin, tensors_[index].nbytes);
+    return member;
   }
 
  private:
@@ -68,10 +67,10 @@ class NpzFile : public TensorFile {
     bool is_object = false;
   };
 
-  std::string Place(size_t index) const { return TensorPlace(path_, tensors_[index].name); }
+  std::string Place(size_t index) const { return TensorPlace(path(), tensors_[index].name); }
 
-  std::span<const std::byte> StoredBytes(const ZipMember& member) const {
-    return mapping_->bytes().subspan(member.data_begin, member.stored_bytes);
+  DeflateStream StreamOf(const ZipMember& member) const {
+    return {*file_, member.data_begin, member.stored_bytes};
   }
 
   Result<void> AddMember(ZipMember member) {
@@ -80,7 +79,7 @@ class NpzFile : public TensorFile {
     std::string name = member.name;
     if (name.ends_with(kSuffix)) {
       name.resize(name.size() - kSuffix.size());
-      auto parsed = ReadHeader(member, TensorPlace(path_, name));
+      auto parsed = ReadHeader(member, TensorPlace(path(), name));
       if (!parsed) return tl::make_unexpected(parsed.error());
       header = *std::move(parsed);
     } else {
@@ -100,51 +99,57 @@ class NpzFile : public TensorFile {
     std::set<std::string_view> names;
     for (const TensorInfo& tensor : tensors_) {
       if (names.insert(tensor.name).second) continue;
-      return BadZip(TensorPlace(path_, tensor.name), "stands in the archive twice");
+      return BadZip(TensorPlace(path(), tensor.name), "stands in the archive twice");
     }
     return {};
   }
 
   Result<NpyHeader> ReadHeader(const ZipMember& member, const std::string& where) const {
-    const auto stored = StoredBytes(member);
     const uint64_t prefix_bytes = std::min(member.bytes, kNpyPrefixBytes);
     if (member.method == ZipMethod::kStored) {
-      return ParseNpyHeader(stored.first(prefix_bytes), member.bytes, where);
+      const auto prefix = BytesAt(file_, member.data_begin, prefix_bytes);
+      if (!prefix) return tl::make_unexpected(prefix.error());
+      return ParseNpyHeader(prefix->data, member.bytes, where);
     }
-    const auto prefix = InflatePrefix(stored, prefix_bytes, where);
+    const auto prefix = InflatePrefix(StreamOf(member), prefix_bytes, where);
     if (!prefix) return tl::make_unexpected(prefix.error());
     return ParseNpyHeader(*prefix, member.bytes, where);
   }
 
-  Result<std::shared_ptr<const MappedFile>> CheckStored(size_t index) const {
+  Result<TensorBytes> CheckStored(size_t index) const {
+    const ZipMember& member = members_[index];
+    auto bytes = BytesAt(file_, member.data_begin, member.stored_bytes);
+    if (!bytes) return bytes;
     MemberState& state = states_[index];
     const std::lock_guard lock(state.mutex);
     if (!state.stored_crc_is_right) {
-      const auto crc = Crc32(StoredBytes(members_[index]), stopped_);
+      const auto crc = Crc32(bytes->data, stopped_);
       if (!crc) return tl::make_unexpected(crc.error());
-      if (*crc != members_[index].crc32) {
-        return BadZip(Place(index),
-                      fmt::format("CRC-32 is {:08x}, not {:08x}", *crc, members_[index].crc32),
+      if (*crc != member.crc32) {
+        return BadZip(Place(index), fmt::format("CRC-32 is {:08x}, not {:08x}", *crc, member.crc32),
                       "the file is damaged: copy or download it again");
       }
       state.stored_crc_is_right = true;
     }
-    return mapping_;
+    return bytes;
   }
 
-  Result<std::shared_ptr<const MappedFile>> Inflate(size_t index) const {
+  Result<TensorBytes> Inflate(size_t index) const {
     MemberState& state = states_[index];
     const std::lock_guard lock(state.mutex);
-    if (auto inflated = state.inflated.lock()) return inflated;
-    const ZipMember& member = members_[index];
-    auto inflated =
-        InflateToFile(StoredBytes(member), member.bytes, member.crc32, Place(index), stopped_);
-    if (inflated) state.inflated = *inflated;
-    return inflated;
+    auto inflated = state.inflated.lock();
+    if (!inflated) {
+      const ZipMember& member = members_[index];
+      auto made =
+          InflateToFile(StreamOf(member), member.bytes, member.crc32, Place(index), stopped_);
+      if (!made) return tl::make_unexpected(made.error());
+      inflated = *std::move(made);
+      state.inflated = inflated;
+    }
+    return TensorBytes{inflated->bytes(), inflated};
   }
 
-  fs::path path_;
-  std::shared_ptr<const MappedFile> mapping_;
+  std::shared_ptr<const ByteSource> file_;
   std::function<bool()> stopped_;
   std::vector<TensorInfo> tensors_;
   std::vector<Header> headers_;     // of each tensor
@@ -154,12 +159,11 @@ class NpzFile : public TensorFile {
 
 }  // namespace
 
-Result<std::unique_ptr<TensorFile>> OpenNpz(const fs::path& path, std::function<bool()> stopped) {
-  auto mapping = MappedFile::Open(path);
-  if (!mapping) return tl::make_unexpected(mapping.error());
-  auto file = std::make_unique<NpzFile>(path, *std::move(mapping), std::move(stopped));
-  if (auto read = file->ReadMembers(); !read) return tl::make_unexpected(read.error());
-  return file;
+Result<std::unique_ptr<TensorFile>> OpenNpz(std::shared_ptr<const ByteSource> file,
+                                            std::function<bool()> stopped) {
+  auto npz = std::make_unique<NpzFile>(std::move(file), std::move(stopped));
+  if (auto read = npz->ReadMembers(); !read) return tl::make_unexpected(read.error());
+  return npz;
 }
 
 }  // namespace moe

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <memory>
 
+#include "base/byte_source.h"
 #include "moescope/checkpoint.h"
 #include "moescope/error.h"
 
@@ -12,7 +12,7 @@ namespace moe {
 /// Opens a .npz archive: reads its directory and the header of every member. A member `NAME.npy`
 /// is the tensor NAME; other members are inventoried as opaque bytes under their own names.
 /// Errors as ReadZipDirectory() and ParseNpyHeader() have them. `stopped` as in OpenTensorFile().
-Result<std::unique_ptr<TensorFile>> OpenNpz(const std::filesystem::path& path,
+Result<std::unique_ptr<TensorFile>> OpenNpz(std::shared_ptr<const ByteSource> file,
                                             std::function<bool()> stopped = {});
 
 }  // namespace moe

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cassert>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -15,7 +14,7 @@
 
 #include "base/checked.h"
 #include "base/little_endian.h"
-#include "base/mapped_file.h"
+#include "checkpoint/file_in_place.h"
 #include "checkpoint/json_text.h"
 #include "checkpoint/limits.h"
 #include "checkpoint/names.h"
@@ -57,6 +56,10 @@ constexpr NamedDType kDTypeNames[] = {
     {"I64", DType::kI64},
     {"U64", DType::kU64},
 };
+
+std::string_view AsText(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 /// One tensor of the header; its bytes are [begin, end) of the data section.
 struct Entry {
@@ -305,61 +308,32 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   HeaderFault fault_;
 };
 
-/// A mapped file whose header held.
-class SafetensorsFile : public TensorFile {
- public:
-  SafetensorsFile(fs::path path, std::shared_ptr<const MappedFile> mapping, uint64_t data_begin,
-                  std::vector<Entry> entries)
-      : path_(std::move(path)), mapping_(std::move(mapping)) {
-    tensors_.reserve(entries.size());
-    begins_.reserve(entries.size());
-    for (Entry& entry : entries) {
-      begins_.push_back(data_begin + entry.begin());
-      tensors_.push_back(std::move(entry.info));
-    }
-  }
-
-  const fs::path& path() const override { return path_; }
-  Result<void> CheckWhole() const override { return mapping_->CheckWhole(); }
-  std::span<const TensorInfo> tensors() const override { return tensors_; }
-
-  Result<TensorBytes> Bytes(size_t index) const override {
-    assert(index < tensors_.size());
-    return TensorBytes{mapping_->bytes().subspan(begins_[index], tensors_[index].nbytes), mapping_};
-  }
-  std::optional<uint64_t> PositionOf(size_t index) const override { return begins_[index]; }
-
- private:
-  fs::path path_;
-  std::shared_ptr<const MappedFile> mapping_;
-  std::vector<TensorInfo> tensors_;
-  std::vector<uint64_t> begins_;  // of each tensor, from the start of the file
-};
-
-/// The text of the header, once its length is plausible.
-Result<std::string_view> HeaderText(const fs::path& path, std::span<const std::byte> file) {
-  const std::string where = path.string();
-  const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  if (text.starts_with("version https://git-lfs")) {
+/// The bytes of the header's text, once its length is plausible.
+Result<TensorBytes> HeaderText(const std::shared_ptr<const ByteSource>& file) {
+  constexpr std::string_view kLfsPointer = "version https://git-lfs";
+  const std::string where = file->path().string();
+  const uint64_t size = file->size();
+  const auto start = BytesAt(file, 0, std::min<uint64_t>(size, kLfsPointer.size()));
+  if (!start) return tl::make_unexpected(start.error());
+  if (AsText(start->data) == kLfsPointer) {
     return Malformed(where, "LFS pointer, not downloaded: this is a git-lfs text, not the weights",
                      "run `git lfs pull` in the model's folder");
   }
-  if (file.size() < kLengthBytes) {
-    return Malformed(where, fmt::format("has {} bytes; a safetensors file has at least {}",
-                                        file.size(), kLengthBytes));
+  if (size < kLengthBytes) {
+    return Malformed(
+        where, fmt::format("has {} bytes; a safetensors file has at least {}", size, kLengthBytes));
   }
-  const auto length = LoadLittleEndian<uint64_t>(file);
+  const auto length = LoadLittleEndian<uint64_t>(start->data);
   if (length > kMaxSafetensorsHeaderBytes) {
     return Malformed(where, fmt::format("header length {} is above the limit of {}", length,
                                         kMaxSafetensorsHeaderBytes));
   }
-  if (length > file.size() - kLengthBytes) {
+  if (length > size - kLengthBytes) {
     return Malformed(
-        where,
-        fmt::format("header length {} leaves the file, which has {} bytes", length, file.size()),
+        where, fmt::format("header length {} leaves the file, which has {} bytes", length, size),
         "the file is cut off: download it again");
   }
-  return text.substr(kLengthBytes, length);
+  return BytesAt(file, kLengthBytes, length);
 }
 
 Result<std::vector<Entry>> ParseHeader(const fs::path& path, std::string_view header) {
@@ -450,25 +424,29 @@ Result<void> SortByName(const fs::path& path, std::vector<Entry>& entries) {
 
 }  // namespace
 
-Result<std::unique_ptr<TensorFile>> OpenSafetensors(const fs::path& path) {
-  auto mapping = MappedFile::Open(path);
-  if (!mapping) return tl::make_unexpected(mapping.error());
-  const std::span<const std::byte> file = (*mapping)->bytes();
-  const auto header = HeaderText(path, file);
+Result<std::unique_ptr<TensorFile>> OpenSafetensors(std::shared_ptr<const ByteSource> file) {
+  const fs::path& path = file->path();
+  const auto header = HeaderText(file);
   if (!header) return tl::make_unexpected(header.error());
-  auto entries = ParseHeader(path, *header);
+  auto entries = ParseHeader(path, AsText(header->data));
   if (!entries) return tl::make_unexpected(entries.error());
   for (Entry& entry : *entries) {
     if (auto checked = CheckEntry(path, entry); !checked) {
       return tl::make_unexpected(checked.error());
     }
   }
-  const uint64_t data_begin = kLengthBytes + header->size();
+  const uint64_t data_begin = kLengthBytes + header->data.size();
   auto checked = SortByName(path, *entries);
-  if (checked) checked = CheckTiling(path, *entries, file.size() - data_begin);
+  if (checked) checked = CheckTiling(path, *entries, file->size() - data_begin);
   if (!checked) return tl::make_unexpected(checked.error());
-  return std::make_unique<SafetensorsFile>(path, *std::move(mapping), data_begin,
-                                           *std::move(entries));
+  TensorsInPlace in_place;
+  in_place.tensors.reserve(entries->size());
+  in_place.begins.reserve(entries->size());
+  for (Entry& entry : *entries) {
+    in_place.begins.push_back(data_begin + entry.begin());
+    in_place.tensors.push_back(std::move(entry.info));
+  }
+  return MakeFileInPlace(std::move(file), std::move(in_place));
 }
 
 }  // namespace moe

@@ -2,10 +2,9 @@
 
 #include <cstdint>
 #include <string>
-#include <system_error>
 #include <utility>
 
-#include "base/hub_link.h"
+#include "base/mapped_file.h"
 #include "checkpoint/containers.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/names.h"
@@ -49,22 +48,28 @@ Result<std::unique_ptr<TensorFile>> CheckHeader(std::unique_ptr<TensorFile> file
 
 }  // namespace
 
-Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
-                                                   std::function<bool()> stopped) {
-  const std::string suffix = SuffixOf(path);
-  const Container* container = FindContainer(path);
-  if (container == nullptr && suffix != ".dat") {
-    return Fail(ErrorCode::kUnsupported, path.string(),
-                fmt::format("no reader for files that end in '{}'", suffix), KnownSuffixes());
-  }
-  std::error_code unknown;
-  const bool empty = std::filesystem::file_size(FollowHubLink(path), unknown) == 0;
-  if (empty && !unknown) {
+Result<std::unique_ptr<TensorFile>> OpenContainer(std::shared_ptr<const ByteSource> file,
+                                                  std::function<bool()> stopped) {
+  const std::filesystem::path path = file->path();
+  if (file->size() == 0) {
     return Fail(ErrorCode::kMalformed, path.string(), "has 0 bytes",
                 "the download did not finish: get it again");
   }
+  const Container* container = FindContainer(path);
   if (container == nullptr) return RefuseDat(path);
-  return container->open(path, std::move(stopped)).and_then(CheckHeader);
+  return container->open(std::move(file), std::move(stopped)).and_then(CheckHeader);
+}
+
+Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
+                                                   std::function<bool()> stopped) {
+  const std::string suffix = SuffixOf(path);
+  if (FindContainer(path) == nullptr && suffix != ".dat") {
+    return Fail(ErrorCode::kUnsupported, path.string(),
+                fmt::format("no reader for files that end in '{}'", suffix), KnownSuffixes());
+  }
+  auto file = MappedFile::Open(path);
+  if (!file) return tl::make_unexpected(file.error());
+  return OpenContainer(*std::move(file), std::move(stopped));
 }
 
 }  // namespace moe

@@ -42,22 +42,25 @@ constexpr NamedMethod kOtherMethods[] = {
 /// Reads the archive step by step; the members stay in the order of the directory.
 class DirectoryReader {
  public:
-  DirectoryReader(std::span<const std::byte> file, const fs::path& path)
-      : file_(file), where_(path.string()) {}
+  explicit DirectoryReader(const ByteSource& file)
+      : size_(file.size()), window_(file), where_(file.path().string()) {}
 
   Result<std::vector<ZipMember>> Read() {
     auto done = FindDirectory();
     if (done) done = ReadMembers();
     if (done) done = CheckNames();
     if (done) done = CheckOverlaps();
+    if (window_.fault()) return tl::make_unexpected(*window_.fault());
     if (!done) return tl::make_unexpected(done.error());
     return std::move(members_);
   }
 
  private:
+  /// 0 once a read has failed.
   template <class Unsigned>
   Unsigned At(uint64_t position) const {
-    return LoadLittleEndian<Unsigned>(file_, position);
+    const auto bytes = window_.At(position, sizeof(Unsigned));
+    return bytes.empty() ? Unsigned{} : LoadLittleEndian<Unsigned>(bytes);
   }
 
   Result<void> FindDirectory() {
@@ -94,8 +97,8 @@ class DirectoryReader {
 
   /// The end record's comment must reach the end of the file exactly: nothing may follow it.
   std::optional<uint64_t> FindEnd() const {
-    if (file_.size() < kEndBytes) return std::nullopt;
-    const uint64_t last = file_.size() - kEndBytes;
+    if (size_ < kEndBytes) return std::nullopt;
+    const uint64_t last = size_ - kEndBytes;
     const uint64_t first = last - std::min(last, kLongestComment);
     for (uint64_t at = last + 1; at-- > first;) {
       if (At<uint32_t>(at) == kEndSignature && At<uint16_t>(at + 20) == last - at) return at;
@@ -191,7 +194,8 @@ class DirectoryReader {
   }
 
   std::string Text(uint64_t at, uint64_t bytes) const {
-    return {reinterpret_cast<const char*>(file_.data()) + at, bytes};
+    const auto text = window_.At(at, bytes);
+    return {reinterpret_cast<const char*>(text.data()), text.size()};
   }
 
   std::string Place(const ZipMember& member) const {
@@ -294,7 +298,8 @@ class DirectoryReader {
     return {};
   }
 
-  std::span<const std::byte> file_;
+  uint64_t size_;
+  mutable ByteWindow window_;
   std::string where_;
   uint64_t entries_ = 0, directory_begin_ = 0, directory_bytes_ = 0;
   uint64_t directory_end_ = 0;  // where the end record (the ZIP64 one, if any) begins
@@ -304,9 +309,8 @@ class DirectoryReader {
 
 }  // namespace
 
-Result<std::vector<ZipMember>> ReadZipDirectory(std::span<const std::byte> file,
-                                                const fs::path& path) {
-  return DirectoryReader(file, path).Read();
+Result<std::vector<ZipMember>> ReadZipDirectory(const ByteSource& file) {
+  return DirectoryReader(file).Read();
 }
 
 tl::unexpected<Error> BadZip(std::string where, std::string message, std::string hint) {

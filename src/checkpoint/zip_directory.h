@@ -2,11 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <span>
 #include <string>
 #include <vector>
 
+#include "base/byte_source.h"
 #include "moescope/error.h"
 
 namespace moe {
@@ -28,9 +27,8 @@ struct ZipMember {
 ///
 /// kMalformed, type_name "BadZipFile", for what is no archive, for ranges that leave the file or
 /// overlap, and for two members of one name; kUnsupported for encryption, several disks, and
-/// methods other than stored and deflate. `path` is for messages.
-Result<std::vector<ZipMember>> ReadZipDirectory(std::span<const std::byte> file,
-                                                const std::filesystem::path& path);
+/// methods other than stored and deflate.
+Result<std::vector<ZipMember>> ReadZipDirectory(const ByteSource& file);
 
 /// An error about the archive's framing or contents, as Python names it.
 tl::unexpected<Error> BadZip(std::string where, std::string message, std::string hint = {});

@@ -2,8 +2,8 @@
 
 #include "base/json_text.h"
 #include "base/utf8.h"
-#include "checkpoint/containers.h"
 #include "moescope/experts.h"
+#include "moescope/scan_options.h"
 
 namespace moe {
 namespace {

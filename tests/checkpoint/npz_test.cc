@@ -71,7 +71,7 @@ std::string Zip(const std::vector<Member>& members) {
 
 Result<std::unique_ptr<TensorFile>> OpenBytes(std::string_view bytes) {
   const TempFolder folder;
-  return OpenNpz(folder.Write("a.npz", bytes));
+  return OpenNpz(*MappedFile::Open(folder.Write("a.npz", bytes)));
 }
 
 template <class T>
@@ -233,14 +233,14 @@ TEST(Npz, RefusesAMemberThatInflatesToMoreThanItsHeaderNeeds) {
 }
 
 TEST(Npz, ReadsWhatNumpyWroteToAPipe) {
-  const auto file = OpenNpz(TestData() / "archives/streamed_deflated.npz");
+  const auto file = OpenNpz(*MappedFile::Open(TestData() / "archives/streamed_deflated.npz"));
   ASSERT_TRUE(file.has_value()) << file.error().Text();
   EXPECT_THAT(Values<float>(**file, 0), ElementsAre(0, 1, 2, 3, 4, 5));
   EXPECT_THAT(Values<double>(**file, 1), ElementsAre(0.5, 1.5, 2.5, 3.5));
 }
 
 TEST(Npz, ReadsAZip64EndRecord) {
-  const auto file = OpenNpz(TestData() / "archives/zip64_end.npz");
+  const auto file = OpenNpz(*MappedFile::Open(TestData() / "archives/zip64_end.npz"));
   ASSERT_TRUE(file.has_value()) << file.error().Text();
   EXPECT_THAT(Values<float>(**file, 0), ElementsAre(0, 1, 2, 3, 4, 5));
   EXPECT_THAT((*file)->tensors()[0].shape, ElementsAre(2, 3));

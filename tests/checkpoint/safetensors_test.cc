@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mapped_file.h"
 #include "base/temp_folder.h"
 #include "base/test_files.h"
 #include "checkpoint/mutations.h"
@@ -26,7 +27,7 @@ std::string Framed(std::string_view header, size_t data_bytes) {
 
 Result<std::unique_ptr<TensorFile>> OpenBytes(std::string_view bytes) {
   const TempFolder folder;
-  return OpenSafetensors(folder.Write("a.safetensors", bytes));
+  return OpenSafetensors(*MappedFile::Open(folder.Write("a.safetensors", bytes)));
 }
 
 std::vector<int> Values(const TensorBytes& bytes) {
