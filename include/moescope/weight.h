@@ -50,6 +50,16 @@ class WeightArray {
   virtual Result<std::unique_ptr<MatrixSource>> Matrix(const MatrixView& view) const = 0;
 };
 
+/// Bytes [begin, end) of parts[part] of a weight.
+struct PartRange {
+  size_t part = 0;
+  uint64_t begin = 0, end = 0;
+};
+
+/// The bytes of a weight's parts that its matrix `view` is made of, and those that opening looks
+/// at: sorted by part and place; ranges that touch are one. None for a view that leaves the weight.
+using RangesOfMatrix = std::function<std::vector<PartRange>(const MatrixView& view)>;
+
 /// Makes the values of a weight from the bytes of its parts, in their order; checks what only
 /// values tell.
 using OpenArray =
@@ -67,6 +77,7 @@ struct Weight {
   DType float_dtype = DType::kOpaque;  ///< of the scales where they are 16-bit floats, else kOpaque
   std::vector<TensorRef> parts = {};   ///< the payload first, then its companions
   OpenArray open = {};                 ///< of `parts`
+  RangesOfMatrix ranges_of = {};       ///< of `parts`, told without reading them
 
   /// Floats as they are, which nothing scales.
   bool is_plain() const { return parts.size() == 1 && IsPlainFloat(parts.front().info().dtype); }

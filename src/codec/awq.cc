@@ -64,6 +64,7 @@ Result<std::optional<Weight>> FindAwqWeight(const TensorRef& payload, const Tens
   const auto layout = LayoutOf(**found, words, payload.info().shape[0]);
   if (!layout) return tl::make_unexpected(layout.error());
   Weight weight = QweightWeight(**found, *layout, "awq_int4");
+  weight.ranges_of = QweightRanges(weight, *layout, {.outputs = 8});
   weight.open =
       OpenTiled(weight,
                 [layout = *layout, place = (*found)->place, entry = words.entry,

@@ -221,6 +221,22 @@ Result<void> CheckPayload(const TensorInfo& info, const QuantState& state,
   return {};
 }
 
+/// Of codes, absmax and, where that is of codes itself, nested_absmax: they follow the flat weight.
+std::vector<PartLayout> LayoutsOf(const QuantState& state) {
+  const auto flat = [](uint64_t weights, uint64_t bytes) {
+    return PartLayout{.kind = PartLayout::Kind::kFlat, .weights = weights, .bytes = bytes};
+  };
+  const bool nested = state.nested_block_size != 0;
+  std::vector<PartLayout> layouts(Bitsandbytes4Decoder::kNestedAbsmax + 1);
+  layouts[Bitsandbytes4Decoder::kCodeBytes] = flat(2, 1);
+  layouts[Bitsandbytes4Decoder::kAbsmax] = flat(state.block_size, nested ? 1 : sizeof(float));
+  if (nested && state.nested_block_size <= UINT64_MAX / state.block_size) {
+    layouts[Bitsandbytes4Decoder::kNestedAbsmax] =
+        flat(state.block_size * state.nested_block_size, sizeof(float));
+  }
+  return layouts;
+}
+
 /// X.weight.quant_state.*, whose name says the type of the codes.
 struct StateText {
   TensorRef tensor;
@@ -272,6 +288,7 @@ Result<std::optional<Weight>> FindBitsandbytes4(const TensorRef& payload,
                 .storage = fmt::format("bnb_{}", type),
                 .float_dtype = state->dtype,
                 .parts = std::move(*parts)};
+  weight.ranges_of = RangesBy(weight, LayoutsOf(*state));
   weight.open =
       OpenTiled(weight,
                 [state = *state](

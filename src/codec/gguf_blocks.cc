@@ -333,6 +333,11 @@ Result<std::optional<Weight>> FindGgufBlocks(const TensorRef& payload, const Ten
                 .float_dtype = codec->half_scales ? DType::kF16 : DType::kOpaque,
                 .parts = {payload}};
   if (*factor) weight.parts.push_back(**factor);
+  weight.ranges_of = RangesBy(
+      weight, {{.kind = PartLayout::Kind::kLines,
+                .weights = type->block_elements,
+                .bytes = type->block_bytes,
+                .line_bytes = info.shape.back() / type->block_elements * type->block_bytes}});
   weight.open = OpenTiled(
       weight,
       [type = *type, decode = codec->decode, shape = info.shape](

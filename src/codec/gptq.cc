@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "base/checked.h"
@@ -188,6 +189,10 @@ Weight WeightOf(const Qweight& found, const std::optional<TensorRef>& g_idx,
                 const QuantWords& words) {
   Weight weight = QweightWeight(found, layout, fmt::format("gptq_int{}", packing.bits));
   if (g_idx) weight.parts.push_back(*g_idx);
+  const unsigned common = std::gcd(packing.bits, 32u);
+  weight.ranges_of =
+      QweightRanges(weight, layout, {.inputs = 32 / common, .word_rows = packing.bits / common},
+                    g_idx.has_value());
   weight.open = OpenTiled(
       weight,
       [layout, packing, place = found.place, entry = words.entry, symmetric = words.symmetric,

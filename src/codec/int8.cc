@@ -54,7 +54,7 @@ Weight Bitsandbytes8Weight(const TensorRef& payload, const TensorRef& scb,
   return ScaledWeight(
       std::move(weight),
       {.elements = kInt8Values, .scales = {.rows = info.shape[0], .block_cols = info.shape[1]}},
-      check_format, [](auto scaled) -> std::shared_ptr<const TileDecoder> {
+      {check_format}, [](auto scaled) -> std::shared_ptr<const TileDecoder> {
         return std::make_shared<Bitsandbytes8Decoder>(std::move(scaled));
       });
 }
@@ -139,13 +139,13 @@ Weight WeightOf(const ScaledInt8& found, GridSize grid, uint64_t bits) {
                 .storage = fmt::format("int{}_{}{}", bits, by, found.zero ? "_asym" : ""),
                 .parts = {found.payload, *found.scale}};
   if (found.zero) weight.parts.push_back(*found.zero);
-  return ScaledWeight(std::move(weight),
-                      {.elements = kInt8Values,
-                       .scales = {.rows = grid.rows,
-                                  .cols = grid.cols,
-                                  .block_rows = grid.rows == 1 ? rows : 1,
-                                  .block_cols = group}},
-                      found.zero ? ReadZeroPoints : nullptr);
+  const ScaleGrid scales{.rows = grid.rows,
+                         .cols = grid.cols,
+                         .block_rows = grid.rows == 1 ? rows : 1,
+                         .block_cols = group};
+  Companions zeros;
+  if (found.zero) zeros = {ReadZeroPoints, {LayoutOf(scales, DType::kI8)}};
+  return ScaledWeight(std::move(weight), {.elements = kInt8Values, .scales = scales}, zeros);
 }
 
 Result<std::optional<Weight>> FindScaledInt8(const ScaledInt8& found, const QuantWords& words) {

@@ -128,18 +128,19 @@ Result<void> CheckGlobalScale(const MlxTensors& tensors, const MlxMode& mode) {
                         tensors.global_scale);
 }
 
-ReadCompanions ReaderOf(const MlxTensors& tensors) {
+Companions CompanionsOf(const MlxTensors& tensors, const ScaleGrid& scales) {
   if (tensors.biases) {
-    return [](std::span<TensorBytes> companions, ScaledCodes& codes) -> Result<void> {
+    const auto read = [](std::span<TensorBytes> companions, ScaledCodes& codes) -> Result<void> {
       codes.biases = codes.scales;
       codes.biases->bytes = std::move(companions[0]);
       return {};
     };
+    return {read, {LayoutOf(scales, tensors.biases->info().dtype)}};
   }
-  if (!tensors.global_scale) return nullptr;
-  return ReadGlobalScale(
+  if (!tensors.global_scale) return {};
+  return {ReadGlobalScale(
       tensors.payload,
-      {.tensor = *tensors.global_scale, .name = "global_scale", .unit = 448.0f * 6.0f});
+      {.tensor = *tensors.global_scale, .name = "global_scale", .unit = 448.0f * 6.0f})};
 }
 
 Weight WeightOf(const MlxTensors& tensors, const MlxGrid& grid, const MlxMode& mode) {
@@ -151,14 +152,12 @@ Weight WeightOf(const MlxTensors& tensors, const MlxGrid& grid, const MlxMode& m
                 .parts = {tensors.payload, tensors.scales}};
   if (tensors.biases) weight.parts.push_back(*tensors.biases);
   if (tensors.global_scale) weight.parts.push_back(*tensors.global_scale);
-  return ScaledWeight(std::move(weight),
-                      {.bits = static_cast<unsigned>(bits),
-                       .elements = mode.elements,
-                       .scales = {.codes = mode.scales,
-                                  .rows = grid.rows,
-                                  .cols = grid.groups,
-                                  .block_cols = group}},
-                      ReaderOf(tensors));
+  const ScaleGrid scales{
+      .codes = mode.scales, .rows = grid.rows, .cols = grid.groups, .block_cols = group};
+  return ScaledWeight(
+      std::move(weight),
+      {.bits = static_cast<unsigned>(bits), .elements = mode.elements, .scales = scales},
+      CompanionsOf(tensors, scales));
 }
 
 Result<std::optional<Weight>> FindWeightOf(const MlxTensors& tensors, const QuantWords& words) {

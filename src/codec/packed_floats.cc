@@ -62,7 +62,7 @@ Weight WeightOf(const TensorRef& payload, const Found& found) {
                                   .rows = rows,
                                   .cols = found.scale.info().shape.back(),
                                   .block_cols = found.kind.group}},
-                      found.global ? ReadGlobalScale(payload, *found.global) : nullptr);
+                      {found.global ? ReadGlobalScale(payload, *found.global) : nullptr});
 }
 
 /// The weight if all statements agree, those of the `dialect` and those of the kind of float.

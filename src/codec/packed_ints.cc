@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 
 #include "base/checked.h"
 #include "base/little_endian.h"
@@ -236,11 +237,22 @@ Result<Layout> FindLayout(const Parts& parts, const QuantWords& said) {
   return layout;
 }
 
-/// Reads shape (known by now), zero points and g_idx.
-ReadCompanions ReaderOf(const Parts& parts, const Layout& layout) {
+/// How zero codes lie: the words of so many rows, one for each group.
+PartLayout LayoutOfZeros(const Layout& layout) {
+  const unsigned bits = layout.packing.bits, common = std::gcd(bits, 32u);
+  PartLayout zeros = WholeLines(layout.groups * sizeof(uint32_t), layout.packing.CodesPerWord());
+  if (!layout.packing.padded) {
+    zeros.across = 32 / common;
+    zeros.lines = bits / common;
+  }
+  return zeros;
+}
+
+/// Shape (known by now), zero points and g_idx.
+Companions CompanionsOf(const Parts& parts, const Layout& layout) {
   const ZeroCodes zeros{
       {}, layout.packing, layout.packing.Words(layout.rows).value_or(0), layout.groups};
-  return [=](std::span<TensorBytes> companions, ScaledCodes& codes) -> Result<void> {
+  const auto read = [=](std::span<TensorBytes> companions, ScaledCodes& codes) -> Result<void> {
     if (parts.g_idx) {
       auto groups =
           ReadGroupOfCol(parts.payload, *parts.g_idx, companions.back().data, codes.scales);
@@ -254,6 +266,8 @@ ReadCompanions ReaderOf(const Parts& parts, const Layout& layout) {
     }
     return {};
   };
+  if (!parts.zero) return {read};
+  return {read, {PartLayout{}, LayoutOfZeros(layout)}};
 }
 
 Weight WeightOf(const Parts& parts, std::string_view stem, const Layout& layout) {
@@ -273,7 +287,7 @@ Weight WeightOf(const Parts& parts, std::string_view stem, const Layout& layout)
                        .codes_per_word = packing.padded ? packing.CodesPerWord() : 0,
                        .elements = IntegerElements(parts.zero ? 0 : -middle),
                        .scales = {.rows = rows, .cols = groups, .block_cols = group}},
-                      ReaderOf(parts, layout));
+                      CompanionsOf(parts, layout));
 }
 
 }  // namespace

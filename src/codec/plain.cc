@@ -15,6 +15,7 @@
 #include "base/widen.h"
 #include "checkpoint/names.h"
 #include "codec/codecs.h"
+#include "codec/part_layout.h"
 #include "codec/scaled_codes.h"
 #include "codec/view.h"
 
@@ -211,6 +212,25 @@ class PlainMatrix : public MatrixSource {
   TensorBytes bytes_;
 };
 
+/// The bytes of a matrix: those of each of its rows, or of each of its columns if these lie closer.
+std::vector<PartRange> RangesOfFloats(const TensorInfo& tensor, const MatrixView& view) {
+  struct Axis {
+    uint64_t count, step;
+  };
+  RangeList ranges;
+  if (!CheckView(tensor.shape, view, "") || view.rows == 0 || view.cols == 0) return ranges.Take();
+  const auto steps = StepsOf(tensor, view);
+  if (!steps) return ranges.Take();
+  Axis inner{view.cols, steps->col_step}, outer{view.rows, steps->row_step};
+  if (inner.step > outer.step) std::swap(inner, outer);
+  const uint64_t bytes = DTypeBits(tensor.dtype) / 8, run = (inner.count - 1) * inner.step + 1;
+  for (uint64_t i = 0; i < outer.count; ++i) {
+    const uint64_t begin = steps->offset + i * outer.step;
+    ranges.Add(0, begin * bytes, (begin + run) * bytes);
+  }
+  return ranges.Take();
+}
+
 Result<void> CheckBytes(const TensorInfo& tensor, const TensorBytes& bytes) {
   const auto elements = CheckedProduct(tensor.shape);
   const auto bits = elements ? CheckedMul(*elements, DTypeBits(tensor.dtype)) : std::nullopt;
@@ -266,15 +286,19 @@ Result<std::optional<Weight>> FindPlainFloats(const TensorRef& payload, const Te
     return WrongCompanion(payload, fmt::format("scales as it is quantized ({})", words.entry),
                           std::nullopt);
   }
-  return Weight{.name = info.name,
-                .shape = info.shape,
-                .storage = std::string(DTypeName(info.dtype)),
-                .bits_per_weight = static_cast<double>(DTypeBits(info.dtype)),
-                .float_dtype = info.dtype,
-                .parts = {payload},
-                .open = [payload](std::vector<TensorBytes> bytes) {
-                  return OpenPlainFloats(payload.info(), std::move(bytes.front()));
-                }};
+  return Weight{
+      .name = info.name,
+      .shape = info.shape,
+      .storage = std::string(DTypeName(info.dtype)),
+      .bits_per_weight = static_cast<double>(DTypeBits(info.dtype)),
+      .float_dtype = info.dtype,
+      .parts = {payload},
+      .open =
+          [payload](std::vector<TensorBytes> bytes) {
+            return OpenPlainFloats(payload.info(), std::move(bytes.front()));
+          },
+      .ranges_of =
+          [payload](const MatrixView& view) { return RangesOfFloats(payload.info(), view); }};
 }
 
 }  // namespace moe

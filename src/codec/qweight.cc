@@ -193,6 +193,25 @@ Weight QweightWeight(const Qweight& found, const QweightDecoder::Layout& layout,
           .parts = {found.codes, found.zeros, found.scales}};
 }
 
+RangesOfMatrix QweightRanges(const Weight& weight, const QweightDecoder::Layout& layout,
+                             const QweightPacking& packing, bool g_idx) {
+  const uint64_t scale_bytes = DTypeBits(layout.scale_dtype) / 8;
+  const PartLayout codes{.kind = PartLayout::Kind::kLines,
+                         .weights = packing.outputs,
+                         .bytes = sizeof(uint32_t),
+                         .line_bytes = layout.outputs / packing.outputs * sizeof(uint32_t),
+                         .down = true,
+                         .across = packing.inputs,
+                         .lines = packing.word_rows};
+  const PartLayout scales{.kind = PartLayout::Kind::kLines,
+                          .bytes = scale_bytes,
+                          .line_bytes = layout.outputs * scale_bytes,
+                          .down = true,
+                          .across = layout.group_size};
+  const bool in_order = !g_idx && layout.group_size > 0;
+  return RangesBy(weight, {codes, PartLayout{}, in_order ? scales : PartLayout{}});
+}
+
 QweightDecoder::QweightDecoder(const Layout& layout, std::vector<TensorBytes> parts)
     : layout_(layout),
       parts_(std::move(parts)),

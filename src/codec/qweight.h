@@ -82,6 +82,17 @@ class QweightDecoder : public TileDecoder {
 Result<QweightDecoder::Layout> LayoutOf(const Qweight& found, const QuantWords& words,
                                         uint64_t inputs, bool g_idx = false);
 
+/// How the codes of a weight lie: a row of words for so many inputs, each word of so many outputs.
+struct QweightPacking {
+  uint64_t inputs = 1, word_rows = 1;  ///< so many inputs share so many rows
+  uint64_t outputs = 1;                ///< of a word
+};
+
+/// `ranges_of` of a weight of QweightWeight(). Zero points are needed as a whole, since opening may
+/// look at all of them; with `g_idx` so are the scales.
+RangesOfMatrix QweightRanges(const Weight& weight, const QweightDecoder::Layout& layout,
+                             const QweightPacking& packing, bool g_idx = false);
+
 /// The weight "X.weight" [outputs, inputs] of codes, zeros and scales, without `open`, with storage
 /// "SCHEME_g128" ("SCHEME_channel" for one group, "SCHEME" where the group's size is 0).
 Weight QweightWeight(const Qweight& found, const QweightDecoder::Layout& layout,

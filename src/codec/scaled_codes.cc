@@ -123,15 +123,35 @@ float FloatAt(std::span<const std::byte> floats, uint64_t index, DType dtype) {
   return dtype == DType::kF16 ? HalfToFloat(raw) : BFloat16ToFloat(raw);
 }
 
-Weight ScaledWeight(Weight weight, ScaledCodes codes, ReadCompanions read, WrapDecoder wrap) {
+PartLayout LayoutOf(const ScaleGrid& grid, DType dtype) {
+  return WholeLines(grid.cols * DTypeBits(dtype) / 8, grid.block_rows, grid.shared);
+}
+
+namespace {
+
+PartLayout LayoutOf(const ScaledCodes& codes) {
+  const PartLayout rows{.kind = PartLayout::Kind::kLines,
+                        .weights = codes.codes_per_word,
+                        .bytes = sizeof(uint32_t),
+                        .line_bytes = codes.row_bytes};
+  return codes.codes_per_word != 0 ? rows : WithCodes(rows, codes.bits);
+}
+
+}  // namespace
+
+Weight ScaledWeight(Weight weight, ScaledCodes codes, const Companions& companions,
+                    WrapDecoder wrap) {
   codes.rows = weight.shape[weight.shape.size() - 2];
   codes.cols = weight.shape.back();
   if (codes.row_bytes == 0) codes.row_bytes = codes.cols * codes.bits / 8;
   codes.scales.dtype = weight.parts[1].info().dtype;
   weight.float_dtype = HalfOrOpaque(codes.scales.dtype);
+  std::vector<PartLayout> layouts = {LayoutOf(codes), LayoutOf(codes.scales, codes.scales.dtype)};
+  layouts.insert(layouts.end(), companions.layouts.begin(), companions.layouts.end());
+  weight.ranges_of = RangesBy(weight, std::move(layouts));
   weight.open =
       OpenTiled(weight,
-                [codes = std::move(codes), read = std::move(read), wrap](
+                [codes = std::move(codes), read = companions.read, wrap](
                     std::vector<TensorBytes> bytes) -> Result<std::shared_ptr<const TileDecoder>> {
                   ScaledCodes opened = codes;
                   opened.bytes = std::move(bytes[0]);

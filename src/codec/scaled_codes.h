@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codec/part_layout.h"
 #include "codec/tile_decoder.h"
 #include "codec/weight.h"
 
@@ -50,6 +51,12 @@ struct ScaledCodes {
 using ReadCompanions =
     std::function<Result<void>(std::span<TensorBytes> companions, ScaledCodes& codes)>;
 
+/// The parts behind payload and scales.
+struct Companions {
+  ReadCompanions read = nullptr;
+  std::vector<PartLayout> layouts = {};  ///< of each; not told: all of it is needed
+};
+
 /// A decoder of what scaled codes give, where that is not the value yet.
 using WrapDecoder =
     std::shared_ptr<const TileDecoder> (*)(std::shared_ptr<const TileDecoder> scaled);
@@ -57,8 +64,11 @@ using WrapDecoder =
 /// A weight of scaled codes. `weight` says its name, shape, storage and parts: payload, scales,
 /// then the others. The rest of it, and sizes, bytes and the dtype of scales in `codes`, come from
 /// these.
-Weight ScaledWeight(Weight weight, ScaledCodes codes, ReadCompanions read = nullptr,
+Weight ScaledWeight(Weight weight, ScaledCodes codes, const Companions& companions = {},
                     WrapDecoder wrap = nullptr);
+
+/// How a grid lies whose values have `dtype`.
+PartLayout LayoutOf(const ScaleGrid& grid, DType dtype);
 
 /// F32 factors of the scales of whole matrices (NVFP4): one for all matrices, or `parts` for each,
 /// which share its rows evenly.

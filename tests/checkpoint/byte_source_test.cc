@@ -35,7 +35,7 @@ std::string NpyOfBytes(size_t count) {
 
 Sample OfZoo(const char* name, const std::string& file) {
   const std::filesystem::path path = TestData() / "zoo" / file;
-  return {name, path.string(), FileBytes(path)};
+  return {name, path.string(), ReadText(path)};
 }
 
 std::vector<Sample> Samples() {

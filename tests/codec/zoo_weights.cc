@@ -6,41 +6,14 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <memory>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/test_files.h"
+#include "checkpoint/containers.h"
 #include "codec/companions.h"
 
 namespace moe {
 namespace {
-
-/// A checkpoint of tests/data/zoo: its files, their tensors and the config's quantization.
-struct ZooCheckpoint {
-  std::vector<std::unique_ptr<TensorFile>> files;
-  TensorIndex tensors;
-  nlohmann::ordered_json quantization;
-  nlohmann::json expected;
-
-  explicit ZooCheckpoint(const std::string& name) {
-    const std::filesystem::path folder = TestData() / "zoo" / name;
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      const auto suffix = entry.path().extension();
-      if (suffix != ".safetensors" && suffix != ".gguf") continue;
-      auto file = OpenTensorFile(entry.path());
-      EXPECT_TRUE(file.has_value()) << file.error().Text();
-      if (file) files.push_back(std::move(*file));
-    }
-    for (const auto& file : files) tensors.Add(*file);
-    expected = nlohmann::json::parse(std::ifstream(folder / "expected.json"));
-    if (!std::filesystem::exists(folder / "config.json")) return;
-    const auto config = nlohmann::ordered_json::parse(std::ifstream(folder / "config.json"));
-    for (const char* key : {"quantization", "quantization_config"}) {
-      if (config.contains(key)) quantization = config[key];
-    }
-  }
-};
 
 /// Compares the sums of `matrix` with those of its entry `expected`, to 1e-6 of what sums add up.
 void ExpectSums(const MatrixSource& matrix, const nlohmann::json& expected) {
@@ -67,6 +40,23 @@ void ExpectSums(const MatrixSource& matrix, const nlohmann::json& expected) {
 }
 
 }  // namespace
+
+ZooCheckpoint::ZooCheckpoint(const std::string& name) {
+  const std::filesystem::path folder = TestData() / "zoo" / name;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (!IsScanned(entry.path())) continue;
+    auto file = OpenTensorFile(entry.path());
+    EXPECT_TRUE(file.has_value()) << file.error().Text();
+    if (file) files.push_back(std::move(*file));
+  }
+  for (const auto& file : files) tensors.Add(*file);
+  expected = nlohmann::json::parse(std::ifstream(folder / "expected.json"));
+  if (!std::filesystem::exists(folder / "config.json")) return;
+  const auto config = nlohmann::ordered_json::parse(std::ifstream(folder / "config.json"));
+  for (const char* key : {"quantization", "quantization_config"}) {
+    if (config.contains(key)) quantization = config[key];
+  }
+}
 
 MatrixView ViewOf(const nlohmann::json& steps, std::vector<uint64_t> shape) {
   std::vector<uint64_t> strides(shape.size(), 1);

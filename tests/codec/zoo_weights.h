@@ -1,13 +1,24 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "codec/codecs.h"
 
 namespace moe {
+
+/// A checkpoint of tests/data/zoo: its files, their tensors and the config's quantization.
+struct ZooCheckpoint {
+  std::vector<std::unique_ptr<TensorFile>> files;
+  TensorIndex tensors;
+  nlohmann::ordered_json quantization;
+  nlohmann::json expected;
+
+  explicit ZooCheckpoint(const std::string& name);
+};
 
 /// The steps of an expected.json `view` on an array of `shape`.
 MatrixView ViewOf(const nlohmann::json& steps, std::vector<uint64_t> shape);
