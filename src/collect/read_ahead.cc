@@ -1,6 +1,5 @@
 #include "collect/read_ahead.h"
 
-#include <algorithm>
 #include <system_error>
 
 namespace moe {
@@ -35,12 +34,17 @@ void ReadAhead::Reached(uint64_t matrix) {
 void ReadAhead::Run() {
   std::deque<Fetched> ahead;
   uint64_t bytes_ahead = 0;
+  MatrixFetches fetches;
   for (uint64_t number = 0; number < model_.matrices(); ++number) {
     const ExpertMatrix matrix = model_.matrix(number);
     if (!WaitForRoom(ahead, bytes_ahead)) return;
-    ahead.push_back({number, matrix.stored_bytes()});
-    bytes_ahead += matrix.stored_bytes();
-    Fetch(matrix);
+    uint64_t bytes = 0;
+    for (const FileRange& range : fetches.Next(matrix.weight(), matrix.view())) {
+      Fetch(range);
+      bytes += range.end - range.begin;
+    }
+    ahead.push_back({number, bytes});
+    bytes_ahead += bytes;
   }
 }
 
@@ -58,20 +62,9 @@ bool ReadAhead::WaitForRoom(std::deque<Fetched>& ahead, uint64_t& bytes_ahead) {
   return !stopped_;
 }
 
-// Matrices of a bank lie in a tensor one after the other, or nearly so; what is stored beside the
-// weights (scales, zero points) follows the same order.
-void ReadAhead::Fetch(const ExpertMatrix& matrix) {
-  const uint64_t matrices = matrix.bank->layers * matrix.bank->experts;
-  const uint64_t within = matrix.layer_pos * matrix.bank->experts + matrix.expert_pos;
-  for (const TensorRef& part : matrix.weight().parts) {
-    const auto position = part.file->PositionOf(part.index);
-    if (!position) continue;
-    const uint64_t bytes = part.file->tensors()[part.index].nbytes;
-    const uint64_t begin = bytes / matrices * within;
-    const uint64_t end = within + 1 == matrices ? bytes : bytes / matrices * (within + 1);
-    const auto file = files_.try_emplace(part.file, part.file->path()).first;
-    file->second.Fetch(*position + begin, end - begin, mode_);
-  }
+void ReadAhead::Fetch(const FileRange& range) {
+  const auto file = files_.try_emplace(range.file, range.file->path()).first;
+  file->second.Fetch(range.begin, range.end - range.begin, mode_);
 }
 
 }  // namespace moe

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/page_cache.h"
+#include "collect/matrix_fetches.h"
 #include "moescope/model.h"
 
 namespace moe {
@@ -37,7 +38,7 @@ class ReadAhead {
 
   void Run();
   bool WaitForRoom(std::deque<Fetched>& ahead, uint64_t& bytes_ahead);
-  void Fetch(const ExpertMatrix& matrix);
+  void Fetch(const FileRange& range);
 
   const Model& model_;
   const ReadMode mode_;
