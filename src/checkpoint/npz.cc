@@ -53,7 +53,7 @@ class NpzFile : public TensorFile {
 
   Result<TensorBytes> Bytes(size_t index) const override {
     assert(index < tensors_.size());
-    if (headers_[index].is_object) return RefuseObjectArray(Place(index));
+    if (headers_[index].is_object) return RefuseObjectArray(PlaceOf(index));
     auto member =
         members_[index].method == ZipMethod::kStored ? CheckStored(index) : Inflate(index);
     if (!member) return member;
@@ -67,7 +67,7 @@ class NpzFile : public TensorFile {
     bool is_object = false;
   };
 
-  std::string Place(size_t index) const { return TensorPlace(path(), tensors_[index].name); }
+  std::string PlaceOf(size_t index) const { return TensorPlace(path(), tensors_[index].name); }
 
   DeflateStream StreamOf(const ZipMember& member) const {
     return {*file_, member.data_begin, member.stored_bytes};
@@ -126,7 +126,8 @@ class NpzFile : public TensorFile {
       const auto crc = Crc32(bytes->data, stopped_);
       if (!crc) return tl::make_unexpected(crc.error());
       if (*crc != member.crc32) {
-        return BadZip(Place(index), fmt::format("CRC-32 is {:08x}, not {:08x}", *crc, member.crc32),
+        return BadZip(PlaceOf(index),
+                      fmt::format("CRC-32 is {:08x}, not {:08x}", *crc, member.crc32),
                       "the file is damaged: copy or download it again");
       }
       state.stored_crc_is_right = true;
@@ -141,7 +142,7 @@ class NpzFile : public TensorFile {
     if (!inflated) {
       const ZipMember& member = members_[index];
       auto made =
-          InflateToFile(StreamOf(member), member.bytes, member.crc32, Place(index), stopped_);
+          InflateToFile(StreamOf(member), member.bytes, member.crc32, PlaceOf(index), stopped_);
       if (!made) return tl::make_unexpected(made.error());
       inflated = *std::move(made);
       state.inflated = inflated;

@@ -84,27 +84,27 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   const HeaderFault& fault() const { return fault_; }
 
   bool null() override {
-    if (place_ == Place::kIgnored) return IgnoreScalar();
-    if (place_ != Place::kMetadataValue) return WrongType("null");
-    place_ = Place::kRoot;
+    if (within_ == Within::kIgnored) return IgnoreScalar();
+    if (within_ != Within::kMetadataValue) return WrongType("null");
+    within_ = Within::kRoot;
     return true;
   }
 
   bool boolean(bool) override {
-    return place_ == Place::kIgnored ? IgnoreScalar() : WrongType("a boolean");
+    return within_ == Within::kIgnored ? IgnoreScalar() : WrongType("a boolean");
   }
 
   bool number_integer(number_integer_t value) override {
-    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (within_ == Within::kIgnored) return IgnoreScalar();
     if (!in_numbers_) return WrongType("a number");
     return Refuse(fmt::format("`{}` holds {}; only plain digits without a sign are allowed", field_,
                               value == 0 ? "-0" : std::to_string(value)));
   }
 
   bool number_unsigned(number_unsigned_t value) override {
-    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (within_ == Within::kIgnored) return IgnoreScalar();
     if (!in_numbers_) return WrongType("a number");
-    const size_t most = place_ == Place::kShape ? kMaxTensorRank : 2;
+    const size_t most = within_ == Within::kShape ? kMaxTensorRank : 2;
     if (numbers_->size() == most) {
       return Refuse(fmt::format("`{}` has more than {} numbers", field_, most));
     }
@@ -113,35 +113,35 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool number_float(number_float_t, const std::string& text) override {
-    if (place_ == Place::kIgnored) return IgnoreScalar();
+    if (within_ == Within::kIgnored) return IgnoreScalar();
     if (!in_numbers_) return WrongType("a number");
     return Refuse(fmt::format("`{}` holds {}; only plain digits below 2^64 are allowed", field_,
                               Printable(text)));
   }
 
   bool string(std::string& text) override {
-    if (place_ == Place::kIgnored) return IgnoreScalar();
-    if (place_ == Place::kMetadata) return true;
-    if (place_ != Place::kDType) return WrongType("a string");
+    if (within_ == Within::kIgnored) return IgnoreScalar();
+    if (within_ == Within::kMetadata) return true;
+    if (within_ != Within::kDType) return WrongType("a string");
     SetDType(text);
-    place_ = Place::kTensor;
+    within_ = Within::kTensor;
     return true;
   }
 
   bool binary(binary_t&) override { return WrongType("binary data"); }
 
   bool start_object(size_t) override {
-    switch (place_) {
-      case Place::kStart:
-        place_ = Place::kRoot;
+    switch (within_) {
+      case Within::kStart:
+        within_ = Within::kRoot;
         return true;
-      case Place::kMetadataValue:
-        place_ = Place::kMetadata;
+      case Within::kMetadataValue:
+        within_ = Within::kMetadata;
         return true;
-      case Place::kTensorValue:
-        place_ = Place::kTensor;
+      case Within::kTensorValue:
+        within_ = Within::kTensor;
         return true;
-      case Place::kIgnored:
+      case Within::kIgnored:
         return BeginIgnored();
       default:
         return WrongType("an object");
@@ -149,12 +149,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool key(std::string& name) override {
-    switch (place_) {
-      case Place::kRoot:
+    switch (within_) {
+      case Within::kRoot:
         return BeginEntry(name);
-      case Place::kTensor:
+      case Within::kTensor:
         return BeginField(name);
-      case Place::kMetadata:
+      case Within::kMetadata:
         if (metadata_keys_.insert(name).second) return true;
         return Refuse(fmt::format("`__metadata__` has the key '{}' twice", Printable(name)));
       default:
@@ -163,28 +163,28 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool end_object() override {
-    if (place_ == Place::kIgnored) return EndIgnored();
-    if (place_ == Place::kTensor && !CheckComplete()) return false;
-    place_ = Place::kRoot;
+    if (within_ == Within::kIgnored) return EndIgnored();
+    if (within_ == Within::kTensor && !CheckComplete()) return false;
+    within_ = Within::kRoot;
     in_tensor_ = false;
     return true;
   }
 
   bool start_array(size_t) override {
-    if (place_ == Place::kIgnored) return BeginIgnored();
+    if (within_ == Within::kIgnored) return BeginIgnored();
     if (numbers_ == nullptr || in_numbers_) return WrongType("an array");
     in_numbers_ = true;
     return true;
   }
 
   bool end_array() override {
-    if (place_ == Place::kIgnored) return EndIgnored();
-    if (place_ == Place::kOffsets && numbers_->size() != 2) {
+    if (within_ == Within::kIgnored) return EndIgnored();
+    if (within_ == Within::kOffsets && numbers_->size() != 2) {
       return Refuse(fmt::format("`data_offsets` has {} numbers instead of 2", numbers_->size()));
     }
     numbers_ = nullptr;
     in_numbers_ = false;
-    place_ = Place::kTensor;
+    within_ = Within::kTensor;
     return true;
   }
 
@@ -198,7 +198,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   /// Which value comes next, or which object or array it comes in.
-  enum class Place {
+  enum class Within {
     kStart,
     kRoot,
     kMetadataValue,
@@ -218,16 +218,16 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool WrongType(const char* actual) {
-    switch (place_) {
-      case Place::kStart:
+    switch (within_) {
+      case Within::kStart:
         return Refuse(fmt::format("the header is {}, not an object", actual));
-      case Place::kMetadataValue:
+      case Within::kMetadataValue:
         return Refuse(fmt::format("`__metadata__` is {}, not an object or null", actual));
-      case Place::kMetadata:
+      case Within::kMetadata:
         return Refuse(fmt::format("`__metadata__` holds {}; only strings are allowed", actual));
-      case Place::kTensorValue:
+      case Within::kTensorValue:
         return Refuse(fmt::format("the entry is {}, not an object", actual));
-      case Place::kDType:
+      case Within::kDType:
         return Refuse(fmt::format("`dtype` is {}, not a string", actual));
       default:
         return Refuse(fmt::format("`{}` {} {}, not {}", field_, in_numbers_ ? "holds" : "is",
@@ -238,35 +238,35 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool BeginEntry(const std::string& name) {
     if (name == "__metadata__") {
       if (std::exchange(has_metadata_, true)) return Refuse("`__metadata__` stands there twice");
-      place_ = Place::kMetadataValue;
+      within_ = Within::kMetadataValue;
       return true;
     }
     entries_.emplace_back().info.name = name;
     in_tensor_ = true;
-    place_ = Place::kTensorValue;
+    within_ = Within::kTensorValue;
     return true;
   }
 
   bool BeginField(const std::string& name) {
     Entry& entry = entries_.back();
     field_ = name;
-    if (name == "dtype") return Begin(Place::kDType, entry.has_dtype, nullptr);
-    if (name == "shape") return Begin(Place::kShape, entry.has_shape, &entry.info.shape);
-    if (name == "data_offsets") return Begin(Place::kOffsets, entry.has_offsets, &entry.offsets);
-    place_ = Place::kIgnored;
+    if (name == "dtype") return Begin(Within::kDType, entry.has_dtype, nullptr);
+    if (name == "shape") return Begin(Within::kShape, entry.has_shape, &entry.info.shape);
+    if (name == "data_offsets") return Begin(Within::kOffsets, entry.has_offsets, &entry.offsets);
+    within_ = Within::kIgnored;
     ignored_depth_ = 0;
     return true;
   }
 
-  bool Begin(Place place, bool& seen, std::vector<uint64_t>* numbers) {
+  bool Begin(Within place, bool& seen, std::vector<uint64_t>* numbers) {
     if (std::exchange(seen, true)) return Refuse(fmt::format("has `{}` twice", field_));
-    place_ = place;
+    within_ = place;
     numbers_ = numbers;
     return true;
   }
 
   bool IgnoreScalar() {
-    if (ignored_depth_ == 0) place_ = Place::kTensor;
+    if (ignored_depth_ == 0) within_ = Within::kTensor;
     return true;
   }
 
@@ -298,7 +298,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  Place place_ = Place::kStart;
+  Within within_ = Within::kStart;
   bool in_tensor_ = false, in_numbers_ = false, has_metadata_ = false;
   std::string field_;
   std::vector<uint64_t>* numbers_ = nullptr;

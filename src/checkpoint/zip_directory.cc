@@ -198,14 +198,14 @@ class DirectoryReader {
     return {reinterpret_cast<const char*>(text.data()), text.size()};
   }
 
-  std::string Place(const ZipMember& member) const {
+  std::string PlaceOf(const ZipMember& member) const {
     return fmt::format("{}: member '{}'", where_, Printable(member.name));
   }
 
   Result<ZipMethod> ReadMethod(const ZipMember& member, uint16_t flags, uint16_t method) const {
     constexpr uint16_t kEncrypted = 1;
     const auto refuse = [&](std::string message) {
-      return Fail(ErrorCode::kUnsupported, Place(member), std::move(message),
+      return Fail(ErrorCode::kUnsupported, PlaceOf(member), std::move(message),
                   "numpy.savez writes stored or deflated members");
     };
     if ((flags & kEncrypted) != 0) return refuse("is encrypted");
@@ -241,19 +241,20 @@ class DirectoryReader {
       }
       at += bytes;
     }
-    return BadZip(Place(member), "its ZIP64 field is missing or too short");
+    return BadZip(PlaceOf(member), "its ZIP64 field is missing or too short");
   }
 
   /// Finds the member's data behind its local header, which must be about the same member.
   Result<void> Locate(uint64_t local, ZipMember& member) const {
     const auto leaves = [&] {
-      return BadZip(Place(member), fmt::format("its {} bytes at byte {} leave the {} bytes before "
-                                               "the directory",
-                                               member.stored_bytes, local, directory_begin_));
+      return BadZip(PlaceOf(member),
+                    fmt::format("its {} bytes at byte {} leave the {} bytes before "
+                                "the directory",
+                                member.stored_bytes, local, directory_begin_));
     };
     if (directory_begin_ < kLocalBytes || local > directory_begin_ - kLocalBytes) return leaves();
     if (At<uint32_t>(local) != kLocalSignature) {
-      return BadZip(Place(member), fmt::format("has no local header at byte {}", local));
+      return BadZip(PlaceOf(member), fmt::format("has no local header at byte {}", local));
     }
     const uint64_t name_bytes = At<uint16_t>(local + 26), extra_bytes = At<uint16_t>(local + 28);
     member.data_begin = local + kLocalBytes + name_bytes + extra_bytes;
@@ -263,12 +264,12 @@ class DirectoryReader {
     }
     const std::string local_name = Text(local + kLocalBytes, name_bytes);
     if (local_name != member.name) {
-      return BadZip(Place(member),
+      return BadZip(PlaceOf(member),
                     fmt::format("is called '{}' in its local header", Printable(local_name)));
     }
     if (member.method == ZipMethod::kStored && member.stored_bytes != member.bytes) {
-      return BadZip(Place(member), fmt::format("is stored, but as {} bytes of {}",
-                                               member.stored_bytes, member.bytes));
+      return BadZip(PlaceOf(member), fmt::format("is stored, but as {} bytes of {}",
+                                                 member.stored_bytes, member.bytes));
     }
     return {};
   }
@@ -292,7 +293,7 @@ class DirectoryReader {
       const ZipMember& before = members_[order[i - 1]];
       const ZipMember& member = members_[order[i]];
       if (before.data_begin + before.stored_bytes > local_begins_[order[i]]) {
-        return BadZip(Place(member), fmt::format("overlaps member '{}'", Printable(before.name)));
+        return BadZip(PlaceOf(member), fmt::format("overlaps member '{}'", Printable(before.name)));
       }
     }
     return {};
