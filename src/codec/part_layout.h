@@ -15,7 +15,9 @@ struct PartLayout {
     kFlat,   ///< they follow the weights in the order of the array, whatever its rows are
     kLines,  ///< they lie in lines, which follow rows or columns of the weight
   } kind = Kind::kWhole;
-  uint64_t weights = 1, bytes = 1;  ///< so many weights along a line (or flat) share so many bytes
+  /// So many weights along a line (or flat) share so many bytes; weights of 0: lines are needed
+  /// whole.
+  uint64_t weights = 1, bytes = 1;
 
   // kLines:
   uint64_t line_bytes = 0;  ///< from one line to the next
