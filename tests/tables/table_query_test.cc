@@ -228,7 +228,7 @@ TEST_P(TableQueryTest, AnEmptyTableHasNoRows) {
 TEST_P(TableQueryTest, StopsWhenTold) {
   const std::atomic<bool> stop = true;
   TableQuery query = Query("");
-  query.stop = &stop;
+  query.stop = StopToken(stop);
   RowList list;
   const auto done = RunQuery(*reader_, query, list);
   ASSERT_FALSE(done);
