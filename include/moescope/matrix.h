@@ -25,6 +25,10 @@ class MatrixSource {
   /// Element type on disk.
   virtual DType storage_dtype() const = 0;
 
+  /// The dtype that its values are meant in, and quantized from: of decoded weights another than
+  /// the element type of their codes.
+  virtual DType value_dtype() const { return storage_dtype(); }
+
   /// Decodes `tile` (which lies inside the matrix) to out[r * tile.cols + c], float32.
   /// float64 is rounded to nearest-even; other plain floats are exact.
   virtual Result<void> Read(const Tile& tile, float* out) const = 0;

@@ -22,7 +22,7 @@ struct MeasureOptions {
   std::vector<int64_t> group_sizes;  ///< of the outlier columns, e.g. {32, 64}
   std::vector<QuantScheme> schemes;
   QuantProfile profile = QuantProfile::kMlxCpu;
-  std::optional<ComputeDType> compute_dtype;  ///< nullopt: storage (F64 counts as F32)
+  std::optional<ComputeDType> compute_dtype;  ///< nullopt: the values' own (F64 counts as F32)
   std::optional<double> rel_den_floor;        ///< stats.quant_rel_den_floor
   bool stats = true;  ///< false: for more schemes; of MatrixStats nonfinite_count alone is set
 };

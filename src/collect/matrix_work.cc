@@ -20,6 +20,7 @@ class StoppableMatrix : public MatrixSource {
   uint64_t rows() const override { return inner_.rows(); }
   uint64_t cols() const override { return inner_.cols(); }
   DType storage_dtype() const override { return inner_.storage_dtype(); }
+  DType value_dtype() const override { return inner_.value_dtype(); }
   Result<void> Read(const Tile& tile, float* out) const override {
     if (auto done = stop_.Check(); !done) return done;
     return inner_.Read(tile, out);
@@ -36,14 +37,6 @@ bool IsLast(const ExpertMatrix& matrix) {
          matrix.expert_pos + 1 == matrix.bank->experts;
 }
 
-/// The dtype that decoded values are meant in; plain floats are measured as they are stored.
-std::optional<ComputeDType> MeantDType(const Weight& weight) {
-  if (weight.is_plain()) return std::nullopt;
-  return weight.float_dtype == DType::kF16    ? ComputeDType::kF16
-         : weight.float_dtype == DType::kBF16 ? ComputeDType::kBF16
-                                              : ComputeDType::kF32;
-}
-
 class MatrixWork {
  public:
   MatrixWork(const Model& model, const MatrixWorkOptions& options, const WorkSinks& sinks,
@@ -53,10 +46,12 @@ class MatrixWork {
         sinks_(sinks),
         observer_(observer),
         stats_table_(MatrixStatsTable(options.measure)),
+        measure_(options.measure),
         results_(options.schemes) {
     for (const QuantScheme& scheme : options.schemes) {
-      if (options.past == nullptr || !options.past->Has(scheme)) new_schemes_.push_back(scheme);
+      if (options.past == nullptr || !options.past->Has(scheme)) measure_.schemes.push_back(scheme);
     }
+    measure_.stats = options.past == nullptr;
   }
 
   Result<MatrixWorkSummary> Run() {
@@ -106,7 +101,7 @@ class MatrixWork {
   }
 
   /// Whether there is anything to measure.
-  bool Reads() const { return options_.past == nullptr || !new_schemes_.empty(); }
+  bool Reads() const { return options_.past == nullptr || !measure_.schemes.empty(); }
 
   Result<MatrixMeasurement> Measure(uint64_t number, unsigned threads) {
     if (!Reads()) return FromPast(number);
@@ -147,7 +142,7 @@ class MatrixWork {
   Result<MatrixMeasurement> MeasureStored(const ExpertMatrix& stored, unsigned threads) {
     const auto array = weights_.Get(stored.weight());
     if (!array) return tl::make_unexpected(array.error());
-    const auto opened = (*array)->Matrix(stored.view());
+    const auto opened = ViewOf(stored, **array);
     if (!opened) return tl::make_unexpected(opened.error());
     const StoppableMatrix matrix(**opened, options_.stop);
     MeasureInput input(matrix);
@@ -159,15 +154,7 @@ class MatrixWork {
       sample = std::move(*indices);
       if (sample) input.sample = *sample;
     }
-    return options_.backend->Measure(input, MeasureOptionsFor(stored.weight()));
-  }
-
-  MeasureOptions MeasureOptionsFor(const Weight& weight) const {
-    MeasureOptions measure = options_.measure;
-    measure.stats = options_.past == nullptr;
-    measure.schemes = new_schemes_;
-    if (!measure.compute_dtype) measure.compute_dtype = MeantDType(weight);
-    return measure;
+    return options_.backend->Measure(input, measure_);
   }
 
   /// On the calling thread, in output order.
@@ -249,7 +236,7 @@ class MatrixWork {
   const WorkSinks sinks_;
   CollectObserver& observer_;
   const Table<MatrixStatsRow> stats_table_;
-  std::vector<QuantScheme> new_schemes_;  // to be measured
+  MeasureOptions measure_;  // what the past does not have
   WorkWeights weights_;
   std::optional<ReadAhead> read_ahead_;
   Result<void> failure_;

@@ -136,7 +136,7 @@ struct Task {
   const uint64_t elements = matrix.rows() * matrix.cols();
   const Tiling tiling = Tiling(matrix.rows(), matrix.cols());
   const ComputeDType dtype =
-      options.compute_dtype.value_or(DefaultComputeDType(matrix.storage_dtype()));
+      options.compute_dtype.value_or(DefaultComputeDType(matrix.value_dtype()));
   const bool counts_values = WeightCounts::Serves(matrix.storage_dtype());
   const bool in_blocks = matrix.cols() % BlockSums::kBlock == 0;
   // The weights are values of T already.

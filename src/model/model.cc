@@ -15,6 +15,22 @@ namespace {
 
 using Parts = Model::Parts;
 
+/// Decoded values, which are meant in another dtype than that of their codes.
+class DecodedMatrix : public MatrixSource {
+ public:
+  DecodedMatrix(std::unique_ptr<MatrixSource> codes, DType meant)
+      : codes_(std::move(codes)), meant_(meant) {}
+  uint64_t rows() const override { return codes_->rows(); }
+  uint64_t cols() const override { return codes_->cols(); }
+  DType storage_dtype() const override { return codes_->storage_dtype(); }
+  DType value_dtype() const override { return meant_; }
+  Result<void> Read(const Tile& tile, float* out) const override { return codes_->Read(tile, out); }
+
+ private:
+  std::unique_ptr<MatrixSource> codes_;
+  DType meant_;
+};
+
 Result<void> OpenFiles(ModelFiles& files, const ModelOptions& options, Parts& parts) {
   if (!files.scan.skipped.empty() && !options.skip_broken_files) {
     return tl::make_unexpected(files.scan.skipped.front());
@@ -158,7 +174,7 @@ Result<std::unique_ptr<MatrixSource>> Model::OpenMatrix(uint64_t number) const {
     }
     array = last.array;
   }
-  return array->Matrix(matrix.view());
+  return ViewOf(matrix, *array);
 }
 
 Result<std::unique_ptr<MatrixSource>> Model::OpenMatrix(const MatrixKey& key) const {
@@ -202,6 +218,12 @@ std::vector<std::string> Model::Warnings() const {
   add(MissingWarnings(parts_->missing));
   add(parts_->surplus);
   return lines;
+}
+
+Result<std::unique_ptr<MatrixSource>> ViewOf(const ExpertMatrix& matrix, const WeightArray& array) {
+  auto opened = array.Matrix(matrix.view());
+  if (!opened || matrix.weight().is_plain()) return opened;
+  return std::make_unique<DecodedMatrix>(std::move(*opened), matrix.weight().float_dtype);
 }
 
 uint64_t Parts::TensorsOf(Role role) const {

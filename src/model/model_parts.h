@@ -58,4 +58,7 @@ struct Model::Parts {
 /// can't be decoded.
 Result<std::shared_ptr<const WeightArray>> OpenWeight(const Weight& weight);
 
+/// The matrix in its opened weight, with the dtype that its values are meant in.
+Result<std::unique_ptr<MatrixSource>> ViewOf(const ExpertMatrix& matrix, const WeightArray& array);
+
 }  // namespace moe
