@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include "moescope/dtype.h"
 #include "moescope/error.h"
+#include "moescope/stop_token.h"
 
 namespace moe {
 
@@ -74,9 +74,9 @@ class TensorFile {
 /// kNotFound/kIo from the system; kMalformed names the broken rule of the format; kUnsupported for
 /// a suffix that no reader has, and for what a reader knows and does not read.
 ///
-/// `stopped` is asked by any thread while bytes are inflated or their checksum is taken: once true,
+/// `stop` is asked by any thread while bytes are inflated or their checksum is taken: once true,
 /// Bytes() ends with kInterrupted.
 Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
-                                                   std::function<bool()> stopped = {});
+                                                   const StopToken& stop = {});
 
 }  // namespace moe

@@ -15,7 +15,7 @@ namespace {
 /// A reader whose bytes lie in the file as they are: nothing takes time.
 template <Result<std::unique_ptr<TensorFile>> (*kOpen)(std::shared_ptr<const ByteSource>)>
 Result<std::unique_ptr<TensorFile>> AtOnce(std::shared_ptr<const ByteSource> file,
-                                           std::function<bool()>) {
+                                           const StopToken&) {
   return kOpen(std::move(file));
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -9,6 +8,7 @@
 #include "base/byte_source.h"
 #include "moescope/checkpoint.h"
 #include "moescope/scan_options.h"
+#include "moescope/stop_token.h"
 
 namespace moe {
 
@@ -19,7 +19,7 @@ struct Container {
   bool scanned;  ///< in folders, unless the configuration lists others; else only when it is named
   /// Checks the whole header.
   Result<std::unique_ptr<TensorFile>> (*open)(std::shared_ptr<const ByteSource> file,
-                                              std::function<bool()> stopped);
+                                              const StopToken& stop);
 };
 
 /// All that are read, in the order in which messages list them.
@@ -27,7 +27,7 @@ std::span<const Container> Containers();
 
 /// OpenTensorFile() of bytes that lie anywhere, by the suffix of their path.
 Result<std::unique_ptr<TensorFile>> OpenContainer(std::shared_ptr<const ByteSource> file,
-                                                  std::function<bool()> stopped = {});
+                                                  const StopToken& stop = {});
 
 /// By its suffix, in any case; nullptr: none.
 const Container* FindContainer(const std::filesystem::path& path);

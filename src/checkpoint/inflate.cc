@@ -13,8 +13,6 @@ namespace {
 
 constexpr size_t kPieceBytes = 256 * 1024;
 
-tl::unexpected<Error> Interrupted() { return Fail(ErrorCode::kInterrupted, "", "interrupted"); }
-
 /// At most kPieceBytes.
 uint32_t AddToCrc32(uint32_t crc, std::span<const std::byte> piece) {
   return static_cast<uint32_t>(
@@ -93,7 +91,7 @@ Result<std::vector<std::byte>> InflatePrefix(const DeflateStream& deflated, uint
 Result<std::shared_ptr<const MappedFile>> InflateToFile(const DeflateStream& deflated,
                                                         uint64_t bytes, uint32_t crc32,
                                                         const std::string& where,
-                                                        const StopCheck& stopped) {
+                                                        const StopToken& stop) {
   Inflater inflater(deflated, where);
   if (auto started = inflater.Start(); !started) return tl::make_unexpected(started.error());
   auto spool = SpoolFile::Create(bytes);
@@ -102,7 +100,7 @@ Result<std::shared_ptr<const MappedFile>> InflateToFile(const DeflateStream& def
   uint64_t total = 0;
   uint32_t crc = 0;
   for (bool ended = false; !ended;) {
-    if (stopped && stopped()) return Interrupted();
+    if (auto going = stop.Check(); !going) return tl::make_unexpected(going.error());
     const auto got = inflater.Read(piece);
     if (!got) return tl::make_unexpected(got.error());
     ended = *got < piece.size();
@@ -121,10 +119,10 @@ Result<std::shared_ptr<const MappedFile>> InflateToFile(const DeflateStream& def
   return spool->Map();
 }
 
-Result<uint32_t> Crc32(std::span<const std::byte> bytes, const StopCheck& stopped) {
+Result<uint32_t> Crc32(std::span<const std::byte> bytes, const StopToken& stop) {
   uint32_t crc = 0;
   while (!bytes.empty()) {
-    if (stopped && stopped()) return Interrupted();
+    if (auto going = stop.Check(); !going) return tl::make_unexpected(going.error());
     const auto piece = bytes.first(std::min(bytes.size(), kPieceBytes));
     crc = AddToCrc32(crc, piece);
     bytes = bytes.subspan(piece.size());

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "base/mapped_file.h"
 #include "moescope/error.h"
+#include "moescope/stop_token.h"
 
 namespace moe {
 
@@ -25,7 +25,6 @@ Result<std::vector<std::byte>> InflatePrefix(const DeflateStream& deflated, uint
                                              const std::string& where);
 
 /// Asked between pieces; once true, the work ends with kInterrupted. May be empty.
-using StopCheck = std::function<bool()>;
 
 /// Inflates a whole stream in small pieces to an unlinked temporary file, and maps it.
 /// The stream must give exactly `bytes` bytes, with this CRC-32: one that would give more is
@@ -33,9 +32,9 @@ using StopCheck = std::function<bool()>;
 Result<std::shared_ptr<const MappedFile>> InflateToFile(const DeflateStream& deflated,
                                                         uint64_t bytes, uint32_t crc32,
                                                         const std::string& where,
-                                                        const StopCheck& stopped);
+                                                        const StopToken& stop);
 
 /// The CRC-32 of zip.
-Result<uint32_t> Crc32(std::span<const std::byte> bytes, const StopCheck& stopped);
+Result<uint32_t> Crc32(std::span<const std::byte> bytes, const StopToken& stop);
 
 }  // namespace moe

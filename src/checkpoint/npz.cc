@@ -31,8 +31,8 @@ struct MemberState {
 
 class NpzFile : public TensorFile {
  public:
-  NpzFile(std::shared_ptr<const ByteSource> file, std::function<bool()> stopped)
-      : file_(std::move(file)), stopped_(std::move(stopped)) {}
+  NpzFile(std::shared_ptr<const ByteSource> file, const StopToken& stop)
+      : file_(std::move(file)), stop_(stop) {}
 
   /// Fills in the members; before this, the file has no tensors.
   Result<void> ReadMembers() {
@@ -123,7 +123,7 @@ class NpzFile : public TensorFile {
     MemberState& state = states_[index];
     const std::lock_guard lock(state.mutex);
     if (!state.stored_crc_is_right) {
-      const auto crc = Crc32(bytes->data, stopped_);
+      const auto crc = Crc32(bytes->data, stop_);
       if (!crc) return tl::make_unexpected(crc.error());
       if (*crc != member.crc32) {
         return BadZip(PlaceOf(index),
@@ -142,7 +142,7 @@ class NpzFile : public TensorFile {
     if (!inflated) {
       const ZipMember& member = members_[index];
       auto made =
-          InflateToFile(StreamOf(member), member.bytes, member.crc32, PlaceOf(index), stopped_);
+          InflateToFile(StreamOf(member), member.bytes, member.crc32, PlaceOf(index), stop_);
       if (!made) return tl::make_unexpected(made.error());
       inflated = *std::move(made);
       state.inflated = inflated;
@@ -151,7 +151,7 @@ class NpzFile : public TensorFile {
   }
 
   std::shared_ptr<const ByteSource> file_;
-  std::function<bool()> stopped_;
+  StopToken stop_;
   std::vector<TensorInfo> tensors_;
   std::vector<Header> headers_;     // of each tensor
   std::vector<ZipMember> members_;  // of each tensor
@@ -161,8 +161,8 @@ class NpzFile : public TensorFile {
 }  // namespace
 
 Result<std::unique_ptr<TensorFile>> OpenNpz(std::shared_ptr<const ByteSource> file,
-                                            std::function<bool()> stopped) {
-  auto npz = std::make_unique<NpzFile>(std::move(file), std::move(stopped));
+                                            const StopToken& stop) {
+  auto npz = std::make_unique<NpzFile>(std::move(file), stop);
   if (auto read = npz->ReadMembers(); !read) return tl::make_unexpected(read.error());
   return npz;
 }

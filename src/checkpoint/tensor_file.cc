@@ -49,7 +49,7 @@ Result<std::unique_ptr<TensorFile>> CheckHeader(std::unique_ptr<TensorFile> file
 }  // namespace
 
 Result<std::unique_ptr<TensorFile>> OpenContainer(std::shared_ptr<const ByteSource> file,
-                                                  std::function<bool()> stopped) {
+                                                  const StopToken& stop) {
   const std::filesystem::path path = file->path();
   if (file->size() == 0) {
     return Fail(ErrorCode::kMalformed, path.string(), "has 0 bytes",
@@ -57,11 +57,11 @@ Result<std::unique_ptr<TensorFile>> OpenContainer(std::shared_ptr<const ByteSour
   }
   const Container* container = FindContainer(path);
   if (container == nullptr) return RefuseDat(path);
-  return container->open(std::move(file), std::move(stopped)).and_then(CheckHeader);
+  return container->open(std::move(file), stop).and_then(CheckHeader);
 }
 
 Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& path,
-                                                   std::function<bool()> stopped) {
+                                                   const StopToken& stop) {
   const std::string suffix = SuffixOf(path);
   if (FindContainer(path) == nullptr && suffix != ".dat") {
     return Fail(ErrorCode::kUnsupported, path.string(),
@@ -69,7 +69,7 @@ Result<std::unique_ptr<TensorFile>> OpenTensorFile(const std::filesystem::path& 
   }
   auto file = MappedFile::Open(path);
   if (!file) return tl::make_unexpected(file.error());
-  return OpenContainer(*std::move(file), std::move(stopped));
+  return OpenContainer(*std::move(file), stop);
 }
 
 }  // namespace moe

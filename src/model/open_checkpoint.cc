@@ -39,7 +39,7 @@ class CheckpointOpener {
 
   Result<void> AddFile(const std::filesystem::path& path) {
     checkpoint_.first_tensor.push_back(checkpoint_.tensors.size());
-    auto file = OpenTensorFile(path, [stop = stop_] { return stop.stopped(); });
+    auto file = OpenTensorFile(path, stop_);
     if (file && !shards_.used_for_scan) {
       if (const auto twice = TensorNamedTwice(**file)) {
         Error error{ErrorCode::kMalformed, path.string(),
