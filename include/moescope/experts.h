@@ -170,7 +170,7 @@ class Extractor {
 
   /// What a tensor of that name would hold, though it can't be read or is not there; payloads of
   /// quantized weights ("X.qweight", "X_blocks") too. Empty: no expert's weight.
-  Result<std::vector<ExpertClaim>> ClaimsOf(std::string name) const;
+  Result<std::vector<ExpertClaim>> ClaimsOf(std::string_view name) const;
 
   /// Name of the preset that the model_type, the GGUF architecture or a tensor's name gave; ""
   /// none.

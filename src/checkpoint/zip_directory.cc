@@ -16,8 +16,6 @@
 namespace moe {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr uint32_t kLocalSignature = 0x04034b50;
 constexpr uint32_t kCentralSignature = 0x02014b50;
 constexpr uint32_t kEndSignature = 0x06054b50;

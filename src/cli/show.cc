@@ -23,8 +23,6 @@
 namespace moe::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr uint64_t kDefaultTop = 20, kWorstMatrices = 3;
 
 struct ShowOptions {

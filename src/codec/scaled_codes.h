@@ -88,7 +88,7 @@ std::array<float, 256> IntegerElements(int64_t offset);  ///< code + offset
 std::array<float, 256> Fp4Elements();                    ///< e2m1
 inline constexpr std::array<float, 256> kInt8Values = [] {
   std::array<float, 256> values{};
-  for (int code = 0; code < 256; ++code) values[code] = static_cast<float>(code - code / 128 * 256);
+  for (int code = 0; code < 256; ++code) values[code] = static_cast<int8_t>(code);
   return values;
 }();
 

@@ -24,7 +24,7 @@ Result<Extraction> Extractor::Extract(const WeightShape& weight) const {
   return ExtractWeight(impl_->context, weight);
 }
 
-Result<std::vector<ExpertClaim>> Extractor::ClaimsOf(std::string name) const {
+Result<std::vector<ExpertClaim>> Extractor::ClaimsOf(std::string_view name) const {
   return ClaimsByName(impl_->context, name);
 }
 

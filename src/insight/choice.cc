@@ -269,7 +269,8 @@ Pick Chooser::Better(Choice mixture, const Uniformly& base, const Worth& worth,
     if (is_allowed(without) && is_idle(mixture, without)) mixture = std::move(without);
   }
   const double saves = 1 - mixture.*worth.what / base.choice.*worth.what;
-  return {is_idle(mixture, base.choice) ? base.choice : std::move(mixture), base.scheme, saves};
+  if (is_idle(mixture, base.choice)) mixture = base.choice;
+  return {std::move(mixture), base.scheme, saves};
 }
 
 Pick Chooser::AsGoodAs(uint32_t reference) const {

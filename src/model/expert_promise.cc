@@ -420,7 +420,7 @@ std::string Ranges(const std::set<int64_t>& numbers) {
   for (auto it = numbers.begin(); it != numbers.end();) {
     const int64_t first = *it;
     int64_t last = first;
-    while (++it != numbers.end() && *it == last + 1) last = *it;
+    for (++it; it != numbers.end() && *it == last + 1; ++it) last = *it;
     AddRange(first, last, text);
   }
   return text;

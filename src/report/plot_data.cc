@@ -234,7 +234,7 @@ bool IsPrintable(gunichar letter) {
 std::string OneLine(std::string_view text) {
   constexpr size_t kMostLetters = 40, kEscapeLetters = 6;
   const std::unique_ptr<gchar, decltype(&g_free)> valid(
-      g_utf8_make_valid(text.data(), std::ssize(text)), g_free);
+      g_utf8_make_valid(text.data(), static_cast<gssize>(text.size())), g_free);
   std::string shown;
   size_t letters = 0;
   for (const gchar *at = valid.get(), *next = nullptr; *at != '\0'; at = next) {

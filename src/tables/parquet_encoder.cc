@@ -39,7 +39,7 @@ constexpr std::array<std::pair<std::string_view, arrow::Compression::type>, 9> k
     {"zstd", arrow::Compression::ZSTD},
 }};
 
-Result<arrow::Compression::type> FindCodec(std::string name, const std::string& where) {
+Result<arrow::Compression::type> FindCodec(const std::string& name, const std::string& where) {
   std::string lower = name;
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -208,7 +208,7 @@ class ParquetEncoder : public TableEncoder {
       ARROW_ASSIGN_OR_RAISE(auto array, builder->Finish());
       arrays.push_back(std::move(array));
     }
-    const auto table = arrow::Table::Make(arrow_schema_, std::move(arrays), rows_);
+    const auto table = arrow::Table::Make(arrow_schema_, arrays, rows_);
     const int64_t rows = std::exchange(rows_, 0);
     bytes_ = 0;
     return writer_->WriteTable(*table, rows);
