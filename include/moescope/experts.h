@@ -102,6 +102,8 @@ struct ExpertBank {
   uint64_t offset = 0;
   uint64_t layer_stride = 0, expert_stride = 0, row_stride = 0, col_stride = 0;  ///< in elements
 
+  uint64_t matrices() const { return layers * experts; }
+
   /// Ids of the matrix at (layer_pos, expert_pos) as the tables show them.
   int64_t LayerAt(uint64_t layer_pos) const;
   int64_t ExpertIdAt(uint64_t expert_pos) const;  ///< -1 for shared experts

@@ -39,7 +39,7 @@ struct MatrixKey {
   std::string stack;    ///< "encoder", "mtp", ...; "" the model itself
   int64_t layer = -1;   ///< -1: its tensor's name has none
   std::string proj;     ///< "gate_proj", "up_proj", "down_proj", ...
-  int64_t expert = -1;  ///< number of a routed expert, -1 unknown; place of a shared one
+  int64_t expert = -1;  ///< number of a routed expert, -1 unknown; 0 of a shared one
   bool shared = false;
   auto operator<=>(const MatrixKey&) const = default;
   std::string Text() const;  ///< "decoder layer 3 expert 7 down_proj"
@@ -61,6 +61,7 @@ struct ModelTensor {
   Extraction found;
 
   const TensorInfo& info() const { return ref.info(); }
+  uint64_t elements() const;  ///< of its weight, decoded; else of the tensor
 };
 
 /// One matrix of one expert. A view into its Model, which must outlive it.

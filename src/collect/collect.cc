@@ -77,20 +77,20 @@ class Collection {
   }
 
   Result<void> ChooseBackend() {
-    if (config_.mlx.enabled) work_.schemes = config_.quant_schemes;
-    auto opened = config_.mlx.enabled ? OpenBackend(config_, options_.stop)
-                                      : std::make_unique<NativeBackend>(config_.measure.profile);
-    if (!opened && opened.error().code == ErrorCode::kBadArgument) {
-      return tl::make_unexpected(opened.error());
+    backend_ = std::make_unique<NativeBackend>(config_.measure.profile);
+    if (!config_.mlx.enabled) return {};
+    work_.schemes = config_.quant_schemes;
+    auto opened = OpenBackend(config_, options_.stop);
+    if (opened) {
+      backend_ = std::move(*opened);
+      return {};
     }
-    if (!opened && !work_.schemes.empty()) {
-      const std::string text = "mlx is not importable; skipping quantization simulations";
-      observer_.OnNotice(text + " (" + opened.error().Text() + ")");
-      no_backend_ = "[quant_sim] " + text;
-      work_.schemes.clear();
-    }
-    backend_ =
-        opened ? std::move(*opened) : std::make_unique<NativeBackend>(config_.measure.profile);
+    if (opened.error().code == ErrorCode::kBadArgument) return tl::make_unexpected(opened.error());
+    if (work_.schemes.empty()) return {};
+    const std::string text = "mlx is not importable; skipping quantization simulations";
+    observer_.OnNotice(text + " (" + opened.error().Text() + ")");
+    no_backend_ = "[quant_sim] " + text;
+    work_.schemes.clear();
     return {};
   }
 
@@ -196,10 +196,8 @@ class Collection {
 
   /// What there is to tell, and the tables of logs/.
   Result<void> Conclude() {
-    compared_ = model_->parts().ComparedWithIndex();
     report_.coverage = CoverageOf(*model_, counts_, report_.work);
-    Story story{config_,     *model_, counts_, report_.work, compared_, report_.coverage,
-                no_backend_, {},      {}};
+    Story story{config_, *model_, counts_, report_.work, report_.coverage, no_backend_, {}, {}};
     if (samples_) {
       story.samples = samples_->TakeWarnings();
       std::ranges::sort(story.samples);  // they came in the order of the threads
@@ -240,7 +238,7 @@ class Collection {
   }
 
   LogContext Context() const {
-    return {config_, options_, report_, *files_, model_ ? &*model_ : nullptr, counts_, compared_};
+    return {config_, options_, report_, *files_, model_ ? &*model_ : nullptr, counts_};
   }
 
   /// Of the tables that were opened since the last call.
@@ -262,7 +260,6 @@ class Collection {
   std::optional<Model> model_;
   TensorCounts counts_;
   ProjReport proj_report_;
-  IndexComparison compared_;
   CollectReport report_;
   FileTransaction transaction_;
   OutputTables tables_;
@@ -284,9 +281,8 @@ Result<CollectReport> Collect(const Config& config, const CollectOptions& option
 void WriteConfigFailure(const CollectOptions& options, const Error& error) {
   std::error_code failed;
   if (!fs::is_directory(options.run_dir, failed)) return;
-  WriteRunFailure({DefaultConfig(), options, CollectReport(), ModelFiles(), nullptr, TensorCounts(),
-                   IndexComparison()},
-                  error);
+  WriteRunFailure(
+      {DefaultConfig(), options, CollectReport(), ModelFiles(), nullptr, TensorCounts()}, error);
 }
 
 }  // namespace moe

@@ -77,6 +77,7 @@ Json IndexMetadata(const LogContext& c) {
 Json IndexSummaryJson(const LogContext& c) {
   const IndexSummary& index = c.files.index;
   const bool used = index.used_for_scan;
+  const IndexComparison& compared = c.model->parts().compared;
   Json json = {{"active", index.active},
                {"parsed", index.parsed},
                {"used_for_scan", used},
@@ -86,8 +87,8 @@ Json IndexSummaryJson(const LogContext& c) {
                {"scanned_shards_count", used ? ScannedShards(c).size() : 0},
                {"missing_shards_count", used ? index.missing_shards.size() : 0},
                {"extra_scanned_shards_count", used ? ExtraScannedShards(c).size() : 0},
-               {"missing_tensors_count", used ? c.compared.missing_tensors.size() : 0},
-               {"extra_tensors_count", used ? c.compared.extra_tensors.size() : 0},
+               {"missing_tensors_count", used ? compared.missing_tensors.size() : 0},
+               {"extra_tensors_count", used ? compared.extra_tensors.size() : 0},
                {"extra_safetensors_files_on_disk_count",
                 used ? index.extra_safetensors_files_on_disk.size() : 0}};
   if (Json metadata = IndexMetadata(c); !metadata.empty()) json["index_metadata"] = metadata;
@@ -95,12 +96,13 @@ Json IndexSummaryJson(const LogContext& c) {
 }
 
 Json IndexReportJson(const LogContext& c) {
+  const IndexComparison& compared = c.model->parts().compared;
   Json json = {{"expected_shards", c.files.index.expected_shards},
                {"scanned_shards", ScannedShards(c)},
                {"missing_shards", c.files.index.missing_shards},
                {"extra_scanned_shards", ExtraScannedShards(c)},
-               {"missing_tensors", c.compared.missing_tensors},
-               {"extra_tensors", c.compared.extra_tensors},
+               {"missing_tensors", compared.missing_tensors},
+               {"extra_tensors", compared.extra_tensors},
                {"extra_safetensors_files_on_disk", c.files.index.extra_safetensors_files_on_disk}};
   if (Json metadata = IndexMetadata(c); !metadata.empty()) json["index_metadata"] = metadata;
   return json;

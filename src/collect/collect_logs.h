@@ -1,6 +1,5 @@
 #pragma once
 
-#include "checkpoint/shard_index.h"
 #include "collect/collect.h"
 #include "collect/tensor_counts.h"
 #include "model/model_parts.h"
@@ -17,7 +16,6 @@ struct LogContext {
   const ModelFiles& files;
   const Model* model;  ///< nullptr: not opened yet
   const TensorCounts& counts;
-  const IndexComparison& compared;
 };
 
 /// write_manifest, run_health, run_context, and where due index_report, model_config.raw and

@@ -80,8 +80,7 @@ class MatrixWork {
   uint64_t AllBytes() const {
     uint64_t sum = 0;
     for (const ModelBank& bank : model_.parts().banks) {
-      const ExpertMatrix first = model_.matrix(bank.first_matrix);
-      sum += first.bank->layers * first.bank->experts * first.stored_bytes();
+      sum += bank.bank->matrices() * ExpertMatrix{bank.tensor, bank.bank}.stored_bytes();
     }
     return sum;
   }
@@ -91,9 +90,8 @@ class MatrixWork {
   unsigned ThreadsInside() const {
     uint64_t all = 0, largest = 0;
     for (const ModelBank& at : model_.parts().banks) {
-      const ExpertBank& bank = *model_.matrix(at.first_matrix).bank;
-      const uint64_t elements = bank.rows * bank.cols;
-      all += elements * bank.layers * bank.experts;
+      const uint64_t elements = at.bank->rows * at.bank->cols;
+      all += elements * at.bank->matrices();
       largest = std::max(largest, elements);
     }
     const bool waits = largest >= kManyElements && largest > all / (4 * options_.threads);

@@ -6,8 +6,6 @@
 #include <cmath>
 #include <iterator>
 
-#include "model/reading.h"
-
 namespace moe {
 namespace {
 
@@ -35,7 +33,7 @@ Lines LinesOfTensors(const Story& story) {
 
 Lines LinesOfCoverage(const Story& story) {
   Lines lines;
-  if (story.counts.ExpertParameters() == 0) {
+  if (story.coverage.promised == story.coverage.missing) {
     lines.push_back("[coverage] no expert parameters were found");
   }
   const auto& share = story.coverage.share;
@@ -50,11 +48,7 @@ Lines LinesOfCoverage(const Story& story) {
 }
 
 Lines LinesOfExperts(const Story& story) {
-  const Model::Parts& parts = story.model.parts();
-  Lines lines = QuantizationWarnings(parts.files->metadata);
-  Add(lines, parts.census.Warnings(story.model.facts(), story.model.family()));
-  Add(lines, MissingWarnings(parts.missing));
-  Add(lines, parts.surplus);
+  Lines lines = story.model.parts().ExpertWarnings();
   if (EffectivelyEmpty(story.config, story.counts, story.work)) {
     lines.push_back(fmt::format(
         "[smoke] effectively empty collect: {} tensor(s) are named like expert weights (e.g. {}), "
@@ -93,7 +87,7 @@ std::vector<std::string> WarningLines(const Story& story) {
   if (story.no_backend) lines.push_back(*story.no_backend);
   Add(lines, LinesOfTensors(story));
   Add(lines, story.samples);
-  Add(lines, IndexWarnings(story.model.parts().files->index, story.compared));
+  Add(lines, IndexWarnings(story.model.parts().files->index, story.model.parts().compared));
   Add(lines, story.proj);
   Add(lines, LinesOfCoverage(story));
   Add(lines, LinesOfExperts(story));
@@ -110,7 +104,7 @@ bool IsIncomplete(const Story& story) {
          !parts.checkpoint.skipped_files.empty() || parts.files->scan.incomplete ||
          parts.census.ContradictsConfig(story.model.facts()) || !parts.surplus.empty() ||
          (limit && (story.coverage.share.value_or(0) < *limit || parts.files->metadata.unreadable ||
-                    !story.compared.missing_tensors.empty()));
+                    !parts.compared.missing_tensors.empty()));
 }
 
 std::vector<std::string> MergeByTensor(std::vector<TensorWarning> first,

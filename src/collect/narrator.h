@@ -37,7 +37,6 @@ struct Story {
   const Model& model;
   const TensorCounts& counts;
   const MatrixWorkSummary& work;
-  const IndexComparison& compared;
   const Coverage& coverage;
   std::optional<std::string> no_backend;  ///< why schemes were not measured
   std::vector<std::string> samples;       ///< of the sampled positions

@@ -6,12 +6,6 @@
 namespace moe {
 namespace {
 
-uint64_t Elements(const std::vector<uint64_t>& shape) {
-  uint64_t count = 1;
-  for (const uint64_t size : shape) count *= size;  // checked by the reader
-  return count;
-}
-
 /// A name like "...moe.<id>.<w1|w2|w3|*_proj>.weight": what an expert weight often looks like where
 /// the name has no "experts" (the smoke check of contract section 13).
 bool LooksLikeMoeWeight(std::string_view name) {
@@ -76,7 +70,7 @@ void TensorCounts::AddRole(const ModelTensor& tensor) {
   RoleTotals& totals = roles_[static_cast<size_t>(role)];
   ++totals.tensors;
   totals.bytes += tensor.info().nbytes;
-  const uint64_t elements = Elements(tensor.weight ? tensor.weight->shape : tensor.info().shape);
+  const uint64_t elements = tensor.elements();
   if (IsExpert(role)) {
     std::string pattern = WithoutNumbers(tensor.info().name);
     if (!tensor.refusal.empty()) {
@@ -85,7 +79,7 @@ void TensorCounts::AddRole(const ModelTensor& tensor) {
     }
     decoded_elements_.try_emplace(std::move(pattern), elements);
     for (const ExpertBank& bank : tensor.found.banks) {
-      planned_parameters += bank.layers * bank.experts * bank.rows * bank.cols;
+      planned_parameters += bank.matrices() * bank.rows * bank.cols;
     }
   }
   totals.parameters += elements;

@@ -10,8 +10,6 @@
 namespace moe {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 template <class Layers>
 std::pair<uint64_t, uint64_t> CountRange(const Layers& layers) {
   uint64_t least = UINT64_MAX, most = 0;
@@ -42,7 +40,7 @@ void ExpertCensus::Add(const ExpertBank& bank, const std::string& storage, doubl
   Group& group = groups_[{bank.stack.value_or(""), bank.is_shared_expert, bank.proj}];
   group.shapes.insert({bank.rows, bank.cols});
   group.storage[storage] = bits_per_weight;
-  group.matrices += bank.layers * bank.experts;
+  group.matrices += bank.matrices();
   for (uint64_t l = 0; l < bank.layers; ++l) {
     auto& ids = group.layers[bank.LayerAt(l)];
     for (uint64_t e = 0; e < bank.experts; ++e) ids.insert(bank.ExpertIdAt(e));
@@ -146,7 +144,6 @@ Json ExpertGroupsJson(const std::vector<ExpertGroup>& groups) {
     for (const auto& [scheme, bits] : group.storage) {
       storage.push_back({{"scheme", scheme}, {"bits_per_weight", bits}});
     }
-    const auto& in_config = group.experts_in_config;
     list.push_back({{"stack", group.stack.empty() ? Json() : Json(group.stack)},
                     {"shared", group.shared},
                     {"proj", group.proj},
@@ -157,7 +154,7 @@ Json ExpertGroupsJson(const std::vector<ExpertGroup>& groups) {
                     {"layer_ranges", Ranges(group.layers)},
                     {"experts_per_layer_min", group.experts_min},
                     {"experts_per_layer_max", group.experts_max},
-                    {"experts_in_config", in_config ? Json(*in_config) : Json()}});
+                    {"experts_in_config", OrNull(group.experts_in_config)}});
   }
   return list;
 }

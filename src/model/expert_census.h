@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json_text.h"
 #include "experts/model_facts.h"
 #include "moescope/experts.h"
 
@@ -30,7 +30,7 @@ struct ExpertGroup {
 
 /// One object for each: stack, shared, proj, shapes, storage, matrices, layers (how many),
 /// layer_ranges, experts_per_layer_min and _max, experts_in_config.
-nlohmann::ordered_json ExpertGroupsJson(const std::vector<ExpertGroup>& groups);
+Json ExpertGroupsJson(const std::vector<ExpertGroup>& groups);
 
 /// Which experts were found, layer by layer, against what the model's config says; which of them
 /// are missing, ExpertPromise tells.

@@ -8,8 +8,6 @@
 namespace moe {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr size_t kMostLines = 12;
 constexpr const char* kIndex = "the index";
 constexpr uint64_t kMostLayers = 100'000;  // more are no model's, and would fill the memory

@@ -2,13 +2,13 @@
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/json_text.h"
 #include "experts/model_facts.h"
 #include "moescope/experts.h"
 
@@ -95,7 +95,7 @@ uint64_t MissingParameters(const std::vector<MissingExperts>& missing);
 std::vector<std::string> MissingWarnings(const std::vector<MissingExperts>& missing);
 
 /// [{stack, shared, proj, layers, experts, matrices, promised_by}], layers and experts as ranges.
-nlohmann::ordered_json MissingJson(const std::vector<MissingExperts>& missing);
+Json MissingJson(const std::vector<MissingExperts>& missing);
 
 /// "0-2, 5, 7-9".
 std::string Ranges(const std::set<int64_t>& numbers);

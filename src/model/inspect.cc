@@ -11,21 +11,13 @@
 namespace moe {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 /// Weights that one core measures in a second under the template's config (docs/formats.md).
 constexpr double kWeightsPerCoreSecond = 180e6;
-
-uint64_t Product(const std::vector<uint64_t>& shape) {
-  uint64_t product = 1;
-  for (const uint64_t size : shape) product *= size;  // checked by the readers
-  return product;
-}
 
 void AddTo(ModelPart& part, const ModelTensor& tensor) {
   const Weight* weight = tensor.weight.get();
   ++part.tensors;
-  part.parameters += Product(weight ? weight->shape : tensor.info().shape);
+  part.parameters += tensor.elements();
   part.storage.insert(weight ? weight->storage : tensor.info().dtype_text);
   if (!weight) {
     part.bytes += tensor.info().nbytes;
@@ -65,11 +57,10 @@ std::optional<uint64_t> ActiveParameters(const Inspection& inspection, const Mod
 Inspection::Work WorkOf(const Model& model) {
   double weights = 0, bytes = 0;
   for (const ModelBank& at : model.parts().banks) {
-    const ModelTensor& tensor = model.tensors()[at.tensor];
-    const ExpertBank& bank = tensor.found.banks[at.bank];
-    const auto count = static_cast<double>(bank.layers * bank.experts * bank.rows * bank.cols);
+    const ExpertBank& bank = *at.bank;
+    const auto count = static_cast<double>(bank.matrices() * bank.rows * bank.cols);
     weights += count;
-    bytes += count * tensor.weight->bits_per_weight / 8;
+    bytes += count * at.tensor->weight->bits_per_weight / 8;
   }
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   return {model.matrices(), static_cast<uint64_t>(bytes), cores,
@@ -93,17 +84,16 @@ Json ShardsJson(const MissingShards& missing) {
   return {{"text", missing.Text()},
           {"names", missing.names},
           {"expected", missing.expected},
-          {"tensors", missing.tensors ? Json(*missing.tensors) : Json()}};
+          {"tensors", OrNull(missing.tensors)}};
 }
 
 Json PartsJson(const std::vector<ModelPart>& parts) {
   Json json = Json::object();
   for (const ModelPart& part : parts) {
-    const auto bits = part.bits_per_weight();
     json[std::string(RoleName(part.role))] = {{"tensors", part.tensors},
                                               {"bytes", part.bytes},
                                               {"parameters", part.parameters},
-                                              {"bits_per_weight", bits ? Json(*bits) : Json()},
+                                              {"bits_per_weight", OrNull(part.bits_per_weight())},
                                               {"storage", part.storage}};
   }
   return json;
@@ -159,7 +149,6 @@ Json InspectionJson(const Inspection& inspection) {
   for (const LeftOut& file : inspection.left_out_files) {
     left_out.push_back({{"path", file.path.string()}, {"reason", file.reason}});
   }
-  const auto& active = inspection.active_parameters;
   const Inspection::Work& work = inspection.work;
   return {{"model", inspection.model.string()},
           {"missing_shards", ShardsJson(inspection.missing_shards)},
@@ -171,7 +160,7 @@ Json InspectionJson(const Inspection& inspection) {
           {"experts", ExpertGroupsJson(inspection.experts)},
           {"parts", PartsJson(inspection.parts)},
           {"parameters",
-           {{"total", inspection.parameters}, {"active", active ? Json(*active) : Json()}}},
+           {{"total", inspection.parameters}, {"active", OrNull(inspection.active_parameters)}}},
           {"analyze",
            {{"matrices", work.matrices},
             {"bytes", work.bytes},

@@ -3,12 +3,12 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/json_text.h"
 #include "checkpoint/discovery.h"
 #include "model/expert_census.h"
 #include "model/expert_promise.h"
@@ -66,14 +66,14 @@ Inspection Inspect(const Model& model);
 ///   bytes; family and model_type (null: unknown);
 ///   experts: ExpertGroupsJson(); parts: by role; parameters: total, active; analyze; unmatched;
 ///   missing_experts: MissingJson(); left_out_files, warnings.
-nlohmann::ordered_json InspectionJson(const Inspection& inspection);
+Json InspectionJson(const Inspection& inspection);
 
 /// Every tensor whose name `pattern` (Python re.search syntax; "" all) finds. kBadArgument for a
 /// broken pattern.
 Result<std::vector<const ModelTensor*>> FindTensors(const Model& model, const std::string& pattern);
 
 /// name, file, dtype, shape, bytes, role, and of weights scheme and bits per weight.
-nlohmann::ordered_json TensorJson(const ModelTensor& tensor);
+Json TensorJson(const ModelTensor& tensor);
 
 /// The numbers of columns that the expert matrices have.
 std::set<uint64_t> ExpertColumns(const Model& model);

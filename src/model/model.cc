@@ -72,14 +72,12 @@ Result<void> FindExperts(ModelFiles& files, const ModelOptions& options, Parts& 
 }
 
 void CountBanks(Parts& parts) {
-  for (size_t t = 0; t < parts.checkpoint.tensors.size(); ++t) {
-    const ModelTensor& tensor = parts.checkpoint.tensors[t];
-    const auto& banks = tensor.found.banks;
+  for (const ModelTensor& tensor : parts.checkpoint.tensors) {
     if (!tensor.found.unmatched_reason) parts.census.AddPreset(tensor.found.preset);
-    for (size_t b = 0; b < banks.size(); ++b) {
-      parts.census.Add(banks[b], tensor.weight->storage, tensor.weight->bits_per_weight);
-      parts.banks.push_back({t, b, parts.matrices});
-      parts.matrices += banks[b].layers * banks[b].experts;
+    for (const ExpertBank& bank : tensor.found.banks) {
+      parts.census.Add(bank, tensor.weight->storage, tensor.weight->bits_per_weight);
+      parts.banks.push_back({&tensor, &bank, parts.matrices});
+      parts.matrices += bank.matrices();
     }
   }
 }
@@ -87,10 +85,15 @@ void CountBanks(Parts& parts) {
 }  // namespace
 
 MatrixKey ExpertMatrix::key() const {
-  const int64_t expert =
-      bank->is_shared_expert ? static_cast<int64_t>(expert_pos) : bank->ExpertIdAt(expert_pos);
+  const int64_t expert = bank->is_shared_expert ? 0 : bank->ExpertIdAt(expert_pos);
   return {bank->stack.value_or(""), bank->LayerAt(layer_pos), bank->proj, expert,
           bank->is_shared_expert};
+}
+
+uint64_t ModelTensor::elements() const {
+  uint64_t count = 1;
+  for (const uint64_t size : weight ? weight->shape : info().shape) count *= size;
+  return count;  // checked by the readers
 }
 
 std::string MatrixKey::Text() const {
@@ -125,6 +128,9 @@ Result<Model> Model::Open(std::shared_ptr<ModelFiles> files, const ModelOptions&
   });
   if (!done) return tl::make_unexpected(std::move(done.error()));
   CountBanks(*parts);
+  if (files->index.used_for_scan) {
+    parts->compared = CompareWithIndex(files->index.weight_map, parts->checkpoint.TensorNames());
+  }
   parts->files = std::move(files);
   return Model(std::move(parts));
 }
@@ -143,11 +149,9 @@ uint64_t Model::matrices() const { return parts_->matrices; }
 
 ExpertMatrix Model::matrix(uint64_t number) const {
   const auto after = std::ranges::upper_bound(parts_->banks, number, {}, &ModelBank::first_matrix);
-  const ModelBank& bank = *(after - 1);
-  const ModelTensor& tensor = parts_->checkpoint.tensors[bank.tensor];
-  const ExpertBank& banks = tensor.found.banks[bank.bank];
-  const uint64_t within = number - bank.first_matrix;
-  return {&tensor, &banks, within / banks.experts, within % banks.experts};
+  const auto& [tensor, bank, first] = *(after - 1);
+  const uint64_t within = number - first;
+  return {tensor, bank, within / bank->experts, within % bank->experts};
 }
 
 std::optional<uint64_t> Model::Find(const MatrixKey& key) const {
@@ -199,8 +203,7 @@ bool Model::complete() const {
   });
   return !unmatched && parts_->missing.empty() && parts_->surplus.empty() &&
          files.scan.missing.empty() && !files.scan.incomplete && !files.metadata.unreadable &&
-         !parts_->census.ContradictsConfig(facts()) &&
-         parts_->ComparedWithIndex().missing_tensors.empty();
+         !parts_->census.ContradictsConfig(facts()) && parts_->compared.missing_tensors.empty();
 }
 
 std::vector<std::string> Model::Warnings() const {
@@ -211,12 +214,9 @@ std::vector<std::string> Model::Warnings() const {
   };
   if (const auto text = UnusedIndexWarning(files.index)) lines.push_back(*text);
   for (const TensorWarning& warning : parts_->checkpoint.warnings) lines.push_back(warning.text);
-  add(IndexWarnings(files.index, parts_->ComparedWithIndex()));
+  add(IndexWarnings(files.index, parts_->compared));
   if (files.metadata.unreadable) lines.push_back(files.metadata.warnings.back());
-  add(QuantizationWarnings(files.metadata));
-  add(parts_->census.Warnings(facts(), family()));
-  add(MissingWarnings(parts_->missing));
-  add(parts_->surplus);
+  add(parts_->ExpertWarnings());
   return lines;
 }
 
@@ -226,15 +226,13 @@ Result<std::unique_ptr<MatrixSource>> ViewOf(const ExpertMatrix& matrix, const W
   return std::make_unique<DecodedMatrix>(std::move(*opened), matrix.weight().float_dtype);
 }
 
-uint64_t Parts::TensorsOf(Role role) const {
-  return static_cast<uint64_t>(std::ranges::count_if(checkpoint.tensors, [&](const auto& tensor) {
-    return tensor.left_out == ModelTensor::LeftOut::kNo && tensor.found.role == role;
-  }));
-}
-
-IndexComparison Parts::ComparedWithIndex() const {
-  if (!files->index.used_for_scan) return {};
-  return CompareWithIndex(files->index.weight_map, checkpoint.TensorNames());
+std::vector<std::string> Parts::ExpertWarnings() const {
+  std::vector<std::string> lines = QuantizationWarnings(files->metadata);
+  for (const auto& more : {census.Warnings(extractor->facts(), extractor->family()),
+                           MissingWarnings(missing), surplus}) {
+    lines.insert(lines.end(), more.begin(), more.end());
+  }
+  return lines;
 }
 
 }  // namespace moe

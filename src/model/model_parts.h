@@ -18,8 +18,8 @@ namespace moe {
 
 /// A bank, and the number of its first matrix.
 struct ModelBank {
-  size_t tensor = 0;  ///< of Model::tensors()
-  size_t bank = 0;    ///< of its banks
+  const ModelTensor* tensor = nullptr;
+  const ExpertBank* bank = nullptr;  ///< of its banks
   uint64_t first_matrix = 0;
 };
 
@@ -34,9 +34,10 @@ struct Model::Parts {
   std::vector<std::string> surplus;     ///< ExpertPromise::Surplus()
   ExpertCensus census;
 
-  uint64_t TensorsOf(Role role) const;  ///< of all that are of use
-  /// Names in the index that was used, and not there; and the other way round.
-  IndexComparison ComparedWithIndex() const;
+  IndexComparison compared;  ///< with the index that was used for the scan; else empty
+
+  /// Lines about quantization, the experts' numbers and shapes, and what is missing or too much.
+  std::vector<std::string> ExpertWarnings() const;
 
   /// The weight that was opened last.
   struct LastWeight {

@@ -184,6 +184,12 @@ Sentence WithoutFiles(const ModelFiles& model) {
           "give a checkpoint's folder or file"};
 }
 
+bool HasRouters(const Model& model) {
+  return std::ranges::any_of(model.tensors(), [](const ModelTensor& tensor) {
+    return tensor.left_out == ModelTensor::LeftOut::kNo && tensor.found.role == Role::kRouter;
+  });
+}
+
 Sentence WithoutExperts(const Model& model, bool experts_only) {
   const size_t files = model.parts().files->scan.files.size();
   const size_t tensors = model.tensors().size();
@@ -200,7 +206,7 @@ Sentence WithoutExperts(const Model& model, bool experts_only) {
                         Tensors(tensors), listed, listed == 1 ? "x" : "ces"),
             "download the index and the shards again"};
   }
-  if (experts > 0 || model.parts().TensorsOf(Role::kRouter) > 0) {
+  if (experts > 0 || HasRouters(model)) {
     return {fmt::format("none of the {} tensors is an expert's weight, though {}{}", tensors,
                         experts > 0
                             ? fmt::format("the model's configuration speaks of {} experts", experts)

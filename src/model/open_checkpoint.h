@@ -2,12 +2,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/json_text.h"
 #include "checkpoint/discovery.h"
 #include "codec/weight.h"
 #include "moescope/experts.h"
@@ -25,7 +25,7 @@ struct TensorWarning {
 
 /// What config.json says that the reading of weights may need.
 struct ModelWords {
-  nlohmann::ordered_json quantization;  ///< quantization_config or quantization; null: none
+  Json quantization;                    ///< quantization_config or quantization; null: none
   std::optional<DType> declared_dtype;  ///< F32, F16 or BF16 (contract D2)
 };
 

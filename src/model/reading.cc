@@ -30,7 +30,7 @@ ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& me
 }
 
 std::vector<std::string> QuantizationWarnings(const ModelMetadata& metadata) {
-  const nlohmann::ordered_json& quantization = metadata.quantization;
+  const Json& quantization = metadata.quantization;
   std::vector<std::string> warnings;
   if (!quantization.is_object()) return warnings;
   const std::string method = QuantMethod(quantization);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <optional>
 #include <vector>
 
 #include "base/json_text.h"
@@ -16,8 +15,6 @@ namespace {
 double Rounded(double value) { return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr); }
 
 Json SchemeJson(uint32_t scheme) { return scheme == kAsStored ? Json(-1) : Json(scheme); }
-
-Json OrNull(const std::optional<uint32_t>& scheme) { return scheme ? Json(*scheme) : Json(); }
 
 /// A list of `of` each.
 template <class List, class Of>

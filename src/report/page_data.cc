@@ -178,7 +178,7 @@ Json SlotsJson(const RunMatrices& matrices) {
 Json StoragesJson(const RunMatrices& matrices) {
   Json list = Json::array();
   for (const auto& [name, bits] : matrices.storages) {
-    list.push_back({{"name", name}, {"bits", bits ? Json(*bits) : Json()}});
+    list.push_back({{"name", name}, {"bits", OrNull(bits)}});
   }
   return list;
 }
@@ -221,19 +221,16 @@ Json DeltasJson(const std::vector<DeltaPair>& pairs, const RunMatrices& matrices
 }
 
 void AddFindings(const RunMatrices& matrices, Json& page) {
-  const auto index = [](const std::optional<uint32_t>& value) {
-    return value ? Json(*value) : Json();
-  };
   const Findings findings = FindOddities(matrices, kMostFindings);
   page["findings"] = Json::array();
   for (const Finding& one : findings.list) {
     page["findings"].push_back({{"kind", FindingKindName(one.kind)},
                                 {"text", one.text},
-                                {"proj", index(one.proj)},
-                                {"layer", index(one.layer)},
-                                {"slot", index(one.slot)},
+                                {"proj", OrNull(one.proj)},
+                                {"layer", OrNull(one.layer)},
+                                {"slot", OrNull(one.slot)},
                                 {"metric", one.metric.empty() ? Json() : Json(one.metric)},
-                                {"scheme", index(one.scheme)}});
+                                {"scheme", OrNull(one.scheme)}});
   }
   page["far"] = kFarZ;
   page["findings_need"] = {{"experts", kLeastExperts}, {"layers", kLeastLayers}};
