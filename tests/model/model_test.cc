@@ -49,7 +49,8 @@ TEST(Model, OpensAMatrixByItsKeyWhateverItsStorage) {
                              "mlx_deepseek_v3_q4_g64", "npz_numpy_compressed_f32"}) {
     const auto model = Model::Open((kZoo / folder).string());
     ASSERT_TRUE(model.has_value()) << model.error().Text();
-    for (const auto& want : Expected(folder)["experts"]) {
+    const auto expected = Expected(folder);
+    for (const auto& want : expected["experts"]) {
       if (want["is_shared_expert"]) continue;
       const MatrixKey key{"", want["layer"], want["proj"], want["expert_id"], false};
       const auto matrix = model->OpenMatrix(key);
