@@ -44,9 +44,24 @@ struct MatrixMeasurement {
   MatrixStats stats;
   std::vector<QuantError> quant;                    ///< one for each scheme, in order
   ComputeDType compute_dtype = ComputeDType::kF32;  ///< the T that was used
+  /// sum_rc a_c x_rc^2, a = MeasureInput::importance, x the weights in T: what QuantError's
+  /// act_rel_fro is relative to. nullopt: without importance, or where schemes are refused (weights
+  /// that are not finite, or not in T), or beyond double.
+  std::optional<double> energy;
+  std::vector<double>
+      square_sums;  ///< as MeasureInput::square_sums; empty if a weight isn't finite
 };
 
-/// What is measured.
+/// Sums of squared weights that are wanted of a matrix, by row or by column.
+struct SquareSums {
+  enum class Of { kNothing, kRows, kColumns };
+  Of of = Of::kNothing;
+  /// Of rows: cols() many, >= 0, finite, with which the squares of a row are summed; empty: 1.
+  /// Of columns: empty.
+  std::span<const double> weights;
+};
+
+/// What is measured. Spans are the caller's.
 struct MeasureInput {
   // NOLINTNEXTLINE(google-explicit-constructor): a matrix alone is the usual input
   MeasureInput(const MatrixSource& measured,
@@ -59,15 +74,22 @@ struct MeasureInput {
   std::optional<std::span<const int64_t>> sample;
   unsigned
       threads;  ///< a large matrix is cut into parts of about 4 M elements, measured by so many
+  /// By column of the matrix as it is read, cols() many, >= 0, finite: the mean square of what the
+  /// column is multiplied with, as calibration has found it. Empty: not known, and no act_rel_fro.
+  std::span<const double> importance;
+  /// Of the weights as they are read, in double; rows() or cols() many.
+  SquareSums square_sums;
 };
 
 /// Reads the matrix once, tile by tile (a second time only where exact percentiles need it), and
 /// computes everything asked for.
 ///
-/// Memory: a few MiB a thread (at most 8), whatever the matrix's size.
+/// Memory: a few MiB a thread (at most 8), whatever the matrix's size; each also holds the sums of
+/// squares that are wanted.
 /// Exactness: the result does not depend on threads, SIMD target or machine.
 /// Fails only when reading fails, or with kBadArgument: an empty matrix, fewer than three
-/// percentiles, or a sample that is empty, unsorted or reaches outside the matrix.
+/// percentiles, a sample that is empty, unsorted or reaches outside the matrix, or importance or
+/// weights of another number than the columns, negative or not finite.
 Result<MatrixMeasurement> MeasureMatrix(const MeasureInput& input, const MeasureOptions& options);
 
 /// Name of the SIMD target in use: "AVX2", "AVX3", "SSE4", "NEON", "SCALAR", ...

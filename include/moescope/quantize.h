@@ -32,13 +32,15 @@ std::string_view ComputeDTypeName(ComputeDType dtype);  ///< "fp32", "fp16", "bf
 /// reconstruction: w_rel_fro = |d| / (|x| + eps), w_rel_max = max|d| / (max|x| + eps), sqnr_db =
 /// 10 log10(|x|^2 / |d|^2), max_abs_err = max|d|; scale_* and bias_*: of the stored values,
 /// decoded; zero_share: of the weights, those that become 0 without being it; clip_share: those
-/// that lie outside of what the codes reach. What can't be computed is nullopt, and `error` says
-/// why, in MLX's words.
+/// that lie outside of what the codes reach; act_rel_fro = sqrt(sum_rc a_c d_rc^2) /
+/// sqrt(sum_rc a_c x_rc^2) with the columns' importance a, without eps (which would depend on a's
+/// unit). What can't be computed is nullopt, and `error` says why, in MLX's words; act_rel_fro is
+/// nullopt also without importance, or where its denominator is 0 or beyond double.
 struct QuantError {
   std::optional<double> w_rel_fro, w_rel_max, scale_mean, scale_max, bias_mean, bias_max;
   std::optional<std::string> error;
   std::optional<double> scale_abs_mean, scale_abs_max, sqnr_db, bits_per_weight, max_abs_err,
-      zero_share, clip_share;
+      zero_share, clip_share, act_rel_fro;
 };
 
 /// A whole matrix quantized, as mx.quantize and mx.dequantize give it. For tests and small tools;

@@ -30,7 +30,7 @@ Result<MatrixMeasurement> RealMlxBackend::Measure(const MeasureInput& input,
     const std::lock_guard turn(turn_);
     if (auto done = stop_.Check(); !done) return tl::make_unexpected(done.error());
     auto error = mlx_.Measure(input.matrix, scheme, measured->compute_dtype, options.eps,
-                              options.rel_den_floor);
+                              options.rel_den_floor, input.importance);
     if (!error) return tl::make_unexpected(error.error());
     measured->quant.push_back(std::move(*error));
   }

@@ -26,15 +26,21 @@ constexpr size_t kMostGroups = GroupBatch::kMostGroups;
 template <class Encode>
 constexpr size_t kBlock = std::max(kSumLanes, std::min(Encode::kLeastGroup, 4 * kFloats));
 
-// ErrorSums in registers. `kInFloat`: d = x - w_hat is taken in float32.
-template <bool kInFloat>
+// ErrorSums in registers. `kInFloat`: d = x - w_hat is taken in float32. `kWeighted`: squares are
+// also summed times their importance.
+template <bool kInFloat, bool kWeighted>
 class Errors {
  public:
-  explicit Errors(const ErrorSums& sums) {
-    for (size_t p = 0; p < kParts; ++p) sum_sq_[p] = hn::LoadU(D(), sums.sum_sq + p * kDoubles);
+  /// `importance`: of the elements of x; null unless kWeighted.
+  Errors(const ErrorSums& sums, const double* importance) : importance_(importance) {
+    for (size_t p = 0; p < kParts; ++p) {
+      sum_sq_[p] = hn::LoadU(D(), sums.sum_sq + p * kDoubles);
+      if constexpr (kWeighted) weighted_sq_[p] = hn::LoadU(D(), sums.weighted_sq + p * kDoubles);
+    }
   }
 
-  /// The kBlock<Encode> elements at x; encode(vectors, at, clipped) gives their reconstruction.
+  /// The kBlock<Encode> elements from x + at; encode(vectors, at, clipped) gives their
+  /// reconstruction.
   template <class Encode>
   HWY_INLINE void Add(const float* HWY_RESTRICT x, size_t at, const Encode& encode) {
     constexpr size_t kVectors = kBlock<Encode> / kFloats;
@@ -45,12 +51,15 @@ class Errors {
 #pragma GCC unroll 4
     for (size_t i = 0; i < kVectors; ++i) {
       if constexpr (Encode::kMayOverflow) largest_ = hn::Max(largest_, MagnitudeOf(w.at[i]));
-      Compare(v.at[i], w.at[i], i * kFloats % kSumLanes / kDoubles);
+      Compare(v.at[i], w.at[i], at + i * kFloats, i * kFloats % kSumLanes / kDoubles);
     }
   }
 
   void StoreTo(ErrorSums& sums) const {
-    for (size_t p = 0; p < kParts; ++p) hn::StoreU(sum_sq_[p], D(), sums.sum_sq + p * kDoubles);
+    for (size_t p = 0; p < kParts; ++p) {
+      hn::StoreU(sum_sq_[p], D(), sums.sum_sq + p * kDoubles);
+      if constexpr (kWeighted) hn::StoreU(weighted_sq_[p], D(), sums.weighted_sq + p * kDoubles);
+    }
     const double largest_d = kInFloat ? double{MaxLane(F(), max_)} : MaxLane(D(), wide_max_);
     sums.max_abs = std::max(sums.max_abs, largest_d);
     sums.zeroed += zeroed_.count();
@@ -60,28 +69,42 @@ class Errors {
 
  private:
   // `part`: of the sums, where the first half of the vectors belongs.
-  HWY_INLINE void Compare(V x, V w, size_t part) {
+  HWY_INLINE void Compare(V x, V w, size_t at, size_t part) {
     const V zero = hn::Zero(F());
     zeroed_.Add(hn::And(hn::Eq(w, zero), hn::Ne(x, zero)));
     if constexpr (kInFloat) {
       const V d = hn::Sub(x, w);
       max_ = hn::Max(max_, hn::Abs(d));
-      AddFloats(Widen<0>(d), part);
-      if constexpr (kHalves == 2) AddFloats(Widen<1>(d), part + 1);
+      AddSquare(Widen<0>(d), at, part);
+      if constexpr (kHalves == 2) AddSquare(Widen<1>(d), at + kDoubles, part + 1);
     } else {
-      AddDoubles(hn::Sub(Widen<0>(x), Widen<0>(w)), part);
-      if constexpr (kHalves == 2) AddDoubles(hn::Sub(Widen<1>(x), Widen<1>(w)), part + 1);
+      AddDoubles(hn::Sub(Widen<0>(x), Widen<0>(w)), at, part);
+      if constexpr (kHalves == 2) {
+        AddDoubles(hn::Sub(Widen<1>(x), Widen<1>(w)), at + kDoubles, part + 1);
+      }
     }
   }
 
-  // Exact where d is a float: fused or not, the same bits.
-  HWY_INLINE void AddFloats(W d, size_t part) { sum_sq_[part] = hn::MulAdd(d, d, sum_sq_[part]); }
-  HWY_INLINE void AddDoubles(W d, size_t part) {
+  HWY_INLINE void AddDoubles(W d, size_t at, size_t part) {
     wide_max_ = hn::Max(wide_max_, hn::Abs(d));
-    sum_sq_[part] = hn::Add(sum_sq_[part], hn::Mul(d, d));
+    AddSquare(d, at, part);
   }
 
-  W sum_sq_[kParts], wide_max_ = hn::Zero(D());
+  HWY_INLINE void AddSquare(W d, size_t at, size_t part) {
+    if constexpr (kWeighted) {
+      const W square = hn::Mul(d, d);
+      sum_sq_[part] = hn::Add(sum_sq_[part], square);
+      const W weighted = hn::Mul(square, hn::LoadU(D(), importance_ + at));
+      weighted_sq_[part] = hn::Add(weighted_sq_[part], weighted);
+    } else if constexpr (kInFloat) {  // an exact square: fused or not, the same bits
+      sum_sq_[part] = hn::MulAdd(d, d, sum_sq_[part]);
+    } else {
+      sum_sq_[part] = hn::Add(sum_sq_[part], hn::Mul(d, d));
+    }
+  }
+
+  const double* HWY_RESTRICT importance_;
+  W sum_sq_[kParts], weighted_sq_[kParts], wide_max_ = hn::Zero(D());
   V max_ = hn::Zero(F());
   VI largest_ = hn::Zero(I());
   Counter zeroed_, clipped_;
@@ -101,18 +124,25 @@ struct Given {
   }
 };
 
-template <bool kInFloat>
-void AddGiven(const float* HWY_RESTRICT x, const float* HWY_RESTRICT w_hat, size_t count,
-              ErrorSums& sums) {
-  Errors<kInFloat> errors(sums);
+template <bool kInFloat, bool kWeighted>
+void AddGiven(const float* HWY_RESTRICT x, const float* HWY_RESTRICT w_hat,
+              const double* importance, size_t count, ErrorSums& sums) {
+  Errors<kInFloat, kWeighted> errors(sums, importance);
   for (size_t i = 0; i < count; i += kSumLanes) errors.Add(x, i, Given{w_hat});
   errors.StoreTo(sums);
 }
 
-void AddErrorsImpl(ComputeDType dtype, const float* x, const float* w_hat, size_t count,
-                   ErrorSums& sums) {
-  return dtype == ComputeDType::kF32 ? AddGiven<false>(x, w_hat, count, sums)
-                                     : AddGiven<true>(x, w_hat, count, sums);
+template <bool kWeighted>
+void AddGivenInType(ComputeDType dtype, const float* x, const float* w_hat,
+                    const double* importance, size_t count, ErrorSums& sums) {
+  return dtype == ComputeDType::kF32 ? AddGiven<false, kWeighted>(x, w_hat, importance, count, sums)
+                                     : AddGiven<true, kWeighted>(x, w_hat, importance, count, sums);
+}
+
+void AddErrorsImpl(ComputeDType dtype, const float* x, const float* w_hat, const double* importance,
+                   size_t count, ErrorSums& sums) {
+  return importance == nullptr ? AddGivenInType<false>(dtype, x, w_hat, nullptr, count, sums)
+                               : AddGivenInType<true>(dtype, x, w_hat, importance, count, sums);
 }
 
 void AddStoredImpl(const double* HWY_RESTRICT values, size_t groups, StoredSums& sums) {
@@ -400,10 +430,12 @@ struct Nv {
 void AddPortable(const Quantizer& quantizer, const GroupBatch& batch, size_t g, double& scale,
                  double& bias, ErrorSums& sums) {
   float w_hat[Quantizer::kMostGroupSize], stored_scale = 0, stored_bias = 0;
-  const float* x = batch.x + g * quantizer.group_size;
+  const size_t at = g * quantizer.group_size;
+  const float* x = batch.x + at;
+  const double* importance = batch.importance == nullptr ? nullptr : batch.importance + at;
   GroupRun run{x, 1, &stored_scale, &stored_bias, w_hat, nullptr, 0};
   quantizer.encoder.run(quantizer, run);
-  AddErrorsImpl(quantizer.dtype, x, w_hat, quantizer.group_size, sums);
+  AddErrorsImpl(quantizer.dtype, x, w_hat, importance, quantizer.group_size, sums);
   sums.clipped += run.clipped;
   scale = quantizer.DecodedScale(stored_scale);
   bias = stored_bias;
@@ -424,14 +456,15 @@ void AddPortableGroups(const Quantizer& quantizer, const GroupBatch& batch, Erro
 }
 
 // Groups from `g` to the next portable one, whose number is returned.
-template <class Scheme>
+template <class Scheme, bool kWeighted>
 HWY_NOINLINE size_t AddVectorGroups(const Quantizer& quantizer, const GroupBatch& batch,
                                     const typename Scheme::Fits& fits, size_t g, ErrorSums& sums) {
   const size_t size = quantizer.group_size;
-  Errors<Scheme::kInFloat> errors(sums);
+  Errors<Scheme::kInFloat, kWeighted> errors(sums, batch.importance);
   for (; g < batch.groups && fits.portable[g] == 0; ++g) {
     const Scheme encode(quantizer, fits, g);
-    for (size_t i = 0; i < size; i += kBlock<Scheme>) errors.Add(batch.x + g * size, i, encode);
+    const size_t end = (g + 1) * size;
+    for (size_t i = g * size; i < end; i += kBlock<Scheme>) errors.Add(batch.x, i, encode);
   }
   errors.StoreTo(sums);
   return g;
@@ -445,7 +478,9 @@ void AddGroups(const Quantizer& quantizer, const GroupBatch& batch, ErrorSums& s
   typename Scheme::Fits fits;
   fits.Make(quantizer, batch);
   for (size_t g = 0; g < batch.groups; ++g) {
-    g = AddVectorGroups<Scheme>(quantizer, batch, fits, g, sums);
+    g = batch.importance == nullptr
+            ? AddVectorGroups<Scheme, false>(quantizer, batch, fits, g, sums)
+            : AddVectorGroups<Scheme, true>(quantizer, batch, fits, g, sums);
     if (g < batch.groups) AddPortable(quantizer, batch, g, fits.scales[g], fits.biases[g], sums);
   }
   AddStoredOf(quantizer, batch.groups, fits.scales, fits.biases, sums);
@@ -505,9 +540,9 @@ void AddGroupErrors(const Quantizer& quantizer, const GroupBatch& batch, ErrorSu
 }
 
 HWY_EXPORT(AddErrorsImpl);
-void AddErrors(ComputeDType dtype, const float* x, const float* w_hat, size_t count,
-               ErrorSums& sums) {
-  HWY_DYNAMIC_DISPATCH(AddErrorsImpl)(dtype, x, w_hat, count, sums);
+void AddErrors(ComputeDType dtype, const float* x, const float* w_hat, const double* importance,
+               size_t count, ErrorSums& sums) {
+  HWY_DYNAMIC_DISPATCH(AddErrorsImpl)(dtype, x, w_hat, importance, count, sums);
 }
 
 HWY_EXPORT(AddStoredImpl);

@@ -89,6 +89,33 @@ TileSums SumTileImpl(const float* HWY_RESTRICT x, size_t count) {
   return out;
 }
 
+double SumWeightedSquaresImpl(const float* HWY_RESTRICT x, const double* HWY_RESTRICT weights,
+                              size_t count) {
+  Lanes sum;
+  const size_t whole = count - count % kSumLanes;
+  for (size_t i = 0; i < whole; i += kSumLanes) {
+    ForWide(x + i, [&](size_t p, W wide) HWY_ATTR {
+      const W weight = hn::LoadU(D(), weights + i + p * kDoubles);
+      sum.part[p] = hn::Add(sum.part[p], hn::Mul(hn::Mul(wide, wide), weight));
+    });
+  }
+  double lanes[kSumLanes];
+  sum.StoreTo(lanes);
+  for (size_t i = whole; i < count; ++i) lanes[i - whole] += double{x[i]} * x[i] * weights[i];
+  return FoldSum(lanes);
+}
+
+void AddSquaresImpl(const float* HWY_RESTRICT x, size_t count, double* HWY_RESTRICT sums) {
+  const size_t whole = count - count % kSumLanes;
+  for (size_t i = 0; i < whole; i += kSumLanes) {
+    ForWide(x + i, [&](size_t p, W wide) HWY_ATTR {
+      double* at = sums + i + p * kDoubles;
+      hn::StoreU(hn::MulAdd(wide, wide, hn::LoadU(D(), at)), D(), at);  // exact squares
+    });
+  }
+  for (size_t i = whole; i < count; ++i) sums[i] += double{x[i]} * x[i];
+}
+
 double SumSquaredDeviationImpl(const float* HWY_RESTRICT x, size_t count, double mean) {
   Lanes sum;
   const W center = hn::Set(D(), mean);
@@ -257,6 +284,16 @@ namespace moe {
 HWY_EXPORT(SumTileImpl);
 TileSums SumTile(const float* x, size_t count) {
   return HWY_DYNAMIC_DISPATCH(SumTileImpl)(x, count);
+}
+
+HWY_EXPORT(SumWeightedSquaresImpl);
+double SumWeightedSquares(const float* x, const double* weights, size_t count) {
+  return HWY_DYNAMIC_DISPATCH(SumWeightedSquaresImpl)(x, weights, count);
+}
+
+HWY_EXPORT(AddSquaresImpl);
+void AddSquares(const float* x, size_t count, double* sums) {
+  HWY_DYNAMIC_DISPATCH(AddSquaresImpl)(x, count, sums);
 }
 
 HWY_EXPORT(SumSquaredDeviationImpl);

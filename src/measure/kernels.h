@@ -31,6 +31,12 @@ struct TileSums {
 };
 TileSums SumTile(const float* x, size_t count);
 
+/// Sum of weights[i] x[i]^2, the product with the weight rounded to double before it is added.
+double SumWeightedSquares(const float* x, const double* weights, size_t count);
+
+/// sums[i] += x[i]^2.
+void AddSquares(const float* x, size_t count, double* sums);
+
 /// Sum of (x - mean)^2.
 double SumSquaredDeviation(const float* x, size_t count, double mean);
 

@@ -1,5 +1,7 @@
 #include "moescope/measure.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -13,6 +15,7 @@
 #include "measure/percentiles.h"
 #include "measure/quant_metrics.h"
 #include "measure/quantizer.h"
+#include "measure/square_sums.h"
 #include "measure/weight_counts.h"
 
 namespace moe {
@@ -106,9 +109,9 @@ class GroupRanges {
     }
   }
 
-  GroupBatch BatchOf(std::span<const float> x, size_t size) const {
+  GroupBatch BatchOf(std::span<const float> x, const double* importance, size_t size) const {
     const auto found = std::ranges::find(ranges_, size, &Ranges::size);
-    return {x.data(), x.size() / size, found->lo, found->hi};
+    return {x.data(), x.size() / size, found->lo, found->hi, importance};
   }
 
  private:
@@ -130,9 +133,11 @@ class GroupRanges {
 
 // What is the same for all parts of a matrix.
 struct Task {
-  const MatrixSource& matrix;
+  const MeasureInput& input;
   const MeasureOptions& options;
-  std::optional<std::span<const int64_t>> sample;  // nullopt: exact percentiles
+  const MatrixSource& matrix = input.matrix;
+  const std::optional<std::span<const int64_t>> sample = input.sample;  // nullopt: all
+  const std::vector<double> importance = ImportanceForBatches(input.importance);
   const uint64_t elements = matrix.rows() * matrix.cols();
   const Tiling tiling = Tiling(matrix.rows(), matrix.cols());
   const ComputeDType dtype =
@@ -148,7 +153,8 @@ struct Task {
 // What some consecutive tiles of a matrix have given. Parts that follow each other are merged.
 class PartMeasurement {
  public:
-  explicit PartMeasurement(const Task& task) : task_(task) {
+  explicit PartMeasurement(const Task& task)
+      : task_(task), square_sums_(task.input.square_sums, task.matrix.cols()) {
     const MeasureOptions& options = task.options;
     if (task.counts_values) counts_.emplace(task.matrix.storage_dtype());
     if (options.stats && (!task.counts_values || task.sample)) {
@@ -183,11 +189,12 @@ class PartMeasurement {
       if (finite_ && task_.options.stats) moments_.AddTile(x.data(), x.size(), sums);
     }
     if (finite_ && percentiles_) percentiles_->Add(Sampled(begin, x));
+    if (finite_) square_sums_.Add(begin, x);
     const std::span<const float> in_t = InT(x, sums);
     if (!finite_) return;  // only counts will be reported
     for (size_t at = 0; at < x.size(); at += kBatchElements) {
       const size_t count = std::min(kBatchElements, x.size() - at);
-      AddBatch(x.subspan(at, count), in_t.subspan(at, count));
+      AddBatch(begin + at, x.subspan(at, count), in_t.subspan(at, count));
     }
     for (auto& scheme : schemes_) {
       if (scheme) scheme->EndTile();
@@ -202,6 +209,7 @@ class PartMeasurement {
     if (counts_) counts_->Merge(*next.counts_);
     if (!finite_) return;
     moments_.Merge(next.moments_);
+    square_sums_.Merge(next.square_sums_);
     if (percentiles_) percentiles_->Merge(*next.percentiles_);
     for (size_t i = 0; i < groups_.size(); ++i) {
       if (groups_[i]) groups_[i]->Merge(*next.groups_[i]);
@@ -246,7 +254,11 @@ class PartMeasurement {
     if (!task_.options.stats) out.stats = MatrixStats();
     out.stats.nonfinite_count = nonfinite_;
     if (nonfinite_ == 0 && task_.options.stats) FillOutliers(out.stats);
+    if (nonfinite_ == 0) out.square_sums = square_sums_.sums();
     const auto refusal = weights_.Refusal(task_.dtype);
+    if (!task_.importance.empty() && !refusal && std::isfinite(weights_.energy)) {
+      out.energy = weights_.energy;
+    }
     for (const auto& scheme : schemes_) out.quant.push_back(ErrorOf(scheme, refusal));
     return out;
   }
@@ -265,7 +277,7 @@ class PartMeasurement {
 
   /// The tile in T. `sums`: of the tile as it is stored, unless values are counted.
   std::span<const float> InT(std::span<const float> x, const TileSums& sums) {
-    if (schemes_.empty()) return x;
+    if (schemes_.empty() && task_.importance.empty()) return x;
     if (task_.exact_in_t) {
       if (!counts_) weights_.AddTile(sums, sums.nonfinite);
       return x;
@@ -276,19 +288,24 @@ class PartMeasurement {
     return tile_in_t_;
   }
 
-  void AddBatch(std::span<const float> x, std::span<const float> in_t) {
+  void AddBatch(uint64_t begin, std::span<const float> x, std::span<const float> in_t) {
     BlockSums* blocks = FindBlocks(x);
     for (auto& group : groups_) {
       if (group) group->Add(x, blocks);
     }
     if (weights_.nonfinite_in_t != 0) return;
+    const double* importance = nullptr;
+    if (!task_.importance.empty()) {
+      importance = &task_.importance[begin % task_.matrix.cols()];
+      weights_.energy += SumWeightedSquares(in_t.data(), importance, in_t.size());
+    }
     if (blocks != nullptr && !task_.exact_in_t) {  // rounding keeps the order
       RoundToCompute(blocks->lo, blocks->blocks, task_.dtype);
       RoundToCompute(blocks->hi, blocks->blocks, task_.dtype);
     }
     ranges_.Find(in_t, blocks);
     for (auto& scheme : schemes_) {
-      if (scheme) scheme->AddGroups(ranges_.BatchOf(in_t, scheme->group_size()));
+      if (scheme) scheme->AddGroups(ranges_.BatchOf(in_t, importance, scheme->group_size()));
     }
   }
 
@@ -309,7 +326,9 @@ class PartMeasurement {
     const auto values = counts_->Values();
     const CountedSums sums = SumsOf(values);
     nonfinite_ = sums.nonfinite;
-    if (task_.exact_in_t) weights_ = {sums.sum_sq, sums.max_abs, nonfinite_, nonfinite_};
+    if (task_.exact_in_t) {
+      weights_ = {sums.sum_sq, sums.max_abs, nonfinite_, nonfinite_, weights_.energy};
+    }
     weights_.storage_nonfinite = nonfinite_;
     if (nonfinite_ != 0) return;
     stats.mean = sums.sum / sums.count;
@@ -351,6 +370,7 @@ class PartMeasurement {
   uint64_t nonfinite_ = 0;
   std::optional<WeightCounts> counts_;  // of 16-bit types; else moments_ and percentiles_
   Moments moments_;
+  SquareSummer square_sums_;
   std::optional<PercentileSelector> percentiles_;
   std::optional<SamplePicker> picker_;
   std::vector<std::optional<GroupOutliers>> groups_;
@@ -410,20 +430,42 @@ Result<std::unique_ptr<PartMeasurement>> MeasureParts(const Task& task, unsigned
   return whole;
 }
 
+Result<void> Refuse(std::string message) {
+  return Fail(ErrorCode::kBadArgument, "measure", std::move(message));
+}
+
+// `weights`: one for each column, or none.
+Result<void> CheckColumnWeights(std::span<const double> weights, uint64_t cols, const char* what) {
+  if (!weights.empty() && weights.size() != cols) {
+    return Refuse(fmt::format("{} of {} columns for {}", what, weights.size(), cols));
+  }
+  const auto bad =
+      std::ranges::find_if(weights, [](double w) { return !std::isfinite(w) || w < 0; });
+  if (bad == weights.end()) return {};
+  return Refuse(fmt::format("{} of column {} is {}, not a finite number from 0 on", what,
+                            bad - weights.begin(), *bad));
+}
+
 Result<void> CheckArguments(const MeasureInput& input, const MeasureOptions& options) {
-  const auto& [matrix, sample, threads] = input;
-  const auto refuse = [](std::string message) {
-    return Fail(ErrorCode::kBadArgument, "measure", std::move(message));
-  };
-  if (matrix.rows() == 0 || matrix.cols() == 0) return refuse("the matrix is empty");
-  if (matrix.rows() > UINT64_MAX / matrix.cols()) return refuse("the matrix is too large");
-  if (options.percentiles_abs.size() < 3) return refuse("needs the percentiles 50, 99 and 99.9");
+  const MatrixSource& matrix = input.matrix;
+  const auto& sample = input.sample;
+  if (matrix.rows() == 0 || matrix.cols() == 0) return Refuse("the matrix is empty");
+  if (matrix.rows() > UINT64_MAX / matrix.cols()) return Refuse("the matrix is too large");
+  if (options.percentiles_abs.size() < 3) return Refuse("needs the percentiles 50, 99 and 99.9");
+  auto checked = CheckColumnWeights(input.importance, matrix.cols(), "importance");
+  if (!checked) return checked;
+  const SquareSums& sums = input.square_sums;
+  checked = CheckColumnWeights(sums.weights, matrix.cols(), "the weight of row sums");
+  if (!checked) return checked;
+  if (sums.of != SquareSums::Of::kRows && !sums.weights.empty()) {
+    return Refuse("sums of columns take no weights");
+  }
   const auto elements = matrix.rows() * matrix.cols();
   if (!sample) return {};
-  if (sample->empty()) return refuse("the sample is empty");
+  if (sample->empty()) return Refuse("the sample is empty");
   if (!std::is_sorted(sample->begin(), sample->end()) || sample->front() < 0 ||
       static_cast<uint64_t>(sample->back()) >= elements) {
-    return refuse("sample indices must be sorted and lie inside the matrix");
+    return Refuse("sample indices must be sorted and lie inside the matrix");
   }
   return {};
 }
@@ -434,7 +476,7 @@ Result<MatrixMeasurement> MeasureMatrix(const MeasureInput& input, const Measure
   if (auto checked = CheckArguments(input, options); !checked) {
     return tl::make_unexpected(checked.error());
   }
-  const Task task{input.matrix, options, input.sample};
+  const Task task{input, options};
   auto whole = MeasureParts(task, input.threads);
   if (!whole) return tl::make_unexpected(whole.error());
   PartMeasurement& part = **whole;

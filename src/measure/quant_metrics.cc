@@ -73,6 +73,16 @@ ComputeDType DefaultComputeDType(DType storage) {
   return ComputeDType::kBF16;
 }
 
+std::vector<double> ImportanceForBatches(std::span<const double> importance) {
+  std::vector<double> repeated(importance.begin(), importance.end());
+  if (importance.empty()) return repeated;
+  repeated.resize(importance.size() + kBatchElements);
+  for (size_t i = importance.size(); i < repeated.size(); ++i) {
+    repeated[i] = repeated[i - importance.size()];
+  }
+  return repeated;
+}
+
 void WeightTotals::AddTile(const TileSums& in_t, uint64_t nonfinite_before) {
   sum_sq += in_t.sum_sq;
   max_abs = std::max(max_abs, double{std::bit_cast<float>(in_t.max_bits)});
@@ -85,6 +95,7 @@ void WeightTotals::Merge(const WeightTotals& other) {
   max_abs = std::max(max_abs, other.max_abs);
   storage_nonfinite += other.storage_nonfinite;
   nonfinite_in_t += other.nonfinite_in_t;
+  energy += other.energy;
 }
 
 std::optional<std::string> WeightTotals::Refusal(ComputeDType dtype) const {
@@ -104,7 +115,7 @@ void QuantErrorSums::AddGroups(const GroupBatch& batch) {
 }
 
 void QuantErrorSums::AddQuantized(const float* x, const float* w_hat, const float* scales,
-                                  const float* biases, size_t groups) {
+                                  const float* biases, const double* importance, size_t groups) {
   double wide[GroupBatch::kMostGroups] = {};
   for (size_t g = 0; g < groups; ++g) {
     wide[g] = quantizer_.DecodedScale(scales[g]);
@@ -116,17 +127,20 @@ void QuantErrorSums::AddQuantized(const float* x, const float* w_hat, const floa
     std::copy_n(biases, groups, wide);
     AddStored(wide, groups, sums_.biases);
   }
-  AddErrors(quantizer_.dtype, x, w_hat, groups * group_size(), sums_);
+  AddErrors(quantizer_.dtype, x, w_hat, importance, groups * group_size(), sums_);
   groups_ += groups;
 }
 
 void QuantErrorSums::EndTile() {
   sum_sq_ += FoldSum(sums_.sum_sq);
-  std::fill(std::begin(sums_.sum_sq), std::end(sums_.sum_sq), 0.0);
+  weighted_sq_ += FoldSum(sums_.weighted_sq);
+  std::ranges::fill(sums_.sum_sq, 0.0);
+  std::ranges::fill(sums_.weighted_sq, 0.0);
 }
 
 void QuantErrorSums::Merge(const QuantErrorSums& other) {
   sum_sq_ += other.sum_sq_;
+  weighted_sq_ += other.weighted_sq_;
   groups_ += other.groups_;
   sums_.max_abs = std::max(sums_.max_abs, other.sums_.max_abs);
   sums_.zeroed += other.sums_.zeroed;
@@ -160,6 +174,9 @@ QuantError QuantErrorSums::Finish(const WeightTotals& weights, double eps,
   out.w_rel_fro = std::sqrt(sum_sq_) / std::max(std::sqrt(weights.sum_sq) + eps, floor);
   out.w_rel_max = sums_.max_abs / std::max(weights.max_abs + eps, floor);
   out.max_abs_err = sums_.max_abs;
+  if (weights.energy != 0 && std::isfinite(weights.energy)) {
+    out.act_rel_fro = IfFinite(std::sqrt(weighted_sq_) / std::sqrt(weights.energy));
+  }
   if (sum_sq_ != 0 && weights.sum_sq != 0) {
     const double decibels = 10.0 * std::log10(weights.sum_sq / sum_sq_);
     out.sqnr_db = std::round(decibels * 1e9) / 1e9;
@@ -170,7 +187,8 @@ QuantError QuantErrorSums::Finish(const WeightTotals& weights, double eps,
 Result<QuantError> ErrorOfQuantized(std::span<const float> x, uint64_t rows, uint64_t cols,
                                     const QuantizedMatrix& quantized, const QuantScheme& scheme,
                                     ComputeDType dtype, double eps,
-                                    std::optional<double> rel_den_floor) {
+                                    std::optional<double> rel_den_floor,
+                                    std::span<const double> importance) {
   const auto fail = [&](std::string message) {
     return Fail(ErrorCode::kBadArgument, "scheme '" + scheme.name + "'", std::move(message), {},
                 "ValueError");
@@ -190,15 +208,19 @@ Result<QuantError> ErrorOfQuantized(std::span<const float> x, uint64_t rows, uin
 
   WeightTotals weights;
   QuantErrorSums sums(*quantizer);
+  const std::vector<double> repeated = ImportanceForBatches(importance);
   const Tiling tiling(rows, cols);
   size_t at = 0;
   for (uint64_t t = 0; t < tiling.count(); ++t) {
     const size_t count = static_cast<size_t>(tiling[t].rows * tiling[t].cols);
     weights.AddTile(SumTile(&x[at], count), 0);
     for (size_t i = at; i < at + count; i += kBatchElements) {
-      const size_t groups = std::min(kBatchElements, at + count - i) / group;
+      const size_t elements = std::min(kBatchElements, at + count - i);
+      const double* of_batch = repeated.empty() ? nullptr : &repeated[i % cols];
+      if (of_batch != nullptr) weights.energy += SumWeightedSquares(&x[i], of_batch, elements);
       sums.AddQuantized(&x[i], &quantized.w_hat[i], &quantized.scales[i / group],
-                        quantizer->mode->has_bias ? &quantized.biases[i / group] : nullptr, groups);
+                        quantizer->mode->has_bias ? &quantized.biases[i / group] : nullptr,
+                        of_batch, elements / group);
     }
     sums.EndTile();
     at += count;

@@ -39,11 +39,17 @@ static_assert(kBatchElements / Quantizer::kLeastGroupSize <= GroupBatch::kMostGr
 /// The dtype of the simulation when the user names none (D2); kBF16 for quantized storage.
 ComputeDType DefaultComputeDType(DType storage);
 
+/// The importance of columns, repeated: item i is that of column i % cols, and there are enough of
+/// them for any batch of a matrix, those of one that begins in column c from item c on. Empty if
+/// `importance` is.
+std::vector<double> ImportanceForBatches(std::span<const double> importance);
+
 /// What every scheme shares: the weights in T.
 struct WeightTotals {
   double sum_sq = 0, max_abs = 0;
   uint64_t storage_nonfinite = 0;  ///< before they were rounded to T
   uint64_t nonfinite_in_t = 0;
+  double energy = 0;  ///< sum of squares, each times its importance; 0 without
 
   void AddTile(const TileSums& in_t, uint64_t nonfinite_before);
   void Merge(const WeightTotals& other);
@@ -59,8 +65,9 @@ class QuantErrorSums {
   /// Simulates the scheme on `batch`.
   void AddGroups(const GroupBatch& batch);
   /// What something else has made of `groups` groups, at most GroupBatch::kMostGroups.
+  /// `importance`: of the elements, or null.
   void AddQuantized(const float* x, const float* w_hat, const float* scales, const float* biases,
-                    size_t groups);
+                    const double* importance, size_t groups);
   void EndTile();
   /// Takes over what `other` has collected of later tiles.
   void Merge(const QuantErrorSums& other);
@@ -72,19 +79,20 @@ class QuantErrorSums {
  private:
   Quantizer quantizer_;
   ErrorSums sums_;
-  double sum_sq_ = 0;
+  double sum_sq_ = 0, weighted_sq_ = 0;
   uint64_t groups_ = 0;
 };
 
 /// The numbers of a matrix that something else has quantized (the real MLX).
 ///
-/// `x`: the weights in T, [rows, cols], finite. clip_share comes from the stored scales and
-/// biases. Fails when `quantized` is not the quantization of such a matrix:
-/// "expected N quant rows but got M".
+/// `x`: the weights in T, [rows, cols], finite. `importance`: as MeasureInput's. clip_share comes
+/// from the stored scales and biases. Fails when `quantized` is not the quantization of such a
+/// matrix: "expected N quant rows but got M".
 Result<QuantError> ErrorOfQuantized(std::span<const float> x, uint64_t rows, uint64_t cols,
                                     const QuantizedMatrix& quantized, const QuantScheme& scheme,
                                     ComputeDType dtype, double eps,
-                                    std::optional<double> rel_den_floor);
+                                    std::optional<double> rel_den_floor,
+                                    std::span<const double> importance = {});
 
 /// A whole matrix in T, for the plugin path.
 struct WeightsInT {

@@ -142,7 +142,8 @@ Result<QuantizedMatrix> MlxBackend::Quantize(std::span<const float> w, uint64_t 
 
 Result<QuantError> MlxBackend::Measure(const MatrixSource& matrix, const QuantScheme& scheme,
                                        ComputeDType dtype, double eps,
-                                       std::optional<double> rel_den_floor) const {
+                                       std::optional<double> rel_den_floor,
+                                       std::span<const double> importance) const {
   const auto weights = ReadWeightsInT(matrix, dtype);
   if (!weights) return tl::make_unexpected(weights.error());
   if (weights->refusal) {
@@ -153,7 +154,7 @@ Result<QuantError> MlxBackend::Measure(const MatrixSource& matrix, const QuantSc
   const auto quantized = Quantize(weights->x, matrix.rows(), matrix.cols(), scheme, dtype);
   if (!quantized) return ErrorRow(quantized.error());
   const auto error = ErrorOfQuantized(weights->x, matrix.rows(), matrix.cols(), *quantized, scheme,
-                                      dtype, eps, rel_den_floor);
+                                      dtype, eps, rel_den_floor, importance);
   return error ? *error : ErrorRow(error.error());
 }
 

@@ -39,8 +39,8 @@ class MlxBackend {
   /// the quantization of this matrix, stands in QuantError::error. Fails only when reading fails.
   /// Memory: the whole matrix several times (mxfp4 and nvfp4: about 50 bytes an element).
   Result<QuantError> Measure(const MatrixSource& matrix, const QuantScheme& scheme,
-                             ComputeDType dtype, double eps,
-                             std::optional<double> rel_den_floor) const;
+                             ComputeDType dtype, double eps, std::optional<double> rel_den_floor,
+                             std::span<const double> importance = {}) const;
 
  private:
   MlxBackend(const MoeMlxPlugin* plugin, std::string version, std::string device);

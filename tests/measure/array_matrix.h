@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/float_convert.h"
 #include "moescope/matrix.h"
 
 namespace moe {
@@ -49,6 +50,25 @@ inline std::vector<float> TestWeights(size_t count, uint32_t seed = 12345) {
     weight = static_cast<float>(sum / 16);
   }
   return weights;
+}
+
+/// `values` + offset, rounded to `dtype`.
+inline std::vector<float> Converted(std::vector<float> values, DType dtype, double offset = 0) {
+  for (float& value : values) {
+    value = static_cast<float>(value + offset);
+    if (dtype == DType::kBF16) value = RoundToBFloat16(value);
+    if (dtype == DType::kF16) value = RoundToHalf(value);
+  }
+  return values;
+}
+
+/// Of columns: some are 0, some large.
+inline std::vector<double> TestImportance(uint64_t cols) {
+  std::vector<double> importance;
+  for (uint64_t c = 0; c < cols; ++c) {
+    importance.push_back(static_cast<double>(c * 37 % 101) / 64 * (c % 10 == 3 ? 40 : 1));
+  }
+  return importance;
 }
 
 }  // namespace moe

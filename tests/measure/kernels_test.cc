@@ -158,12 +158,13 @@ std::vector<float> FiniteIn(ComputeDType dtype, std::vector<float> values) {
 }
 
 // What plain loops say of d = x - w_hat.
-void AddPlainly(ComputeDType dtype, const float* x, const float* w_hat, size_t count,
-                ErrorSums& sums) {
+void AddPlainly(ComputeDType dtype, const float* x, const float* w_hat, const double* importance,
+                size_t count, ErrorSums& sums) {
   for (size_t i = 0; i < count; ++i) {
     const double d = dtype == ComputeDType::kF32 ? static_cast<double>(x[i]) - w_hat[i]
                                                  : static_cast<double>(x[i] - w_hat[i]);
     sums.sum_sq[i % 8] += d * d;
+    sums.weighted_sq[i % 8] += d * d * importance[i];
     sums.max_abs = std::max(sums.max_abs, std::fabs(d));
     sums.zeroed += x[i] != 0 && w_hat[i] == 0;
     sums.nonfinite |= !std::isfinite(w_hat[i]);
@@ -194,23 +195,29 @@ bool Same(const StoredSums& a, const StoredSums& b) {
 void ExpectPlainSums(const Quantizer& quantizer, const std::vector<float>& x) {
   const size_t size = quantizer.group_size;
   size_t differences = 0;
+  const auto importance = TestImportance(size);
   for (size_t at = 0; at + size <= x.size(); at += size) {
     float scale = 0, bias = 0, lo = 0, hi = 0;
     std::vector<float> w_hat(size);
     GroupRun run{&x[at], 1, &scale, &bias, w_hat.data(), nullptr, 0};
     quantizer.encoder.run(quantizer, run);
-    ErrorSums expected, made;
-    AddPlainly(quantizer.dtype, &x[at], w_hat.data(), size, expected);
+    ErrorSums expected, made, weighted;
+    AddPlainly(quantizer.dtype, &x[at], w_hat.data(), importance.data(), size, expected);
     AddPlainly(quantizer.DecodedScale(scale), 0, expected.scales);
     if (quantizer.mode->has_bias) AddPlainly(bias, 0, expected.biases);
     SummarizeGroups(&x[at], 1, size, &lo, &hi, nullptr);
     const std::vector<float> low(8, lo), high(8, hi);  // vectors read beyond the last group
     AddGroupErrors(quantizer, {&x[at], 1, low.data(), high.data()}, made);
+    AddGroupErrors(quantizer, {&x[at], 1, low.data(), high.data(), importance.data()}, weighted);
+    differences += weighted.clipped != made.clipped || !Same(weighted.scales, made.scales);
     differences += made.nonfinite != expected.nonfinite || made.clipped != run.clipped;
     differences += !Same(made.scales, expected.scales) || !Same(made.biases, expected.biases);
     if (expected.nonfinite) continue;
     differences += !SameBits(made.sum_sq, expected.sum_sq) || made.max_abs != expected.max_abs ||
-                   made.zeroed != expected.zeroed;
+                   made.zeroed != expected.zeroed || !SameBits(made.weighted_sq, {});
+    differences += !SameBits(weighted.sum_sq, expected.sum_sq) ||
+                   !SameBits(weighted.weighted_sq, expected.weighted_sq) ||
+                   weighted.max_abs != expected.max_abs || weighted.zeroed != expected.zeroed;
   }
   EXPECT_EQ(differences, 0u);
 }
@@ -330,6 +337,7 @@ TEST_P(OnTarget, ABatchIsTheSumOfItsGroups) {
   for (size_t i = 320; i < 352; ++i) x[i] = std::ldexp(x[i], -135);  // its scale is odd
   std::vector<float> lo(128), hi(128);
   SummarizeGroups(x.data(), 128, 32, lo.data(), hi.data(), nullptr);
+  const auto importance = TestImportance(x.size());
   for (const QuantScheme& scheme : {QuantScheme{"", "affine", 4, 32}, {"", "mxfp4", 4, 32}}) {
     const auto quantizer =
         MakeQuantizer(scheme, QuantProfile::kMlxCpu, ComputeDType::kF32, 1, x.size()).value();
@@ -338,12 +346,13 @@ TEST_P(OnTarget, ABatchIsTheSumOfItsGroups) {
       float scale = 0, bias = 0, w_hat[32];
       GroupRun run{&x[g * 32], 1, &scale, &bias, w_hat, nullptr, 0};
       quantizer.encoder.run(quantizer, run);
-      AddPlainly(quantizer.dtype, &x[g * 32], w_hat, 32, expected);
+      AddPlainly(quantizer.dtype, &x[g * 32], w_hat, &importance[g * 32], 32, expected);
       AddPlainly(quantizer.DecodedScale(scale), g % 8, expected.scales);
       if (quantizer.mode->has_bias) AddPlainly(bias, g % 8, expected.biases);
     }
-    AddGroupErrors(quantizer, {x.data(), 125, lo.data(), hi.data()}, made);
+    AddGroupErrors(quantizer, {x.data(), 125, lo.data(), hi.data(), importance.data()}, made);
     EXPECT_TRUE(SameBits(made.sum_sq, expected.sum_sq));
+    EXPECT_TRUE(SameBits(made.weighted_sq, expected.weighted_sq));
     EXPECT_EQ(made.max_abs, expected.max_abs);
     EXPECT_EQ(made.zeroed, expected.zeroed);
     EXPECT_TRUE(Same(made.scales, expected.scales));
@@ -376,6 +385,16 @@ TEST_P(OnTarget, TileSumsEqualPlainLoops) {
       float largest = 0;
       for (size_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
       EXPECT_EQ(sums.max_bits, FloatBits(largest));
+      const auto weights = TestImportance(count);
+      double lanes[8] = {};
+      std::vector<double> squares(count, 0.5), expected(count);
+      for (size_t i = 0; i < count; ++i) {
+        lanes[i % 8] += double{x[i]} * x[i] * weights[i];
+        expected[i] = 0.5 + double{x[i]} * x[i];
+      }
+      EXPECT_EQ(SumWeightedSquares(x.data(), weights.data(), count), FoldSum(lanes));
+      AddSquares(x.data(), count, squares.data());
+      EXPECT_EQ(squares, expected);
       EXPECT_EQ(sums.nonfinite, 0u);
     }
   }
@@ -425,9 +444,12 @@ TEST_P(OnTarget, ErrorSumsEqualPlainLoops) {
       auto w_hat = FiniteIn(ComputeDType::kBF16, data.values);
       for (size_t i = 0; i < w_hat.size(); i += 5) w_hat[i] = i % 2 == 0 ? 0.0f : -0.0f;
       ErrorSums sums, expected;
-      AddErrors(dtype, x.data(), w_hat.data(), 64, sums);  // in two pieces: the lanes go on
-      AddErrors(dtype, x.data() + 64, w_hat.data() + 64, 1000 - 64, sums);
-      AddPlainly(dtype, x.data(), w_hat.data(), 1000, expected);
+      const auto a = TestImportance(1000);
+      // In two pieces: the lanes go on.
+      AddErrors(dtype, x.data(), w_hat.data(), a.data(), 64, sums);
+      AddErrors(dtype, x.data() + 64, w_hat.data() + 64, a.data() + 64, 1000 - 64, sums);
+      AddPlainly(dtype, x.data(), w_hat.data(), a.data(), 1000, expected);
+      EXPECT_TRUE(SameBits(sums.weighted_sq, expected.weighted_sq));
       EXPECT_TRUE(SameBits(sums.sum_sq, expected.sum_sq));
       EXPECT_EQ(sums.max_abs, expected.max_abs);
       EXPECT_EQ(sums.zeroed, expected.zeroed);
@@ -442,7 +464,7 @@ TEST_P(OnTarget, ANonFiniteReconstructionShows) {
     auto w_hat = x;
     w_hat[11] = bad;
     ErrorSums sums;
-    AddErrors(ComputeDType::kF32, x.data(), w_hat.data(), 16, sums);
+    AddErrors(ComputeDType::kF32, x.data(), w_hat.data(), nullptr, 16, sums);
     EXPECT_TRUE(sums.nonfinite);
   }
 }
@@ -511,10 +533,16 @@ TEST_P(OnTarget, MeasurementsDoNotDependOnIt) {
   options.group_sizes = {32, 48};
   options.schemes = AllSchemes();
   const ArrayMatrix matrix(TestWeights(60 * 768), 60, 768);
-  const auto here = MeasureMatrix(matrix, options).value();
+  const auto importance = TestImportance(768);
+  MeasureInput input(matrix);
+  input.importance = importance;
+  input.square_sums = {SquareSums::Of::kRows, importance};
+  const auto here = MeasureMatrix(input, options).value();
   EXPECT_EQ(SimdTargetName(), hwy::TargetName(GetParam()));
   TearDown();
-  const auto best = MeasureMatrix(matrix, options).value();
+  const auto best = MeasureMatrix(input, options).value();
+  EXPECT_EQ(here.energy, best.energy);
+  EXPECT_EQ(here.square_sums, best.square_sums);
   EXPECT_EQ(here.stats.mean, best.stats.mean);
   EXPECT_EQ(here.stats.std, best.stats.std);
   EXPECT_EQ(here.stats.rms, best.stats.rms);
@@ -523,6 +551,7 @@ TEST_P(OnTarget, MeasurementsDoNotDependOnIt) {
   EXPECT_EQ(here.stats.groups[1].max, best.stats.groups[1].max);
   for (size_t s = 0; s < options.schemes.size(); ++s) {
     EXPECT_EQ(here.quant[s].w_rel_fro, best.quant[s].w_rel_fro);
+    EXPECT_EQ(here.quant[s].act_rel_fro, best.quant[s].act_rel_fro);
     EXPECT_EQ(here.quant[s].w_rel_max, best.quant[s].w_rel_max);
     EXPECT_EQ(here.quant[s].sqnr_db, best.quant[s].sqnr_db);
     EXPECT_EQ(here.quant[s].scale_mean, best.quant[s].scale_mean);

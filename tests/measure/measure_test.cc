@@ -6,7 +6,6 @@
 #include <limits>
 #include <numeric>
 
-#include "base/float_convert.h"
 #include "measure/array_matrix.h"
 #include "measure/numpy_sample.h"
 #include "measure/oracle.h"
@@ -17,15 +16,6 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<float> Converted(std::vector<float> values, DType dtype, double offset) {
-  for (float& value : values) {
-    value = static_cast<float>(value + offset);
-    if (dtype == DType::kBF16) value = RoundToBFloat16(value);
-    if (dtype == DType::kF16) value = RoundToHalf(value);
-  }
-  return values;
-}
 
 MeasureOptions StatsOptions() {
   MeasureOptions options;

@@ -162,13 +162,18 @@ TEST_F(RealMlx, GivesTheSameErrorsAsTheNativeMeasurement) {
   MeasureOptions options;
   options.eps = kEps;
   options.schemes = AllSchemes();
-  const auto native = MeasureMatrix(matrix, options);
+  std::vector<double> importance(kCols);
+  for (uint64_t c = 0; c < kCols; ++c) importance[c] = static_cast<double>(c % 7);
+  MeasureInput input(matrix);
+  input.importance = importance;
+  const auto native = MeasureMatrix(input, options);
   ASSERT_TRUE(native.has_value()) << native.error().Text();
   for (size_t i = 0; i < options.schemes.size(); ++i) {
     SCOPED_TRACE(options.schemes[i].mode + std::to_string(options.schemes[i].bits));
     const auto real =
-        mlx_->Measure(matrix, options.schemes[i], ComputeDType::kF32, kEps, std::nullopt);
+        mlx_->Measure(matrix, options.schemes[i], ComputeDType::kF32, kEps, {}, importance);
     ASSERT_TRUE(real.has_value()) << real.error().Text();
+    EXPECT_EQ(real->act_rel_fro, native->quant[i].act_rel_fro);
     EXPECT_EQ(real->error, native->quant[i].error);
     EXPECT_EQ(real->w_rel_fro, native->quant[i].w_rel_fro);
     EXPECT_EQ(real->w_rel_max, native->quant[i].w_rel_max);
