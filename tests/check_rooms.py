@@ -29,7 +29,7 @@ ROOMS = [
     Room("base",
          "errors, dtypes, matrices as something that is read in tiles, half and bfloat16 conversion, where the bytes of a file come "
          "from (`byte_source`, `mapped_file`), "
-         "the page cache, work in order on threads, files that take their names together, text helpers, JSON texts, regular expressions",
+         "the page cache, work in order on threads, files that take their names together, text helpers, JSON (`json`), regular expressions",
          "anything about models",
          public=("dtype.h", "error.h", "matrix.h", "stop_token.h")),
     Room("checkpoint",

@@ -4,15 +4,13 @@
 
 #include <fstream>
 #include <limits>
-#include <set>
 #include <sstream>
 
 #include "base/hub_link.h"
+#include "base/json_builder.h"
 
 namespace moe {
 namespace {
-
-constexpr int kMaxDepth = 200;
 
 // Stands in for a literal JSON lacks, while the strict parser reads the text.
 constexpr uintmax_t kMaxTextBytes = uintmax_t{64} << 20;  // configs and indexes are far smaller
@@ -57,51 +55,31 @@ std::string MarkLiterals(std::string_view text) {
   return marked;
 }
 
-void UnmarkLiterals(Json& json) {
-  if (json.is_structured()) {
-    for (auto& child : json) UnmarkLiterals(child);
-    return;
-  }
-  if (!json.is_string()) return;
-  const auto& text = json.get_ref<const std::string&>();
-  if (!text.starts_with(kParsedMark)) return;
+/// What a string of the marked text stands for.
+Json UnmarkLiteral(std::string text) {
+  if (!text.starts_with(kParsedMark)) return text;
+  const std::string_view word = std::string_view(text).substr(kParsedMark.size());
   for (const Literal& literal : kLiterals) {
-    if (text.substr(kParsedMark.size()) == literal.text) {
-      json = literal.value;
-      return;
-    }
+    if (word == literal.text) return literal.value;
   }
+  return text;
 }
 
 }  // namespace
 
 Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
                               std::vector<std::string>* duplicates) {
-  std::vector<std::set<std::string>> open_objects;
-  bool too_deep = false;
-  const Json::parser_callback_t note_keys = [&](int depth, Json::parse_event_t event,
-                                                Json& parsed) {
-    if (depth > kMaxDepth) too_deep = true;
-    if (too_deep) return false;  // drops the value: what is kept can be walked recursively
-    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
-    if (event == Json::parse_event_t::key && duplicates != nullptr) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!open_objects.back().insert(key).second) duplicates->push_back(key);
-    }
-    return true;
-  };
-  try {
-    Json json = Json::parse(MarkLiterals(text), note_keys);
-    if (too_deep) return Malformed(where, fmt::format("is nested deeper than {}", kMaxDepth));
-    UnmarkLiterals(json);
-    return json;
-  } catch (const Json::exception& error) {
-    std::string message = error.what();
-    const size_t tag = message.find("] ");  // "[json.exception.parse_error.101] parse error at ..."
-    return Malformed(where, tag == std::string::npos ? message : message.substr(tag + 2),
-                     "mend the JSON there");
+  JsonBuilder builder;
+  builder.from_text = UnmarkLiteral;
+  if (duplicates != nullptr) {
+    builder.on_duplicate = [&](const auto& path) { duplicates->push_back(path.back()); };
   }
+  const auto fault = ReadJson(MarkLiterals(text), builder);
+  if (fault) return Malformed(where, fault->message + fault->last_read, "mend the JSON there");
+  if (builder.too_deep()) {
+    return Malformed(where, fmt::format("is nested deeper than {}", Json::kDeepest));
+  }
+  return builder.Take();
 }
 
 Result<std::string> ReadTextFile(const std::filesystem::path& path) {
@@ -126,11 +104,9 @@ Result<std::string> ReadTextFile(const std::filesystem::path& path) {
 }
 
 std::string SortedJsonText(const Json& json) {
-  return nlohmann::json(json).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json.Text({.indented = true, .sorted = true}) + "\n";
 }
 
-std::string JsonText(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+std::string JsonText(const Json& json) { return json.Text({.indented = true}) + "\n"; }
 
 }  // namespace moe

@@ -1,17 +1,14 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "moescope/error.h"
 
 namespace moe {
-
-using Json = nlohmann::ordered_json;
 
 /// A JSON text a person or Python wrote: strict, but for the bare literals NaN, Infinity and
 /// -Infinity, which Python's json module writes. Keys keep their order; `duplicates`, if given,
@@ -19,12 +16,6 @@ using Json = nlohmann::ordered_json;
 /// kMalformed with line and column; `where` names the text.
 Result<Json> ParseLenientJson(std::string_view text, const std::string& where,
                               std::vector<std::string>* duplicates = nullptr);
-
-/// The value, or a JSON null for nullopt.
-template <class T>
-Json OrNull(const std::optional<T>& value) {
-  return value ? Json(*value) : Json();
-}
 
 /// All of a file; kNotFound or kIo.
 Result<std::string> ReadTextFile(const std::filesystem::path& path);

@@ -1,8 +1,8 @@
 #include "checkpoint/adapter.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/mapped_file.h"
 #include "base/utf8.h"
 #include "checkpoint/names.h"
@@ -52,11 +52,9 @@ std::string AdapterBase(const fs::path& folder) {
   if (!mapping) return "";
   const auto bytes = (*mapping)->bytes();
   const auto* text = reinterpret_cast<const char*>(bytes.data());
-  const auto config = nlohmann::json::parse(text, text + bytes.size(), nullptr, false);
-  if (!config.is_object()) return "";
+  const auto config = Json::Parse({text, bytes.size()}).value_or(Json());
   for (const char* key : {"base_model_name_or_path", "model"}) {
-    const auto base = config.find(key);
-    if (base != config.end() && base->is_string()) return Printable(base->get<std::string>());
+    if (const Json& base = config[key]; base.is_string()) return Printable(base.text());
   }
   return "";
 }

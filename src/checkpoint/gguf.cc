@@ -6,7 +6,6 @@
 #include <bit>
 #include <iterator>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <span>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "base/json.h"
 #include "base/little_endian.h"
 #include "base/mapped_file.h"
 #include "checkpoint/file_in_place.h"
@@ -27,7 +27,6 @@ namespace moe {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr uint64_t kMaxKept = 1024;      // elements of an array that is kept
@@ -105,7 +104,7 @@ class Cursor {
   bool ok_ = true;
 };
 
-json TakeScalar(Cursor& cursor, uint32_t type) {
+Json TakeScalar(Cursor& cursor, uint32_t type) {
   switch (type) {
     case kU8:
       return cursor.Take<uint8_t>();
@@ -134,9 +133,7 @@ json TakeScalar(Cursor& cursor, uint32_t type) {
   }
 }
 
-std::string Text(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
+std::string Text(const Json& value) { return value.Text(); }
 
 using Metadata = std::map<std::string, std::string>;  // a key's value as JSON text
 
@@ -228,7 +225,7 @@ class HeaderReader {
       cursor_.Skip(count * least);
       return {};
     }
-    json values = json::array();
+    Json values = Json::Array();
     for (uint64_t i = 0; i < count; ++i) {
       if (count > kMaxKept) {
         cursor_.TakeString();
@@ -244,7 +241,7 @@ class HeaderReader {
   Result<void> ReadAlignment() {
     const auto found = header_.metadata.find(std::string(kAlignmentKey));
     if (found == header_.metadata.end()) return {};
-    alignment_ = json::parse(found->second).get<uint32_t>();  // ReadPair() lets only u32 pass
+    alignment_ = Json::Parse(found->second)->get<uint32_t>();  // ReadPair() lets only u32 pass
     if (!std::has_single_bit(alignment_)) {
       return Bad(fmt::format("{} {} is no power of two", kAlignmentKey, alignment_));
     }

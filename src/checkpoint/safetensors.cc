@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <span>
@@ -13,9 +12,9 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "base/json.h"
 #include "base/little_endian.h"
 #include "checkpoint/file_in_place.h"
-#include "checkpoint/json_text.h"
 #include "checkpoint/limits.h"
 #include "checkpoint/names.h"
 
@@ -78,30 +77,30 @@ struct HeaderFault {
 };
 
 /// Receives the JSON of a header event by event and refuses what a header may not hold.
-class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
+class HeaderReader : public JsonEvents {
  public:
   std::vector<Entry>& entries() { return entries_; }
   const HeaderFault& fault() const { return fault_; }
 
-  bool null() override {
+  bool Null() override {
     if (within_ == Within::kIgnored) return IgnoreScalar();
     if (within_ != Within::kMetadataValue) return WrongType("null");
     within_ = Within::kRoot;
     return true;
   }
 
-  bool boolean(bool) override {
+  bool Bool(bool) override {
     return within_ == Within::kIgnored ? IgnoreScalar() : WrongType("a boolean");
   }
 
-  bool number_integer(number_integer_t value) override {
+  bool Integer(int64_t value) override {
     if (within_ == Within::kIgnored) return IgnoreScalar();
     if (!in_numbers_) return WrongType("a number");
     return Refuse(fmt::format("`{}` holds {}; only plain digits without a sign are allowed", field_,
                               value == 0 ? "-0" : std::to_string(value)));
   }
 
-  bool number_unsigned(number_unsigned_t value) override {
+  bool Unsigned(uint64_t value) override {
     if (within_ == Within::kIgnored) return IgnoreScalar();
     if (!in_numbers_) return WrongType("a number");
     const size_t most = within_ == Within::kShape ? kMaxTensorRank : 2;
@@ -112,14 +111,14 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool number_float(number_float_t, const std::string& text) override {
+  bool Float(double, std::string_view text) override {
     if (within_ == Within::kIgnored) return IgnoreScalar();
     if (!in_numbers_) return WrongType("a number");
     return Refuse(fmt::format("`{}` holds {}; only plain digits below 2^64 are allowed", field_,
                               Printable(text)));
   }
 
-  bool string(std::string& text) override {
+  bool Text(std::string& text) override {
     if (within_ == Within::kIgnored) return IgnoreScalar();
     if (within_ == Within::kMetadata) return true;
     if (within_ != Within::kDType) return WrongType("a string");
@@ -128,9 +127,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool binary(binary_t&) override { return WrongType("binary data"); }
-
-  bool start_object(size_t) override {
+  bool BeginObject() override {
     switch (within_) {
       case Within::kStart:
         within_ = Within::kRoot;
@@ -148,7 +145,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     }
   }
 
-  bool key(std::string& name) override {
+  bool Key(std::string& name) override {
     switch (within_) {
       case Within::kRoot:
         return BeginEntry(name);
@@ -162,7 +159,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     }
   }
 
-  bool end_object() override {
+  bool EndObject() override {
     if (within_ == Within::kIgnored) return EndIgnored();
     if (within_ == Within::kTensor && !CheckComplete()) return false;
     within_ = Within::kRoot;
@@ -170,14 +167,14 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool start_array(size_t) override {
+  bool BeginArray() override {
     if (within_ == Within::kIgnored) return BeginIgnored();
     if (numbers_ == nullptr || in_numbers_) return WrongType("an array");
     in_numbers_ = true;
     return true;
   }
 
-  bool end_array() override {
+  bool EndArray() override {
     if (within_ == Within::kIgnored) return EndIgnored();
     if (within_ == Within::kOffsets && numbers_->size() != 2) {
       return Refuse(fmt::format("`data_offsets` has {} numbers instead of 2", numbers_->size()));
@@ -186,14 +183,6 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     in_numbers_ = false;
     within_ = Within::kTensor;
     return true;
-  }
-
-  bool parse_error(size_t byte, const std::string&,
-                   const nlohmann::json::exception& error) override {
-    fault_ = {
-        fmt::format("the header is no valid JSON (byte {}): {}", byte, JsonFault(error.what())),
-        std::nullopt};
-    return false;
   }
 
  private:
@@ -345,8 +334,11 @@ Result<std::vector<Entry>> ParseHeader(const fs::path& path, std::string_view he
     return Malformed(path.string(), fmt::format("the header holds a NUL at its byte {}", nul));
   }
   HeaderReader reader;
-  if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
-    const HeaderFault& fault = reader.fault();
+  if (const auto fault = ReadJson(header, reader)) {
+    return Malformed(path.string(), fmt::format("the header is no valid JSON (byte {}): {}",
+                                                fault->byte, Printable(fault->message)));
+  }
+  if (const HeaderFault& fault = reader.fault(); !fault.message.empty()) {
     return Malformed(fault.tensor ? TensorPlace(path, *fault.tensor) : path.string(),
                      fault.message);
   }

@@ -4,55 +4,38 @@
 
 #include <algorithm>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json_builder.h"
 #include "base/mapped_file.h"
-#include "checkpoint/json_text.h"
 #include "checkpoint/names.h"
 
 namespace moe {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
-using nlohmann::ordered_json;
 
 /// An index of this size would name millions of tensors.
 constexpr uint64_t kMaxIndexBytes = 100'000'000;
 
-/// The index as JSON; a tensor that the weight map has twice is an error, where the parser alone
-/// would take the last one.
-Result<json> ParseIndex(std::string_view text, const std::string& where) {
-  std::string section, twin;
-  std::set<std::string> tensors;
-  const auto watch = [&](int depth, json::parse_event_t event, const json& parsed) {
-    if (event != json::parse_event_t::key) return true;
-    const auto& key = parsed.get_ref<const std::string&>();
-    if (depth == 1) section = key;
-    if (depth == 2 && section == "weight_map" && !tensors.insert(key).second) twin = key;
-    return true;
+/// The index as JSON; a tensor that the weight map has twice is an error, where the last one would
+/// count.
+Result<Json> ParseIndex(std::string_view text, const std::string& where) {
+  std::string twin;
+  JsonBuilder builder;
+  builder.on_duplicate = [&](const std::vector<std::string>& path) {
+    if (path.size() == 2 && path.front() == "weight_map") twin = path.back();
   };
-  try {
-    json root = json::parse(text.begin(), text.end(), watch);
-    if (!twin.empty()) {
-      return Malformed(where, fmt::format("has tensor '{}' twice", Printable(twin)));
-    }
-    return root;
-  } catch (const json::exception& error) {
-    return Malformed(where, "is no valid JSON: " + JsonFault(error.what()));
+  if (const auto fault = ReadJson(text, builder)) {
+    return Malformed(where, "is no valid JSON: " + Printable(fault->message));
   }
-}
-
-/// The `metadata` object of an index that is known to parse, in its own key order.
-std::string MetadataText(std::string_view text) {
-  const auto only_metadata = [](int depth, ordered_json::parse_event_t event,
-                                const ordered_json& parsed) {
-    return depth != 1 || event != ordered_json::parse_event_t::key || parsed == "metadata";
-  };
-  const auto root = ordered_json::parse(text.begin(), text.end(), only_metadata);
-  const auto metadata = root.find("metadata");
-  return metadata != root.end() && metadata->is_object() ? metadata->dump() : "{}";
+  if (builder.too_deep()) {
+    return Malformed(where, fmt::format("is nested deeper than {}", Json::kDeepest));
+  }
+  if (!twin.empty()) {
+    return Malformed(where, fmt::format("has tensor '{}' twice", Printable(twin)));
+  }
+  return builder.Take();
 }
 
 }  // namespace
@@ -71,8 +54,8 @@ Result<ShardIndex> ReadShardIndex(const fs::path& path) {
   const auto root = ParseIndex(text, where);
   if (!root) return tl::make_unexpected(root.error());
   if (!root->is_object()) return Malformed(where, "is no JSON object");
-  const auto weight_map = root->find("weight_map");
-  if (weight_map == root->end() || !weight_map->is_object()) {
+  const Json* weight_map = root->Find("weight_map");
+  if (weight_map == nullptr || !weight_map->is_object()) {
     return Malformed(where, "has no object `weight_map`");
   }
 
@@ -80,11 +63,12 @@ Result<ShardIndex> ReadShardIndex(const fs::path& path) {
   for (const auto& [tensor, shard] : weight_map->items()) {
     const std::string entry = fmt::format("weight_map entry '{}'", Printable(tensor));
     if (!shard.is_string()) return Malformed(where, entry + " is no string");
-    auto name = NormaliseShardName(shard.get_ref<const std::string&>());
+    auto name = NormaliseShardName(shard.text());
     if (!name) return Malformed(where, fmt::format("{}: {}", entry, name.error().Text()));
     index.weight_map.emplace(tensor, *std::move(name));
   }
-  index.metadata_json = MetadataText(text);
+  const Json* metadata = root->Find("metadata");
+  index.metadata_json = metadata != nullptr && metadata->is_object() ? metadata->Text() : "{}";
   return index;
 }
 

@@ -62,7 +62,7 @@ ExitCode RunBuildPlots(Run& run, unsigned threads, Reporter& report) {
   options.on_warning = [&](std::string_view text) { report.Warning(text); };
   const auto entries = BuildPlots(run, *config, options);
   if (!entries) return FailedWith(entries.error(), ExitCode::kFailed, report);
-  Json& plots = report.object()["plots"] = Json::object();
+  Json& plots = report.object()["plots"] = Json::Object();
   for (const PlotEntry& entry : *entries) {
     plots[entry.key] = entry.path.empty() ? Json() : Json(entry.path);
   }

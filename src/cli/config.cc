@@ -36,7 +36,7 @@ ExitCode CheckConfigAt(const std::string& named, Reporter& report) {
 
 void PrintSchema(Reporter& report) {
   if (report.json()) {
-    report.object()["schema"] = Json::parse(ConfigSchemaText());
+    report.object()["schema"] = *Json::Parse(ConfigSchemaText());
   } else {
     report.Result(ConfigSchemaText());
   }

@@ -102,7 +102,7 @@ ExitCode RunTensors(const Model& model, const std::string& pattern, Reporter& re
     const ExitCode failed = FailWith(tensors.error(), report);
     return tensors.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
   }
-  if (report.json()) report.object()["rows"] = Json::array();
+  if (report.json()) report.object()["rows"] = Json::Array();
   for (const ModelTensor* tensor : *tensors) {
     if (report.json()) {
       report.object()["rows"].push_back(TensorJson(*tensor));

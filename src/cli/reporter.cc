@@ -74,7 +74,7 @@ void Reporter::Member(std::string_view name) {
 void Reporter::PrintObject(std::string_view command, ExitCode exit) {
   if (!json_) return;
   Json all = {{"command", command}};
-  all.update(object_);
+  all.Update(object_);
   for (const char* key : {"run", "report", "schemes", "coverage"}) {  // there is none, or none yet
     if (!all.contains(key)) all[key] = nullptr;
   }
@@ -82,7 +82,7 @@ void Reporter::PrintObject(std::string_view command, ExitCode exit) {
   all["errors"] = errors_;
   all["exit_code"] = static_cast<int>(exit);
   all["exit_meaning"] = Meaning(exit);
-  std::string text = all.dump(2, ' ', true, Json::error_handler_t::replace);
+  std::string text = all.Text({.indented = true, .ascii = true});
   if (printed_) text.front() = ',';  // the object has begun
   Result(text);
 }

@@ -95,7 +95,7 @@ class Reporter : public CollectObserver {
   Verbosity usual_ = Verbosity::kSteps;
   bool json_ = false;
   std::string program_ = "moescope";
-  Json object_ = Json::object(), warnings_ = Json::array(), errors_ = Json::array();
+  Json object_ = Json::Object(), warnings_ = Json::Array(), errors_ = Json::Array();
   bool terminal_ = false, color_ = false, progress_shown_ = false, printed_ = false;
   int output_error_ = 0;
   int64_t print_every_files_ = 1;

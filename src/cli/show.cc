@@ -169,7 +169,7 @@ Result<uint64_t> RunNoted(const TableReader& reader, TableQuery& query, const Te
 
 /// "2026-01-31T12:00:00" of a log's time, which is UTC however its end is written.
 std::string MadeAt(Run& run, const char* log) {
-  const Json time = ValueAt(run.Log(log), "/generated_at");
+  const Json time = run.Log(log)["generated_at"];
   return time.is_string() ? time.get<std::string>().substr(0, 19) : "";
 }
 
@@ -240,9 +240,7 @@ Result<void> ShowTable(Run& run, const ShowOptions& options, Reporter& report) {
 
 // ---- The overview ----
 
-std::string Text(const Json& json) {
-  return json.dump(-1, ' ', true, Json::error_handler_t::replace);
-}
+std::string Text(const Json& json) { return json.Text({.ascii = true}); }
 
 struct Part {
   const char* title;
@@ -334,9 +332,9 @@ class Overview {
   void ShowHead() {
     Json run = run_.Names();
     const Json& health = run_.Log("run_health.json");
-    run["coverage"] = ValueAt(health, "/expert_coverage/share");
-    run["incomplete"] = ValueAt(health, "/incomplete");
-    run["last_failure"] = ValueAt(run_.Log("run_failure.json"), "/error/message");
+    run["coverage"] = health["expert_coverage"]["share"];
+    run["incomplete"] = health["incomplete"];
+    run["last_failure"] = run_.Log("run_failure.json")["error"]["message"];
     if (format_ == ShowFormat::kJson) return Put("run", run);
     std::string line = Printable(run_.dir().string());
     for (const char* key : {"model_id", "run_name"}) {

@@ -64,8 +64,8 @@ void AnswerOddities(const RunMatrices& matrices, Reporter& report) {
 
 /// "50 % of the experts were read.", where that is not all.
 void AnswerCoverage(Run& run, Reporter& report) {
-  const Json share = ValueAt(run.Log("run_health.json"), "/expert_coverage/share");
-  if (!share.is_number() || share >= 1) return;
+  const Json share = run.Log("run_health.json")["expert_coverage"]["share"];
+  if (!share.is_number() || share.get<double>() >= 1) return;
   report.Answer(fmt::format("{:.4g} % of the experts were read; all figures are of what was read.",
                             CoveragePercent(share.get<double>())));
 }
@@ -142,7 +142,7 @@ void ShowSchemes(const RunMatrices& matrices, const RunSummary& summary, ShowFor
 }
 
 Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const SchemeSummary& scheme : summary.schemes) {
     list.push_back({{"scheme", scheme.name},
                     {"bits_per_weight", JsonOrNull(scheme.bits_per_weight)},
@@ -157,7 +157,7 @@ Json SchemesJson(const RunMatrices& matrices, const RunSummary& summary) {
 }
 
 Json FindingsJson(const Findings& odd) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const Finding& one : odd.list) {
     list.push_back({{"kind", FindingKindName(one.kind)}, {"text", one.text}});
   }
@@ -168,13 +168,16 @@ void AddRunFacts(Run& run, Json& object) {
   const Json& health = run.Log("run_health.json");
   const std::filesystem::path page = run.dir() / "report.html";
   std::error_code failed;
-  object.emplace("run", run.dir().string());
-  object.emplace("model", ValueAt(health, "/run/model_path"));
-  object.emplace("report", std::filesystem::exists(page, failed) ? Json(page.string()) : Json());
-  object.emplace("coverage", ValueAt(health, "/expert_coverage/share"));
+  const auto add = [&](const char* key, const Json& value) {
+    if (!object.contains(key)) object[key] = value;
+  };
+  add("run", run.dir().string());
+  add("model", health["run"]["model_path"]);
+  add("report", std::filesystem::exists(page, failed) ? Json(page.string()) : Json());
+  add("coverage", health["expert_coverage"]["share"]);
   if (object.contains("schemes")) return;
   const auto& matrices = run.Matrices();
-  object["schemes"] = matrices ? SchemesJson(*matrices, Summarize(*matrices)) : Json::array();
+  object["schemes"] = matrices ? SchemesJson(*matrices, Summarize(*matrices)) : Json::Array();
 }
 
 uint64_t CountOf(const Findings& odd) {

@@ -7,11 +7,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
 #include <utility>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/terminal.h"
@@ -226,10 +226,7 @@ class CsvView : public TableView {
 };
 
 /// ASCII, quotes included.
-std::string JsonString(const std::string& text) {
-  using Json = nlohmann::json;
-  return Json(text).dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
-}
+std::string JsonString(const std::string& text) { return Json(text).Text({.ascii = true}); }
 
 struct JsonCell {
   std::string operator()(std::monostate) const { return "null"; }

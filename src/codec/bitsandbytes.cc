@@ -5,20 +5,18 @@
 #include <array>
 #include <cfloat>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/checked.h"
+#include "base/json.h"
 #include "checkpoint/names.h"
 #include "codec/codecs.h"
 #include "codec/scaled_codes.h"
 
 namespace moe {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr size_t kCodes = 16, kNestedCodes = 256;
 constexpr uint64_t kMaxStateBytes = 1 << 16;  // the text has some hundred bytes
@@ -87,25 +85,20 @@ class Bitsandbytes4Decoder : public TileDecoder {
   std::vector<TensorBytes> parts_;
 };
 
-const Json* Member(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
-}
-
 /// 0 when it is absent or no positive integer.
 uint64_t Count(const Json& object, const char* key) {
-  const Json* value = Member(object, key);
+  const Json* value = object.Find(key);
   return value && value->is_number_unsigned() ? value->get<uint64_t>() : 0;
 }
 
 std::string Text(const Json& object, const char* key) {
-  const Json* value = Member(object, key);
+  const Json* value = object.Find(key);
   return value && value->is_string() ? value->get<std::string>() : std::string();
 }
 
 /// Sizes of at least two axes, none 0, whose product is a uint64_t; else none.
 std::vector<uint64_t> Shape(const Json& object) {
-  const Json* sizes = Member(object, "shape");
+  const Json* sizes = object.Find("shape");
   if (!sizes || !sizes->is_array() || sizes->size() < 2) return {};
   std::vector<uint64_t> shape;
   for (const Json& size : *sizes) {
@@ -123,7 +116,7 @@ DType FloatType(std::string_view name) {
 Result<QuantState> ParseState(std::span<const std::byte> bytes, std::string_view type,
                               const std::string& place) {
   const char* text = reinterpret_cast<const char*>(bytes.data());
-  const Json json = Json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
+  const Json json = Json::Parse({text, bytes.size()}).value_or(Json());
   if (!json.is_object()) return Malformed(place, "its quant_state is no JSON object");
   QuantState state;
   state.shape = Shape(json);
@@ -138,7 +131,7 @@ Result<QuantState> ParseState(std::span<const std::byte> bytes, std::string_view
                                         Printable(named), type));
   }
   state.nested_block_size = Count(json, "nested_blocksize");
-  const Json* offset = Member(json, "nested_offset");
+  const Json* offset = json.Find("nested_offset");
   const double nested_offset = offset && offset->is_number() ? offset->get<double>() : NAN;
   if (std::abs(nested_offset) <= FLT_MAX) {
     state.nested_offset = static_cast<float>(nested_offset);

@@ -18,10 +18,10 @@ struct Group {
   std::vector<NamePattern> patterns;
   bool of_class = false;  ///< a class of modules ("Linear"), or no targets
 
-  Group(const std::string& name, const ConfigJson& group, QuantWords all) : words(std::move(all)) {
+  Group(const std::string& name, const Json& group, QuantWords all) : words(std::move(all)) {
     words.entry = fmt::format("{}, {}", kConfig, Printable(name));
-    const ConfigJson* targets = group.is_array() ? &group : Member(group, "targets");
-    if (const ConfigJson* weights = Member(group, "weights")) {
+    const Json* targets = group.is_array() ? &group : group.Find("targets");
+    if (const Json* weights = group.Find("weights")) {
       ReadGroup(*weights, words);
     } else if (group.is_array()) {
       ReadPreset(name, words);
@@ -32,13 +32,13 @@ struct Group {
       of_class = true;
       return;
     }
-    for (const ConfigJson& target : *targets) {
+    for (const Json& target : *targets) {
       if (target.is_string()) AddTarget(target);
     }
   }
 
-  void AddTarget(const ConfigJson& text) {
-    const std::string& target = text.get_ref<const std::string&>();
+  void AddTarget(const Json& text) {
+    const std::string& target = text.text();
     if (target.starts_with("re:")) {
       patterns.emplace_back(target.substr(3));
     } else if (!target.empty() && target[0] >= 'A' && target[0] <= 'Z' &&
@@ -64,7 +64,7 @@ struct Rule {
   std::string name;
   NamePattern pattern;
   bool excludes;
-  const ConfigJson* value;
+  const Json* value;
 };
 
 }  // namespace
@@ -82,7 +82,7 @@ std::optional<bool> QuantWords::Flag(std::string_view key) const {
 // ---- QuantConfig ----
 
 struct QuantConfig::Impl {
-  ConfigJson object;
+  Json object;
   QuantWords all;   ///< what is said of every module
   QuantWords none;  ///< nothing but the object
   Exclusions excluded;
@@ -92,15 +92,15 @@ struct QuantConfig::Impl {
   std::vector<Rule> rules;
 
   void Read();
-  void ReadRules(const ConfigJson& table);
+  void ReadRules(const Json& table);
   std::optional<QuantWords> Own(std::string_view module) const;
-  QuantWords Merged(const std::string& name, const ConfigJson& value) const;
+  QuantWords Merged(const std::string& name, const Json& value) const;
 };
 
 void QuantConfig::Impl::Read() {
   // hf_quant_config.json: {"producer": .., "quantization": {..}}
-  if (const ConfigJson* inner = Member(object, "quantization"); inner && inner->is_object()) {
-    object = ConfigJson(*inner);
+  if (const Json* inner = object.Find("quantization"); inner && inner->is_object()) {
+    object = Json(*inner);
   }
   none.object = all.object = &object;
   if (!object.is_object()) return;
@@ -110,22 +110,20 @@ void QuantConfig::Impl::Read() {
   if (all.method.empty() && !TextAt(object, "quant_algo").empty()) all.method = "modelopt";
   for (const char* key : {"ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules",
                           "llm_int8_skip_modules"}) {
-    if (const ConfigJson* list = Member(object, key)) excluded.Add(*list);
+    if (const Json* list = object.Find(key)) excluded.Add(*list);
   }
-  if (const ConfigJson* table = Member(object, "config_groups"); table && table->is_object()) {
+  if (const Json* table = object.Find("config_groups"); table && table->is_object()) {
     has_groups = true;
     for (const auto& [name, group] : table->items()) groups.emplace_back(name, group, all);
     return;
   }
   ReadFlat(object, all);
-  if (const ConfigJson* layers = Member(object, "quantized_layers");
-      layers && layers->is_object()) {
+  if (const Json* layers = object.Find("quantized_layers"); layers && layers->is_object()) {
     by_layer = true;
     for (const auto& [name, value] : layers->items()) entries.Add(name, value);
   }
   for (const char* key : {"dynamic", "extra_config"}) {
-    if (const ConfigJson* table = Member(object, key); table && table->is_object())
-      ReadRules(*table);
+    if (const Json* table = object.Find(key); table && table->is_object()) ReadRules(*table);
   }
   if (!all.method.empty()) return;
   for (const auto& [name, value] : object.items()) {
@@ -133,7 +131,7 @@ void QuantConfig::Impl::Read() {
   }
 }
 
-void QuantConfig::Impl::ReadRules(const ConfigJson& table) {
+void QuantConfig::Impl::ReadRules(const Json& table) {
   for (const auto& [name, value] : table.items()) {
     entries.Add(name, value);
     const bool marked = name.starts_with("-:") || name.starts_with("+:");
@@ -143,7 +141,7 @@ void QuantConfig::Impl::ReadRules(const ConfigJson& table) {
 }
 
 /// MLX takes a module's entry alone, the others fill it up from what is said of all.
-QuantWords QuantConfig::Impl::Merged(const std::string& name, const ConfigJson& value) const {
+QuantWords QuantConfig::Impl::Merged(const std::string& name, const Json& value) const {
   QuantWords words = all;
   if ((all.method.empty() || by_layer) && value != true) words = none;
   words.method = all.method;
@@ -162,9 +160,9 @@ std::optional<QuantWords> QuantConfig::Impl::Own(std::string_view module) const 
   return std::nullopt;
 }
 
-QuantConfig::QuantConfig() : QuantConfig(ConfigJson()) {}
+QuantConfig::QuantConfig() : QuantConfig(Json()) {}
 
-QuantConfig::QuantConfig(ConfigJson quantization) {
+QuantConfig::QuantConfig(Json quantization) {
   auto impl = std::make_unique<Impl>();
   impl->object = std::move(quantization);
   impl->Read();
@@ -197,7 +195,7 @@ std::vector<QuantWords> QuantConfig::Of(std::string_view module) const {
   return words;
 }
 
-std::string QuantMethod(const ConfigJson& quantization) {
+std::string QuantMethod(const Json& quantization) {
   const std::string method = TextAt(quantization, "quant_method");
   if (method == "intel/auto-round") return "auto-round";
   if (method == "gptq_marlin" || method == "awq_marlin") return method.substr(0, method.find('_'));

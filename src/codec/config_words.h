@@ -2,11 +2,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/json.h"
 
 namespace moe {
 
@@ -32,7 +33,7 @@ struct QuantWords {
   uint64_t block_rows = 0, block_cols = 0;  ///< of strategy "block"; 0: not said
   std::optional<bool> symmetric, act_order, global_scale;
   std::string demand;  ///< what the entry lacks: "a readable bits, not \"8\""; empty: nothing
-  const nlohmann::ordered_json* object = nullptr;  ///< all of it, of the QuantConfig; or null
+  const Json* object = nullptr;  ///< all of it, of the QuantConfig; or null
 
   /// The text of a key of `object` in lower case; empty: absent or no text.
   std::string Text(std::string_view key) const;
@@ -48,7 +49,7 @@ struct QuantWords {
 class QuantConfig {
  public:
   QuantConfig();  ///< says nothing
-  explicit QuantConfig(nlohmann::ordered_json quantization);
+  explicit QuantConfig(Json quantization);
   ~QuantConfig();
   QuantConfig(QuantConfig&&) noexcept;
   QuantConfig& operator=(QuantConfig&&) noexcept;
@@ -66,6 +67,6 @@ class QuantConfig {
 
 /// quant_method in lower case, by its usual name ("auto-round", "gptq" for "gptq_marlin"); ""
 /// unknown.
-std::string QuantMethod(const nlohmann::ordered_json& quantization);
+std::string QuantMethod(const Json& quantization);
 
 }  // namespace moe

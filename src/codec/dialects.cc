@@ -11,8 +11,8 @@ namespace {
 
 // ---- keys of several dialects ----
 
-void ReadBlock(const ConfigJson& object, std::string_view key, QuantWords& words) {
-  const ConfigJson* value = Member(object, key);
+void ReadBlock(const Json& object, std::string_view key, QuantWords& words) {
+  const Json* value = object.Find(key);
   const auto block = value ? BlockOf(*value) : std::nullopt;
   if (!block) return;
   if (words.strategy.empty()) words.strategy = "block";
@@ -24,13 +24,13 @@ void ReadBlock(const ConfigJson& object, std::string_view key, QuantWords& words
 /// can compare.
 struct KnownKey {
   std::string_view name;
-  bool (*reads)(const ConfigJson& value);
+  bool (*reads)(const Json& value);
 };
-constexpr auto kIsCount = [](const ConfigJson& value) { return CountOf(value).has_value(); };
-constexpr auto kIsGroup = [](const ConfigJson& value) { return GroupOf(value).has_value(); };
-constexpr auto kIsFlag = [](const ConfigJson& value) { return FlagOf(value).has_value(); };
-constexpr auto kIsBlock = [](const ConfigJson& value) { return BlockOf(value).has_value(); };
-constexpr auto kIsText = [](const ConfigJson& value) { return value.is_string(); };
+constexpr auto kIsCount = [](const Json& value) { return CountOf(value).has_value(); };
+constexpr auto kIsGroup = [](const Json& value) { return GroupOf(value).has_value(); };
+constexpr auto kIsFlag = [](const Json& value) { return FlagOf(value).has_value(); };
+constexpr auto kIsBlock = [](const Json& value) { return BlockOf(value).has_value(); };
+constexpr auto kIsText = [](const Json& value) { return value.is_string(); };
 constexpr KnownKey kKnownKeys[] = {
     {"bits", kIsCount},
     {"w_bit", kIsCount},
@@ -51,14 +51,14 @@ constexpr KnownKey kKnownKeys[] = {
     {"strategy", kIsText},
 };
 
-void NoteUnreadable(const ConfigJson& object, QuantWords& words) {
+void NoteUnreadable(const Json& object, QuantWords& words) {
   for (const KnownKey& key : kKnownKeys) {
-    const ConfigJson* value = Member(object, key.name);
+    const Json* value = object.Find(key.name);
     if (!value || value->is_null() || key.reads(*value)) continue;
     // AutoRound's group_size is 0 for a scale by tensor, [rows, columns] for blocks.
     if (key.name == "group_size" && words.method == "auto-round") continue;
     constexpr size_t kShown = 40;
-    const std::string text = value->dump(-1, ' ', true, ConfigJson::error_handler_t::replace);
+    const std::string text = value->Text({.ascii = true});
     words.demand =
         fmt::format("a readable {}, not {}", key.name, Printable(text.substr(0, kShown)));
   }
@@ -91,7 +91,7 @@ constexpr Algorithm kAlgorithms[] = {
 };
 
 /// The row of quant_algo; nullptr: none is named, or another one.
-const Algorithm* AlgorithmOf(const ConfigJson& object) {
+const Algorithm* AlgorithmOf(const Json& object) {
   const std::string name = TextAt(object, "quant_algo");
   const auto row = std::find_if(std::begin(kAlgorithms), std::end(kAlgorithms),
                                 [&](const Algorithm& known) { return known.name == name; });
@@ -99,14 +99,14 @@ const Algorithm* AlgorithmOf(const ConfigJson& object) {
 }
 
 /// A group of weights beside quant_algo, which is that of all groups.
-void CheckAlgorithm(const ConfigJson& object, QuantWords& words) {
+void CheckAlgorithm(const Json& object, QuantWords& words) {
   const Algorithm* algorithm = AlgorithmOf(object);
   if (!algorithm || words.bits.value_or(algorithm->bits) == algorithm->bits) return;
   words.demand =
       fmt::format("one quant_algo and num_bits, not {} and {}", algorithm->name, *words.bits);
 }
 
-void ReadAlgorithm(const ConfigJson& object, QuantWords& words) {
+void ReadAlgorithm(const Json& object, QuantWords& words) {
   const Algorithm* algorithm = AlgorithmOf(object);
   if (!algorithm) return;
   words.type = algorithm->type;
@@ -122,7 +122,7 @@ void ReadAlgorithm(const ConfigJson& object, QuantWords& words) {
 
 }  // namespace
 
-void ReadFlat(const ConfigJson& object, QuantWords& words) {
+void ReadFlat(const Json& object, QuantWords& words) {
   const auto read = [](auto& word, auto value) {
     if (value) word = value;
   };
@@ -144,7 +144,7 @@ void ReadFlat(const ConfigJson& object, QuantWords& words) {
   ReadAlgorithm(object, words);
 }
 
-void ReadGroup(const ConfigJson& weights, QuantWords& words) {
+void ReadGroup(const Json& weights, QuantWords& words) {
   words.bits = CountAt(weights, {"num_bits"});
   words.group = GroupAt(weights, {"group_size"});
   words.type = TextAt(weights, "type");

@@ -10,10 +10,10 @@ namespace moe {
 // whose method and object are known. A key whose value cannot be read becomes the words' demand.
 
 /// MLX, GPTQ, AWQ, fp8, ModelOpt: keys of one object.
-void ReadFlat(const ConfigJson& object, QuantWords& words);
+void ReadFlat(const Json& object, QuantWords& words);
 
 /// compressed-tensors: `weights` of one of config_groups.
-void ReadGroup(const ConfigJson& weights, QuantWords& words);
+void ReadGroup(const Json& weights, QuantWords& words);
 
 /// compressed-tensors' names of whole groups: {"W4A16": ["Linear"]}.
 void ReadPreset(const std::string& name, QuantWords& words);

@@ -71,10 +71,10 @@ bool NamePattern::MatchesName(const std::string& name) const {
 
 // ---- Exclusions ----
 
-void Exclusions::Add(const ConfigJson& list) {
+void Exclusions::Add(const Json& list) {
   if (!list.is_array()) return;
-  for (const ConfigJson& entry : list) {
-    if (entry.is_string()) AddName(entry.get_ref<const std::string&>());
+  for (const Json& entry : list) {
+    if (entry.is_string()) AddName(entry.text());
   }
 }
 
@@ -120,7 +120,7 @@ bool Exclusions::HoldsPart(std::string_view core) const {
 
 // ---- Entries ----
 
-void Entries::Add(const std::string& name, const ConfigJson& value) {
+void Entries::Add(const std::string& name, const Json& value) {
   by_name_.emplace(name, Entry{name, &value});
   by_core_.emplace(std::string(Core(name)), Entry{name, &value});
 }

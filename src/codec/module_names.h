@@ -44,7 +44,7 @@ struct TextHash {
 /// "re:PATTERN".
 class Exclusions {
  public:
-  void Add(const ConfigJson& list);
+  void Add(const Json& list);
   bool Holds(std::string_view module) const;
 
  private:
@@ -61,10 +61,10 @@ class Entries {
  public:
   struct Entry {
     std::string name;
-    const ConfigJson* value;
+    const Json* value;
   };
 
-  void Add(const std::string& name, const ConfigJson& value);
+  void Add(const std::string& name, const Json& value);
   const Entry* Find(std::string_view module) const;  ///< nullptr: none
 
  private:

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 std::string Now() { return UtcNow(TimePrecision::kSeconds) + "Z"; }
 
 Json OverridesJson(const LogContext& c) {
-  Json overrides = Json::object();
+  Json overrides = Json::Object();
   if (c.options.model_path) overrides["model_path"] = AsUtf8(c.options.model_path->string());
   return overrides;
 }
@@ -71,7 +71,7 @@ std::vector<std::string> ExtraScannedShards(const LogContext& c) {
 
 Json IndexMetadata(const LogContext& c) {
   const auto metadata = ParseLenientJson(c.files.index.metadata_json, "index metadata");
-  return metadata ? *metadata : Json::object();
+  return metadata ? *metadata : Json::Object();
 }
 
 Json IndexSummaryJson(const LogContext& c) {
@@ -110,7 +110,7 @@ Json IndexReportJson(const LogContext& c) {
 
 Json TensorNameFormats(const LogContext& c) {
   const ExtractOptions& extract = c.config.extract;
-  Json rules = Json::array(), aliases = Json::object();
+  Json rules = Json::Array(), aliases = Json::Object();
   for (const ExtractRule& rule : extract.rules) {
     if (rule.enabled) {
       rules.push_back({{"name", rule.name}, {"match", rule.match}, {"ndim", OrNull(rule.ndim)}});
@@ -124,7 +124,7 @@ Json TensorNameFormats(const LogContext& c) {
 }
 
 Json RolesJson(const std::array<RoleTotals, kRoleCount>& all) {
-  Json roles = Json::object();
+  Json roles = Json::Object();
   for (size_t i = 0; i < kRoleCount; ++i) {
     const RoleTotals& totals = all[i];
     roles[std::string(RoleName(static_cast<Role>(i)))] = {
@@ -146,7 +146,7 @@ void AddOurs(const LogContext& c, Json& health) {
                                {"share", OrNull(coverage.share)},
                                {"min_expert_coverage", OrNull(c.config.min_expert_coverage)}};
   health["missing_experts"] = MissingJson(parts.missing);
-  Json left_out = Json::array();
+  Json left_out = Json::Array();
   for (const LeftOut& file : c.files.scan.left_out) {
     left_out.push_back({{"path", AsUtf8(file.path.string())}, {"reason", file.reason}});
   }
@@ -196,8 +196,8 @@ Json RunHealthJson(const LogContext& c) {
          {{"triggered", EffectivelyEmpty(c.config, counts, c.report.work)},
           {"candidate_tensors_observed", counts.smoke_candidates},
           {"candidate_examples", counts.smoke_examples.names()}}}}},
-      {"derived_tensor_formats",
-       {"{tensor}::{proj}", "{tensor}::split[rows]::{proj}", "{tensor}::split[cols]::{proj}"}},
+      {"derived_tensor_formats", Json::Array({"{tensor}::{proj}", "{tensor}::split[rows]::{proj}",
+                                              "{tensor}::split[cols]::{proj}"})},
       {"index_summary", IndexSummaryJson(c)}};
   AddOurs(c, health);
   return health;
@@ -218,7 +218,7 @@ Json IndexStateJson(const IndexSummary& index) {
 Json RunContextJson(const LogContext& c) {
   const ScanOptions& scan = c.config.scan;
   const fs::path base = c.files.scan.model_path_is_file ? c.files.path.parent_path() : c.files.path;
-  Json examples = Json::array();
+  Json examples = Json::Array();
   for (size_t i = 0; i < std::min<size_t>(3, c.files.scan.files.size()); ++i) {
     examples.push_back(c.files.scan.files[i].lexically_relative(base).generic_string());
   }

@@ -37,7 +37,7 @@ Json StampOf(const fs::path& path) {
 }
 
 Json StampsOf(const fs::path& run_dir) {
-  Json stamps = Json::array();
+  Json stamps = Json::Array();
   for (const char* table : kTables) {
     const auto path = LocateDataTable(run_dir, table);
     stamps.push_back(path ? StampOf(*path) : Json());
@@ -46,7 +46,7 @@ Json StampsOf(const fs::path& run_dir) {
 }
 
 Json SchemesJson(const std::vector<QuantScheme>& schemes) {
-  Json config = Json::object();
+  Json config = Json::Object();
   PutSchemes({schemes, {}}, config);
   return config["quant_schemes"];
 }
@@ -91,7 +91,7 @@ Json MeasuringKey(const Json& config, const std::vector<fs::path>& files,
   for (const char* other : {"quant_schemes", "delta_pairs", "plots", "debug", "output"}) {
     used.erase(other);
   }
-  Json stamps = Json::array();
+  Json stamps = Json::Array();
   for (const fs::path& file : files) stamps.push_back(StampOf(file));
   return {{"program", std::string(kVersion)},
           {"backend", backend},
@@ -126,12 +126,12 @@ std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key,
   if (!text) return nullptr;
   const auto note = ParseLenientJson(*text, "measured.json");
   // Through text, as the note went: a number may change its JSON type on the way.
-  if (!note || !note->is_object() || note->value("key", Json()) != Json::parse(JsonText(key)) ||
-      note->value("tables", Json()) != Json::parse(JsonText(StampsOf(run_dir)))) {
+  if (!note || (*note)["key"] != Json::Parse(JsonText(key)) ||
+      (*note)["tables"] != Json::Parse(JsonText(StampsOf(run_dir)))) {
     return nullptr;
   }
   std::unique_ptr<PastRun> past(new PastRun(model, options));
-  for (const Json& scheme : note->at("schemes")) past->schemes_.push_back(SchemeOf(scheme));
+  for (const Json& scheme : (*note)["schemes"]) past->schemes_.push_back(SchemeOf(scheme));
   return past->Read(run_dir) && past->IsOf(model) ? std::move(past) : nullptr;
 }
 

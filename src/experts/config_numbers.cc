@@ -6,20 +6,17 @@
 
 namespace moe {
 
-using nlohmann::json;
-
-const json* At(const json& object, std::string_view path) {
+const Json* At(const Json& object, std::string_view path) {
   const size_t slash = path.find('/');
-  const auto found = object.find(std::string(path.substr(0, slash)));
-  if (found == object.end()) return nullptr;
-  if (slash == std::string_view::npos) return &*found;
-  return found->is_object() ? At(*found, path.substr(slash + 1)) : nullptr;
+  const Json* found = object.Find(path.substr(0, slash));
+  if (found == nullptr || slash == std::string_view::npos) return found;
+  return At(*found, path.substr(slash + 1));
 }
 
-std::optional<uint64_t> WholeNumber(const json& value) {
+std::optional<uint64_t> WholeNumber(const Json& value) {
   if (value.is_number_unsigned()) return value.get<uint64_t>();
   if (value.is_string()) {
-    const auto number = IntegerIn(value.get_ref<const std::string&>());
+    const auto number = IntegerIn(value.text());
     return number ? std::optional(static_cast<uint64_t>(*number)) : std::nullopt;
   }
   if (!value.is_number_float()) return std::nullopt;
@@ -28,13 +25,13 @@ std::optional<uint64_t> WholeNumber(const json& value) {
   return whole ? std::optional(static_cast<uint64_t>(number)) : std::nullopt;
 }
 
-std::vector<std::string> UnreadableKeys(const json& config, std::span<const char* const> keys) {
-  const auto readable = [](const json& value) {
+std::vector<std::string> UnreadableKeys(const Json& config, std::span<const char* const> keys) {
+  const auto readable = [](const Json& value) {
     return value.is_null() || WholeNumber(value).value_or(UINT64_MAX) <= INT32_MAX;
   };
   std::vector<std::string> unreadable;
   for (const char* key : keys) {
-    const json* value = At(config, key);
+    const Json* value = At(config, key);
     if (value == nullptr) continue;
     const bool fine =
         value->is_array() ? std::all_of(value->begin(), value->end(), readable) : readable(*value);
@@ -43,26 +40,26 @@ std::vector<std::string> UnreadableKeys(const json& config, std::span<const char
   return unreadable;
 }
 
-std::optional<uint64_t> NumberOf(const json& config, std::span<const char* const> keys) {
+std::optional<uint64_t> NumberOf(const Json& config, std::span<const char* const> keys) {
   for (const char* key : keys) {
-    const json* value = At(config, key);
+    const Json* value = At(config, key);
     if (value == nullptr) continue;
     if (const auto number = WholeNumber(*value)) return number;
     if (!value->is_array() || value->empty()) continue;
-    const json& first = value->front();
+    const Json& first = value->front();
     const bool one =
-        std::all_of(value->begin(), value->end(), [&](const json& item) { return item == first; });
+        std::all_of(value->begin(), value->end(), [&](const Json& item) { return item == first; });
     return one ? WholeNumber(first) : std::nullopt;
   }
   return std::nullopt;
 }
 
-std::optional<uint64_t> CountOf(const json& config, std::span<const char* const> keys) {
+std::optional<uint64_t> CountOf(const Json& config, std::span<const char* const> keys) {
   const auto count = NumberOf(config, keys);
   return count && *count <= INT32_MAX ? count : std::nullopt;
 }
 
-bool HasAny(const json& config, std::span<const char* const> keys) {
+bool HasAny(const Json& config, std::span<const char* const> keys) {
   return std::any_of(keys.begin(), keys.end(),
                      [&](const char* key) { return At(config, key) != nullptr; });
 }

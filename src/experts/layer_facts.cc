@@ -13,8 +13,6 @@
 namespace moe {
 namespace {
 
-using nlohmann::json;
-
 using Layers = std::set<int64_t>;
 using Counts = std::map<int64_t, uint64_t>;
 
@@ -38,7 +36,7 @@ constexpr const char* kSharedWidth[] = {
 constexpr const char* kWidth[] = {"moe_intermediate_size", "intermediate_size"};
 constexpr const char* kLayers[] = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
 
-std::optional<int64_t> IntegerOf(const json& config, std::span<const char* const> keys) {
+std::optional<int64_t> IntegerOf(const Json& config, std::span<const char* const> keys) {
   const auto number = CountOf(config, keys);
   return number ? std::optional(static_cast<int64_t>(*number)) : std::nullopt;
 }
@@ -55,22 +53,22 @@ Layers LayersWhere(uint64_t count, const std::function<bool(int64_t)>& has) {
 }
 
 // One entry for each layer: "dense" or another text, 0 or 1.
-std::optional<Layers> LayersOfMask(const json& config, const char* key) {
-  const json* mask = At(config, key);
+std::optional<Layers> LayersOfMask(const Json& config, const char* key) {
+  const Json* mask = At(config, key);
   if (mask == nullptr || !mask->is_array() || mask->empty()) return std::nullopt;
-  const auto is_entry = [](const json& entry) {
+  const auto is_entry = [](const Json& entry) {
     return entry.is_string() || entry.is_number_integer() || entry.is_boolean();
   };
   if (!std::all_of(mask->begin(), mask->end(), is_entry)) return std::nullopt;
   return LayersWhere(mask->size(), [&](int64_t layer) {
-    const json& entry = (*mask)[static_cast<size_t>(layer)];
+    const Json& entry = (*mask)[static_cast<size_t>(layer)];
     return !(entry == "dense" || entry == 0 || entry == false);
   });
 }
 
 // A list, or a text with commas (Step-3).
-std::optional<Layers> IntegersAt(const json& config, const char* key) {
-  const json* list = At(config, key);
+std::optional<Layers> IntegersAt(const Json& config, const char* key) {
+  const Json* list = At(config, key);
   Layers numbers;
   if (list != nullptr && list->is_string()) {
     std::string text = list->get<std::string>();
@@ -83,21 +81,21 @@ std::optional<Layers> IntegersAt(const json& config, const char* key) {
     return numbers;
   }
   if (list == nullptr || !list->is_array()) return std::nullopt;
-  for (const json& entry : *list) {
+  for (const Json& entry : *list) {
     if (const auto number = WholeNumber(entry)) numbers.insert(static_cast<int64_t>(*number));
   }
   return numbers;
 }
 
 // Nemotron: one letter for each layer, 'E' for experts, or one word, "moe".
-Layers LayersOfPattern(const json& config) {
-  const json* words = At(config, "layers_block_type");
+Layers LayersOfPattern(const Json& config) {
+  const Json* words = At(config, "layers_block_type");
   if (words != nullptr && words->is_array()) {
     return LayersWhere(words->size(), [&](int64_t layer) {
       return (*words)[static_cast<size_t>(layer)] == "moe";
     });
   }
-  const json* pattern = At(config, "hybrid_override_pattern");
+  const Json* pattern = At(config, "hybrid_override_pattern");
   if (pattern == nullptr || !pattern->is_string()) return {};
   const std::string letters = pattern->get<std::string>();
   return LayersWhere(letters.size(),
@@ -105,11 +103,11 @@ Layers LayersOfPattern(const json& config) {
 }
 
 // A number, or one for each modality (ERNIE-4.5-VL); empty: it doesn't say.
-std::vector<int64_t> OfModalities(const json& config, const char* key) {
-  const json* value = At(config, key);
+std::vector<int64_t> OfModalities(const Json& config, const char* key) {
+  const Json* value = At(config, key);
   std::vector<int64_t> numbers;
   if (value == nullptr) return numbers;
-  for (const json& entry : value->is_array() ? *value : json::array({*value})) {
+  for (const Json& entry : value->is_array() ? *value : Json::Array({*value})) {
     const auto number = WholeNumber(entry);
     if (!number || *number > kMostLayers) return {};
     numbers.push_back(static_cast<int64_t>(*number));
@@ -118,7 +116,7 @@ std::vector<int64_t> OfModalities(const json& config, const char* key) {
 }
 
 // A dense prefix, a period and exceptions.
-std::optional<Layers> LayersOfPeriod(const json& config, std::optional<uint64_t> count) {
+std::optional<Layers> LayersOfPeriod(const Json& config, std::optional<uint64_t> count) {
   constexpr const char* kPrefix[] = {"first_k_dense_replace", "num_dense_layers",
                                      "moe_layer_num_skipped"};
   constexpr const char* kStep[] = {"decoder_sparse_step", "interleave_moe_layer_step",
@@ -144,7 +142,7 @@ std::optional<Layers> LayersOfPeriod(const json& config, std::optional<uint64_t>
 }
 
 // Which layers the config says to be MoE (checkpoints.md 10.3).
-std::optional<Layers> MoeLayersOf(const json& config, std::optional<uint64_t> count) {
+std::optional<Layers> MoeLayersOf(const Json& config, std::optional<uint64_t> count) {
   for (const char* mask :
        {"mlp_layer_types", "moe_layer_freq", "is_moe_layer", "moe_layer_layout"}) {
     if (auto layers = LayersOfMask(config, mask)) return layers;
@@ -157,9 +155,9 @@ std::optional<Layers> MoeLayersOf(const json& config, std::optional<uint64_t> co
 }
 
 // One number for each layer, or for each of those with experts; empty: neither.
-Counts CountsOfList(const json& list, const LayerFacts& facts) {
+Counts CountsOfList(const Json& list, const LayerFacts& facts) {
   Counts counts;
-  const auto add = [&](int64_t layer, const json& entry) {
+  const auto add = [&](int64_t layer, const Json& entry) {
     const auto count = WholeNumber(entry);
     if (count && *count <= INT32_MAX) counts[layer] = *count;
   };
@@ -175,7 +173,7 @@ Counts CountsOfList(const json& list, const LayerFacts& facts) {
 
 // ERNIE-4.5-VL numbers its text and vision experts one after the other; in a layer that only one
 // modality has experts in, there are only those.
-Counts CountsOfModalities(const json& config, const LayerFacts& facts) {
+Counts CountsOfModalities(const Json& config, const LayerFacts& facts) {
   const auto experts = OfModalities(config, kModalities);
   const auto starts = OfModalities(config, "moe_layer_start_index");
   const auto ends = OfModalities(config, "moe_layer_end_index");
@@ -193,15 +191,15 @@ Counts CountsOfModalities(const json& config, const LayerFacts& facts) {
 }
 
 // Pruned models: one object for each layer (Nemotron's puzzles); "moe" null is a dense one.
-Counts CountsOfBlocks(const json& config, LayerFacts& facts) {
+Counts CountsOfBlocks(const Json& config, LayerFacts& facts) {
   constexpr const char* kShared[] = {"ffn/moe/shared_expert_intermediate_dim"};
   constexpr const char* kOfBlock[] = {"ffn/moe/num_local_experts", "n_routed_experts",
                                       "num_local_experts", "num_experts"};
-  const json* blocks = At(config, "block_configs");
+  const Json* blocks = At(config, "block_configs");
   Counts counts;
   if (blocks == nullptr || !blocks->is_array() || blocks->size() > kMostLayers) return counts;
   for (size_t i = 0; i < blocks->size(); ++i) {
-    const json& block = (*blocks)[i];
+    const Json& block = (*blocks)[i];
     const auto layer = static_cast<int64_t>(i);
     if (!block.is_object()) return {};
     counts[layer] = CountOf(block, kOfBlock).value_or(0);
@@ -215,12 +213,12 @@ Counts CountsOfBlocks(const json& config, LayerFacts& facts) {
   return counts;
 }
 
-Counts CountsByLayer(const json& config, const json& whole, LayerFacts& facts) {
-  for (const json* object : {&config, &whole}) {
+Counts CountsByLayer(const Json& config, const Json& whole, LayerFacts& facts) {
+  for (const Json* object : {&config, &whole}) {
     for (const char* path :
          {"moe_sparsity_config/num_experts", "quantization_config/moe_sparsity_config/num_experts",
           "compression_config/moe_sparsity_config/num_experts"}) {
-      const json* list = At(*object, path);
+      const Json* list = At(*object, path);
       if (list == nullptr) continue;
       if (auto counts = CountsOfList(*list, facts); !counts.empty()) return counts;
     }
@@ -228,7 +226,7 @@ Counts CountsByLayer(const json& config, const json& whole, LayerFacts& facts) {
   if (auto counts = CountsOfBlocks(config, facts); !counts.empty()) return counts;
   if (auto counts = CountsOfModalities(config, facts); !counts.empty()) return counts;
   for (const char* key : kExperts) {
-    const json* list = At(config, key);
+    const Json* list = At(config, key);
     if (list == nullptr || std::string_view(key) == kModalities) continue;
     if (auto counts = CountsOfList(*list, facts); !counts.empty()) return counts;
   }
@@ -256,7 +254,7 @@ void AddCounts(Counts counts, LayerFacts& facts) {
 }
 
 // A count of 0 says no, whatever the width; a list may say so of single layers.
-void AddShared(const json& config, LayerFacts& facts) {
+void AddShared(const Json& config, LayerFacts& facts) {
   facts.shared_width = NumberOf(config, kSharedWidth);
   if (facts.shared_width.value_or(0) == 0) {
     const auto count = CountOf(config, kSharedCount), width = CountOf(config, kWidth);
@@ -264,17 +262,17 @@ void AddShared(const json& config, LayerFacts& facts) {
   }
   for (const auto& keys : {std::span<const char* const>(kSharedCount), {kSharedWidth}}) {
     for (const char* key : keys) {
-      const json* value = At(config, key);
+      const Json* value = At(config, key);
       if (value == nullptr || !(value->is_number() || value->is_array())) continue;
       const auto counts = CountsOfList(*value, facts);
       for (const auto& [layer, count] : counts) {
         if (count == 0) facts.without_shared.insert(layer);
       }
-      const json& list = value->is_array() ? *value : json::array({*value});
-      facts.shared_experts = std::any_of(list.begin(), list.end(), [](const json& entry) {
+      const Json& list = value->is_array() ? *value : Json::Array({*value});
+      facts.shared_experts = std::any_of(list.begin(), list.end(), [](const Json& entry) {
         return entry.is_number() && entry.get<double>() > 0;
       });
-      const json* mixed = At(config, "use_mixed_mlp_moe");  // Hunyuan
+      const Json* mixed = At(config, "use_mixed_mlp_moe");  // Hunyuan
       if (mixed != nullptr && *mixed == false) facts.shared_experts = false;
       return;
     }
@@ -283,7 +281,7 @@ void AddShared(const json& config, LayerFacts& facts) {
 
 }  // namespace
 
-LayerFacts LayerFactsOf(const json& config, const json& whole) {
+LayerFacts LayerFactsOf(const Json& config, const Json& whole) {
   LayerFacts facts;
   // LongCat has two attention blocks a layer; transformers saves their number as well.
   constexpr const char* kOfPairs[] = {"num_layers"};
@@ -309,7 +307,7 @@ LayerFacts LayerFactsOf(const json& config, const json& whole) {
   return facts;
 }
 
-std::map<std::string, LayerFacts> EncoderAndDecoderFacts(const json& config) {
+std::map<std::string, LayerFacts> EncoderAndDecoderFacts(const Json& config) {
   std::map<std::string, LayerFacts> stacks;
   const bool is_switch = At(config, "num_sparse_encoder_layers") != nullptr ||
                          At(config, "num_decoder_layers") != nullptr;

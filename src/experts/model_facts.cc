@@ -1,17 +1,15 @@
 #include "experts/model_facts.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/json.h"
 #include "experts/config_numbers.h"
 #include "experts/layer_facts.h"
 #include "experts/roles.h"
 
 namespace moe {
 namespace {
-
-using nlohmann::json;
 
 // checkpoints.md 10.3; '/' goes into an object.
 constexpr const char* kExpertsPerToken[] = {"num_experts_per_tok",
@@ -42,10 +40,10 @@ constexpr const char* kHidden[] = {"hidden_size", "d_model", "n_embd", "dim"};
 constexpr const char* kLatent[] = {"moe_latent_size"};
 
 // The object that describes the text model.
-const json& TextConfig(const json& config) {
+const Json& TextConfig(const Json& config) {
   for (const char* path :
        {"text_config", "llm_config", "language_config", "thinker_config/text_config"}) {
-    const json* nested = At(config, path);
+    const Json* nested = At(config, path);
     if (nested != nullptr && nested->is_object()) return *nested;
   }
   return config;
@@ -55,7 +53,7 @@ void AddUnreadable(const std::vector<std::string>& keys, ModelFacts& facts) {
   facts.unreadable.insert(facts.unreadable.end(), keys.begin(), keys.end());
 }
 
-void AddWidth(const json& text, ModelFacts& facts) {
+void AddWidth(const Json& text, ModelFacts& facts) {
   facts.expert_width = NumberOf(text, kExpertWidth);
   facts.width_is_of_experts = facts.expert_width.has_value();
   if (!facts.expert_width && !HasAny(text, kExpertWidth)) {
@@ -77,13 +75,13 @@ ModelFacts FactsOfModel(std::string_view config_json,
 }
 
 ModelFacts FactsOfConfig(std::string_view config_json) {
-  const json config = json::parse(config_json, nullptr, false);
+  const Json config = Json::Parse(config_json).value_or(Json());
   if (!config.is_object()) return {};
-  const json& text = TextConfig(config);
+  const Json& text = TextConfig(config);
   ModelFacts facts;
   static_cast<LayerFacts&>(facts) = LayerFactsOf(text, config);
   facts.stacks = EncoderAndDecoderFacts(text);
-  if (const json* talker = At(config, "talker_config/text_config"); talker && talker->is_object()) {
+  if (const Json* talker = At(config, "talker_config/text_config"); talker && talker->is_object()) {
     facts.stacks["talker"] = LayerFactsOf(*talker, config);
     AddUnreadable(facts.stacks["talker"].unreadable, facts);
   }
@@ -100,20 +98,20 @@ ModelFacts FactsOfConfig(std::string_view config_json) {
 }
 
 ModelFacts FactsOfGguf(const std::map<std::string, std::string>& metadata) {
-  const auto value = [&](const std::string& key) -> json {
+  const auto value = [&](const std::string& key) -> Json {
     const auto found = metadata.find(key);
-    return found == metadata.end() ? json() : json::parse(found->second, nullptr, false);
+    return found == metadata.end() ? Json() : Json::Parse(found->second).value_or(Json());
   };
   ModelFacts facts;
-  const json arch = value("general.architecture");
+  const Json arch = value("general.architecture");
   if (!arch.is_string()) return facts;
   facts.gguf_arch = arch.get<std::string>();
   const auto number = [&](const char* key) -> std::optional<uint64_t> {
     return WholeNumber(value(facts.gguf_arch + key));
   };
-  json layers = json::object();
+  Json layers = Json::Object();
   for (const auto& [key, word] : kGgufWords) {
-    if (json found = value(facts.gguf_arch + key); !found.is_null()) layers[word] = found;
+    if (Json found = value(facts.gguf_arch + key); !found.is_null()) layers[word] = found;
   }
   const uint64_t blocks = number(".block_count").value_or(0);
   const uint64_t nextn = number(".nextn_predict_layers").value_or(0);

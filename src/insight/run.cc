@@ -28,8 +28,8 @@ const Json& Run::Log(const std::string& name) {
 
 const Config& Run::UsedConfig() {
   if (config_) return *config_;
-  const Json used = ValueAt(Log("run_health.json"), "/config_used");
-  auto config = used.is_object() ? ParseConfig(used.dump(), "config_used")
+  const Json used = Log("run_health.json")["config_used"];
+  auto config = used.is_object() ? ParseConfig(used.Text(), "config_used")
                                  : LoadConfig(dir_ / "analysis_config.json");
   return config_.emplace(config ? std::move(*config) : DefaultConfig());
 }

@@ -137,10 +137,10 @@ std::vector<ExpertGroup> ExpertCensus::Groups(const ModelFacts& facts) const {
 }
 
 Json ExpertGroupsJson(const std::vector<ExpertGroup>& groups) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const ExpertGroup& group : groups) {
-    Json shapes = Json::array(), storage = Json::array();
-    for (const auto& [rows, cols] : group.shapes) shapes.push_back({rows, cols});
+    Json shapes = Json::Array(), storage = Json::Array();
+    for (const auto& [rows, cols] : group.shapes) shapes.push_back(Json::Array({rows, cols}));
     for (const auto& [scheme, bits] : group.storage) {
       storage.push_back({{"scheme", scheme}, {"bits_per_weight", bits}});
     }

@@ -400,7 +400,7 @@ std::vector<std::string> MissingWarnings(const std::vector<MissingExperts>& miss
 }
 
 Json MissingJson(const std::vector<MissingExperts>& missing) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const MissingExperts& row : missing) {
     list.push_back({{"stack", row.stack.empty() ? Json() : Json(row.stack)},
                     {"shared", row.is_shared_expert},

@@ -88,7 +88,7 @@ Json ShardsJson(const MissingShards& missing) {
 }
 
 Json PartsJson(const std::vector<ModelPart>& parts) {
-  Json json = Json::object();
+  Json json = Json::Object();
   for (const ModelPart& part : parts) {
     json[std::string(RoleName(part.role))] = {{"tensors", part.tensors},
                                               {"bytes", part.bytes},
@@ -142,7 +142,7 @@ Inspection Inspect(const Model& model) {
 }
 
 Json InspectionJson(const Inspection& inspection) {
-  Json unmatched = Json::array(), left_out = Json::array();
+  Json unmatched = Json::Array(), left_out = Json::Array();
   for (const auto& [tensor, reason] : inspection.unmatched) {
     unmatched.push_back({{"tensor", tensor}, {"reason", reason}});
   }

@@ -184,12 +184,12 @@ Result<std::string> ModelOfRun(const fs::path& run_dir) {
   if (!text) return tl::make_unexpected(text.error());
   const auto config = ParseLenientJson(*text, path.string());
   if (!config) return tl::make_unexpected(config.error());
-  const auto model = config->is_object() ? config->find("model_path") : config->end();
-  if (model == config->end() || !model->is_string() || model->get<std::string>().empty()) {
+  const std::string& model = (*config)["model_path"].text();
+  if (model.empty()) {
     return Fail(ErrorCode::kNotFound, path.string(), "this run names no model",
                 "give the checkpoint's folder or file", "SystemExit");
   }
-  return model->get<std::string>();
+  return model;
 }
 
 bool IsIndex(const fs::path& path) {

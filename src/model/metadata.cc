@@ -61,7 +61,7 @@ Json Coerced(const Json& value) {
     return failed == std::errc() && rest == end && !signed_twice ? Json(number) : Json();
   }
   if (!value.is_array()) return {};
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const Json& item : value) {
     list.push_back(Coerced(item));
     if (list.back().is_null()) return {};
@@ -75,17 +75,16 @@ Json FirstOf(const Json& config, std::initializer_list<const char*> keys,
              bool (*usable)(const Json&)) {
   std::vector<const Json*> places;
   for (const char* nested : {"text_config", "llm_config", "language_config", "thinker_config"}) {
-    const auto found = config.find(nested);
-    if (found == config.end() || !found->is_object()) continue;
-    const auto deeper = found->find("text_config");
-    if (deeper != found->end() && deeper->is_object()) places.push_back(&*deeper);
-    places.push_back(&*found);
+    const Json& found = config[nested];
+    if (!found.is_object()) continue;
+    if (const Json& deeper = found["text_config"]; deeper.is_object()) places.push_back(&deeper);
+    places.push_back(&found);
   }
   places.push_back(&config);
   for (const Json* place : places) {
     for (const char* key : keys) {
-      const auto value = place->find(key);
-      if (value != place->end() && usable(*value)) return *value;
+      const Json* value = place->Find(key);
+      if (value != nullptr && usable(*value)) return *value;
     }
   }
   return {};
@@ -126,10 +125,10 @@ void FillBudget(ModelMetadata& metadata) {
   for (const BudgetRow& row : BudgetRows()) {
     Json& value = metadata.shape_budget[row.name] = Json();
     for (const char* key : row.keys) {
-      const auto found = metadata.config.find(key);
-      if (value.is_null() && found != metadata.config.end()) value = Coerced(*found);
+      const Json* found = metadata.config.Find(key);
+      if (value.is_null() && found != nullptr) value = Coerced(*found);
     }
-    if (!value.is_null()) shown.emplace_back(row.shown_as, value.dump());
+    if (!value.is_null()) shown.emplace_back(row.shown_as, value.Text());
   }
   std::string line = "[meta]";
   for (const char* name : kShownOrder) {
@@ -172,15 +171,15 @@ ModelMetadata ReadModelMetadata(const fs::path& model_path,
 }
 
 Json TrimmedModelConfig(const Json& config) {
-  const size_t chars = config.dump(-1, ' ', false, Json::error_handler_t::replace).size();
+  const size_t chars = config.Text().size();
   if (chars <= kMaxConfigChars) return config;
-  Json trimmed = Json::object();
+  Json trimmed = Json::Object();
   for (const BudgetRow& row : BudgetRows()) {
     for (const char* key : row.keys) {
       if (config.contains(key)) trimmed[key] = config[key];
     }
   }
-  Json keys = Json::array();
+  Json keys = Json::Array();
   for (const auto& [key, value] : config.items()) keys.push_back(key);
   trimmed["_meta_trimmed"] = {{"original_keys", keys}, {"original_chars", chars}};
   return trimmed;

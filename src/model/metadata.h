@@ -13,7 +13,7 @@ namespace moe {
 struct ModelMetadata {
   std::optional<std::filesystem::path> config_path;  ///< nullopt: none found
   Json config;                                       ///< whole, or null
-  Json shape_budget = Json::object();                ///< null for what isn't there
+  Json shape_budget = Json::Object();                ///< null for what isn't there
   std::string model_type;                            ///< nested text_config too; "" unknown
   Json quantization;           ///< quantization_config (its synonyms, nested too), or null
   std::string declared_dtype;  ///< dtype or torch_dtype, nested too, without "torch."; "" unknown

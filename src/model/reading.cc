@@ -23,7 +23,7 @@ ExtractOptions ExtractOptionsFor(ExtractOptions options, const ModelMetadata& me
   const auto tells = [](const auto& file) { return file && !file->metadata().empty(); };
   const auto file = std::find_if(checkpoint.files.begin(), checkpoint.files.end(), tells);
   const bool none = file == checkpoint.files.end();
-  options.model = FactsOfModel(metadata.config.is_null() ? "" : metadata.config.dump(),
+  options.model = FactsOfModel(metadata.config.is_null() ? "" : metadata.config.Text(),
                                none ? std::map<std::string, std::string>() : (*file)->metadata());
   options.model.model_type = metadata.model_type;
   return options;
@@ -39,8 +39,8 @@ std::vector<std::string> QuantizationWarnings(const ModelMetadata& metadata) {
     warnings.push_back("[quantization] quant_method '" + method +
                        "' is not read: the tensors it made are listed as unmatched");
   }
-  const auto transform = quantization.find("transform_config");
-  if (transform != quantization.end() && transform->is_object() && !transform->empty()) {
+  if (const Json& transform = quantization["transform_config"];
+      transform.is_object() && !transform.empty()) {
     warnings.push_back(
         "[quantization] transform_config: the weights are stored rotated, and measured so");
   }

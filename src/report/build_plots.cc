@@ -189,7 +189,7 @@ std::string_view StatusName(PlotStatus status) {
 }
 
 Json ManifestOf(const std::vector<std::string>& tables, const std::vector<PlotEntry>& entries) {
-  Json artifacts = Json::object();
+  Json artifacts = Json::Object();
   for (const PlotEntry& entry : entries) {
     artifacts[entry.key] = {{"path", entry.path},   {"source_artifact", entry.source},
                             {"format", "png"},      {"status", StatusName(entry.status)},

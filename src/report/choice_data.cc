@@ -19,16 +19,16 @@ Json SchemeJson(uint32_t scheme) { return scheme == kAsStored ? Json(-1) : Json(
 /// A list of `of` each.
 template <class List, class Of>
 Json ListOf(const List& list, const Of& of) {
-  Json json = Json::array();
+  Json json = Json::Array();
   for (const auto& item : list) json.push_back(of(item));
   return json;
 }
 
 Json BudgetsJson(const Chooser& chooser) {
   std::vector<uint32_t> before(chooser.units().size(), kAsStored);
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const auto& [bytes, pick] : chooser.ByBudget()) {
-    Json changes = Json::array();
+    Json changes = Json::Array();
     for (size_t u = 0; u < before.size(); ++u) {
       const uint32_t scheme = pick.choice.schemes[u];
       if (scheme == before[u]) continue;
@@ -50,18 +50,19 @@ std::string ChoiceJson(const RunMatrices& matrices) {
   const Chooser chooser(UnitsOf(matrices));
   const std::vector<Unit>& units = chooser.units();
   Json json;
-  for (const char* list : {"fits", "fronts", "uniform"}) json[list] = Json::array();
+  for (const char* list : {"fits", "fronts"}) json[list] = Json::Array();
   for (size_t s = 0; s < matrices.schemes.size(); ++s) {
     json["fits"].push_back(
         ListOf(units, [s](const Unit& unit) { return unit.options[s].fits ? 1 : 0; }));
-    json["uniform"].push_back(nullptr);
   }
   for (size_t judge = 0; judge < kJudges.size(); ++judge) {
     json["fronts"].push_back(ListOf(units, [&](const Unit& u) { return Frontier(u, judge); }));
   }
+  Json::List uniform(matrices.schemes.size());
   for (const uint32_t scheme : chooser.Usable()) {
-    json["uniform"][scheme] = ListOf(chooser.Uniform(scheme).schemes, SchemeJson);
+    uniform[scheme] = ListOf(chooser.Uniform(scheme).schemes, SchemeJson);
   }
+  json["uniform"] = Json::Array(std::move(uniform));
   const auto reference = ReferenceScheme(chooser, matrices.schemes);
   json["reference"] = OrNull(reference);
   json["real_saving"] = kRealSaving.share;
@@ -73,7 +74,7 @@ std::string ChoiceJson(const RunMatrices& matrices) {
                     {"saves", Rounded(pick.saves)}};
   }
   json["budgets"] = BudgetsJson(chooser);
-  return json.dump();
+  return json.Text();
 }
 
 }  // namespace moe

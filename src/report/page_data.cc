@@ -26,11 +26,6 @@ namespace {
 constexpr size_t kMostFindings = 12;    // of each kind
 constexpr size_t kMostUnmatched = 200;  // tensors named; all are counted
 
-Json At(const Json& object, std::string_view key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found == object.end() ? Json() : *found;
-}
-
 // ---- columns ----
 
 std::string TextElement(std::string_view id, std::string_view base64) {
@@ -48,7 +43,7 @@ class Blocks {
   }
 
   Json Described() const {
-    Json list = Json::array();
+    Json list = Json::Array();
     for (const Block& block : blocks_) {
       list.push_back({{"kind", block.kind}, {"base", block.base}, {"planes", block.planes}});
     }
@@ -113,7 +108,7 @@ Json BlockOf(const std::vector<double>& values, Blocks& blocks) {
 }
 
 Json MetricsJson(const RunMatrices& matrices, Blocks& blocks) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const MatrixMetric& metric : matrices.metrics) {
     const Column& column = metric.column;
     Json json = {{"name", column.name},
@@ -126,7 +121,7 @@ Json MetricsJson(const RunMatrices& matrices, Blocks& blocks) {
     if (CanBeDerived(matrices, metric)) {
       json["derived"] = {{"form", FormOf(*column.derivation).name}, {"of", column.derivation->of}};
     } else if (metric.of_quant) {
-      json["blocks"] = Json::array();
+      json["blocks"] = Json::Array();
       for (const auto& values : metric.values) json["blocks"].push_back(BlockOf(values, blocks));
     } else {
       json["block"] = BlockOf(metric.values.front(), blocks);
@@ -145,8 +140,7 @@ Json ColumnsJson(const RunMatrices& matrices, Blocks& blocks) {
   std::vector<uint32_t> few_huge;
   for (const double share : FewHugeShares(matrices)) few_huge.push_back(share >= kFewHugeShare);
   using Place = RunMatrices::Place;
-  const std::string names =
-      Json(matrices.names).dump(-1, ' ', true, Json::error_handler_t::replace);
+  const std::string names = Json(matrices.names).Text({.ascii = true});
   return {{"layer", index(&Place::layer)},       {"slot", index(&Place::slot)},
           {"proj", index(&Place::proj)},         {"shape", index(&Place::shape)},
           {"storage", index(&Place::storage)},   {"file", index(&Place::file)},
@@ -156,7 +150,7 @@ Json ColumnsJson(const RunMatrices& matrices, Blocks& blocks) {
 // ---- the rest ----
 
 Json LayersJson(const RunMatrices& matrices) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const StackLayer& layer : matrices.layers) {
     list.push_back({{"label", layer.Label()},
                     {"layer", layer.layer},
@@ -166,7 +160,7 @@ Json LayersJson(const RunMatrices& matrices) {
 }
 
 Json SlotsJson(const RunMatrices& matrices) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const Slot& slot : matrices.slots) {
     list.push_back({{"label", slot.Label()},
                     {"expert", slot.shared ? Json() : Json(slot.expert)},
@@ -176,7 +170,7 @@ Json SlotsJson(const RunMatrices& matrices) {
 }
 
 Json StoragesJson(const RunMatrices& matrices) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const auto& [name, bits] : matrices.storages) {
     list.push_back({{"name", name}, {"bits", OrNull(bits)}});
   }
@@ -184,7 +178,7 @@ Json StoragesJson(const RunMatrices& matrices) {
 }
 
 Json SchemesJson(const RunMatrices& matrices) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const SimulatedScheme& scheme : matrices.schemes) {
     list.push_back({{"name", scheme.name},
                     {"mode", scheme.mode},
@@ -199,7 +193,7 @@ Json SchemesJson(const RunMatrices& matrices) {
 }
 
 Json FailuresJson(const RunMatrices& matrices) {
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const auto& [scheme, error, count] : matrices.failures) {
     list.push_back({{"scheme", scheme}, {"error", error}, {"count", count}});
   }
@@ -212,7 +206,7 @@ Json DeltasJson(const std::vector<DeltaPair>& pairs, const RunMatrices& matrices
     return std::ranges::find(matrices.schemes, name, &SimulatedScheme::name) -
            matrices.schemes.begin();
   };
-  Json list = Json::array();
+  Json list = Json::Array();
   for (const DeltaPair& pair : pairs) {
     const auto a = number(pair.a), b = number(pair.b), none = std::ssize(matrices.schemes);
     if (a < none && b < none) list.push_back({{"name", pair.name}, {"a", a}, {"b", b}});
@@ -222,7 +216,7 @@ Json DeltasJson(const std::vector<DeltaPair>& pairs, const RunMatrices& matrices
 
 void AddFindings(const RunMatrices& matrices, Json& page) {
   const Findings findings = FindOddities(matrices, kMostFindings);
-  page["findings"] = Json::array();
+  page["findings"] = Json::Array();
   for (const Finding& one : findings.list) {
     page["findings"].push_back({{"kind", FindingKindName(one.kind)},
                                 {"text", one.text},
@@ -234,7 +228,7 @@ void AddFindings(const RunMatrices& matrices, Json& page) {
   }
   page["far"] = kFarZ;
   page["findings_need"] = {{"experts", kLeastExperts}, {"layers", kLeastLayers}};
-  page["findings_left_out"] = Json::object();
+  page["findings_left_out"] = Json::Object();
   for (const auto& [kind, count] : findings.left_out) {
     page["findings_left_out"][std::string(FindingKindName(kind))] = count;
   }
@@ -266,11 +260,11 @@ Result<void> AddTexts(Run& run, Json& page) {
       OptionalTable(run, "unmatched_tensors",
                     {{"tensor_name", ColumnType::kString}, {"reason", ColumnType::kString}});
   if (!unmatched) return tl::make_unexpected(unmatched.error());
-  page["warnings"] = Json::array();
+  page["warnings"] = Json::Array();
   for (size_t i = 0; i < warnings->rows; ++i) {
     page["warnings"].push_back(TextCell(*warnings, "warning", i));
   }
-  Json tensors = Json::array();
+  Json tensors = Json::Array();
   for (size_t i = 0; i < std::min<size_t>(unmatched->rows, kMostUnmatched); ++i) {
     tensors.push_back({{"tensor_name", TextCell(*unmatched, "tensor_name", i)},
                        {"reason", TextCell(*unmatched, "reason", i)}});
@@ -283,22 +277,22 @@ Result<void> AddTexts(Run& run, Json& page) {
 void AddLogs(Run& run, Json& page) {
   const Json& health = run.Log("run_health.json");
   page["run"] = run.Names();
-  page["run"]["collected_at"] = At(health, "generated_at");
-  page["run"]["duration_seconds"] = At(health, "duration_seconds");
-  page["run"]["incomplete"] = At(health, "incomplete");
-  page["model"] = {{"path", At(At(health, "run"), "model_path")},
-                   {"family", At(health, "family")},
-                   {"sizes", At(run.Log("model_shape_budget.json"), "shape_budget")},
-                   {"experts", At(health, "experts")},
-                   {"roles", At(health, "roles")},
-                   {"coverage", At(health, "expert_coverage")}};
-  page["config"] = At(health, "config_used");
+  page["run"]["collected_at"] = health["generated_at"];
+  page["run"]["duration_seconds"] = health["duration_seconds"];
+  page["run"]["incomplete"] = health["incomplete"];
+  page["model"] = {{"path", health["run"]["model_path"]},
+                   {"family", health["family"]},
+                   {"sizes", run.Log("model_shape_budget.json")["shape_budget"]},
+                   {"experts", health["experts"]},
+                   {"roles", health["roles"]},
+                   {"coverage", health["expert_coverage"]}};
+  page["config"] = health["config_used"];
 }
 
 /// JSON that can stand in a <script>: ASCII, and nothing that looks like markup.
 std::string ScriptJson(const Json& json) {
   std::string text;
-  for (const char c : json.dump(-1, ' ', true, Json::error_handler_t::replace)) {
+  for (const char c : json.Text({.ascii = true})) {
     if (c == '<') {
       text += "\\u003c";
     } else {
@@ -322,7 +316,10 @@ Result<std::string> PageData(Run& run) {
   page["layers"] = LayersJson(*matrices);
   page["slots"] = SlotsJson(*matrices);
   page["projs"] = matrices->projs;
-  page["shapes"] = matrices->shapes;
+  page["shapes"] = Json::Array();
+  for (const auto& [rows, cols] : matrices->shapes) {
+    page["shapes"].push_back(Json::Array({rows, cols}));
+  }
   page["files"] = matrices->files;
   page["storages"] = StoragesJson(*matrices);
   page["schemes"] = SchemesJson(*matrices);

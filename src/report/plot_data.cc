@@ -260,9 +260,7 @@ std::string MetricOf(const PlotSpec& spec) {
   return OneLine(metric);
 }
 
-std::string TextOf(const Json& data) {
-  return data.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string TextOf(const Json& data) { return data.Text(); }
 
 tl::unexpected<Error> TooMany(const PlotSpec& spec, size_t values, size_t most) {
   return Fail(ErrorCode::kBadArgument, "",
@@ -271,7 +269,7 @@ tl::unexpected<Error> TooMany(const PlotSpec& spec, size_t values, size_t most) 
 }
 
 Result<std::string> BarsOf(const Cells& cells, const PlotSpec& spec) {
-  Json labels = Json::array(), values = Json::array(), colours = Json::array();
+  Json labels = Json::Array(), values = Json::Array(), colours = Json::Array();
   for (const Cell& cell : cells.list) {
     if (!HasValue(cell)) continue;
     labels.push_back(LabelOf(cells, cell, spec.by_scheme));
@@ -304,7 +302,7 @@ Result<std::string> LinesOf(const Cells& cells, const PlotSpec& spec) {
   const auto runs = RunsOf(cells);
   const size_t count = runs.size() * layers.size();
   if (count > kMostPoints) return TooMany(spec, count, kMostPoints);
-  Json x = Json::array(), series = Json::array();
+  Json x = Json::Array(), series = Json::Array();
   for (const auto& [layer, place] : layers) x.push_back(layer);
   for (const auto run : runs) {
     std::vector<double> y(layers.size(), kNone);
@@ -360,7 +358,7 @@ struct Grid {
 };
 
 Json TextsOf(const Places& places) {
-  Json texts = Json::array();
+  Json texts = Json::Array();
   for (const auto& [number, place] : places) texts.push_back(fmt::to_string(number));
   return texts;
 }

@@ -30,7 +30,7 @@ class Filler {
     if (key.type == KeyType::kObjectList) return FillList(value, key, pointer);
     const bool is_switch = key.type == KeyType::kSwitch;
     if (is_switch || key.type == KeyType::kObject) {
-      auto done = FillObject(value.is_object() ? value : Json::object(), key.pointer, pointer);
+      auto done = FillObject(value.is_object() ? value : Json::Object(), key.pointer, pointer);
       if (!done) return done;
     }
     if (key.fill == nullptr || (value.is_null() && !is_switch)) return {};
@@ -56,7 +56,7 @@ class Filler {
 
 Config DefaultConfig() {
   Config config;
-  (void)Filler("", config).FillObject(Json::object(), "", "");
+  (void)Filler("", config).FillObject(Json::Object(), "", "");
   return config;
 }
 

@@ -85,7 +85,7 @@ std::string Escaped(std::string_view name) {
 /// `value` as errors show it: JSON text, cut when long.
 std::string InError(const Json& value) {
   constexpr size_t kMaxShown = 80;
-  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  std::string text = value.Text({.ascii = true});
   if (text.size() <= kMaxShown) return text;
   return text.substr(0, kMaxShown) + "...";
 }
@@ -140,9 +140,9 @@ class Checker {
  private:
   Result<void> CheckAllowed(const Json& value, const ConfigKey& key, const std::string& pointer) {
     if (key.values.empty()) return {};
-    if (value.is_string()) return CheckText(value.get_ref<const std::string&>(), key, pointer);
+    if (value.is_string()) return CheckText(value.text(), key, pointer);
     for (size_t i = 0; value.is_array() && i < value.size(); ++i) {
-      const std::string_view text = Trimmed(value[i].get_ref<const std::string&>());
+      const std::string_view text = Trimmed(value[i].text());
       auto done = CheckText(text, key, fmt::format("{}/{}", pointer, i));
       if (!done) return done;
     }
@@ -184,8 +184,8 @@ Result<void> CheckConfigKeys(const Json& config, const std::string& where,
 Result<void> CheckPlotsKeys(const Json& config, const std::string& where,
                             std::vector<std::string>& warnings) {
   if (!config.is_object()) return BadConfigValue(where, "/", "must be an object");
-  const auto plots = config.find("plots");
-  if (plots == config.end()) return {};
+  const Json* plots = config.Find("plots");
+  if (plots == nullptr) return {};
   return Checker(where, warnings).CheckValue(*plots, *FindConfigKey("/plots"), "/plots", "/plots");
 }
 

@@ -152,11 +152,10 @@ std::vector<const ConfigKey*> ConfigKeysBelow(std::string_view pattern) {
 }
 
 Json ValueIn(const Json& object, const ConfigKey& key) {
-  const auto found = object.find(key.name());
-  const bool is_there = found != object.end();
-  if (is_there && !found->is_null()) return *found;
-  if (is_there && key.type == kBool) return false;
-  return Json::accept(key.absent) ? Json::parse(key.absent) : Json();
+  const Json* found = object.Find(key.name());
+  if (found != nullptr && !found->is_null()) return *found;
+  if (found != nullptr && key.type == kBool) return false;
+  return Json::Parse(key.absent).value_or(Json());
 }
 
 tl::unexpected<Error> BadConfigValue(const std::string& where, std::string_view pointer,

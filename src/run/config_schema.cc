@@ -17,10 +17,10 @@ using enum KeyType;
 /// The template's value of `key` in the Markdown table; "" for sections and for parts of lists.
 std::string TemplateCell(const ConfigKey& key, const Json& defaults) {
   if (key.pointer.find('*') != std::string_view::npos) return "";
-  const Json::json_pointer pointer{std::string(key.pointer)};
-  if (key.type == kObject || key.type == kObjectList || !defaults.contains(pointer)) return "";
+  const Json* value = defaults.At(key.pointer);
+  if (key.type == kObject || key.type == kObjectList || value == nullptr) return "";
   std::string cell = "`";
-  for (const char c : defaults[pointer].dump()) {
+  for (const char c : value->Text()) {
     if (c == '|') cell += '\\';  // else it would end the cell
     cell += c;
   }
@@ -60,14 +60,14 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
   const auto list_of = [](const char* type) {
     return Json{{"type", "array"}, {"items", {{"type", type}}}};
   };
-  Json schema = Json::object();
+  Json schema = Json::Object();
   switch (key.type) {
     case kObject:
       schema = SchemaOfObject(pattern);
       break;
     case kSwitch:
       schema = SchemaOfObject(pattern);
-      schema["type"] = {"boolean", "object"};
+      schema["type"] = Json::Array({"boolean", "object"});
       break;
     case kObjectList:
       schema = {{"type", "array"}, {"items", SchemaOfObject(pattern + "/*")}};
@@ -103,11 +103,11 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
     (key.type == kStringList ? schema["items"] : schema)["enum"] = AllowedValues(key);
   }
   if (key.nullable && schema.contains("type")) {
-    if (schema["type"].is_string()) schema["type"] = Json::array({schema["type"]});
+    if (schema["type"].is_string()) schema["type"] = Json::Array({schema["type"]});
     schema["type"].push_back("null");
     if (schema.contains("enum")) schema["enum"].push_back(nullptr);
   }
-  if (!key.schema_enum.empty()) schema["enum"] = Json::parse(key.schema_enum);
+  if (!key.schema_enum.empty()) schema["enum"] = *Json::Parse(key.schema_enum);
   if (key.pointer == "/quant_schemes") AddModes(schema["items"]);
   schema["description"] = std::string(key.doc);
   return schema;
@@ -118,12 +118,12 @@ Json SchemaOf(const ConfigKey& key, const std::string& pattern) {
 std::string ConfigSchemaText() {
   Json schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
                  {"title", "moescope analysis_config.json"}};
-  schema.update(SchemaOfObject(""));
+  schema.Update(SchemaOfObject(""));
   return JsonText(schema);
 }
 
 std::string ConfigKeysMarkdown() {
-  const Json defaults = Json::parse(ConfigTemplateText(""));
+  const Json defaults = *Json::Parse(ConfigTemplateText(""));
   std::string text =
       "| key | type | template | absent means | meaning |\n| --- | --- | --- | --- | --- |\n";
   for (const ConfigKey& key : ConfigKeys()) {
@@ -132,7 +132,7 @@ std::string ConfigKeysMarkdown() {
     const std::string values = fmt::format("{}", fmt::join(AllowedValues(key), ", "));
     text += fmt::format("| `{}` | {}{}{} | {} | {} | {} |\n", name, ExpectedOf(key),
                         values.empty() ? "" : ": ", values, TemplateCell(key, defaults),
-                        Json::accept(key.absent) ? fmt::format("`{}`", key.absent) : key.absent,
+                        Json::Parse(key.absent) ? fmt::format("`{}`", key.absent) : key.absent,
                         key.doc);
   }
   return text;

@@ -125,7 +125,7 @@ constexpr std::string_view kTemplate = R"json({
 )json";
 
 Json ParsingJson(const ExtractOptions& options, std::string_view preset) {
-  Json aliases = Json::object();
+  Json aliases = Json::Object();
   for (const auto& [proj, names] : options.proj_aliases) aliases[proj] = names;
   return {{"layer_regex", options.layer_regex},
           {"expert_regex", options.expert_regex},
@@ -154,13 +154,13 @@ Json RuleJson(const ExtractRule& rule) {
 
 std::string ConfigTemplateText(std::string_view model_path, std::string_view preset) {
   const ExtractOptions options = DefaultExtractOptions();
-  Json config = Json::parse(kTemplate);
+  Json config = *Json::Parse(kTemplate);
   config["model_path"] = AsUtf8(model_path);
   config["scan"]["extensions"] = ScannedSuffixes();
   config["parsing"] = ParsingJson(options, preset);
-  Json rules = Json::array();
+  Json rules = Json::Array();
   for (const ExtractRule& rule : options.rules) rules.push_back(RuleJson(rule));
-  for (Json& example : config["extract_rules"]) rules.push_back(std::move(example));
+  for (const Json& example : config["extract_rules"]) rules.push_back(example);
   config["extract_rules"] = std::move(rules);
   return JsonText(config);
 }

@@ -25,11 +25,11 @@ bool IsPercentile(double value) { return value >= 0 && value <= 100; }
 /// An axis of a rule's layout: an integer or null; else the layout can't be used (contract section
 /// 6).
 Result<std::optional<int64_t>> AxisOf(const Json& layout, const char* key) {
-  const auto found = layout.find(key);
-  if (found == layout.end() || found->is_null()) return std::optional<int64_t>();
-  if (found->is_number_integer()) return found->get<int64_t>();
+  const Json& axis = layout[key];
+  if (axis.is_null()) return std::optional<int64_t>();
+  if (axis.is_number_integer()) return axis.get<int64_t>();
   return Fail(ErrorCode::kBadArgument, "",
-              fmt::format("layout {} must be an integer, but is {}", key, found->dump()));
+              fmt::format("layout {} must be an integer, but is {}", key, axis.Text()));
 }
 
 /// What is wrong with a packed_split object, or nullopt after filling `split`.
@@ -55,7 +55,7 @@ std::optional<std::string> ReadSplit(const Json& json, PackedSplit& split) {
   } else {
     return "packed_split splits must be a list of integers or \"equal\"";
   }
-  if (const auto interleave = json.find("interleave"); interleave != json.end()) {
+  if (const Json* interleave = json.Find("interleave")) {
     if (!interleave->is_boolean()) return "packed_split interleave must be true or false";
     split.interleave = interleave->get<bool>();
   }
@@ -66,7 +66,7 @@ std::optional<std::string> ReadSplit(const Json& json, PackedSplit& split) {
 
 Result<void> ReadRecursive(const Json& value, const KeyPlace& place, Config& config) {
   if (!value.is_boolean() && value != "auto") {
-    return place.Bad("must be true, false or \"auto\", but is " + value.dump());
+    return place.Bad("must be true, false or \"auto\", but is " + value.Text());
   }
   config.scan.recursive = !value.is_boolean() ? Recursive::kAuto
                           : value.get<bool>() ? Recursive::kAlways
@@ -131,12 +131,12 @@ Result<void> ReadDevice(const Json& value, const KeyPlace& place, Config& config
 }
 
 Result<void> ReadBackend(const Json& value, const KeyPlace&, Config& config) {
-  config.mlx.backend = *ParseBackend(value.get_ref<const std::string&>());
+  config.mlx.backend = *ParseBackend(value.text());
   return {};
 }
 
 Result<void> ReadProfile(const Json& value, const KeyPlace&, Config& config) {
-  config.measure.profile = *ParseProfile(value.get_ref<const std::string&>());
+  config.measure.profile = *ParseProfile(value.text());
   return {};
 }
 
@@ -159,13 +159,13 @@ Result<void> ReadPercentileMethod(const Json& value, const KeyPlace&, Config& co
 }
 
 Result<void> ReadComputeDType(const Json& value, const KeyPlace& place, Config& config) {
-  const std::string name = LowerAscii(Trimmed(value.get_ref<const std::string&>()));
+  const std::string name = LowerAscii(Trimmed(value.text()));
   for (const auto& [known, dtype] : kComputeDTypes) {
     if (known != name) continue;
     config.measure.compute_dtype = dtype;
     return {};
   }
-  return place.Bad("must be one of storage, fp16, bf16, fp32, but is " + value.dump());
+  return place.Bad("must be one of storage, fp16, bf16, fp32, but is " + value.Text());
 }
 
 Result<void> ReadFloor(const Json& value, const KeyPlace& place, Config& config) {
@@ -217,7 +217,7 @@ Result<void> ReadGroupSizes(const Json& value, const KeyPlace& place, Config& co
 /// Of the spectral norm and the Gram matrix: checked, and warned of once.
 Result<void> ReadWithoutEffect(const Json& value, const KeyPlace& place, Config& config) {
   constexpr std::string_view kWarning = "[config] w_rel_spectral and w_gram_* are not computed; ";
-  if (value.get<int64_t>() <= 0) return place.Bad("must be positive, but is " + value.dump());
+  if (value.get<int64_t>() <= 0) return place.Bad("must be positive, but is " + value.Text());
   const auto is_ours = [&](const std::string& text) { return text.starts_with(kWarning); };
   if (std::ranges::none_of(config.warnings, is_ours)) {
     config.warnings.push_back(fmt::format("{}{} has no effect", kWarning, place.pointer));
@@ -242,7 +242,7 @@ Result<void> ReadScheme(const Json& value, const KeyPlace& place, Config& config
 Result<void> ReadArtifactKeys(const Json& value, const KeyPlace&, Config& config) {
   std::vector<std::string>& keys = config.plots.artifact_keys.emplace();
   for (const Json& item : value) {
-    const std::string key(Trimmed(item.get_ref<const std::string&>()));
+    const std::string key(Trimmed(item.text()));
     if (std::ranges::count(keys, key) == 0) keys.push_back(key);
   }
   return {};

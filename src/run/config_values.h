@@ -69,7 +69,7 @@ Result<void> ReadSwitch(const Json& value, const KeyPlace&, Config& config) {
 template <auto kPlot>
 Result<void> ReadMetric(const Json& value, const KeyPlace& place, Config& config) {
   std::string& metric = (config.plots.*kPlot).metric;
-  metric = Trimmed(value.get_ref<const std::string&>());
+  metric = Trimmed(value.text());
   if (metric.empty()) return place.Bad("must not be empty");
   return {};
 }

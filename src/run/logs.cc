@@ -15,11 +15,6 @@ Json RunJson(const fs::path& run_dir) {
           {"created_at", text(manifest.created_at)}};
 }
 
-Json ValueAt(const Json& json, const char* pointer) {
-  const Json::json_pointer at(pointer);
-  return json.contains(at) ? json.at(at) : Json();
-}
-
 Json ReadLog(const fs::path& run_dir, const std::string& name) {
   const auto text = ReadTextFile(run_dir / "logs" / name);
   if (!text) return {};

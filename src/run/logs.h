@@ -16,9 +16,6 @@ namespace moe {
 /// The `run` object of the logs: run_dir, model_id, run_name, created_at.
 Json RunJson(const std::filesystem::path& run_dir);
 
-/// What stands at a JSON pointer; null where there is nothing.
-Json ValueAt(const Json& json, const char* pointer);
-
 /// `<run_dir>/logs/<name>`, or null where there is none that can be read.
 Json ReadLog(const std::filesystem::path& run_dir, const std::string& name);
 

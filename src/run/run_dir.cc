@@ -107,11 +107,10 @@ RunManifest ReadRunManifest(const fs::path& run_dir) {
   const auto text = ReadTextFile(path);
   if (!text) return {};
   const auto json = ParseLenientJson(*text, path.string());
-  if (!json || !json->is_object()) return {};
-  const auto field = [&](const char* key) -> std::optional<std::string> {
-    const auto found = json->find(key);
-    if (found == json->end() || !found->is_string()) return std::nullopt;
-    return found->get<std::string>();
+  if (!json) return {};
+  const auto field = [&](const char* key) {
+    const Json& value = (*json)[key];
+    return value.is_string() ? std::optional(value.text()) : std::nullopt;
   };
   return {field("model_id"), field("run_name"), field("created_at")};
 }

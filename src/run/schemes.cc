@@ -206,8 +206,7 @@ Result<void> CheckScheme(const QuantScheme& scheme, const std::string& where,
 
 /// An integer of a config, which may be written 4.0.
 void ReadInteger(const Json& entry, const char* key, int64_t& value) {
-  const auto found = entry.find(key);
-  if (found != entry.end()) value = found->get<int64_t>();
+  if (const Json* found = entry.Find(key)) value = found->get<int64_t>();
 }
 
 }  // namespace
@@ -287,8 +286,8 @@ bool IsEnabled(const Json& entry) {
 
 QuantScheme SchemeOf(const Json& entry) {
   QuantScheme scheme;
-  entry.at("name").get_to(scheme.name);
-  entry.at("mode").get_to(scheme.mode);
+  scheme.name = entry["name"].text();
+  scheme.mode = entry["mode"].text();
   if (const QuantMode* mode = FindQuantMode(scheme.mode)) {
     scheme.bits = mode->default_bits;
     scheme.group_size = mode->default_group_size;
@@ -299,11 +298,10 @@ QuantScheme SchemeOf(const Json& entry) {
 }
 
 Result<std::vector<std::string>> CheckSchemes(const Config& config, std::string_view where) {
-  const auto entries = config.raw.find("quant_schemes");
-  const size_t count = entries == config.raw.end() || !entries->is_array() ? 0 : entries->size();
-  for (size_t i = 0; i < count; ++i) {
-    if (!IsEnabled((*entries)[i])) continue;
-    auto done = CheckScheme(SchemeOf((*entries)[i]), std::string(where),
+  const Json& entries = config.raw["quant_schemes"];
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (!IsEnabled(entries[i])) continue;
+    auto done = CheckScheme(SchemeOf(entries[i]), std::string(where),
                             fmt::format("/quant_schemes/{}", i));
     if (!done) return tl::make_unexpected(done.error());
   }
@@ -323,7 +321,7 @@ Result<std::vector<std::string>> CheckSchemes(const Config& config, std::string_
 }
 
 void PutSchemes(const SchemeChoice& choice, Json& config) {
-  Json schemes = Json::array(), pairs = Json::array();
+  Json schemes = Json::Array(), pairs = Json::Array();
   for (const QuantScheme& scheme : choice.schemes) {
     schemes.push_back({{"name", scheme.name},
                        {"mode", scheme.mode},

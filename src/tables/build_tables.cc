@@ -49,7 +49,7 @@ Result<TablesReport> BuildTablesOfRun(const fs::path& run_dir, const Result<Conf
 }
 
 Json ArtifactsJson(const fs::path& run_dir, const std::vector<WrittenTable>& tables) {
-  Json artifacts = Json::object();
+  Json artifacts = Json::Object();
   for (const WrittenTable& table : tables) {
     artifacts[table.path.stem().string()] = {
         {"path", table.path.lexically_relative(run_dir).generic_string()},

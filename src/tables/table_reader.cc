@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
 
+#include "base/json_text.h"
 #include "tables/column_builder.h"
 #include "tables/format_readers.h"
 
@@ -34,12 +33,9 @@ constexpr TableFolder kSummaries = {"tables", "tables_write_manifest.json", "bui
 
 // `path` of the entry for `key`, or "". A manifest that can't be used is no manifest.
 std::string ManifestPath(const fs::path& manifest_path, const std::string& key) {
-  std::ifstream file(manifest_path);
-  const auto manifest = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  const auto pointer = nlohmann::json::json_pointer("/artifacts") / key / "path";
-  if (manifest.is_discarded() || !manifest.contains(pointer)) return {};
-  const nlohmann::json& path = manifest.at(pointer);
-  return path.is_string() ? path.get<std::string>() : std::string();
+  const auto text = ReadTextFile(manifest_path);
+  const Json manifest = Json::Parse(text.value_or("")).value_or(Json());
+  return manifest["artifacts"][key]["path"].text();
 }
 
 // True if `path` is a file under run_dir/folder once all links are resolved.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/temp_folder.h"
+#include "base/test_json.h"
 
 namespace moe {
 namespace {
@@ -65,7 +66,7 @@ TEST(ParseLenientJson, ListsKeysThatStandTwiceInOneObject) {
 }
 
 TEST(SortedJsonText, SortsKeysAtEveryLevel) {
-  const Json json = {{"b", {{"z", 1}, {"a", {2, 3}}}}, {"a", "ü"}, {"c", std::nan("")}};
+  const Json json = {{"b", {{"z", 1}, {"a", ListOf(2, 3)}}}, {"a", "ü"}, {"c", std::nan("")}};
   EXPECT_EQ(SortedJsonText(json),
             "{\n  \"a\": \"ü\",\n  \"b\": {\n    \"a\": [\n      2,\n      3\n    ],\n"
             "    \"z\": 1\n  },\n  \"c\": null\n}\n");

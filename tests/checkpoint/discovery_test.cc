@@ -8,6 +8,7 @@
 
 #include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "checkpoint/scalars.h"
 #include "moescope/checkpoint.h"
 

@@ -7,12 +7,12 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "checkpoint/discovery.h"
 #include "checkpoint/ggml_types.h"
 #include "checkpoint/mutations.h"
@@ -262,21 +262,21 @@ class GgufZoo : public testing::TestWithParam<const char*> {};
 
 TEST_P(GgufZoo, HeadersSayWhatIsExpected) {
   const fs::path folder = TestData() / "zoo" / GetParam();
-  const auto expected = nlohmann::json::parse(std::ifstream(folder / "expected.json"));
+  const auto expected = JsonOfFile((folder / "expected.json"));
   std::map<std::string, TensorInfo> found;
-  for (const std::string name : expected["files"]) {
+  for (const auto& name : expected["files"].get<std::vector<std::string>>()) {
     const auto file = OpenTensorFile(folder / name);
     ASSERT_TRUE(file.has_value()) << file.error().Text();
     for (const TensorInfo& info : (*file)->tensors()) found[info.name] = info;
   }
   EXPECT_EQ(found.size(), expected["tensor_count"]);
   for (const auto& tensor : expected["other_tensors"]) {
-    const TensorInfo& info = found[tensor["name"]];
+    const TensorInfo& info = found[tensor["name"].text()];
     EXPECT_EQ(TypeName(info), tensor["dtype"]) << info.name;
-    EXPECT_EQ(nlohmann::json(info.shape), tensor["shape"]) << info.name;
+    EXPECT_EQ(Json(info.shape), tensor["shape"]) << info.name;
   }
   for (const auto& matrix : expected["experts"]) {
-    const TensorInfo& info = found[matrix["source_tensor"]];
+    const TensorInfo& info = found[matrix["source_tensor"].text()];
     EXPECT_EQ(TypeName(info), matrix["storage_dtype"]) << info.name;
     ASSERT_GE(info.shape.size(), 2U) << info.name;
     EXPECT_EQ(info.shape[info.shape.size() - 2], matrix["rows"]) << info.name;

@@ -10,6 +10,7 @@
 #include "base/mapped_file.h"
 #include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "checkpoint/mutations.h"
 
 namespace moe {

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "base/float_convert.h"
+#include "base/test_json.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
@@ -11,7 +12,6 @@
 namespace moe {
 namespace {
 
-using nlohmann::ordered_json;
 using testing::HasSubstr;
 
 constexpr uint64_t kInputs = 96, kOutputs = 72, kGroup = 32, kGroups = 3;
@@ -55,10 +55,9 @@ struct Module {
 
 TEST(Awq, DecodesByTheFormula) {
   const Module module;
-  for (const ordered_json& config :
-       {ordered_json(nullptr),
-        ordered_json{{"quant_method", "awq"}, {"version", "GEMM"}, {"group_size", 32}},
-        ordered_json{{"quant_method", "auto-round"}, {"packing_format", "auto_round:auto_awq"}}}) {
+  for (const Json& config :
+       {Json(nullptr), Json{{"quant_method", "awq"}, {"version", "GEMM"}, {"group_size", 32}},
+        Json{{"quant_method", "auto-round"}, {"packing_format", "auto_round:auto_awq"}}}) {
     const auto weight = FindFirst(FindAwqWeight, module.file, config);
     ASSERT_TRUE(weight.has_value()) << weight.error().Text();
     ASSERT_TRUE(weight->has_value());
@@ -107,7 +106,7 @@ class AwqBroken : public testing::TestWithParam<BrokenAwq> {};
 TEST_P(AwqBroken, IsRefusedWithTheReason) {
   Module module;
   GetParam().breaks(module.file);
-  const auto weight = FindFirst(FindAwqWeight, module.file, ordered_json::parse(GetParam().config));
+  const auto weight = FindFirst(FindAwqWeight, module.file, AsJson(GetParam().config));
   ASSERT_FALSE(weight.has_value());
   EXPECT_EQ(weight.error().code, GetParam().code);
   EXPECT_THAT(weight.error().message, HasSubstr(GetParam().expected_part));

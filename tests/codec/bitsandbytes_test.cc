@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "base/test_json.h"
 #include "codec/codecs.h"
 #include "memory_file.h"
 

@@ -4,12 +4,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "base/test_json.h"
 
 namespace moe {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// "bits group strategy"; "-" for what is not said.
 std::string Said(const QuantWords& words) {
@@ -22,7 +20,7 @@ std::string Said(const QuantWords& words) {
 }
 
 std::string SaidOf(const char* config, const char* module) {
-  const QuantConfig read(Json::parse(config));
+  const QuantConfig read(AsJson(config));
   std::string all;
   for (const QuantWords& words : read.Of(module)) {
     all += (all.empty() ? "" : " | ") + Said(words);
@@ -128,7 +126,7 @@ TEST(ConfigWords, OfHostileConfigsSayNothing) {
 }
 
 TEST(ConfigWords, EndlessPatternsAndNamesAreGivenUp) {
-  const QuantConfig config(Json::parse(
+  const QuantConfig config(AsJson(
       R"({"quant_method": "x", "bits": 4, "ignore": ["re:(a|a)*(b|b)*(a|a)*$c", "lm_head"]})"));
   for (int i = 0; i < 100'000; ++i) {
     ASSERT_EQ(config.Of("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").front().bits, 4u);
@@ -138,7 +136,7 @@ TEST(ConfigWords, EndlessPatternsAndNamesAreGivenUp) {
 }
 
 TEST(ConfigWords, GroupsAndPresetsTellSignAndOrder) {
-  const QuantConfig config(Json::parse(R"({"config_groups": {
+  const QuantConfig config(AsJson(R"({"config_groups": {
       "W4A16_ASYM": ["re:.*a$"], "NVFP4A16": ["re:.*b$"], "MXFP6A16": ["re:.*c$"],
       "d": {"targets": ["re:.*d$"], "weights": {"actorder": "group", "symmetric": false}},
       "e": {"targets": ["re:.*e$"], "weights": {"actorder": "weight", "symmetric": true}},

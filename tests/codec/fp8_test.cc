@@ -5,14 +5,13 @@
 #include <cmath>
 #include <random>
 
+#include "base/test_json.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
 
 namespace moe {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// e4m3fn by its definition (checkpoints.md 11), not by the table that the codec uses.
 double E4m3(uint8_t code) {
@@ -201,7 +200,7 @@ TEST_P(Fp8, IsCodeTimesTheScaleOfItsBlock) {
   MemoryFile file;
   file.Add(c.weight, DType::kF8E4M3, c.shape, codes);
   file.Add(c.scale, DType::kF32, c.scale_shape, scales);
-  const auto found = FindFirst(FindFp8Weight, file, Json::parse(c.config));
+  const auto found = FindFirst(FindFp8Weight, file, AsJson(c.config));
   ASSERT_TRUE(found.has_value() && found->has_value());
   const Weight& weight = **found;
   EXPECT_EQ(weight.name, c.weight);
@@ -255,7 +254,7 @@ TEST(Fp8Scales, ThatDoNotFitAreRefusedWithBothShapes) {
     MemoryFile file;
     file.Add("x.weight", DType::kF8E4M3, {144, 136}, Codes(144 * 136));
     file.Add("x.weight_scale_inv", DType::kF32, shape, Scales(count));
-    const auto found = FindFirst(FindFp8Weight, file, Json::parse(config));
+    const auto found = FindFirst(FindFp8Weight, file, AsJson(config));
     ASSERT_FALSE(found.has_value()) << count;
     EXPECT_NE(found.error().message.find("144, 136"), std::string::npos);
   }
@@ -270,7 +269,7 @@ TEST(Fp8Scales, OfABlockGridAreNotTakenForColumns) {
   file.Add("x.weight", DType::kF8E4M3, {16257, 128}, std::vector<uint8_t>(16257 * 128, 0x38));
   file.Add("x.weight_scale_inv", DType::kF32, {128, 1}, Scales(128));
   for (const char* config : {"null", R"({"weight_block_size": [128, 128]})"}) {
-    const auto found = FindFirst(FindFp8Weight, file, Json::parse(config));
+    const auto found = FindFirst(FindFp8Weight, file, AsJson(config));
     ASSERT_TRUE(found.has_value() && found->has_value());
     EXPECT_EQ((*found)->storage, "fp8_block128");
     float value = 0;
@@ -282,7 +281,7 @@ TEST(Fp8Scales, OfABlockGridAreNotTakenForColumns) {
 }
 
 TEST(Fp8Scales, AreOfTheConfigGroupThatFits) {
-  const auto config = Json::parse(R"({"config_groups": {
+  const auto config = AsJson(R"({"config_groups": {
     "group_0": {"weights": {"num_bits": 4, "strategy": "group"}}, "W4A16": ["Linear"],
     "group_1": {"weights": {"block_structure": [2, 2]}},
     "group_2": {"weights": {"block_structure": [4, 8]}}}})");
@@ -298,7 +297,7 @@ TEST(Fp8Scales, KeepTheirBlocksNameWhereOneBlockHoldsTheMatrix) {
   MemoryFile file;
   file.Add("x.weight", DType::kF8E4M3, {64, 96}, Codes(64 * 96));
   file.Add("x.weight_scale", DType::kF32, {1, 1}, Scales(1));
-  const auto config = Json::parse(R"({"weight_block_size": [128, 128]})");
+  const auto config = AsJson(R"({"weight_block_size": [128, 128]})");
   EXPECT_EQ((*FindFirst(FindFp8Weight, file, config))->storage, "fp8_block128");
   EXPECT_EQ((*FindFirst(FindFp8Weight, file))->storage, "fp8_tensor");
 }
@@ -308,7 +307,7 @@ TEST(Fp8Scales, OfGateAndUpApartAreRefused) {
   MemoryFile file;
   file.Add("m.gate_up_proj", DType::kF8E4M3, {2, 320, 128}, Codes(2 * 320 * 128));
   file.Add("m.gate_up_proj_scale_inv", DType::kF32, {2, 4, 1}, Scales(8));
-  const auto config = Json::parse(R"({"weight_block_size": [128, 128]})");
+  const auto config = AsJson(R"({"weight_block_size": [128, 128]})");
   const auto found = FindFirst(FindFp8Weight, file, config);
   ASSERT_FALSE(found.has_value());
   EXPECT_EQ(found.error().code, ErrorCode::kMalformed);
@@ -368,12 +367,12 @@ TEST(Fp8, HostileConfigsAreIgnoredOrRefused) {
   for (const char* config :
        {"[]", "7", R"({"weight_block_size": null, "config_groups": [1]})",
         R"({"config_groups": {"a": 1, "b": {"weights": 2}, "c": {"weights": {}}}})"}) {
-    EXPECT_TRUE(FindFirst(FindFp8Weight, file, Json::parse(config)).has_value()) << config;
+    EXPECT_TRUE(FindFirst(FindFp8Weight, file, AsJson(config)).has_value()) << config;
   }
   for (const char* config :
        {R"({"weight_block_size": [18446744073709551615, 1]})", R"({"weight_block_size": [0, 128]})",
         R"({"weight_block_size": [-1, "a"]})"}) {
-    const auto found = FindFirst(FindFp8Weight, file, Json::parse(config));
+    const auto found = FindFirst(FindFp8Weight, file, AsJson(config));
     ASSERT_FALSE(found.has_value()) << config;
     EXPECT_EQ(found.error().code, ErrorCode::kMalformed);
   }

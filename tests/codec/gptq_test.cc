@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/float_convert.h"
+#include "base/test_json.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
@@ -12,7 +13,6 @@
 namespace moe {
 namespace {
 
-using nlohmann::ordered_json;
 using testing::HasSubstr;
 
 /// Writes codes of `bits` bits one after the other, least bit first, into words `stride` apart.
@@ -73,7 +73,7 @@ struct Module {
   }
 };
 
-void ExpectDecodes(const Module& module, const ordered_json& config, const char* storage) {
+void ExpectDecodes(const Module& module, const Json& config, const char* storage) {
   const auto weight = FindFirst(FindGptqWeight, module.file, config);
   ASSERT_TRUE(weight.has_value()) << weight.error().Text();
   ASSERT_TRUE(weight->has_value());
@@ -98,7 +98,7 @@ TEST_P(GptqBits, DecodeByTheFormula) {
       module.zero_offset = zero_offset;
       module.act_order = act_order;
       module.Make();
-      ordered_json config = {{"quant_method", "gptq"}, {"bits", GetParam()}, {"group_size", 32}};
+      Json config = {{"quant_method", "gptq"}, {"bits", GetParam()}, {"group_size", 32}};
       if (zero_offset == 0) config["checkpoint_format"] = "gptq_v2";
       ExpectDecodes(module, config, ("gptq_int" + std::to_string(GetParam()) + "_g32").c_str());
     }
@@ -190,8 +190,7 @@ TEST_P(GptqBroken, IsRefusedWithTheReason) {
   Module module;
   module.Make();
   GetParam().breaks(module.file);
-  const auto weight =
-      FindFirst(FindGptqWeight, module.file, ordered_json::parse(GetParam().config));
+  const auto weight = FindFirst(FindGptqWeight, module.file, AsJson(GetParam().config));
   ASSERT_FALSE(weight.has_value());
   EXPECT_EQ(weight.error().code, GetParam().code);
   EXPECT_THAT(weight.error().message, HasSubstr(GetParam().expected_part));
@@ -211,7 +210,7 @@ MemoryFile ConstantModule(uint32_t zero_word, int32_t last_group) {
 }
 
 Result<std::shared_ptr<const WeightArray>> OpenConstant(const MemoryFile& file,
-                                                        const ordered_json& config) {
+                                                        const Json& config) {
   const auto weight = FindFirst(FindGptqWeight, file, config);
   if (!weight) return tl::make_unexpected(weight.error());
   return OpenParts(**weight);
@@ -227,8 +226,8 @@ TEST(Gptq, GroupsOfInputsMustExist) {
 }
 
 TEST(Gptq, SymmetricZeroPointsOfTheOtherVersionAreRefused) {
-  const ordered_json v1 = {{"bits", 4}, {"sym", true}};
-  const ordered_json v2 = {{"bits", 4}, {"sym", true}, {"checkpoint_format", "gptq_v2"}};
+  const Json v1 = {{"bits", 4}, {"sym", true}};
+  const Json v2 = {{"bits", 4}, {"sym", true}, {"checkpoint_format", "gptq_v2"}};
   EXPECT_TRUE(OpenConstant(ConstantModule(0x77777777, 0), v1).has_value());
   EXPECT_TRUE(OpenConstant(ConstantModule(0x88888888, 0), v2).has_value());
   const auto array = OpenConstant(ConstantModule(0x88888888, 0), v1);

@@ -3,14 +3,13 @@
 
 #include <random>
 
+#include "base/test_json.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
 
 namespace moe {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Case {
   const char* name;
@@ -56,7 +55,7 @@ TEST_P(Int8, IsCodeMinusZeroTimesScale) {
   file.Add("x.weight", DType::kI8, c.shape, codes);
   file.Add("x.weight_scale", DType::kF32, c.scale_shape, scales);
   if (c.asymmetric) file.Add("x.weight_zero_point", DType::kI8, c.scale_shape, zeros);
-  const auto found = FindFirst(FindInt8Weight, file, Json::parse(c.config));
+  const auto found = FindFirst(FindInt8Weight, file, AsJson(c.config));
   ASSERT_TRUE(found.has_value() && found->has_value());
   EXPECT_EQ((*found)->name, "x.weight");
   EXPECT_EQ((*found)->shape, c.shape);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/test_json.h"
 #include "codec/companions.h"
 
 namespace moe {
@@ -30,7 +31,7 @@ Result<TensorBytes> MemoryFile::Bytes(size_t index) const {
 }
 
 Result<std::optional<Weight>> FindFirst(FindCodec find, const MemoryFile& file,
-                                        const nlohmann::ordered_json& quantization) {
+                                        const Json& quantization) {
   TensorIndex tensors;
   tensors.Add(file);
   const QuantConfig config(quantization);

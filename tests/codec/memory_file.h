@@ -2,13 +2,13 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/test_json.h"
 #include "codec/codecs.h"
 
 namespace moe {
@@ -39,7 +39,7 @@ class MemoryFile : public TensorFile {
 
 /// What `find` says of the first tensor of `file`.
 Result<std::optional<Weight>> FindFirst(FindCodec find, const MemoryFile& file,
-                                        const nlohmann::ordered_json& quantization = nullptr);
+                                        const Json& quantization = nullptr);
 
 Result<std::shared_ptr<const WeightArray>> OpenParts(const Weight& weight);
 

@@ -2,6 +2,8 @@
 // their codes are decoded in packed_test.cc.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
 

@@ -2,13 +2,12 @@
 // and since 0.18 do, decoded, compared with (code - zero) * scale (checkpoints.md 6.2).
 #include <gtest/gtest.h>
 
+#include "base/test_json.h"
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
 
 namespace moe {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kExperts = 2, kRows = 13, kCols = 160;
 
@@ -130,11 +129,11 @@ TEST(PackedInts, TakeTheirWidthFromAnyConfigGroupThatFits) {
   Json mixed = Config(4, 32);
   mixed["config_groups"]["group_1"]["weights"]["num_bits"] = 8;
   ExpectDecodes(eight, mixed, "int8_g32");
-  ExpectDecodes(eight, Json{{"config_groups", {{"W8A16", {"Linear"}}}}}, "int8_g32");
+  ExpectDecodes(eight, Json{{"config_groups", {{"W8A16", ListOf("Linear")}}}}, "int8_g32");
   for (const char* text : {"[]", "{\"config_groups\": 1}", "{\"config_groups\": {\"a\": null}}",
                            "{\"config_groups\": {\"W\": [], \"g\": {\"weights\": [4]}}}",
                            "{\"config_groups\": {\"g\": {\"weights\": {\"num_bits\": \"8\"}}}}"}) {
-    EXPECT_FALSE(FindFirst(FindPackedInts, Encode(eight), Json::parse(text)).has_value()) << text;
+    EXPECT_FALSE(FindFirst(FindPackedInts, Encode(eight), AsJson(text)).has_value()) << text;
   }
 }
 
@@ -165,7 +164,7 @@ TEST(PackedInts, AskForTheVersionWhereThePackingsTakeTheSameWords) {
     EXPECT_EQ(before[k], since[k]);
   }
   for (const Json& version : {Json(), Json(18), Json("new"), Json("0"), Json("")}) {
-    EXPECT_TRUE(decode(dense, version).empty()) << version;
+    EXPECT_TRUE(decode(dense, version).empty()) << version.Text();
   }
 }
 

@@ -6,13 +6,12 @@
 #include <cmath>
 #include <random>
 
+#include "base/test_json.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
 
 namespace moe {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr double kE2m1[16] = {0, .5, 1, 1.5, 2, 3, 4, 6, -0., -.5, -1, -1.5, -2, -3, -4, -6};
 

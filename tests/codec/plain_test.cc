@@ -10,11 +10,11 @@
 #include <fstream>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "codec/codecs.h"
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
@@ -260,7 +260,7 @@ Sums SumsOf(const std::vector<float>& values, uint64_t cols) {
   return sums;
 }
 
-void ExpectAsExpected(const MatrixSource& matrix, const nlohmann::json& expected) {
+void ExpectAsExpected(const MatrixSource& matrix, const Json& expected) {
   ASSERT_EQ(matrix.rows(), expected["rows"].get<uint64_t>());
   ASSERT_EQ(matrix.cols(), expected["cols"].get<uint64_t>());
   const std::vector<float> values = ReadAll(matrix);
@@ -276,14 +276,13 @@ void ExpectAsExpected(const MatrixSource& matrix, const nlohmann::json& expected
 
 /// Checks the plain matrices of one zoo folder; returns how many there were.
 size_t CheckZooFolder(const std::filesystem::path& folder) {
-  std::ifstream in(folder / "expected.json");
-  const auto expected = nlohmann::json::parse(in);
+  const Json expected = JsonOfFile(folder / "expected.json");
   std::map<std::string, std::unique_ptr<TensorFile>> files;
   size_t checked = 0;
   if (expected["format"] == "gguf") return checked;
-  for (const auto& expert : expected.value("experts", nlohmann::json::array())) {
-    const std::string tensor_name = expert["source_tensor"];
-    const std::string file_name = expert.value("file", "weights.npz");
+  for (const auto& expert : expected["experts"]) {
+    const std::string tensor_name = expert["source_tensor"].text();
+    const std::string file_name = expert.contains("file") ? expert["file"].text() : "weights.npz";
     auto& file = files[file_name];
     if (!file) file = *OpenTensorFile(folder / file_name);
     const auto tensors = file->tensors();

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "codec/companions.h"
 #include "codec/memory_file.h"
 #include "codec/zoo_weights.h"
@@ -78,7 +79,7 @@ TEST_P(ZooRanges, HoldAllThatEachMatrixNeedsAndLittleElse) {
   const QuantConfig config(zoo.quantization);
   size_t tried = 0;
   for (const auto& expert : zoo.expected["experts"]) {
-    SCOPED_TRACE(expert.dump().substr(0, 300));
+    SCOPED_TRACE(expert.Text().substr(0, 300));
     const auto payload = zoo.tensors.Find(expert["source_tensor"].get<std::string>());
     ASSERT_TRUE(payload.has_value());
     const auto weight = FindWeight(*payload, zoo.tensors, config);
@@ -94,8 +95,8 @@ TEST_P(ZooRanges, HoldAllThatEachMatrixNeedsAndLittleElse) {
 std::vector<std::string> ZooNames() {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(TestData() / "zoo")) {
-    std::ifstream expected(entry.path() / "expected.json");
-    if (!expected || !nlohmann::json::parse(expected).contains("experts")) continue;
+    const fs::path expected = entry.path() / "expected.json";
+    if (!fs::exists(expected) || !JsonOfFile(expected).contains("experts")) continue;
     names.push_back(entry.path().filename().string());
   }
   std::ranges::sort(names);

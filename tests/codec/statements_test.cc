@@ -7,12 +7,12 @@
 #include <cmath>
 #include <map>
 
+#include "base/test_json.h"
 #include "codec/memory_file.h"
 
 namespace moe {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using testing::HasSubstr;
 
 void Add(MemoryFile& file, const std::string& name, DType dtype,
@@ -118,7 +118,7 @@ MemoryFile ModuleOfScheme(const std::string& scheme) {
 Result<std::optional<Weight>> Find(const MemoryFile& file, const char* config) {
   TensorIndex tensors;
   tensors.Add(file);
-  return FindWeight({&file, 0}, tensors, QuantConfig(Json::parse(config)));
+  return FindWeight({&file, 0}, tensors, QuantConfig(AsJson(config)));
 }
 
 /// weights of compressed-tensors' only group, and other keys.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "checkpoint/containers.h"
 #include "codec/companions.h"
 
@@ -16,7 +17,7 @@ namespace moe {
 namespace {
 
 /// Compares the sums of `matrix` with those of its entry `expected`, to 1e-6 of what sums add up.
-void ExpectSums(const MatrixSource& matrix, const nlohmann::json& expected) {
+void ExpectSums(const MatrixSource& matrix, const Json& expected) {
   const uint64_t rows = matrix.rows(), cols = matrix.cols();
   ASSERT_EQ(rows, expected["rows"].get<uint64_t>());
   ASSERT_EQ(cols, expected["cols"].get<uint64_t>());
@@ -32,11 +33,13 @@ void ExpectSums(const MatrixSource& matrix, const nlohmann::json& expected) {
     by_row += static_cast<double>(i / cols + 1) * x;
     by_col += static_cast<double>(i % cols + 1) * x;
   }
-  EXPECT_NEAR(sum, expected["sum"], 1e-6 * size);
-  EXPECT_NEAR(sum_sq, expected["sum_sq"], 1e-6 * sum_sq);
-  EXPECT_NEAR(max_abs, expected["max_abs"], 1e-6 * max_abs);
-  EXPECT_NEAR(by_row, expected["row_weighted_sum"], 1e-6 * size * static_cast<double>(rows));
-  EXPECT_NEAR(by_col, expected["col_weighted_sum"], 1e-6 * size * static_cast<double>(cols));
+  EXPECT_NEAR(sum, expected["sum"].get<double>(), 1e-6 * size);
+  EXPECT_NEAR(sum_sq, expected["sum_sq"].get<double>(), 1e-6 * sum_sq);
+  EXPECT_NEAR(max_abs, expected["max_abs"].get<double>(), 1e-6 * max_abs);
+  EXPECT_NEAR(by_row, expected["row_weighted_sum"].get<double>(),
+              1e-6 * size * static_cast<double>(rows));
+  EXPECT_NEAR(by_col, expected["col_weighted_sum"].get<double>(),
+              1e-6 * size * static_cast<double>(cols));
 }
 
 }  // namespace
@@ -50,20 +53,20 @@ ZooCheckpoint::ZooCheckpoint(const std::string& name) {
     if (file) files.push_back(std::move(*file));
   }
   for (const auto& file : files) tensors.Add(*file);
-  expected = nlohmann::json::parse(std::ifstream(folder / "expected.json"));
+  expected = JsonOfFile((folder / "expected.json"));
   if (!std::filesystem::exists(folder / "config.json")) return;
-  const auto config = nlohmann::ordered_json::parse(std::ifstream(folder / "config.json"));
+  const auto config = JsonOfFile((folder / "config.json"));
   for (const char* key : {"quantization", "quantization_config"}) {
     if (config.contains(key)) quantization = config[key];
   }
 }
 
-MatrixView ViewOf(const nlohmann::json& steps, std::vector<uint64_t> shape) {
+MatrixView ViewOf(const Json& steps, std::vector<uint64_t> shape) {
   std::vector<uint64_t> strides(shape.size(), 1);
   for (size_t i = shape.size() - 1; i > 0; --i) strides[i - 1] = strides[i] * shape[i];
   uint64_t offset = 0;
   for (const auto& step : steps) {
-    const auto axis = step.value("axis", ptrdiff_t{0});
+    const auto axis = step["axis"].get<ptrdiff_t>();
     const size_t at = static_cast<size_t>(axis);
     if (step["op"] == "transpose") {
       std::swap(shape[0], shape[1]);
@@ -73,7 +76,8 @@ MatrixView ViewOf(const nlohmann::json& steps, std::vector<uint64_t> shape) {
       shape.erase(shape.begin() + axis);
       strides.erase(strides.begin() + axis);
     } else {
-      const uint64_t start = step["start"], stop = step["stop"], every = step["step"];
+      const auto start = step["start"].get<uint64_t>(), stop = step["stop"].get<uint64_t>(),
+                 every = step["step"].get<uint64_t>();
       offset += start * strides[at];
       shape[at] = (stop - start + every - 1) / every;
       strides[at] *= every;
@@ -88,7 +92,7 @@ void ExpectZooDecodes(const std::string& name, FindCodec find) {
   const QuantConfig config(zoo.quantization);
   size_t decoded = 0;
   for (const auto& expert : zoo.expected["experts"]) {
-    SCOPED_TRACE(name + ": " + expert.dump().substr(0, 300));
+    SCOPED_TRACE(name + ": " + expert.Text().substr(0, 300));
     const auto payload = zoo.tensors.Find(expert["source_tensor"].get<std::string>());
     ASSERT_TRUE(payload.has_value());
     const auto words = config.Of(ModuleOf(payload->info().name));

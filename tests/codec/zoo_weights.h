@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/test_json.h"
 #include "codec/codecs.h"
 
 namespace moe {
@@ -14,14 +14,14 @@ namespace moe {
 struct ZooCheckpoint {
   std::vector<std::unique_ptr<TensorFile>> files;
   TensorIndex tensors;
-  nlohmann::ordered_json quantization;
-  nlohmann::json expected;
+  Json quantization;
+  Json expected;
 
   explicit ZooCheckpoint(const std::string& name);
 };
 
 /// The steps of an expected.json `view` on an array of `shape`.
-MatrixView ViewOf(const nlohmann::json& steps, std::vector<uint64_t> shape);
+MatrixView ViewOf(const Json& steps, std::vector<uint64_t> shape);
 
 /// Decodes every expert of zoo checkpoint `name` whose payload `find` takes; at least one.
 /// Matrices that it leaves alone (nullopt) are other codecs' business.

@@ -4,9 +4,9 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "collect/tensor_rows.h"
 
 namespace moe {
@@ -27,7 +27,7 @@ TEST(TensorCounts, CountsEveryTensorInOneRole) {
     sum.tensors += role.tensors;
     sum.bytes += role.bytes;
   }
-  const auto expected = nlohmann::json::parse(std::ifstream(file.parent_path() / "expected.json"));
+  const auto expected = JsonOfFile((file.parent_path() / "expected.json"));
   EXPECT_EQ(sum.tensors, counts.observed);
   EXPECT_EQ(counts.observed, expected["tensor_count"]);
   uint64_t elements = 0, bytes = 0;

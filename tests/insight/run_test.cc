@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "base/temp_folder.h"
+#include "base/test_json.h"
 #include "run/commit_marker.h"
 #include "run/config_template.h"
 

@@ -116,7 +116,7 @@ bool SameBits(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
 TEST(GpuProfiles, EqualASecondQuantizerOnTheFiniteOracleInputs) {
   for (auto c : oracle::AllCases()) {
-    if (c.metrics.at("w_contains_nonfinite").get<bool>()) continue;
+    if (c.metrics["w_contains_nonfinite"].get<bool>()) continue;
     c.profile =
         c.profile == QuantProfile::kMlxCpu ? QuantProfile::kMlxGpu : QuantProfile::kMlxGpuLegacy;
     SCOPED_TRACE(c.Label());

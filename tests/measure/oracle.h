@@ -6,12 +6,12 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/float_convert.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "moescope/quantize.h"
 
 namespace moe::oracle {
@@ -26,14 +26,14 @@ class File {
     uint64_t header_bytes = 0;
     std::memcpy(&header_bytes, bytes_.data(), 8);
     data_ = 8 + header_bytes;
-    header_ = nlohmann::json::parse(bytes_.begin() + 8, bytes_.begin() + static_cast<long>(data_));
+    header_ = AsJson({bytes_.data() + 8, static_cast<size_t>(header_bytes)});
   }
 
   bool Has(const std::string& name) const { return header_.contains(name); }
 
   /// Elements of `name` widened to float.
   std::vector<float> Floats(const std::string& name) const {
-    const std::string dtype = header_.at(name).at("dtype");
+    const std::string dtype = header_[name]["dtype"].text();
     if (dtype == "F32") return Elements<float>(name);
     if (dtype == "U8")
       return Widened<uint8_t>(name, [](uint8_t v) { return static_cast<float>(v); });
@@ -46,8 +46,8 @@ class File {
  private:
   template <class T>
   std::vector<T> Elements(const std::string& name) const {
-    const auto& offsets = header_.at(name).at("data_offsets");
-    const uint64_t begin = offsets[0], end = offsets[1];
+    const auto offsets = header_[name]["data_offsets"].get<std::vector<uint64_t>>();
+    const uint64_t begin = offsets.at(0), end = offsets.at(1);
     std::vector<T> out((end - begin) / sizeof(T));
     std::memcpy(out.data(), bytes_.data() + data_ + begin, end - begin);
     return out;
@@ -62,7 +62,7 @@ class File {
 
   std::vector<char> bytes_;
   uint64_t data_ = 0;
-  nlohmann::json header_;
+  Json header_;
 };
 
 /// One case of index.json.
@@ -73,28 +73,28 @@ struct Case {
   ComputeDType dtype = ComputeDType::kF32;
   QuantProfile profile = QuantProfile::kMlxCpu;
   uint64_t rows = 0, cols = 0;
-  nlohmann::json metrics;
+  Json metrics;
 
   std::string Label() const { return path.filename().string() + " " + name; }
 };
 
 inline std::vector<Case> ReadCases(const char* folder, QuantProfile profile) {
   const std::filesystem::path root = TestData() / "oracle" / folder;
-  std::ifstream in(root / "index.json");
-  const auto index = nlohmann::json::parse(in);
+  const Json index = JsonOfFile(root / "index.json");
   std::vector<Case> cases;
-  for (const auto& entry : index.at("cases")) {
+  for (const auto& entry : index["cases"]) {
     Case c;
-    c.path = root / entry.at("file").get<std::string>();
-    c.name = entry.at("name");
-    c.scheme = {c.path.stem().string(), entry.at("mode"), entry.at("bits"), entry.at("group_size")};
-    const std::string dtype = entry.at("dtype");
+    c.path = root / entry["file"].text();
+    c.name = entry["name"].text();
+    c.scheme = {c.path.stem().string(), entry["mode"].text(), entry["bits"].get<int64_t>(),
+                entry["group_size"].get<int64_t>()};
+    const std::string dtype = entry["dtype"].text();
     c.dtype = dtype == "f32"   ? ComputeDType::kF32
               : dtype == "f16" ? ComputeDType::kF16
                                : ComputeDType::kBF16;
     c.profile = profile;
     c.rows = 1;
-    for (const uint64_t size : entry.at("shape")) {
+    for (const uint64_t size : entry["shape"].get<std::vector<uint64_t>>()) {
       c.rows *= c.cols == 0 ? 1 : c.cols;
       c.cols = size;
     }

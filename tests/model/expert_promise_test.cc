@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/test_json.h"
 #include "experts/model_facts.h"
 #include "experts/preset_cases.h"
 
@@ -46,8 +46,7 @@ struct Model {
 ExtractOptions OptionsOf(const std::string& config) {
   ExtractOptions options = DefaultExtractOptions();
   options.model = FactsOfConfig(config);
-  const auto json = nlohmann::json::parse(config, nullptr, false);
-  if (json.is_object()) options.model.model_type = json.value("model_type", "");
+  options.model.model_type = Json::Parse(config).value_or(Json())["model_type"].text();
   return options;
 }
 
@@ -667,10 +666,10 @@ TEST(ExpertPromise, CountsTheWeightsThatAreMissing) {
   const auto missing = Missing(Model().Layers(3, 4).Without("layers.1.mlp.experts.3."), kConfig);
   EXPECT_EQ(MissingParameters(missing), 3U * 32);
   const auto json = MissingJson(missing);
-  EXPECT_EQ(json.at(0).dump(),
+  EXPECT_EQ(json[0].Text(),
             R"({"stack":null,"shared":false,"proj":"down_proj","layers":"1","experts":"3",)"
             R"("matrices":1,"promised_by":"the config says 4 a layer"})");
-  EXPECT_EQ(MissingWarnings(missing).at(0),
+  EXPECT_EQ(MissingWarnings(missing)[0],
             "[experts] layer 1: down_proj of expert 3 is missing (the config says 4 a layer)");
 }
 

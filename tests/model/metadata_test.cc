@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "base/temp_folder.h"
+#include "base/test_json.h"
 
 namespace moe {
 namespace {
@@ -67,7 +68,7 @@ TEST(ShapeBudget, TakesTheFirstKeyThatCoerces) {
   })");
   const ModelMetadata metadata = Read(folder);
   EXPECT_THAT(metadata.warnings, IsEmpty());
-  EXPECT_EQ(metadata.shape_budget, Json::parse(R"({
+  EXPECT_EQ(metadata.shape_budget, AsJson(R"({
     "num_hidden_layers": 3, "hidden_size": 64, "moe_intermediate_size": 32,
     "shared_expert_intermediate_size": null, "num_experts": 8, "num_experts_per_tok": 2,
     "n_shared_experts": null, "decoder_sparse_step": null, "full_attention_interval": null,
@@ -102,7 +103,7 @@ TEST(ShapeBudget, CoercesWhatTheContractSays) {
   for (const auto& [text, coerced] : cases) {
     const TempFolder folder;
     folder.Write("config.json", std::string("{\"hidden_size\": ") + text + "}");
-    EXPECT_EQ(Read(folder).shape_budget["hidden_size"].dump(), coerced) << text;
+    EXPECT_EQ(Read(folder).shape_budget["hidden_size"].Text(), coerced) << text;
   }
 }
 
@@ -132,8 +133,8 @@ TEST(TrimmedModelConfig, CutsAVeryLongOneToTheKnownKeys) {
   EXPECT_EQ(trimmed["hidden_size"], 64);
   EXPECT_EQ(trimmed["n_layer"], 2);
   EXPECT_FALSE(trimmed.contains("b"));
-  EXPECT_EQ(trimmed["_meta_trimmed"]["original_keys"], Json({"b", "hidden_size", "n_layer"}));
-  EXPECT_EQ(trimmed["_meta_trimmed"]["original_chars"], config.dump().size());
+  EXPECT_EQ(trimmed["_meta_trimmed"]["original_keys"], ListOf("b", "hidden_size", "n_layer"));
+  EXPECT_EQ(trimmed["_meta_trimmed"]["original_chars"], config.Text().size());
 }
 
 }  // namespace

@@ -4,10 +4,10 @@
 
 #include <atomic>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "model/inspect.h"
 #include "model/model_parts.h"
 #include "model/open_model.h"
@@ -20,9 +20,7 @@ using testing::HasSubstr;
 
 const fs::path kZoo = TestData() / "zoo";
 
-nlohmann::json Expected(const std::string& folder) {
-  return nlohmann::json::parse(std::ifstream(kZoo / folder / "expected.json"));
-}
+Json Expected(const std::string& folder) { return JsonOfFile((kZoo / folder / "expected.json")); }
 
 TEST(Model, FindsTheMatricesOfAShardedCheckpoint) {
   const fs::path path = kZoo / "hf4_qwen3_moe_sharded";
@@ -39,7 +37,7 @@ TEST(Model, FindsTheMatricesOfAShardedCheckpoint) {
   for (uint64_t i = 0; i < model->matrices(); ++i) {
     found.push_back(model->matrix(i).tensor->info().name);
   }
-  for (const auto& matrix : expected["experts"]) wanted.push_back(matrix["source_tensor"]);
+  for (const auto& matrix : expected["experts"]) wanted.push_back(matrix["source_tensor"].text());
   EXPECT_THAT(found, testing::UnorderedElementsAreArray(wanted));
 }
 
@@ -51,8 +49,9 @@ TEST(Model, OpensAMatrixByItsKeyWhateverItsStorage) {
     ASSERT_TRUE(model.has_value()) << model.error().Text();
     const auto expected = Expected(folder);
     for (const auto& want : expected["experts"]) {
-      if (want["is_shared_expert"]) continue;
-      const MatrixKey key{"", want["layer"], want["proj"], want["expert_id"], false};
+      if (want["is_shared_expert"].get<bool>()) continue;
+      const MatrixKey key{"", want["layer"].get<int64_t>(), want["proj"].text(),
+                          want["expert_id"].get<int64_t>(), false};
       const auto matrix = model->OpenMatrix(key);
       ASSERT_TRUE(matrix.has_value()) << matrix.error().Text();
       ASSERT_EQ((*matrix)->rows(), want["rows"]);

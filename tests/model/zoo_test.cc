@@ -9,10 +9,10 @@
 #include <fstream>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "model/model_files.h"
 #include "moescope/model.h"
 
@@ -20,7 +20,6 @@ namespace moe {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 // tensor, layer, proj, expert, shared, stack (encoder or decoder); several shared experts of one
 // tensor have one key, in order.
@@ -34,9 +33,7 @@ struct Sums {
 
 fs::path Zoo() { return TestData() / "zoo"; }
 
-Json Expected(const std::string& folder) {
-  return Json::parse(std::ifstream(Zoo() / folder / "expected.json"));
-}
+Json Expected(const std::string& folder) { return JsonOfFile((Zoo() / folder / "expected.json")); }
 
 std::vector<std::string> Folders() {
   std::vector<std::string> names;
@@ -139,16 +136,16 @@ void ExpectWholeZoo(const std::string& folder, bool with_config) {
   EXPECT_EQ(count, expected.size());
   std::map<Key, size_t> next;
   for (const Json& want : expected) {
-    const Key key{want["source_tensor"],
-                  want["layer"],
-                  want["proj"],
-                  want["expert_id"],
-                  want["is_shared_expert"],
-                  want.contains("stack") ? want["stack"].get<std::string>() : ""};
+    const Key key{want["source_tensor"].text(),
+                  want["layer"].get<int64_t>(),
+                  want["proj"].text(),
+                  want["expert_id"].get<int64_t>(),
+                  want["is_shared_expert"].get<bool>(),
+                  want["stack"].text()};
     const size_t position = next[key]++;
     const auto place = found.find(key);
-    ASSERT_TRUE(place != found.end() && position < place->second.size()) << want.dump();
-    SCOPED_TRACE(want.dump());
+    ASSERT_TRUE(place != found.end() && position < place->second.size()) << want.Text();
+    SCOPED_TRACE(want.Text());
     ExpectSameSums(place->second[position], want);
   }
 }
@@ -161,7 +158,7 @@ TEST_P(ZooFolder, GivesThemWithoutItsConfigToo) {
   // Shapes give affine MLX only the product of bits and group size; which pair, the config says.
   const Json experts = Expected(GetParam())["experts"];
   for (const Json& want : experts) {
-    const bool affine = want.contains("quant") && want["quant"].value("mode", "") == "affine";
+    const bool affine = want["quant"]["mode"] == "affine";
     if (affine) GTEST_SKIP() << "bits and group size stand in the config alone";
   }
   ExpectWholeZoo(GetParam(), false);

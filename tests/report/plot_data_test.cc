@@ -5,6 +5,7 @@
 
 #include "base/json_text.h"
 #include "base/temp_folder.h"
+#include "base/test_json.h"
 
 namespace moe {
 namespace {
@@ -23,7 +24,7 @@ Json DataOf(const std::string& text, const PlotSpec& spec) {
   const auto drawings = DrawCsv(text, spec);
   if (!drawings) return drawings.error().Text();
   EXPECT_EQ(drawings->size(), 1u);
-  return drawings->empty() ? Json() : Json::parse(drawings->front().data.value());
+  return drawings->empty() ? Json() : AsJson(drawings->front().data.value());
 }
 
 const PlotSpec kRmsBars = {"A", "rms__median", kBars, false, "global", false};
@@ -38,10 +39,10 @@ TEST(Bars, AreMediansByProjectionSortedAsText) {
       "proj,rms__median\n"
       "up,2\ngate,1\ngate,3\nup,6\ngate,100\ngate,bad\ngate,\n",
       kRmsBars);
-  EXPECT_EQ(data.at("labels"), Json({"gate", "up"}));
-  EXPECT_EQ(data.at("values"), Json({3.0, 4.0}));
-  EXPECT_EQ(data.at("colours"), Json({0, 1}));
-  EXPECT_EQ(data.at("yName"), "rms");
+  EXPECT_EQ(data["labels"], ListOf("gate", "up"));
+  EXPECT_EQ(data["values"], ListOf(3.0, 4.0));
+  EXPECT_EQ(data["colours"], ListOf(0, 1));
+  EXPECT_EQ(data["yName"], "rms");
 }
 
 TEST(Bars, OfProjectionAndSchemeHaveTheColourOfTheScheme) {
@@ -49,9 +50,9 @@ TEST(Bars, OfProjectionAndSchemeHaveTheColourOfTheScheme) {
       "proj,scheme,w_rel_fro__median\n"
       "up,q8,0.3\nup,q4,0.2\ngate,q8,0.1\n",
       kErrorBars);
-  EXPECT_EQ(data.at("labels"), Json({"gate / q8", "up / q4", "up / q8"}));
-  EXPECT_EQ(data.at("values"), Json({0.1, 0.2, 0.3}));
-  EXPECT_EQ(data.at("colours"), Json({1, 0, 1}));
+  EXPECT_EQ(data["labels"], ListOf("gate / q8", "up / q4", "up / q8"));
+  EXPECT_EQ(data["values"], ListOf(0.1, 0.2, 0.3));
+  EXPECT_EQ(data["colours"], ListOf(1, 0, 1));
 }
 
 TEST(Lines, HaveAValueForEachLayerThatAnyOfThemHas) {
@@ -59,11 +60,11 @@ TEST(Lines, HaveAValueForEachLayerThatAnyOfThemHas) {
       "layer,proj,rms__median\n"
       "10,up,1\n2,up,3\n2,up,5\n2,gate,7\n-1,gate,9\n,gate,11\n",
       kRmsLines);
-  EXPECT_EQ(data.at("x"), Json({-1, 2, 10}));  // as numbers, an unknown layer as it is
-  ASSERT_EQ(data.at("series").size(), 2u);
-  EXPECT_EQ(data.at("series")[0].at("name"), "gate");
-  EXPECT_EQ(data.at("series")[0].at("y"), Json({9.0, 7.0, nullptr}));
-  EXPECT_EQ(data.at("series")[1].at("y"), Json({nullptr, 4.0, 1.0}));
+  EXPECT_EQ(data["x"], ListOf(-1, 2, 10));  // as numbers, an unknown layer as it is
+  ASSERT_EQ(data["series"].size(), 2u);
+  EXPECT_EQ(data["series"][0]["name"], "gate");
+  EXPECT_EQ(data["series"][0]["y"], ListOf(9.0, 7.0, nullptr));
+  EXPECT_EQ(data["series"][1]["y"], ListOf(nullptr, 4.0, 1.0));
 }
 
 TEST(Lines, OfASchemeShareItsColourAndThoseOfAProjectionItsDash) {
@@ -72,15 +73,15 @@ TEST(Lines, OfASchemeShareItsColourAndThoseOfAProjectionItsDash) {
       "0,0,a,q4,1\n0,0,b,q4,1\n0,0,b,q8,1\n",
       kErrorLines);
   std::vector<std::string> looks;
-  for (const Json& line : data.at("series")) {
-    looks.push_back(line.at("name").get<std::string>() + " " + line.at("colour").dump() + " " +
-                    line.at("dash").dump());
+  for (const Json& line : data["series"]) {
+    looks.push_back(line["name"].get<std::string>() + " " + line["colour"].Text() + " " +
+                    line["dash"].Text());
   }
   EXPECT_THAT(looks, testing::ElementsAre("a / q4 0 0", "b / q4 0 1", "b / q8 1 1"));
 }
 
 TEST(Lines, DoNotNeedAnExpert) {
-  EXPECT_EQ(DataOf("layer,proj,scheme,w_rel_fro\n0,a,q4,1\n", kErrorLines).at("x"), Json({0}));
+  EXPECT_EQ(DataOf("layer,proj,scheme,w_rel_fro\n0,a,q4,1\n", kErrorLines)["x"], ListOf(0));
 }
 
 TEST(Heatmap, HasARowForEachExpertAndNullWhereThereIsNone) {
@@ -88,10 +89,10 @@ TEST(Heatmap, HasARowForEachExpertAndNullWhereThereIsNone) {
       "layer,expert_id,proj,rms\n"
       "3,10,up,1\n3,2,up,2\n4,2,up,3\n4,2,up,5\n4,-1,up,7\n",
       kRmsHeatmap);
-  EXPECT_EQ(data.at("xLabels"), Json({"3", "4"}));
-  EXPECT_EQ(data.at("yLabels"), Json({"-1", "2", "10"}));  // shared experts: -1
-  EXPECT_EQ(data.at("values"), Json({nullptr, 7.0, 2.0, 4.0, 1.0, nullptr}));
-  EXPECT_EQ(data.at("scale"), Json({1.0, 2.0, 4.0, 7.0}));
+  EXPECT_EQ(data["xLabels"], ListOf("3", "4"));
+  EXPECT_EQ(data["yLabels"], ListOf("-1", "2", "10"));  // shared experts: -1
+  EXPECT_EQ(data["values"], ListOf(nullptr, 7.0, 2.0, 4.0, 1.0, nullptr));
+  EXPECT_EQ(data["scale"], ListOf(1.0, 2.0, 4.0, 7.0));
 }
 
 TEST(Heatmaps, OfOneSchemeShareTheirScaleAndOthersHaveEachTheirOwn) {
@@ -99,8 +100,8 @@ TEST(Heatmaps, OfOneSchemeShareTheirScaleAndOthersHaveEachTheirOwn) {
       DrawCsv("layer,expert_id,proj,rms\n0,0,a,1\n0,1,a,2\n0,0,b,5\n0,1,b,9\n", kRmsHeatmap);
   ASSERT_TRUE(stats);
   ASSERT_EQ(stats->size(), 2u);
-  EXPECT_EQ(Json::parse((*stats)[0].data.value()).at("scale"), Json({1.0, 2.0}));
-  EXPECT_EQ(Json::parse((*stats)[1].data.value()).at("scale"), Json({5.0, 9.0}));
+  EXPECT_EQ(AsJson((*stats)[0].data.value())["scale"], ListOf(1.0, 2.0));
+  EXPECT_EQ(AsJson((*stats)[1].data.value())["scale"], ListOf(5.0, 9.0));
 
   const auto quant = DrawCsv(
       "layer,expert_id,proj,scheme,w_rel_fro\n"
@@ -109,10 +110,10 @@ TEST(Heatmaps, OfOneSchemeShareTheirScaleAndOthersHaveEachTheirOwn) {
   ASSERT_TRUE(quant);
   ASSERT_EQ(quant->size(), 3u);
   const std::string names[] = {"a q4", "a q8", "b q4"};
-  const Json scales[] = {{1.0, 2.0, 5.0}, {0.25, 0.5}, {1.0, 2.0, 5.0}};
+  const Json scales[] = {ListOf(1.0, 2.0, 5.0), ListOf(0.25, 0.5), ListOf(1.0, 2.0, 5.0)};
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ((*quant)[i].proj + " " + (*quant)[i].scheme, names[i]);
-    EXPECT_EQ(Json::parse((*quant)[i].data.value()).at("scale"), scales[i]);
+    EXPECT_EQ(AsJson((*quant)[i].data.value())["scale"], scales[i]);
   }
 }
 
@@ -191,12 +192,12 @@ TEST(Labels, AreOneLineOfCharactersThatXmlHasAndNotTooLong) {
   };
   for (const auto& [label, shown] : cases) {
     const Json data = DataOf("proj,rms__median\n" + label + ",1\n", kRmsBars);
-    EXPECT_EQ(data.at("labels"), Json({shown})) << label;
+    EXPECT_EQ(data["labels"], ListOf(shown)) << label;
   }
 }
 
 TEST(Labels, MayBeNumbers) {
-  EXPECT_EQ(DataOf("proj,rms__median\n10,1\n10,3\n", kRmsBars).at("labels"), Json({"10"}));
+  EXPECT_EQ(DataOf("proj,rms__median\n10,1\n10,3\n", kRmsBars)["labels"], ListOf("10"));
 }
 
 /// `count` matrices, none of which has layer or expert of another one.
@@ -225,7 +226,7 @@ TEST(Heatmaps, OneOfTooManyCellsDoesNotKeepTheOthersFromBeingDrawn) {
       "layer,expert_id,proj,rms\n0,0,gate,1\n0,1,gate,\n" + Diagonal("up", 1000), kRmsHeatmap);
   ASSERT_TRUE(drawings);
   ASSERT_EQ(drawings->size(), 2u);
-  EXPECT_EQ(Json::parse((*drawings)[0].data.value()).at("values"), Json({1.0, nullptr}));
+  EXPECT_EQ(AsJson((*drawings)[0].data.value())["values"], ListOf(1.0, nullptr));
   EXPECT_FALSE((*drawings)[1].data);
 }
 
@@ -237,20 +238,20 @@ TEST(Heatmaps, OfOneTableHaveTheSameAxesAndShowWhatHasNoValue) {
   ASSERT_TRUE(drawings);
   ASSERT_EQ(drawings->size(), 2u);  // c has no value
   for (const Drawing& drawing : *drawings) {
-    const Json data = Json::parse(drawing.data.value());
-    EXPECT_EQ(data.at("xLabels"), Json({"0", "1", "2", "9"}));
-    EXPECT_EQ(data.at("yLabels"), Json({"0", "1", "9"}));
+    const Json data = AsJson(drawing.data.value());
+    EXPECT_EQ(data["xLabels"], ListOf("0", "1", "2", "9"));
+    EXPECT_EQ(data["yLabels"], ListOf("0", "1", "9"));
   }
-  const Json first = Json::parse((*drawings)[0].data.value());
+  const Json first = AsJson((*drawings)[0].data.value());
   const Json none;
-  EXPECT_EQ(first.at("values"),
-            Json({1.0, none, none, none, 2.0, none, none, none, none, none, none, none}));
+  EXPECT_EQ(first["values"],
+            ListOf(1.0, none, none, none, 2.0, none, none, none, none, none, none, none));
 }
 
 TEST(Heatmaps, OfManyValuesHaveAFairSampleOfThemAsTheirScale) {
   std::string rows = "layer,expert_id,proj,rms\n";
   for (int i = 0; i <= 20'000; ++i) rows += fmt::format("{},{},up,{}\n", i % 2, i / 2, i);
-  const Json scale = DataOf(rows, kRmsHeatmap).at("scale");
+  const Json scale = DataOf(rows, kRmsHeatmap)["scale"];
   ASSERT_EQ(scale.size(), 10'000u);
   EXPECT_EQ(scale.front(), 0);
   EXPECT_NEAR(scale[5'000].get<double>(), 10'000, 2);
@@ -259,16 +260,16 @@ TEST(Heatmaps, OfManyValuesHaveAFairSampleOfThemAsTheirScale) {
 
 TEST(Lines, HaveAGapAtALayerWithoutAValue) {
   const Json data = DataOf("layer,proj,rms__median\n0,up,1\n1,up,\n2,up,3\n3,gate,\n", kRmsLines);
-  EXPECT_EQ(data.at("x"), Json({0, 1, 2, 3}));
-  ASSERT_EQ(data.at("series").size(), 1u);  // gate has no value
-  EXPECT_EQ(data.at("series")[0].at("y"), Json({1.0, nullptr, 3.0, nullptr}));
+  EXPECT_EQ(data["x"], ListOf(0, 1, 2, 3));
+  ASSERT_EQ(data["series"].size(), 1u);  // gate has no value
+  EXPECT_EQ(data["series"][0]["y"], ListOf(1.0, nullptr, 3.0, nullptr));
 }
 
 TEST(Bars, DoNotCountInfinities) {
   const Json data =
       DataOf("proj,rms__median\nup,1\nup,3\nup,inf\nup,inf\nup,-inf\ngate,inf\n", kRmsBars);
-  EXPECT_EQ(data.at("labels"), Json({"up"}));
-  EXPECT_EQ(data.at("values"), Json({2.0}));
+  EXPECT_EQ(data["labels"], ListOf("up"));
+  EXPECT_EQ(data["values"], ListOf(2.0));
 }
 
 }  // namespace

@@ -303,7 +303,8 @@ QuantSimRow ExampleQuant() {
                             .bits_per_weight = 10,
                             .max_abs_err = 11,
                             .zero_share = 12,
-                            .clip_share = 13};
+                            .clip_share = 13,
+                            .act_rel_fro = {}};
   return {ExampleMatrix(), {"q4", "affine", 4, 32}, error, "bf16", "native", "mlx-cpu", true};
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "run/config.h"
 #include "run/config_schema.h"
 #include "run/config_template.h"
@@ -16,13 +17,11 @@ namespace {
 /// Every pointer of `json` as the key table writes them: `*` for list elements.
 void AddPointers(const Json& json, const std::string& pointer, std::vector<std::string>& pointers) {
   if (!pointer.empty()) pointers.push_back(pointer);
-  const bool objects = json.is_array() && !json.empty() && json.front().is_object();
-  if (!json.is_object() && !objects) return;
   for (const auto& [key, value] : json.items()) {
-    if (objects)
-      AddPointers(value, pointer + "/*", pointers);
-    else
-      AddPointers(value, pointer + "/" + key, pointers);
+    AddPointers(value, pointer + "/" + key, pointers);
+  }
+  for (const Json& item : json) {
+    if (item.is_object()) AddPointers(item, pointer + "/*", pointers);
   }
 }
 
@@ -34,8 +33,8 @@ Json SchemaAt(const Json& schema, const std::string& pointer) {
     const size_t end = std::min(pointer.find('/', begin), pointer.size());
     const std::string name = pointer.substr(begin, end - begin);
     const char* others = at.contains("items") ? "items" : "additionalProperties";
-    const Json named = at.value("properties", Json::object()).value(name, Json());
-    at = named.is_null() ? Json(at.value(others, Json())) : named;
+    const Json named = std::as_const(at)["properties"][name];
+    at = named.is_null() ? std::as_const(at)[others] : named;
     if (at.is_null()) return {};
     begin = end + 1;
   }
@@ -52,9 +51,9 @@ TEST(ConfigTemplate, IsTheContractsByteForByte) {
 
 TEST(ConfigTemplate, HoldsAnyModelPath) {
   for (const std::string path : {"/m", "/with \"quotes\" and \\", "/ü\n"}) {
-    EXPECT_EQ(Json::parse(ConfigTemplateText(path)).at("model_path"), path);
+    EXPECT_EQ(AsJson(ConfigTemplateText(path))["model_path"], path);
   }
-  EXPECT_TRUE(Json::accept(ConfigTemplateText("/not utf-8: \xff")));
+  EXPECT_TRUE(Json::Parse(ConfigTemplateText("/not utf-8: \xff")).has_value());
 }
 
 TEST(ConfigKeys, StandOnceEachBelowASection) {
@@ -71,10 +70,11 @@ TEST(ConfigKeys, StandOnceEachBelowASection) {
 TEST(ConfigKeys, TakeWhatTheirRowsSayOfAnAbsentKey) {
   size_t tried = 0;
   for (const ConfigKey& key : ConfigKeys()) {
-    if (key.pointer.find('*') != std::string_view::npos || !Json::accept(key.absent)) continue;
-    Json config = Json::parse(ConfigTemplateText("/m"));
-    config[Json::json_pointer(std::string(key.pointer))] = Json::parse(key.absent);
-    const auto parsed = ParseConfig(config.dump(), "C");
+    if (key.pointer.find('*') != std::string_view::npos || !Json::Parse(key.absent).has_value())
+      continue;
+    Json config = AsJson(ConfigTemplateText("/m"));
+    PutAt(config, std::string(key.pointer), AsJson(key.absent));
+    const auto parsed = ParseConfig(config.Text(), "C");
     ASSERT_TRUE(parsed.has_value()) << parsed.error().Text();
     EXPECT_THAT(parsed->warnings, testing::IsEmpty());
     ++tried;
@@ -83,10 +83,10 @@ TEST(ConfigKeys, TakeWhatTheirRowsSayOfAnAbsentKey) {
 }
 
 TEST(ConfigSchema, DescribesEveryKeyOfTheTemplate) {
-  const Json schema = Json::parse(ConfigSchemaText());
-  EXPECT_THAT(schema.at("$schema"), "https://json-schema.org/draft/2020-12/schema");
+  const Json schema = AsJson(ConfigSchemaText());
+  EXPECT_THAT(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
   std::vector<std::string> pointers;
-  AddPointers(Json::parse(ConfigTemplateText("")), "", pointers);
+  AddPointers(AsJson(ConfigTemplateText("")), "", pointers);
   ASSERT_GT(pointers.size(), 60u);
   for (const std::string& pointer : pointers) {
     if (pointer.find("/layout/") != std::string::npos) continue;  // any value: D9
@@ -96,35 +96,34 @@ TEST(ConfigSchema, DescribesEveryKeyOfTheTemplate) {
 }
 
 TEST(ConfigSchema, SaysTypesNullsAllowedValuesAndRequiredKeys) {
-  const Json schema = Json::parse(ConfigSchemaText());
-  EXPECT_EQ(schema.at("required"), Json::parse(R"(["model_path", "scan", "parsing", "stats"])"));
-  EXPECT_EQ(SchemaAt(schema, "/scan/max_files").at("type"), Json::parse(R"(["integer", "null"])"));
-  EXPECT_EQ(SchemaAt(schema, "/stats/sample_seed").at("minimum"), 0);
-  EXPECT_EQ(SchemaAt(schema, "/mlx/backend").at("enum"),
-            Json::parse(R"(["native", "mlx", "auto"])"));
-  EXPECT_EQ(SchemaAt(schema, "/stats/percentiles_abs").at("items").at("type"), "number");
-  EXPECT_EQ(SchemaAt(schema, "/parsing/proj_aliases/*").at("items").at("type"), "string");
+  const Json schema = AsJson(ConfigSchemaText());
+  EXPECT_EQ(schema["required"], AsJson(R"(["model_path", "scan", "parsing", "stats"])"));
+  EXPECT_EQ(SchemaAt(schema, "/scan/max_files")["type"], AsJson(R"(["integer", "null"])"));
+  EXPECT_EQ(SchemaAt(schema, "/stats/sample_seed")["minimum"], 0);
+  EXPECT_EQ(SchemaAt(schema, "/mlx/backend")["enum"], AsJson(R"(["native", "mlx", "auto"])"));
+  EXPECT_EQ(SchemaAt(schema, "/stats/percentiles_abs")["items"]["type"], "number");
+  EXPECT_EQ(SchemaAt(schema, "/parsing/proj_aliases/*")["items"]["type"], "string");
 }
 
 TEST(ConfigSchema, AllowsTheModesOfMlxAndWhatEachTakes) {
-  const Json entry = SchemaAt(Json::parse(ConfigSchemaText()), "/quant_schemes").at("items");
-  EXPECT_EQ(entry.at("properties").at("mode").at("enum"),
-            Json::parse(R"(["affine", "mxfp4", "mxfp8", "nvfp4"])"));
-  const Json& nvfp4 = entry.at("allOf").at(3);
-  EXPECT_EQ(nvfp4.at("if").at("properties").at("mode").at("const"), "nvfp4");
-  EXPECT_EQ(nvfp4.at("then"), Json::parse(R"({"properties":
+  const Json entry = SchemaAt(AsJson(ConfigSchemaText()), "/quant_schemes")["items"];
+  EXPECT_EQ(entry["properties"]["mode"]["enum"],
+            AsJson(R"(["affine", "mxfp4", "mxfp8", "nvfp4"])"));
+  const Json& nvfp4 = entry["allOf"][3];
+  EXPECT_EQ(nvfp4["if"]["properties"]["mode"]["const"], "nvfp4");
+  EXPECT_EQ(nvfp4["then"], AsJson(R"({"properties":
       {"bits": {"enum": [4]}, "group_size": {"enum": [16]}}})"));
 }
 
 TEST(ConfigSchema, AllowsExactlyTheValuesOfKeysThatAreCheckedElsewhere) {
-  const Json schema = Json::parse(ConfigSchemaText());
+  const Json schema = AsJson(ConfigSchemaText());
   for (const char* pointer : {"/scan/recursive", "/stats/quant_compute_dtype"}) {
-    const Json values = SchemaAt(schema, pointer).at("enum");
+    const Json values = SchemaAt(schema, pointer)["enum"];
     EXPECT_GE(values.size(), 3u);
     for (const Json& value : values) {
-      Json config = Json::parse(ConfigTemplateText("/m"));
-      config[Json::json_pointer(pointer)] = value;
-      EXPECT_TRUE(ParseConfig(config.dump(), "c").has_value()) << pointer << value;
+      Json config = AsJson(ConfigTemplateText("/m"));
+      PutAt(config, pointer, value);
+      EXPECT_TRUE(ParseConfig(config.Text(), "c").has_value()) << pointer << value.Text();
     }
   }
 }
@@ -133,8 +132,8 @@ TEST(ConfigSchema, AllowsExactlyTheNamesThatAreUnderstood) {
   for (const ConfigKey& key : ConfigKeys()) {
     const bool profile = key.pointer == "/mlx/profile";
     if (!profile && key.pointer != "/mlx/backend") continue;
-    const Json schema = SchemaAt(Json::parse(ConfigSchemaText()), std::string(key.pointer));
-    for (const Json& name : schema.at("enum")) {
+    const Json schema = SchemaAt(AsJson(ConfigSchemaText()), std::string(key.pointer));
+    for (const Json& name : schema["enum"]) {
       if (name.is_null()) continue;
       const auto text = name.get<std::string>();
       EXPECT_TRUE(profile ? ParseProfile(text).has_value() : ParseBackend(text).has_value())
@@ -148,6 +147,17 @@ TEST(ConfigKeysMarkdown, IsTheTableOfTheDocumentation) {
               testing::HasSubstr("<!-- keys -->\n" + ConfigKeysMarkdown() + "<!-- /keys -->"));
 }
 
+/// The members of `patch`, those of objects one by one.
+void Merge(const Json& patch, Json& config) {
+  for (const auto& [key, value] : patch.items()) {
+    if (value.is_object()) {
+      Merge(value, config[key]);
+    } else {
+      config[key] = value;
+    }
+  }
+}
+
 TEST(ConfigDocumentation, HasExamplesThatCanBePutIntoTheTemplate) {
   const std::string doc = DocText("config.md");
   constexpr std::string_view kBegin = "```json\n", kEnd = "\n```";
@@ -156,10 +166,10 @@ TEST(ConfigDocumentation, HasExamplesThatCanBePutIntoTheTemplate) {
     const size_t begin = at + kBegin.size();
     const std::string text = "{" + doc.substr(begin, doc.find(kEnd, begin) - begin) + "}";
     SCOPED_TRACE(text);
-    ASSERT_TRUE(Json::accept(text));
-    Json config = Json::parse(ConfigTemplateText("m"));
-    config.merge_patch(Json::parse(text));
-    const auto parsed = ParseConfig(config.dump(), "C");
+    ASSERT_TRUE(Json::Parse(text).has_value());
+    Json config = AsJson(ConfigTemplateText("m"));
+    Merge(AsJson(text), config);
+    const auto parsed = ParseConfig(config.Text(), "C");
     ASSERT_TRUE(parsed.has_value()) << parsed.error().Text();
     EXPECT_THAT(parsed->warnings, testing::IsEmpty());
     for (const ExtractRule& rule : parsed->extract.rules) {

@@ -7,6 +7,7 @@
 
 #include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 
 namespace moe {
 namespace {
@@ -20,11 +21,11 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// The config of init-run; one key differs in most tests.
-Json TemplateJson() { return Json::parse(*ReadTextFile(TestData() / "run/analysis_config.json")); }
+Json TemplateJson() { return JsonOfFile(TestData() / "run/analysis_config.json"); }
 
 /// No key that may be absent.
 Json MinimalJson() {
-  return Json::parse(R"({
+  return AsJson(R"({
     "model_path": "m", "scan": {},
     "parsing": {"layer_regex": "l", "expert_regex": "e", "proj_aliases": {}},
     "stats": {"eps": 1e-12}
@@ -36,20 +37,18 @@ std::string PythonText(const Json& json) {
   if (json.is_number_float() && std::isnan(json.get<double>())) return "NaN";
   if (json == kInfinity) return "Infinity";
   if (json == -kInfinity) return "-Infinity";
-  if (!json.is_structured()) return json.dump();
   std::string text;
-  for (const auto& [key, value] : json.items()) {
-    text += text.empty() ? "" : ", ";
-    if (json.is_object()) text += Json(key).dump() + ": ";
-    text += PythonText(value);
-  }
-  return json.is_object() ? "{" + text + "}" : "[" + text + "]";
+  const auto add = [&](const std::string& item) { text += (text.empty() ? "" : ", ") + item; };
+  for (const auto& [key, value] : json.items()) add(Json(key).Text() + ": " + PythonText(value));
+  for (const Json& item : json) add(PythonText(item));
+  if (json.is_object()) return "{" + text + "}";
+  return json.is_array() ? "[" + text + "]" : json.Text();
 }
 
 Result<Config> Parse(const Json& json) { return ParseConfig(PythonText(json), "C"); }
 
 Json With(Json json, const char* pointer, Json value) {
-  json[Json::json_pointer(pointer)] = std::move(value);
+  PutAt(json, pointer, std::move(value));
   return json;
 }
 
@@ -62,9 +61,9 @@ struct BadValue {
 
 const BadValue kBadValues[] = {
     {"/model_path", 3, "a string"},
-    {"/scan", Json::array(), "an object"},
+    {"/scan", Json::Array(), "an object"},
     {"/scan/extensions", ".npz", "a list of strings"},
-    {"/scan/extensions", {".npz", 1}, "a list of strings"},
+    {"/scan/extensions", ListOf(".npz", 1), "a list of strings"},
     {"/scan/experts_only", 1, "true or false"},
     {"/scan/max_files", "3", "an integer or null"},
     {"/scan/max_files", 1.5, "an integer or null"},
@@ -78,7 +77,7 @@ const BadValue kBadValues[] = {
     {"/scan/min_expert_coverage", kNaN, "[0, 1]"},
     {"/parsing/layer_regex", nullptr, "a string"},
     {"/parsing/proj_aliases/up_proj", "up", "a list of strings"},
-    {"/extract_rules", Json::object(), "a list of objects"},
+    {"/extract_rules", Json::Object(), "a list of objects"},
     {"/extract_rules/1/ndim", "2", "an integer or null"},
     {"/extract_rules/2/enabled", 0, "true or false"},
     {"/mlx/backend", "nativ", "native"},
@@ -102,10 +101,10 @@ const BadValue kBadValues[] = {
     {"/stats/quant_rel_den_floor", -1.5, "positive"},
     {"/stats/quant_spectral_power_iters", 0, "positive"},
     {"/stats/quant_gram_sample_k", "128", "an integer"},
-    {"/stats/percentiles_abs", {50, "99"}, "a list of numbers"},
+    {"/stats/percentiles_abs", ListOf(50, "99"), "a list of numbers"},
     {"/stats/group_outlier_percentile", 101, "[0, 100]"},
-    {"/stats/group_sizes_lastdim", {32.5}, "a list of integers"},
-    {"/stats/group_sizes_lastdim", {32, 32}, "twice"},
+    {"/stats/group_sizes_lastdim", ListOf(32.5), "a list of integers"},
+    {"/stats/group_sizes_lastdim", ListOf(32, 32), "twice"},
     {"/quant_schemes/1/name", 3, "a string"},
     {"/quant_schemes/1/bits", 4.5, "an integer"},
     {"/quant_schemes/1/group_size", "32", "an integer"},
@@ -132,12 +131,14 @@ TEST(ConfigError, NamesTheElementOfAList) {
     const char* element;
   };
   const Case cases[] = {
-      {"/stats/percentiles_abs", {50, 101}, "C /stats/percentiles_abs/1"},
-      {"/stats/percentiles_abs", {kNaN}, "C /stats/percentiles_abs/0"},
-      {"/stats/percentiles_abs", {95, 99, 95}, "C /stats/percentiles_abs/2"},  // p95_abs twice
-      {"/stats/percentiles_abs", {99.5, 9.95}, "C /stats/percentiles_abs/1"},  // p995_abs twice
-      {"/stats/percentiles_abs", {9.99}, "C /stats/percentiles_abs/0"},        // p999_abs is 99.9's
-      {"/stats/percentiles_abs", {0, -0.0}, "C /stats/percentiles_abs/1"},
+      {"/stats/percentiles_abs", ListOf(50, 101), "C /stats/percentiles_abs/1"},
+      {"/stats/percentiles_abs", ListOf(kNaN), "C /stats/percentiles_abs/0"},
+      {"/stats/percentiles_abs", ListOf(95, 99, 95),
+       "C /stats/percentiles_abs/2"},  // p95_abs twice
+      {"/stats/percentiles_abs", ListOf(99.5, 9.95),
+       "C /stats/percentiles_abs/1"},                                          // p995_abs twice
+      {"/stats/percentiles_abs", ListOf(9.99), "C /stats/percentiles_abs/0"},  // p999_abs is 99.9's
+      {"/stats/percentiles_abs", ListOf(0, -0.0), "C /stats/percentiles_abs/1"},
   };
   for (const Case& test : cases) {
     SCOPED_TRACE(PythonText(test.value));
@@ -155,8 +156,11 @@ TEST(ConfigError, NamesAMissingKey) {
         "/delta_pairs/0/a", "/delta_pairs/1/b"}) {
     SCOPED_TRACE(pointer);
     Json json = TemplateJson();
-    const Json::json_pointer place(pointer);
-    json[place.parent_pointer()].erase(place.back());
+    const std::string_view text(pointer);
+    const std::string_view parent = text.substr(0, text.rfind('/'));
+    Json object = *json.At(parent);
+    object.erase(text.substr(parent.size() + 1));
+    PutAt(json, parent, object);
     const auto config = Parse(json);
     ASSERT_FALSE(config.has_value());
     EXPECT_EQ(config.error().where, "C " + std::string(pointer));
@@ -173,9 +177,9 @@ TEST(ConfigError, IsOneShortLineWhateverTheValue) {
 
 TEST(ConfigError, OfADuplicateEnabledSchemeNamesIt) {
   Json json = TemplateJson();
-  json["quant_schemes"][1]["name"] = "affine_q4_g32";
+  PutAt(json, "/quant_schemes/1/name", "affine_q4_g32");
   EXPECT_THAT(Parse(json).error().message, HasSubstr("affine_q4_g32"));
-  json["quant_schemes"][1]["enabled"] = false;
+  PutAt(json, "/quant_schemes/1/enabled", false);
   EXPECT_TRUE(Parse(json).has_value());
 }
 
@@ -235,13 +239,13 @@ TEST(Config, GivesAbsentKeysTheContractsMeaning) {
 
 TEST(Config, GivesAbsentKeysOfSchemesAndRulesTheContractsMeaning) {
   Json json = MinimalJson();
-  json["quant_schemes"] = {{{"name", "s"}, {"mode", "affine"}}};
-  json["extract_rules"] = {{{"name", "r"}, {"match", "m"}}};
+  json["quant_schemes"] = ListOf(Json{{"name", "s"}, {"mode", "affine"}});
+  json["extract_rules"] = ListOf(Json{{"name", "r"}, {"match", "m"}});
   const auto config = Parse(json);
   ASSERT_TRUE(config.has_value()) << config.error().Text();
-  EXPECT_EQ(config->quant_schemes.at(0).bits, 4);
-  EXPECT_EQ(config->quant_schemes.at(0).group_size, 32);
-  const ExtractRule& rule = config->extract.rules.at(0);
+  EXPECT_EQ(config->quant_schemes[0].bits, 4);
+  EXPECT_EQ(config->quant_schemes[0].group_size, 32);
+  const ExtractRule& rule = config->extract.rules[0];
   EXPECT_TRUE(rule.enabled);
   EXPECT_EQ(rule.ndim, std::nullopt);
   EXPECT_EQ(rule.proj_group, std::nullopt);
@@ -258,22 +262,22 @@ TEST(Config, TakesEverySeedOf64Bits) {
 
 TEST(Config, TakesFloatsWithAnIntegerValueAsIntegers) {
   Json json = TemplateJson();
-  json["quant_schemes"][0]["bits"] = 8.0;
-  json["quant_schemes"][0]["group_size"] = 64.0;
+  PutAt(json, "/quant_schemes/0/bits", 8.0);
+  PutAt(json, "/quant_schemes/0/group_size", 64.0);
   json["stats"]["sample_seed"] = 7.0;
-  json["stats"]["group_sizes_lastdim"] = {16.0, -8};
+  json["stats"]["group_sizes_lastdim"] = ListOf(16.0, -8);
   json["scan"]["max_files"] = -1.0;
   const auto config = Parse(json);
   ASSERT_TRUE(config.has_value()) << config.error().Text();
-  EXPECT_EQ(config->quant_schemes.at(0).bits, 8);
-  EXPECT_EQ(config->quant_schemes.at(0).group_size, 64);
+  EXPECT_EQ(config->quant_schemes[0].bits, 8);
+  EXPECT_EQ(config->quant_schemes[0].group_size, 64);
   EXPECT_EQ(config->percentiles.sample_seed, 7u);
   EXPECT_THAT(config->measure.group_sizes, ElementsAre(16, -8));
   EXPECT_EQ(config->scan.max_files, -1);
 }
 
 TEST(Config, PutsFurtherPercentilesBehindTheThreeOfEveryRun) {
-  const Json listed = {95, 99.9, 50, 1e-7, 99.99};
+  const Json listed = ListOf(95, 99.9, 50, 1e-7, 99.99);
   const auto config = Parse(With(TemplateJson(), "/stats/percentiles_abs", listed));
   ASSERT_TRUE(config.has_value()) << config.error().Text();
   EXPECT_THAT(config->measure.percentiles_abs, ElementsAre(50, 99, 99.9, 95, 1e-7, 99.99));
@@ -324,24 +328,26 @@ TEST(Config, KeepsWhatIsWrongWithALayoutOrASplitInTheRule) {
       {"layout", 5, "object"},
       {"layout", {{"rows_axis", "0"}}, "rows_axis"},
       {"packed_split", 5, "object"},
-      {"packed_split", {{"splits", {1}}, {"projs", {"up_proj"}}}, "'axis'"},
-      {"packed_split", {{"axis", "rows"}, {"projs", {"up_proj"}}}, "'splits'"},
-      {"packed_split", {{"axis", "rows"}, {"splits", {1}}}, "'projs'"},
-      {"packed_split", {{"axis", 0}, {"splits", {1}}, {"projs", {"u"}}}, "axis"},
-      {"packed_split", {{"axis", "rows"}, {"splits", "half"}, {"projs", {"u"}}}, "\"equal\""},
-      {"packed_split", {{"axis", "rows"}, {"splits", {1.5}}, {"projs", {"u"}}}, "integers"},
-      {"packed_split", {{"axis", "rows"}, {"splits", {1}}, {"projs", {1}}}, "strings"},
+      {"packed_split", {{"splits", ListOf(1)}, {"projs", ListOf("up_proj")}}, "'axis'"},
+      {"packed_split", {{"axis", "rows"}, {"projs", ListOf("up_proj")}}, "'splits'"},
+      {"packed_split", {{"axis", "rows"}, {"splits", ListOf(1)}}, "'projs'"},
+      {"packed_split", {{"axis", 0}, {"splits", ListOf(1)}, {"projs", ListOf("u")}}, "axis"},
+      {"packed_split", {{"axis", "rows"}, {"splits", "half"}, {"projs", ListOf("u")}}, "\"equal\""},
       {"packed_split",
-       {{"axis", "rows"}, {"splits", {1}}, {"projs", {"u"}}, {"interleave", 1}},
+       {{"axis", "rows"}, {"splits", ListOf(1.5)}, {"projs", ListOf("u")}},
+       "integers"},
+      {"packed_split", {{"axis", "rows"}, {"splits", ListOf(1)}, {"projs", ListOf(1)}}, "strings"},
+      {"packed_split",
+       {{"axis", "rows"}, {"splits", ListOf(1)}, {"projs", ListOf("u")}, {"interleave", 1}},
        "interleave"},
   };
   for (const Case& test : cases) {
     SCOPED_TRACE(test.key + (" " + PythonText(test.value)));
     Json json = TemplateJson();
-    json["extract_rules"][0][test.key] = test.value;
+    PutAt(json, "/extract_rules/0/" + std::string(test.key), test.value);
     const auto config = Parse(json);
     ASSERT_TRUE(config.has_value()) << config.error().Text();
-    const ExtractRule& rule = config->extract.rules.at(0);
+    const ExtractRule& rule = config->extract.rules[0];
     const auto& fault = test.key[0] == 'l' ? rule.layout_error : rule.packed_split_error;
     ASSERT_TRUE(fault.has_value());
     EXPECT_THAT(*fault, HasSubstr(test.expected_part));
@@ -350,24 +356,24 @@ TEST(Config, KeepsWhatIsWrongWithALayoutOrASplitInTheRule) {
 
 TEST(Config, ReadsPackedSplits) {
   Json json = TemplateJson();
-  const Json projs = {"gate_proj", "up_proj"};
-  json["extract_rules"][0]["packed_split"] = {
-      {"axis", "cols"}, {"splits", {512, -1}}, {"projs", projs}, {"interleave", true}};
-  json["extract_rules"][1]["packed_split"] = {
-      {"axis", "rows"}, {"splits", "equal"}, {"projs", projs}};
+  const Json projs = ListOf("gate_proj", "up_proj");
+  PutAt(json, "/extract_rules/0/packed_split",
+        {{"axis", "cols"}, {"splits", ListOf(512, -1)}, {"projs", projs}, {"interleave", true}});
+  PutAt(json, "/extract_rules/1/packed_split",
+        {{"axis", "rows"}, {"splits", "equal"}, {"projs", projs}});
   const auto config = Parse(json);
   ASSERT_TRUE(config.has_value()) << config.error().Text();
-  const PackedSplit& first = *config->extract.rules.at(0).packed_split;
+  const PackedSplit& first = *config->extract.rules[0].packed_split;
   EXPECT_EQ(first.axis, "cols");
   EXPECT_THAT(first.splits, ElementsAre(512, -1));
   EXPECT_THAT(first.projs, ElementsAre("gate_proj", "up_proj"));
   EXPECT_TRUE(first.interleave);
-  EXPECT_TRUE(config->extract.rules.at(1).packed_split->equal);
+  EXPECT_TRUE(config->extract.rules[1].packed_split->equal);
 }
 
 TEST(Config, KeepsTheOrderOfProjAliases) {
   Json json = TemplateJson();
-  json["parsing"]["proj_aliases"] = {{"z", {"1"}}, {"a", {"2", "3"}}};
+  json["parsing"]["proj_aliases"] = {{"z", ListOf("1")}, {"a", ListOf("2", "3")}};
   const auto config = Parse(json);
   ASSERT_EQ(config->extract.proj_aliases.size(), 2u);
   EXPECT_EQ(config->extract.proj_aliases[0].first, "z");
@@ -410,7 +416,7 @@ TEST(Config, TakesAnUnknownDeviceAsTheCpu) {
 }
 
 TEST(Config, WithAKeyTwiceTakesTheLastAndWarns) {
-  std::string text = MinimalJson().dump();
+  std::string text = MinimalJson().Text();
   text.insert(1, R"("model_path": "first", )");
   const auto config = ParseConfig(text, "C");
   ASSERT_TRUE(config.has_value()) << config.error().Text();
@@ -420,7 +426,7 @@ TEST(Config, WithAKeyTwiceTakesTheLastAndWarns) {
 
 TEST(Config, KeepsTheTextsOwnKeyOrder) {
   const auto config = Parse(TemplateJson());
-  EXPECT_EQ(config->raw.dump(), TemplateJson().dump());
+  EXPECT_EQ(config->raw.Text(), TemplateJson().Text());
 }
 
 TEST(ParseConfig, OfNoJsonNamesLineAndColumn) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "base/temp_folder.h"
+#include "base/test_json.h"
 
 namespace moe {
 namespace {
@@ -50,7 +51,7 @@ TEST(WriteLog, MakesTheFolderAndSortsKeysUnlessTold) {
 TEST(WriteLog, FailsWhereAFileStandsInTheWay) {
   const TempFolder folder;
   folder.Write("logs");
-  const auto done = WriteLog(folder.path(), "a.json", Json::object());
+  const auto done = WriteLog(folder.path(), "a.json", Json::Object());
   ASSERT_FALSE(done.has_value());
   EXPECT_EQ(done.error().code, ErrorCode::kIo);
 }

@@ -6,6 +6,7 @@
 
 #include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "base/test_json.h"
 #include "run/config.h"
 #include "run/config_keys.h"
 
@@ -132,10 +133,10 @@ TEST(PlotsConfigError, NamesTheJsonPointerAndWhatWasExpected) {
 }
 
 TEST(PlotsConfigError, AppliesToAWholeConfigToo) {
-  auto config = Json::parse(*ReadTextFile(TestData() / "run/analysis_config.json"));
+  auto config = JsonOfFile(TestData() / "run/analysis_config.json");
   for (const BadSection& bad : kBadSections) {
-    config["plots"] = Json::parse(bad.section);
-    const auto parsed = ParseConfig(config.dump(), "C");
+    config["plots"] = AsJson(bad.section);
+    const auto parsed = ParseConfig(config.Text(), "C");
     ASSERT_FALSE(parsed) << bad.section;
     EXPECT_EQ(parsed.error().where, "C " + std::string(bad.pointer));
   }

@@ -4,6 +4,7 @@
 
 #include "base/json_text.h"
 #include "base/temp_folder.h"
+#include "base/test_json.h"
 #include "run/config_template.h"
 
 namespace moe {
@@ -12,9 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::MatchesRegex;
 
-Json Manifest(const fs::path& run_dir) {
-  return Json::parse(*ReadTextFile(run_dir / "manifest.json"));
-}
+Json Manifest(const fs::path& run_dir) { return JsonOfFile(run_dir / "manifest.json"); }
 
 TEST(InitRun, MakesEveryFolderOfTheContract) {
   const TempFolder root;
@@ -61,12 +60,12 @@ TEST(InitRun, WritesTheManifestOfTheContract) {
 TEST(InitRun, ChangesNothingOfAManifestButUpdatedAt) {
   const TempFolder root;
   const Json old = {{"version", 1}, {"created_at", "long ago"}, {"run_name", "x"}, {"own", true}};
-  root.Write("m/r/manifest.json", old.dump());
+  root.Write("m/r/manifest.json", old.Text());
   const fs::path run_dir = *InitRun(root.path(), "m", "r", std::nullopt, "auto");
   Json manifest = Manifest(run_dir);
   EXPECT_THAT(manifest["updated_at"].get<std::string>(), testing::EndsWith("Z"));
   manifest.erase("updated_at");
-  EXPECT_EQ(manifest.dump(), old.dump());
+  EXPECT_EQ(manifest.Text(), old.Text());
 }
 
 TEST(InitRun, ReplacesAManifestThatCantBeRead) {

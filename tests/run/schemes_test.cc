@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "base/test_json.h"
 #include "measure/quant_modes.h"
 #include "run/config_template.h"
 
@@ -30,10 +31,10 @@ std::vector<std::string> PairTexts(const SchemeChoice& choice) {
 
 /// A config with these sections, whatever else is in it.
 Config ConfigWith(const std::string& schemes, const std::string& pairs = "[]") {
-  Json json = Json::parse(ConfigTemplateText("/m"));
-  json["quant_schemes"] = Json::parse(schemes);
-  json["delta_pairs"] = Json::parse(pairs);
-  return *ParseConfig(json.dump(), "c.json");
+  Json json = AsJson(ConfigTemplateText("/m"));
+  json["quant_schemes"] = AsJson(schemes);
+  json["delta_pairs"] = AsJson(pairs);
+  return *ParseConfig(json.Text(), "c.json");
 }
 
 struct Spelling {
@@ -99,7 +100,7 @@ TEST(SchemeList, OfTheTemplateIsTheTemplates) {
   EXPECT_TRUE(SameSchemes(choice->schemes, config.quant_schemes));
   Json changed = config.raw;
   PutSchemes(*choice, changed);
-  EXPECT_EQ(changed.dump(), config.raw.dump());
+  EXPECT_EQ(changed.Text(), config.raw.Text());
 }
 
 TEST(SchemeList, TakesSetsAndSchemesOnceEachInOrder) {
@@ -200,9 +201,9 @@ TEST(CheckSchemes, RefusesWhatNoMlxTakesWithThePlace) {
 
 TEST(CheckSchemes, PassesOverDisabledOnesAndAcceptsEveryKnownOne) {
   EXPECT_TRUE(CheckSchemes(ConfigWith(R"([{"name":"s","mode":"none","enabled":false}])"), "c"));
-  Json json = Json::parse(ConfigTemplateText("/m"));
+  Json json = AsJson(ConfigTemplateText("/m"));
   PutSchemes(*ParseSchemes("all"), json);
-  const auto checked = CheckSchemes(*ParseConfig(json.dump(), "c"), "c");
+  const auto checked = CheckSchemes(*ParseConfig(json.Text(), "c"), "c");
   ASSERT_TRUE(checked.has_value());
   EXPECT_THAT(*checked, IsEmpty());
 }
