@@ -67,6 +67,13 @@ ROOMS = [
          "tables, runs, logs",
          public=("model.h",),
          knows=dict.fromkeys(["base", "checkpoint", "codec", "experts"], "")),
+    Room("evidence",
+         "what calibration says of the weights' inputs: importance matrices (`imatrix_file`) and counts of tokens by expert "
+         "(`usage_file`) read, added up, and mapped from llama.cpp's names to the model's (`model_inputs`; the table of names "
+         "outside the experts is `module_inputs`)",
+         "weights",
+         knows={"base": "", "checkpoint": "GGUF", "codec": "what weights are called", "experts": "which names are experts'",
+                "model": ""}),
     Room("mlx",
          "the backend that asks the real MLX instead; the plugin `moescope_mlx.so` that it opens at run time, which alone "
          "links MLX",

@@ -423,6 +423,18 @@ Result<std::unique_ptr<TensorFile>> OpenGguf(std::shared_ptr<const ByteSource> f
   return MakeFileInPlace(std::move(file), *std::move(header));
 }
 
+Result<std::unique_ptr<TensorFile>> OpenGgufImatrix(std::shared_ptr<const ByteSource> file) {
+  auto header = HeaderReader(*file).Read();
+  if (!header) return tl::make_unexpected(header.error());
+  const FileKind* kind = NoCheckpoint(header->metadata);
+  if (kind == nullptr || kind->reason != kImatrix) {
+    return Fail(ErrorCode::kUnsupported, file->path().string(),
+                "is a GGUF file of another kind, no importance matrix (imatrix)",
+                "llama-imatrix makes one");
+  }
+  return MakeFileInPlace(std::move(file), *std::move(header));
+}
+
 std::string NoCheckpointReason(const fs::path& path) {
   const std::string name = path.filename().string();
   for (const std::string_view sidecar : {"mmproj-", "mtp-"}) {

@@ -18,6 +18,9 @@ namespace moe {
 /// files that are no checkpoint (imatrix, adapter, mmproj). kMalformed names the broken rule.
 Result<std::unique_ptr<TensorFile>> OpenGguf(std::shared_ptr<const ByteSource> file);
 
+/// The same of a file that is an importance matrix (general.type "imatrix"); kUnsupported: another.
+Result<std::unique_ptr<TensorFile>> OpenGgufImatrix(std::shared_ptr<const ByteSource> file);
+
 /// Why a GGUF file (or a legacy imatrix .dat) is no checkpoint: "importance matrix (imatrix), not a
 /// checkpoint"; "" for a checkpoint and for what can't be read.
 std::string NoCheckpointReason(const std::filesystem::path& path);
