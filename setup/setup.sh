@@ -134,6 +134,19 @@ install_python_packages() {
   changed=yes
 }
 
+# The consumers that the tests try exports with, where MLX is there.
+install_test_packages() {
+  local stamp=$venv/.moescope-setup-test wanted
+  "$venv/bin/python" -c 'import mlx.core' 2>/dev/null || return 0
+  wanted=$(cksum <"$here/requirements-test.txt")
+  [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
+  say "installing mlx-lm (for tests, about 32 MB with what it needs) to .venv"
+  if ! pip_install "$here/requirements-test.txt" 2>"$venv/mlx-lm-install.log"; then
+    say "mlx-lm can't be installed here (.venv/mlx-lm-install.log says why): exports are not tried with it"
+  fi
+  echo "$wanted" >"$stamp"
+}
+
 # What the page is made of; for tests also what drives the browser.
 install_web_packages() {
   local web=$root/src/report/web log=$venv/npm-install.log wanted omit=--omit=dev
@@ -163,7 +176,10 @@ install_system_packages
 make_venv
 install_python_packages
 install_web_packages
-[ "$with_test" = no ] || install_browser
+if [ "$with_test" = yes ]; then
+  install_test_packages
+  install_browser
+fi
 if [ "$with_dev" = yes ] && ! "$venv/bin/python" -c 'import matplotlib' 2>/dev/null; then
   say "installing the Python packages of setup/requirements-dev.txt to .venv"
   pip_install "$here/requirements-dev.txt"

@@ -49,7 +49,7 @@ ROOMS = [
          "which tensors are expert matrices, and a role for every tensor: the table of families (`families.cc`) and the rules "
          "made of it (`presets`); `filter`, `rules`, `packed_split`, `fallback` and `claims` are the steps of an extraction, `axes` "
          "asks the shapes of neighbours; what a config promises (`model_facts`, `layer_facts`), and which shapes contradict it or "
-         "each other (`shape_judge`)",
+         "each other (`shape_judge`); what mlx-lm calls the modules (`mlx_names`)",
          "bytes, statistics",
          public=("experts.h", "model_facts.h"),
          knows={"base": "", "codec": "what companions are called"},
@@ -74,6 +74,11 @@ ROOMS = [
          "weights",
          knows={"base": "", "checkpoint": "GGUF", "codec": "what weights are called", "experts": "which names are experts'",
                 "model": ""}),
+    Room("recipe",
+         "a scheme for each unit of a model: the exact choice of the best one (`knapsack`), and all that led to it as a value "
+         "and as a file (`recipe`), and in the forms of converters, a file each (`exporters` lists them)",
+         "where a cost comes from",
+         knows={"base": "", "measure": "the bits of a mode"}),
     Room("mlx",
          "the backend that asks the real MLX instead; the plugin `moescope_mlx.so` that it opens at run time, which alone "
          "links MLX",
@@ -112,7 +117,7 @@ ROOMS = [
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",
          "logic",
-         knows=dict.fromkeys(["base", "checkpoint", "model", "mlx", "rows", "run", "tables", "insight", "report", "collect"], ""),
+         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "report", "collect"], ""),
          calls={"measure": "the name of the instruction set"}),
 ]
 

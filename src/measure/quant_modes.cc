@@ -304,10 +304,13 @@ const QuantMode* FindQuantMode(std::string_view name) {
   return mode == std::end(kModes) ? nullptr : mode;
 }
 
-double BitsPerWeight(const QuantMode& mode, int64_t bits, int64_t group_size, unsigned float_bits) {
+unsigned GroupBits(const QuantMode& mode, unsigned float_bits) {
   const unsigned scale_bits = mode.scale_bits == 0 ? float_bits : mode.scale_bits;
-  const unsigned group_bits = mode.has_bias ? 2 * scale_bits : scale_bits;
-  return static_cast<double>(bits) + group_bits / static_cast<double>(group_size);
+  return mode.has_bias ? 2 * scale_bits : scale_bits;
+}
+
+double BitsPerWeight(const QuantMode& mode, int64_t bits, int64_t group_size, unsigned float_bits) {
+  return static_cast<double>(bits) + GroupBits(mode, float_bits) / static_cast<double>(group_size);
 }
 
 }  // namespace moe

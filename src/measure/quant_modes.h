@@ -48,8 +48,9 @@ struct QuantMode {
 std::span<const QuantMode> QuantModes();
 const QuantMode* FindQuantMode(std::string_view name);  ///< nullptr: no such mode
 
-/// What a weight takes with its share of scale and bias (contract D24); `float_bits`: of the
-/// weights' dtype.
+/// The bits of a group's scale, and bias; `float_bits`: of the weights' dtype.
+unsigned GroupBits(const QuantMode& mode, unsigned float_bits);
+/// What a weight takes with its share of scale and bias (contract D24).
 double BitsPerWeight(const QuantMode& mode, int64_t bits, int64_t group_size, unsigned float_bits);
 
 }  // namespace moe

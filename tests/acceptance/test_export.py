@@ -1,0 +1,216 @@
+"""`moescope export`: what the real mlx-lm makes of its files (exit codes and contents without it, too)."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+from support import DATA, AcceptanceTest, run
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+HAS_MLX_LM = importlib.util.find_spec("mlx_lm") is not None
+if HAS_MLX_LM:
+    import contextlib
+    import io
+
+    import mlx.core as mx
+    from mlx_lm.utils import load_model
+    from tiny_models import FAMILIES, quantizable_modules, record, write_checkpoint
+
+FLOAT = "float"
+SCHEMES = [{"mode": mode, "bits": bits, "group_size": group} for mode, bits, group in [
+    ("affine", 4, 64), ("mxfp4", 4, 32), ("nvfp4", 4, 16), ("affine", 3, 32), ("mxfp8", 8, 32), ("affine", 6, 64),
+    ("affine", 2, 128), ("affine", 8, 64), ("affine", 5, 32)]] + [FLOAT]
+EIGHT_BITS = {"mode": "affine", "bits": 8, "group_size": 64}
+SCALE_BYTES = {"affine": 4, "mxfp4": 1, "mxfp8": 1, "nvfp4": 1}  # of a group, with 16-bit scale and bias
+
+
+def weights_of(shape):
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def bytes_of(shape, scheme):
+    """As MLX's file has them, by hand."""
+    n = weights_of(shape)
+    if scheme == FLOAT:
+        return 2 * n
+    return n * scheme["bits"] // 8 + n // scheme["group_size"] * SCALE_BYTES[scheme["mode"]]
+
+
+def recipe_of(modules, model_type="qwen3_moe", default=FLOAT):
+    """modules: path -> (shape, scheme). A recipe whose units are one module each."""
+    units = [{"role": "*", "layer": None, "proj": "*", "weights": weights_of(shape), "chosen_by": "budget",
+              "chosen": {"scheme": scheme, "bytes": bytes_of(shape, scheme), "cost": None},
+              "cost_terms": {}, "alternatives": [], "modules": [{"mlx": path, "hf": path, "shape": shape}]}
+             for path, (shape, scheme) in modules.items()]
+    return {"schema_version": 1, "made_by": "a test",
+            "model": {"fingerprint": "", "model_type": model_type, "family": "", "dtype": "bfloat16"},
+            "objective": {"name": "none", "value": 0, "reference": None, "reference_value": None},
+            "budget": {"kind": "bits", "value": "4", "bytes": None, "cost": None}, "unit": "layer-proj",
+            "floors": [], "pins": [], "keep": [], "default_scheme": default, "units": units,
+            "coverage": {"matrices": 0, "measured": 0, "source_bytes": 0, "untouched_bytes": 0,
+                         "bytes": sum(unit["chosen"]["bytes"] for unit in units), "quantized_weights": 0,
+                         "bits_per_weight": None},
+            "not_known": []}
+
+
+SAMPLE = {"model.layers.0.mlp.switch_mlp.up_proj": ([4, 64, 96], {"mode": "mxfp4", "bits": 4, "group_size": 32}),
+          "model.layers.0.mlp.gate": ([4, 128], EIGHT_BITS), "lm_head": ([100, 128], FLOAT)}
+
+
+class Export(AcceptanceTest):
+    def write(self, recipe, name="recipe.json"):
+        path = self.tmp / name
+        path.write_text(recipe if isinstance(recipe, str) else json.dumps(recipe))
+        return path
+
+    def export(self, recipe, to, out):
+        done = run("export", self.write(recipe), "--to", to, "-o", self.tmp / out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return self.tmp / out
+
+    def test_config_block_has_every_module_twice(self):
+        block = json.loads(self.export(recipe_of(SAMPLE), "mlx-config", "block.json").read_text())
+        self.assertEqual(block["quantization"], {
+            "group_size": 32, "bits": 4, "mode": "mxfp4",
+            "model.layers.0.mlp.switch_mlp.up_proj": {"group_size": 32, "bits": 4, "mode": "mxfp4"},
+            "model.layers.0.mlp.gate": {"group_size": 64, "bits": 8, "mode": "affine"}, "lm_head": False})
+        self.assertEqual(block["quantization_config"], block["quantization"])
+
+    def test_python_file_needs_nothing_to_be_imported_and_says_how_to_run_it(self):
+        path = self.export(recipe_of(SAMPLE, default=EIGHT_BITS), "mlx-lm", "convert.py")
+        code = ("import convert, json; print(json.dumps([convert.predicate(p, None) for p in "
+                "('lm_head', 'model.layers.0.mlp.switch_mlp.up_proj', 'other')]))")
+        done = subprocess.run([sys.executable, "-S", "-B", "-c", code], cwd=self.tmp, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout), [False, {"group_size": 32, "bits": 4, "mode": "mxfp4"},
+                                                   {"group_size": 64, "bits": 8, "mode": "affine"}])
+        for arguments in ([], ["model"], ["--help"]):
+            done = subprocess.run([sys.executable, "-B", path, *arguments], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("MODEL OUT (MODEL: a checkpoint of qwen3_moe", done.stderr)
+
+    def test_json_output(self):
+        done = run("export", self.write(recipe_of(SAMPLE)), "--to", "mlx-config", "-o", self.tmp / "a", "--json")
+        self.assertEqual(json.loads(done.stdout)["out"], str(self.tmp / "a"))
+
+    def test_what_is_refused_leaves_what_was_there(self):
+        good = recipe_of(SAMPLE)
+        recipe, out = self.write(good), self.tmp / "out"
+        out.write_text("old")
+        broken = self.write({**good, "units": [{**good["units"][0], "weights": 1}]}, "broken.json")
+        cases = [  # arguments, exit code, part of the error
+            ((self.tmp / "none.json", "--to", "mlx-lm", "-o", out), 1, "none.json"),
+            ((broken, "--to", "mlx-lm", "-o", out), 1, "/units/0/weights"),
+            ((self.write("{", "half.json"), "--to", "mlx-lm", "-o", out), 1, "half.json"),
+            ((self.tmp, "--to", "mlx-lm", "-o", out), 1, str(self.tmp)),
+            ((recipe, "--to", "gguf", "-o", out), 2, "--to"),
+            ((recipe, "--to", "mlx-lm"), 2, "--out"),
+            ((recipe, "--to", "mlx-lm", "-o", recipe), 2, "the recipe itself"),
+            ((recipe, "--to", "mlx-lm", "-o", self.tmp / "no" / "folder"), 1, "folder"),
+        ]
+        for arguments, code, part in cases:
+            done = run("export", *arguments)
+            self.assertEqual(done.returncode, code, arguments)
+            self.assertIn(part, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertEqual(out.read_text(), "old")
+        self.assertEqual(json.loads(recipe.read_text()), good)
+
+
+@unittest.skipUnless(HAS_MLX_LM, "mlx-lm is not installed (setup/setup.sh --test)")
+class ExportLoads(AcceptanceTest):
+    """Every family: the exported file converts, the result loads and has the recipe's schemes and bytes."""
+
+    def logits(self, folder):
+        model, _ = load_model(folder)
+        model.set_dtype(mx.float32)  # 16-bit stacks that stay floats can't be multiplied on a CPU
+        logits = model(mx.array([[1, 5, 9, 2]]))
+        self.assertTrue(mx.all(mx.isfinite(logits)).item())
+        return model, logits
+
+    def chosen(self, folder):
+        """path -> (shape, scheme): all schemes in turn, each where its group divides the rows."""
+        model, _ = load_model(folder)
+        modules = {}
+        for i, (path, shape) in enumerate(quantizable_modules(model).items()):
+            fitting = [s for s in SCHEMES if s == FLOAT or shape[-1] % s["group_size"] == 0]
+            modules[path] = (shape, fitting[i % len(fitting)])
+            if path.endswith(("mlp.gate", "router", "shared_expert_gate")):
+                modules[path] = (shape, EIGHT_BITS)
+            elif not hasattr(self.at(model, path), "to_quantized"):  # gpt-oss: packed already
+                modules[path] = (shape, {"mode": "mxfp4", "bits": 4, "group_size": 32})
+        return modules
+
+    @staticmethod
+    def at(model, path):
+        return dict(model.named_modules())[path]
+
+    def check(self, model_type):
+        source, out = self.tmp / model_type, self.tmp / (model_type + "-out")
+        write_checkpoint(model_type, source)
+        known = json.loads((DATA / "mlx_modules" / f"{model_type}.json").read_text())
+        self.assertEqual(record(source), known)  # tiny_models.py writes them again
+        modules = self.chosen(source)
+        recipe = self.tmp / f"{model_type}.json"
+        recipe.write_text(json.dumps(recipe_of(modules, model_type)))
+        script, block = self.tmp / f"{model_type}.py", self.tmp / f"{model_type}.block"
+        for to, path in (("mlx-lm", script), ("mlx-config", block)):
+            done = run("export", recipe, "--to", to, "-o", path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.convert(script, source, out)
+        self.check_result(modules, out, json.loads(block.read_text()))
+
+    def convert(self, script, source, out):
+        spec = importlib.util.spec_from_file_location("exported", script)
+        exported = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(exported)
+        with contextlib.redirect_stdout(io.StringIO()):
+            exported.main([str(source), str(out)])
+
+    def check_result(self, modules, out, block):
+        model, logits = self.logits(out)
+        by_path = dict(model.named_modules())
+        tensors = {}
+        for path in out.glob("model*.safetensors"):
+            tensors.update(mx.load(str(path)))
+        for path, (shape, scheme) in modules.items():
+            found = FLOAT
+            if hasattr(by_path[path], "bits"):
+                found = {key: getattr(by_path[path], key) for key in ("mode", "bits", "group_size")}
+            self.assertEqual(found, scheme, path)
+            size = sum(tensors[name].nbytes for name in (f"{path}.{part}" for part in ("weight", "scales", "biases"))
+                       if name in tensors)
+            self.assertEqual(size, bytes_of(shape, scheme), path)
+        config = json.loads((out / "config.json").read_text())
+        (out / "config.json").write_text(json.dumps({**config, **block}))
+        self.assertTrue(mx.array_equal(self.logits(out)[1], logits).item())
+
+    def test_as_a_program(self):
+        source, out = self.tmp / "olmoe", self.tmp / "out"
+        write_checkpoint("olmoe", source)
+        modules = self.chosen(source)
+        recipe = self.tmp / "recipe.json"
+        recipe.write_text(json.dumps(recipe_of(modules)))
+        self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", self.tmp / "convert.py").returncode, 0)
+        done = subprocess.run([sys.executable, "-B", self.tmp / "convert.py", source, out], capture_output=True,
+                              text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        model, _ = self.logits(out)
+        self.assertEqual(sorted(quantizable_modules(model)), sorted(modules))
+
+
+def add_families():
+    for model_type in FAMILIES if HAS_MLX_LM else ():
+        setattr(ExportLoads, f"test_{model_type}", lambda self, name=model_type: self.check(name))
+
+
+add_families()
+
+if __name__ == "__main__":
+    unittest.main()
