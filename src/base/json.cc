@@ -81,6 +81,8 @@ Library ToLibrary(const Json& json, const JsonStyle& style) {
 
 }  // namespace
 
+Json::Json() = default;
+Json::Json(std::nullptr_t) {}
 Json::Json(std::initializer_list<Member> members) : value_(Members()) {
   for (const Member& member : members) (*this)[member.key] = member.value;
 }

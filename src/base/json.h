@@ -23,19 +23,27 @@ struct JsonStyle {
   bool sorted = false;    ///< keys, at every level
 };
 
+/// A key of an object and its value.
+template <class Value>
+struct JsonMember {
+  std::string key;
+  Value value;
+  friend bool operator==(const JsonMember& a, const JsonMember& b) = default;
+};
+
 /// A JSON value. Objects keep the order in which their keys were added.
 ///
 /// What is asked of a value of another kind is answered by what an empty one has: get<T>() gives 0
 /// or "", iteration nothing, Find() null.
 class Json {
  public:
-  struct Member;
+  using Member = JsonMember<Json>;
   using List = std::vector<Json>;
   using Members = std::vector<Member>;
 
   // NOLINTBEGIN(google-explicit-constructor): values become JSON where they stand
-  Json() = default;  ///< null
-  Json(std::nullptr_t) {}
+  Json();  ///< null
+  Json(std::nullptr_t);
   template <class T>
     requires std::is_arithmetic_v<T>
   Json(T number) {
@@ -48,8 +56,6 @@ class Json {
   template <class T>
     requires std::is_convertible_v<const T&, std::string_view>
   Json(const T& text) : value_(std::string(std::string_view(text))) {}
-  template <std::same_as<std::string> T>
-  Json(T&& text) : value_(std::move(text)) {}
   Json(std::initializer_list<Member> members);  ///< an object: {{"a", 1}, {"b", "c"}}
   /// A list of what the range holds; of pairs whose first is a text (a map), an object.
   template <class Range>
@@ -140,14 +146,7 @@ class Json {
     return std::holds_alternative<T>(value_);
   }
 
-  std::variant<std::nullptr_t, bool, int64_t, uint64_t, double, std::string, List, Members> value_ =
-      nullptr;
-};
-
-struct Json::Member {
-  std::string key;
-  Json value;
-  friend bool operator==(const Member& a, const Member& b) = default;
+  std::variant<std::nullptr_t, bool, int64_t, uint64_t, double, std::string, List, Members> value_;
 };
 
 template <class Range>

@@ -15,7 +15,7 @@ namespace moe {
 class JsonBuilder : public JsonEvents {
  public:
   /// What a string stands for; by default itself.
-  std::function<Json(std::string)> from_text;
+  std::function<Json(const std::string&)> from_text;
   /// Told of each key that its object has already: the keys on the way there, itself last.
   std::function<void(const std::vector<std::string>&)> on_duplicate;
 
@@ -27,9 +27,7 @@ class JsonBuilder : public JsonEvents {
   bool Integer(int64_t value) override { return Put(value); }
   bool Unsigned(uint64_t value) override { return Put(value); }
   bool Float(double value, std::string_view) override { return Put(value); }
-  bool Text(std::string& text) override {
-    return Put(from_text ? from_text(std::move(text)) : Json(std::move(text)));
-  }
+  bool Text(std::string& text) override { return Put(from_text ? from_text(text) : Json(text)); }
   bool BeginObject() override { return Open(false); }
   bool Key(std::string& key) override;
   bool EndObject() override { return Close(); }

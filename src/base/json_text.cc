@@ -56,7 +56,7 @@ std::string MarkLiterals(std::string_view text) {
 }
 
 /// What a string of the marked text stands for.
-Json UnmarkLiteral(std::string text) {
+Json UnmarkLiteral(const std::string& text) {
   if (!text.starts_with(kParsedMark)) return text;
   const std::string_view word = std::string_view(text).substr(kParsedMark.size());
   for (const Literal& literal : kLiterals) {
