@@ -265,7 +265,9 @@ Knapsack::Knapsack(std::vector<Unit> units) : units_(std::move(units)) {
   }
   smallest_ = ChoiceOf(units_, std::move(first));
   best_ = ChoiceOf(units_, std::move(last));
-  std::ranges::stable_sort(steps_, std::ranges::greater(), &Step::slope);
+  std::ranges::sort(steps_, {}, [&](const Step& step) {
+    return std::tuple(-step.slope, step.unit, units_[step.unit][step.option].bytes);
+  });
   for (size_t i = 0; i <= steps_.size(); ++i) {
     const KnapsackChoice choice = ChoiceAt(i);
     corners_.push_back({choice.bytes, choice.cost});
@@ -275,6 +277,7 @@ Knapsack::Knapsack(std::vector<Unit> units) : units_(std::move(units)) {
 void Knapsack::AddSteps(uint32_t unit) {
   const Unit& options = units_[unit];
   const std::vector<uint32_t>& front = front_[unit];
+  double before = std::numeric_limits<double>::infinity();
   for (size_t at = 0; at + 1 < front.size();) {
     size_t next = at + 1;
     double slope = SlopeOf(options[front[at]], options[front[next]]);
@@ -282,7 +285,8 @@ void Knapsack::AddSteps(uint32_t unit) {
       const double other = SlopeOf(options[front[at]], options[front[i]]);
       if (other >= slope) std::tie(next, slope) = std::tuple(i, other);
     }
-    steps_.push_back({unit, front[next], slope});
+    before = std::min(before, slope);  // rounding must not turn steps round
+    steps_.push_back({unit, front[next], before});
     at = next;
   }
 }
