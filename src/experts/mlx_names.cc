@@ -22,6 +22,8 @@ struct MlxFamily {
   std::string_view experts = "mlp.switch_mlp";
   Router router = Router::kPlain;
   std::string_view router_module = "mlp.gate";
+  /// Where the text model lies below the model; "": nowhere.
+  std::string_view wrapper = "";
   bool latent = false;  ///< kv_b_proj becomes embed_q and unembed_out
   std::string_view layers = "model.layers";
   std::array<std::string_view, 3> projs = {kGateProj, kUpProj, kDownProj};
@@ -39,14 +41,24 @@ constexpr MlxFamily kFamilies[] = {
     {.name = "qwen2_moe"},
     {.name = "qwen3_moe", .router = kEightBits},
     {.name = "qwen3_next", .router = kEightBits},
+    {.name = "qwen3_5_moe",
+     .router = kEightBits,
+     .wrapper = "language_model.",
+     .layers = "language_model.model.layers"},
     {.name = "deepseek_v3", .router = kRaw, .latent = true},
-    {.name = "kimi_k2", .router = kRaw, .latent = true},  // mlx-lm reads it as deepseek_v3
+    {.name = "kimi_k2", .router = kRaw, .latent = true},
+    {.name = "glm4_moe_lite", .router = kRaw, .latent = true},
     {.name = "glm4_moe", .router = kRaw},
     {.name = "gpt_oss",
      .experts = "mlp.experts",
      .router = kEightBits,
      .router_module = "mlp.router"},
     {.name = "olmoe"},
+    {.name = "phimoe", .experts = kSparse},
+    {.name = "minimax_m2",
+     .experts = kSparse,
+     .router = kEightBits,
+     .router_module = "block_sparse_moe.gate"},
     {.name = "granitemoe",
      .experts = kSparse,
      .router = kEightBits,
@@ -72,6 +84,14 @@ constexpr std::string_view kWeight = ".weight";
 bool EndsWithModule(std::string_view path, std::string_view module) {
   return path.ends_with(module) &&
          (path.size() == module.size() || path[path.size() - module.size() - 1] == '.');
+}
+
+/// The path in MLX's model of a module of the checkpoint.
+std::string PathOf(std::string_view module, std::string_view wrapper) {
+  constexpr std::string_view kTextModel = "model.language_model.";
+  if (wrapper.empty() || module.starts_with(wrapper)) return std::string(module);
+  if (!module.starts_with(kTextModel)) return fmt::format("{}{}", wrapper, module);
+  return fmt::format("{}model.{}", wrapper, module.substr(kTextModel.size()));
 }
 
 /// The number behind "layers" in a module's path.
@@ -114,8 +134,12 @@ std::string MlxNames::Experts(int64_t layer, std::string_view proj) const {
 }
 
 bool MlxNames::IsDropped(std::string_view path) const {
-  if (path.starts_with("mtp.")) return true;
-  if (path == "lm_head" && facts_.tied) return true;
+  constexpr std::array<std::string_view, 3> kNeverRead = {"mtp.", "model.visual.", "vision_tower."};
+  const std::string_view below =
+      path.starts_with(family_->wrapper) ? path.substr(family_->wrapper.size()) : path;
+  if (std::ranges::any_of(kNeverRead, [&](auto head) { return below.starts_with(head); }))
+    return true;
+  if (below == "lm_head" && facts_.tied) return true;
   const auto layer = LayerIn(path);
   return layer && facts_.layers && *layer >= static_cast<int64_t>(*facts_.layers);
 }
@@ -123,7 +147,7 @@ bool MlxNames::IsDropped(std::string_view path) const {
 std::vector<MlxModule> MlxNames::Modules(std::string_view name,
                                          std::span<const uint64_t> shape) const {
   if (!name.ends_with(kWeight)) return {};
-  const std::string path(name.substr(0, name.size() - kWeight.size()));
+  const std::string path = PathOf(name.substr(0, name.size() - kWeight.size()), family_->wrapper);
   if (IsDropped(path)) return {};
   const bool split = EndsWithModule(path, "embed_q") || EndsWithModule(path, "unembed_out");
   if (shape.size() != (family_->latent && split ? 3 : 2)) return {};

@@ -3,7 +3,6 @@
 Names and shapes come from mlx-lm's own model of the family; `hf_tensors` undoes what its sanitize() does.
 """
 
-import importlib
 import json
 import pathlib
 import re
@@ -13,7 +12,7 @@ import tempfile
 import mlx.core as mx
 import mlx.nn
 from mlx.utils import tree_flatten
-from mlx_lm.utils import load_model
+from mlx_lm.utils import _get_classes, load_model
 
 COMMON = {"hidden_size": 128, "num_hidden_layers": 2, "intermediate_size": 192, "num_attention_heads": 4,
           "num_key_value_heads": 2, "rms_norm_eps": 1e-6, "vocab_size": 96, "rope_theta": 10000.0,
@@ -22,19 +21,28 @@ COMMON = {"hidden_size": 128, "num_hidden_layers": 2, "intermediate_size": 192, 
 GLM = {"n_routed_experts": 3, "n_shared_experts": 1, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1,
        "routed_scaling_factor": 1.0, "attention_bias": False}
 
+LATENT = {**GLM, "kv_lora_rank": 64, "q_lora_rank": 96, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32,
+          "v_head_dim": 32, "num_key_value_heads": 4}
+LINEAR = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 32,
+          "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "full_attention_interval": 2,
+          "decoder_sparse_step": 1, "shared_expert_intermediate_size": 96}
+
 # model_type -> what its config has beside COMMON
 FAMILIES = {
     "qwen3_moe": {"mlp_only_layers": [], "decoder_sparse_step": 1, "tie_word_embeddings": True},
     "qwen2_moe": {"shared_expert_intermediate_size": 96},
     "olmoe": {},
     "mixtral": {"num_local_experts": 3, "intermediate_size": 64},
-    "deepseek_v3": {**GLM, "kv_lora_rank": 64, "q_lora_rank": 96, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32,
-                    "v_head_dim": 32, "num_key_value_heads": 4},
+    "phimoe": {"num_local_experts": 3, "intermediate_size": 64,
+               "rope_scaling": {"short_factor": [1.0] * 16, "long_factor": [1.0] * 16, "short_mscale": 1.0,
+                                "long_mscale": 1.0}},
+    "minimax_m2": {"num_local_experts": 3, "intermediate_size": 64, "shared_intermediate_size": 0, "rotary_dim": 16},
+    "deepseek_v3": LATENT,
+    "kimi_k2": LATENT,
+    "glm4_moe_lite": LATENT,
     "glm4_moe": {**GLM, "use_qk_norm": True, "partial_rotary_factor": 0.5},
-    "qwen3_next": {"mlp_only_layers": [], "decoder_sparse_step": 1, "shared_expert_intermediate_size": 96,
-                   "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 32,
-                   "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "partial_rotary_factor": 0.5,
-                   "full_attention_interval": 2},
+    "qwen3_next": {**LINEAR, "mlp_only_layers": [], "partial_rotary_factor": 0.5},
+    "qwen3_5_moe": LINEAR,
     "gpt_oss": {"num_local_experts": 3, "intermediate_size": 64, "sliding_window": 8,
                 "layer_types": ["sliding_attention", "full_attention"],
                 "quantization_config": {"quant_method": "mxfp4"}},
@@ -47,15 +55,16 @@ KEYS = ["model_type", "num_hidden_layers", "num_attention_heads", "qk_nope_head_
 # Of the zoo, those that mlx-lm loads and whose names are others.
 ZOO = ["hf4_granitemoe", "hf4_ernie4_5_moe", "hf4_jamba", "hf4_deepseek_v3"]
 # What a projection is called in the checkpoint.
-PROJS = {"mixtral": {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"},
+W123 = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+PROJS = {"mixtral": W123, "phimoe": W123, "minimax_m2": W123,
          "nemotron_h": {"fc1": "up_proj", "fc2": "down_proj"}}
 
 
 def new_model(config):
     """mlx-lm's own, with random weights in bfloat16."""
-    module = importlib.import_module(f"mlx_lm.models.{config['model_type']}")
+    model_class, arguments = _get_classes(config)
     mx.random.seed(13)
-    model = module.Model(module.ModelArgs.from_dict(config))
+    model = model_class(arguments.from_dict(config))
     model.set_dtype(mx.bfloat16)
     return model
 
@@ -88,8 +97,18 @@ def hf_tensors(config, weights):
     if config["model_type"] == "gpt_oss":
         return gpt_oss_tensors(weights)
     out = {}
+    if config["model_type"] == "qwen3_5_moe":
+        weights = {name.replace("language_model.model.", "model.language_model.").removeprefix("language_model."): w
+                   for name, w in weights.items()}
     for name, w in weights.items():
-        if ".switch_mlp." in name:
+        if config["model_type"] == "qwen3_5_moe" and ".switch_mlp." in name:
+            before, proj = name.removesuffix(".weight").split(".switch_mlp.")
+            if proj == "down_proj":
+                out[f"{before}.experts.down_proj"] = w
+            elif proj == "gate_proj":
+                both = [w, weights[name.replace("gate_proj", "up_proj")]]
+                out[f"{before}.experts.gate_up_proj"] = mx.concatenate(both, axis=1)
+        elif ".switch_mlp." in name:
             before, proj = name.removesuffix(".weight").split(".switch_mlp.")
             proj = PROJS.get(config["model_type"], {}).get(proj, proj)
             for e in range(w.shape[0]):

@@ -59,10 +59,11 @@ TEST_P(MlxModules, AreThoseOfMlxLm) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, MlxModules,
-                         testing::Values("mixtral", "qwen2_moe", "qwen3_moe", "qwen3_next",
-                                         "deepseek_v3", "glm4_moe", "gpt_oss", "olmoe",
-                                         "nemotron_h", "hf4_granitemoe", "hf4_ernie4_5_moe",
-                                         "hf4_jamba", "hf4_deepseek_v3"),
+                         testing::Values("mixtral", "phimoe", "minimax_m2", "qwen2_moe",
+                                         "qwen3_moe", "qwen3_next", "qwen3_5_moe", "kimi_k2",
+                                         "glm4_moe_lite", "deepseek_v3", "glm4_moe", "gpt_oss",
+                                         "olmoe", "nemotron_h", "hf4_granitemoe",
+                                         "hf4_ernie4_5_moe", "hf4_jamba", "hf4_deepseek_v3"),
                          [](const auto& tested) { return std::string(tested.param); });
 
 MlxNames Of(std::string_view family, const MlxFacts& facts = {}) {
@@ -73,6 +74,8 @@ TEST(MlxNames, LeaveOutWhatMlxLmDrops) {
   const std::vector<uint64_t> shape = {8, 16};
   EXPECT_THAT(Of("qwen3_next").Modules("mtp.layers.0.self_attn.q_proj.weight", shape), IsEmpty());
   EXPECT_THAT(Of("qwen3_moe", {.tied = true}).Modules("lm_head.weight", shape), IsEmpty());
+  EXPECT_THAT(Of("qwen3_5_moe").Modules("model.visual.blocks.0.attn.qkv.weight", shape), IsEmpty());
+  EXPECT_THAT(Of("qwen3_5_moe", {.tied = true}).Modules("lm_head.weight", shape), IsEmpty());
   const MlxNames two_layers = Of("glm4_moe", {.layers = 2});
   EXPECT_EQ(two_layers.Modules("model.layers.1.self_attn.q_proj.weight", shape).size(), 1u);
   EXPECT_THAT(two_layers.Modules("model.layers.2.self_attn.q_proj.weight", shape), IsEmpty());
