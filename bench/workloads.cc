@@ -62,31 +62,36 @@ std::shared_ptr<MatrixSource> OpenStored(const Weights& weights, bool transposed
 }
 
 std::function<void()> Measuring(const Weights& weights, const MeasureOptions& options,
-                                bool transposed = false) {
-  return [matrix = OpenStored(weights, transposed), options] {
-    sink = MeasureMatrix(*matrix, options).value().stats.mean;
+                                bool transposed = false,
+                                const std::vector<double>& importance = {}) {
+  return [matrix = OpenStored(weights, transposed), options, importance] {
+    MeasureInput input(*matrix);
+    input.importance = importance;
+    sink = MeasureMatrix(input, options).value().stats.mean;
   };
 }
 
 ComputeDType TypeOf(DType dtype) { return DefaultComputeDType(dtype); }
 
-/// The error of one scheme alone, with the ranges of its groups.
+/// The error of one scheme alone, with the ranges of its groups; weighted if there is `importance`.
 std::function<void()> Simulating(const std::shared_ptr<const Weights>& weights,
-                                 const QuantScheme& scheme) {
+                                 const QuantScheme& scheme,
+                                 std::span<const double> importance = {}) {
   const auto quantizer = MakeQuantizer(scheme, QuantProfile::kMlxCpu, TypeOf(weights->dtype),
                                        weights->rows, weights->cols)
                              .value();
-  return [weights, quantizer] {
+  return [weights, quantizer, of_batches = ImportanceForBatches(importance)] {
     ErrorSums sums;
     float lo[GroupBatch::kMostGroups], hi[GroupBatch::kMostGroups];
-    for (std::span<const float> x(weights->values); !x.empty();) {
-      const auto batch = x.first(std::min(kBatchElements, x.size()));
+    const std::span<const float> all(weights->values);
+    for (size_t at = 0; at < all.size(); at += kBatchElements) {
+      const auto batch = all.subspan(at, std::min(kBatchElements, all.size() - at));
       const size_t groups = batch.size() / quantizer.group_size;
       SummarizeGroups(batch.data(), groups, quantizer.group_size, lo, hi, nullptr);
-      AddGroupErrors(quantizer, {batch.data(), groups, lo, hi}, sums);
-      x = x.subspan(batch.size());
+      const double* of_batch = of_batches.empty() ? nullptr : &of_batches[at % weights->cols];
+      AddGroupErrors(quantizer, {batch.data(), groups, lo, hi, of_batch}, sums);
     }
-    sink = FoldSum(sums.sum_sq);
+    sink = FoldSum(sums.sum_sq) + FoldSum(sums.weighted_sq);
   };
 }
 
@@ -123,6 +128,10 @@ std::vector<Workload> MakeWorkloads(uint64_t rows, uint64_t cols) {
   MeasureOptions statistics, groups, whole;
   groups.group_sizes = whole.group_sizes = {32, 64};
   whole.schemes = {schemes[0], schemes[2], schemes[1]};
+  MeasureOptions alone;  // the cheapest scheme, as one that a run gets later
+  alone.stats = false;
+  alone.schemes = {schemes[2]};
+  const auto importance = TestImportance(cols);
 
   std::vector<Workload> all;
   for (const auto& [dtype, name] :
@@ -135,10 +144,16 @@ std::vector<Workload> MakeWorkloads(uint64_t rows, uint64_t cols) {
       add("widen", Widening(weights));
       add("counts", Counting(weights));
     }
-    for (const QuantScheme& scheme : schemes) add(scheme.name, Simulating(weights, scheme));
+    for (const QuantScheme& scheme : schemes) {
+      add(scheme.name, Simulating(weights, scheme));
+      add(scheme.name + kWeighted, Simulating(weights, scheme, importance));
+    }
     add("statistics", Measuring(*weights, statistics));
     add("statistics_and_groups", Measuring(*weights, groups));
-    add("template", Measuring(*weights, whole));
+    for (const auto& [kernel, options] : {std::pair("template", &whole), {"mxfp4_alone", &alone}}) {
+      add(kernel, Measuring(*weights, *options));
+      add(std::string(kernel) + kWeighted, Measuring(*weights, *options, false, importance));
+    }
     add("template_transposed", Measuring(*weights, whole, true));
   }
   return all;

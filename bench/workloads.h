@@ -15,6 +15,9 @@ struct Workload {
   std::function<void()> run;  ///< may be called again and again
 };
 
+/// Behind the kernel in the name of a workload: the same with errors weighted by importance.
+inline constexpr char kWeighted[] = "_weighted";
+
 /// Every kernel for every dtype, and the whole measurement under the template config, on a
 /// [rows, cols] matrix of pseudo-random weights that are the same everywhere.
 std::vector<Workload> MakeWorkloads(uint64_t rows, uint64_t cols);
