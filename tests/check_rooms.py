@@ -75,7 +75,7 @@ ROOMS = [
          knows={"base": "", "checkpoint": "GGUF", "codec": "what weights are called", "experts": "which names are experts'",
                 "model": ""}),
     Room("recipe",
-         "a scheme for each unit of a model: the exact choice of the best one (`knapsack`), and all that led to it as a value "
+         "a scheme for each unit of a model: the exact choice of the best one (`knapsack`) within what a user asks for (`plan`), and all that led to it as a value "
          "and as a file (`recipe`), and in the forms of converters, a file each (`exporters` lists them)",
          "where a cost comes from",
          knows={"base": "", "measure": "the bits of a mode"}),

@@ -21,10 +21,6 @@ bool DividesAllRows(int64_t group, const Recipe& recipe) {
   });
 }
 
-bool AreEqual(const QuantScheme& a, const QuantScheme& b) {
-  return a.mode == b.mode && a.bits == b.bits && a.group_size == b.group_size;
-}
-
 }  // namespace
 
 std::span<const Exporter> Exporters() { return kExporters; }
@@ -39,7 +35,7 @@ QuantScheme MlxDefault(const Recipe& recipe) {
   for (const RecipeUnit& unit : recipe.units) {
     const StoredForm& scheme = unit.chosen.scheme;
     if (!scheme || !DividesAllRows(scheme->group_size, recipe)) continue;
-    const auto is_it = [&](const auto& row) { return AreEqual(row.first, *scheme); };
+    const auto is_it = [&](const auto& row) { return AreSame(row.first, scheme); };
     auto row = std::ranges::find_if(weights, is_it);
     if (row == weights.end()) row = weights.insert(row, {*scheme, 0});
     row->second += WeightsOf(unit);

@@ -16,18 +16,6 @@ namespace {
 
 constexpr uint64_t kMaxWeights = uint64_t{1} << 56;
 
-/// Of all modules of a unit; nullopt as StoredBytes().
-std::optional<uint64_t> BytesOf(const RecipeUnit& unit, const StoredForm& scheme,
-                                unsigned float_bits) {
-  uint64_t sum = 0;
-  for (const RecipeModule& module : unit.modules) {
-    const auto bytes = StoredBytes(module.shape, scheme, float_bits);
-    if (!bytes) return std::nullopt;
-    sum += *bytes;
-  }
-  return sum;
-}
-
 /// What follows from the members, for readers of the file.
 struct Totals {
   uint64_t weights = 0, bytes = 0;  ///< of what is quantized
@@ -189,14 +177,9 @@ Recipe RecipeOf(const Json& json) {
 
 // ---- what must follow ----
 
-std::string SchemeText(const StoredForm& scheme) {
-  if (!scheme) return std::string(kFloatScheme);
-  return fmt::format("{} {} bits in groups of {}", scheme->mode, scheme->bits, scheme->group_size);
-}
-
 Result<void> CheckOption(const RecipeUnit& unit, const RecipeOption& option, unsigned float_bits,
                          const std::string& where) {
-  const auto bytes = BytesOf(unit, option.scheme, float_bits);
+  const auto bytes = StoredBytes(unit, option.scheme, float_bits);
   if (!bytes) {
     return Malformed(where + "/scheme",
                      fmt::format("{} does not fit the unit's modules", SchemeText(option.scheme)));
@@ -251,6 +234,16 @@ Result<void> CheckRecipe(const Recipe& recipe, const Json& json, const std::stri
 
 }  // namespace
 
+bool AreSame(const StoredForm& a, const StoredForm& b) {
+  if (!a || !b) return !a && !b;
+  return a->mode == b->mode && a->bits == b->bits && a->group_size == b->group_size;
+}
+
+std::string SchemeText(const StoredForm& scheme) {
+  if (!scheme) return std::string(kFloatScheme);
+  return fmt::format("{} {} bits in groups of {}", scheme->mode, scheme->bits, scheme->group_size);
+}
+
 std::optional<uint64_t> StoredBytes(std::span<const uint64_t> shape, const StoredForm& scheme,
                                     unsigned float_bits) {
   const auto weights = CheckedProduct(shape);
@@ -262,6 +255,17 @@ std::optional<uint64_t> StoredBytes(std::span<const uint64_t> shape, const Store
   const uint64_t groups = *weights / group;
   return (*weights * static_cast<uint64_t>(scheme->bits) + groups * GroupBits(*mode, float_bits)) /
          8;
+}
+
+std::optional<uint64_t> StoredBytes(const RecipeUnit& unit, const StoredForm& scheme,
+                                    unsigned float_bits) {
+  uint64_t sum = 0;
+  for (const RecipeModule& module : unit.modules) {
+    const auto bytes = StoredBytes(module.shape, scheme, float_bits);
+    if (!bytes) return std::nullopt;
+    sum += *bytes;
+  }
+  return sum;
 }
 
 uint64_t WeightsOf(const RecipeModule& module) { return CheckedProduct(module.shape).value_or(0); }

@@ -18,6 +18,9 @@ namespace moe {
 /// (nullopt).
 using StoredForm = std::optional<QuantScheme>;
 
+bool AreSame(const StoredForm& a, const StoredForm& b);
+std::string SchemeText(const StoredForm& scheme);  ///< "affine 4 bits in groups of 64", "float"
+
 /// Bytes of a weight [..., in] as MLX's files have it, with scales and biases; of a float
 /// `float_bits` each. nullopt: the scheme's mode is unknown, its group does not divide a row, or
 /// they are more than 2^56.
@@ -112,6 +115,10 @@ struct Recipe {
 /// Number of weights of a module, or of all modules of a unit.
 uint64_t WeightsOf(const RecipeModule& module);
 uint64_t WeightsOf(const RecipeUnit& unit);
+
+/// Of all modules of a unit; nullopt as for each.
+std::optional<uint64_t> StoredBytes(const RecipeUnit& unit, const StoredForm& scheme,
+                                    unsigned float_bits);
 
 /// The file's text. Adds what follows from the members: weights, sizes, bits.
 std::string RecipeJson(const Recipe& recipe);

@@ -266,9 +266,8 @@ std::vector<Optimum> OptimaOfHighs() {
   std::vector<Optimum> optima;
   for (const Json& item : *json) {
     const auto number = [&](const char* key) { return item[key].get<uint64_t>(); };
-    optima.push_back({number("seed"), number("layers"), number("dense"),
-                      item["jitter"].get<bool>(), number("budget"), number("bytes"),
-                      item["cost"].get<double>()});
+    optima.push_back({number("seed"), number("layers"), number("dense"), item["jitter"].get<bool>(),
+                      number("budget"), number("bytes"), item["cost"].get<double>()});
   }
   return optima;
 }

@@ -36,7 +36,7 @@ TEST(StoredBytes, AreNoneWhereASchemeDoesNotFit) {
   EXPECT_EQ(StoredBytes(odd, QuantScheme{"", "affine", 4, 0}, 16), std::nullopt);
   EXPECT_EQ(StoredBytes(odd, QuantScheme{"", "q4_K", 4, 32}, 16), std::nullopt);
   EXPECT_EQ(StoredBytes(huge, std::nullopt, 16), std::nullopt);
-  EXPECT_EQ(StoredBytes({}, std::nullopt, 16), std::nullopt);
+  EXPECT_EQ(StoredBytes(std::vector<uint64_t>(), std::nullopt, 16), std::nullopt);
 }
 
 /// Reads `text` as a recipe.

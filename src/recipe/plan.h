@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "moescope/error.h"
+#include "recipe/knapsack.h"
+#include "recipe/recipe.h"
+
+namespace moe {
+
+/// What holds whatever the budget is.
+struct PlanRules {
+  std::string unit = "layer-proj";  ///< Recipe::unit: what of a role gets one scheme
+  std::vector<Recipe::Pin> pins;    ///< searched in the modules' names, MLX's and the checkpoint's
+  std::vector<Recipe::Floor> floors;
+  std::vector<std::string> keep;  ///< roles
+};
+
+/// Chooses recipes for one model.
+///
+/// A unit of a role in `keep` stays as it is; a pin says its scheme, and goes before; else it takes
+/// one of its candidates, of which those with fewer bits than a floor of its role are out. Then
+/// units are put together as `unit` says, whose candidates are those of all parts. Costs are added
+/// up; what is not known costs nothing.
+///
+/// Threads: const members may be called from any thread at once.
+class Plan {
+ public:
+  /// `recipe`: all but what is chosen here. Its units are the smallest that get one scheme:
+  /// `alternatives` are the candidates (schemes with their costs), `chosen` is what a unit is that
+  /// is kept or has no candidate. kBadArgument: a pattern that can't be read or matches nothing,
+  /// pins that contradict each other, a pinned scheme that doesn't fit, a floor that leaves a unit
+  /// nothing.
+  static Result<Plan> Create(Recipe recipe, const PlanRules& rules);
+
+  // The least cost, or in the last two the fewest bytes. kBadArgument names the nearest budget that
+  // can be met. `value` of the recipe's budget is the number; who read it from a text may set that.
+
+  Result<Recipe> AtBits(double bits) const;     ///< average over all weights that are quantized
+  Result<Recipe> AtSize(uint64_t bytes) const;  ///< of all: untouched ones, too
+  Result<Recipe> AtCost(double cost) const;
+  Result<Recipe> AsGoodAs(const QuantScheme& scheme) const;  ///< the cost of Uniform()
+
+  /// One scheme for all units that may choose, the nearest in bits where it is no candidate; the
+  /// others as in every recipe.
+  Recipe Uniform(const QuantScheme& scheme) const;
+
+  /// Recipes of all sizes, the smallest first: Knapsack::Front(). With `bits` of what is quantized.
+  struct Point {
+    uint64_t bytes = 0;  ///< as Recipe::bytes()
+    double bits = 0, cost = 0;
+  };
+  std::vector<Point> Front(uint64_t points) const;
+
+ private:
+  Plan(Recipe recipe, std::vector<std::vector<RecipeOption>> options, Knapsack knapsack);
+  Recipe RecipeOf(const KnapsackChoice& choice) const;
+  Recipe RecipeOf(const std::vector<uint32_t>& options) const;
+  double BitsIn(uint64_t units_bytes) const;
+
+  Recipe recipe_;
+  std::vector<std::vector<RecipeOption>> options_;  ///< by unit
+  Knapsack knapsack_;
+  uint64_t quantized_weights_ = 0, float_bytes_ = 0;  ///< of units that are, or are not, quantized
+};
+
+}  // namespace moe
