@@ -78,6 +78,24 @@ struct ExpertMatrix {
   uint64_t stored_bytes() const;  ///< with its share of scales and zero points
 };
 
+/// A weight outside the experts that runtimes quantize: of attention of any kind, dense MLPs,
+/// latent projections, routers and gates, embeddings, the output head. One with more than two axes
+/// (MLX's per head matrices of MLA) is the matrix of all of its rows. None are norms, biases,
+/// vectors, convolutions, and the towers of images and sound. A view into its Model, which must
+/// outlive it.
+struct DenseWeight {
+  const ModelTensor* tensor = nullptr;
+  std::string module;  ///< as the checkpoint calls it: "model.layers.3.self_attn.q_proj"
+  uint64_t rows = 0, cols = 0;
+
+  Role role() const { return tensor->found.role; }  ///< attention, embedding, router or other
+  int64_t layer() const { return tensor->found.layer.value_or(-1); }  ///< -1: none in its name
+  const std::optional<std::string>& stack() const { return tensor->found.stack; }
+  MatrixView view() const { return {rows, cols, 0, cols, 1}; }  ///< in its weight
+  const Weight& weight() const { return *tensor->weight; }
+  uint64_t stored_bytes() const;  ///< with scales and zero points
+};
+
 struct ModelFiles;  // src/model/model_files.h
 
 /// A checkpoint, from its headers and config.json: every tensor with what it is, and every expert's
@@ -123,6 +141,12 @@ class Model {
   /// kIo, kMalformed: its bytes can't be had.
   Result<std::unique_ptr<MatrixSource>> OpenMatrix(uint64_t number) const;
   Result<std::unique_ptr<MatrixSource>> OpenMatrix(const MatrixKey& key) const;  ///< or kNotFound
+
+  /// The weights outside the experts that runtimes quantize, in the order of their tensors. A head
+  /// that config.json ties to the embedding is not told beside it.
+  std::span<const DenseWeight> dense() const;
+  /// As OpenMatrix(), of dense()[number].
+  Result<std::unique_ptr<MatrixSource>> OpenDense(uint64_t number) const;
 
   /// Nothing is missing, refused or contradicted by config.json, as far as headers tell.
   bool complete() const;

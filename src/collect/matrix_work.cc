@@ -140,7 +140,7 @@ class MatrixWork {
   Result<MatrixMeasurement> MeasureStored(const ExpertMatrix& stored, unsigned threads) {
     const auto array = weights_.Get(stored.weight());
     if (!array) return tl::make_unexpected(array.error());
-    const auto opened = ViewOf(stored, **array);
+    const auto opened = ViewOf(stored.weight(), stored.view(), **array);
     if (!opened) return tl::make_unexpected(opened.error());
     const StoppableMatrix matrix(**opened, options_.stop);
     MeasureInput input(matrix);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/decide.h"
+#include "model/dense.h"
 #include "model/model_parts.h"
 #include "model/nothing_found.h"
 #include "model/reading.h"
@@ -71,6 +72,21 @@ Result<void> FindExperts(ModelFiles& files, const ModelOptions& options, Parts& 
   return {};
 }
 
+/// With its share of scales and zero points.
+uint64_t StoredBytes(const Weight& weight, uint64_t rows, uint64_t cols) {
+  const double weights = static_cast<double>(rows) * static_cast<double>(cols);
+  return static_cast<uint64_t>(weights * weight.bits_per_weight / 8);
+}
+
+/// Whether config.json says that the output head is the embedding.
+bool HasTiedHead(const Json& config) {
+  const auto says = [](const Json& part) {
+    const Json& tied = part["tie_word_embeddings"];
+    return tied.is_boolean() && tied.get<bool>();
+  };
+  return says(config) || says(config["text_config"]);
+}
+
 void CountBanks(Parts& parts) {
   for (const ModelTensor& tensor : parts.checkpoint.tensors) {
     if (!tensor.found.unmatched_reason) parts.census.AddPreset(tensor.found.preset);
@@ -111,9 +127,10 @@ MatrixView ExpertMatrix::view() const {
 }
 
 uint64_t ExpertMatrix::stored_bytes() const {
-  const double weights = static_cast<double>(bank->rows) * static_cast<double>(bank->cols);
-  return static_cast<uint64_t>(weights * weight().bits_per_weight / 8);
+  return StoredBytes(weight(), bank->rows, bank->cols);
 }
+
+uint64_t DenseWeight::stored_bytes() const { return StoredBytes(weight(), rows, cols); }
 
 Result<Model> Model::Open(const std::string& path, const ModelOptions& options) {
   auto files = std::make_shared<ModelFiles>(FindModelFiles(path, options));
@@ -128,6 +145,7 @@ Result<Model> Model::Open(std::shared_ptr<ModelFiles> files, const ModelOptions&
   });
   if (!done) return tl::make_unexpected(std::move(done.error()));
   CountBanks(*parts);
+  parts->dense = DenseWeightsOf(parts->checkpoint.tensors, HasTiedHead(files->metadata.config));
   if (files->index.used_for_scan) {
     parts->compared = CompareWithIndex(files->index.weight_map, parts->checkpoint.TensorNames());
   }
@@ -166,19 +184,18 @@ std::optional<uint64_t> Model::Find(const MatrixKey& key) const {
 
 Result<std::unique_ptr<MatrixSource>> Model::OpenMatrix(uint64_t number) const {
   const ExpertMatrix matrix = this->matrix(number);
-  Parts::LastWeight& last = parts_->last;
-  std::shared_ptr<const WeightArray> array;
-  {
-    const std::lock_guard lock(last.mutex);
-    if (last.weight != &matrix.weight()) {
-      auto opened = OpenWeight(matrix.weight());
-      if (!opened) return tl::make_unexpected(std::move(opened.error()));
-      last.weight = &matrix.weight();
-      last.array = std::move(*opened);
-    }
-    array = last.array;
-  }
-  return ViewOf(matrix, *array);
+  const auto array = parts_->Array(matrix.weight());
+  if (!array) return tl::make_unexpected(array.error());
+  return ViewOf(matrix.weight(), matrix.view(), **array);
+}
+
+std::span<const DenseWeight> Model::dense() const { return parts_->dense; }
+
+Result<std::unique_ptr<MatrixSource>> Model::OpenDense(uint64_t number) const {
+  const DenseWeight& dense = parts_->dense[number];
+  const auto array = parts_->Array(dense.weight());
+  if (!array) return tl::make_unexpected(array.error());
+  return ViewOf(dense.weight(), dense.view(), **array);
 }
 
 Result<std::unique_ptr<MatrixSource>> Model::OpenMatrix(const MatrixKey& key) const {
@@ -220,10 +237,22 @@ std::vector<std::string> Model::Warnings() const {
   return lines;
 }
 
-Result<std::unique_ptr<MatrixSource>> ViewOf(const ExpertMatrix& matrix, const WeightArray& array) {
-  auto opened = array.Matrix(matrix.view());
-  if (!opened || matrix.weight().is_plain()) return opened;
-  return std::make_unique<DecodedMatrix>(std::move(*opened), matrix.weight().float_dtype);
+Result<std::unique_ptr<MatrixSource>> ViewOf(const Weight& weight, const MatrixView& view,
+                                             const WeightArray& array) {
+  auto opened = array.Matrix(view);
+  if (!opened || weight.is_plain()) return opened;
+  return std::make_unique<DecodedMatrix>(std::move(*opened), weight.float_dtype);
+}
+
+Result<std::shared_ptr<const WeightArray>> Parts::Array(const Weight& weight) const {
+  const std::lock_guard lock(last.mutex);
+  if (last.weight != &weight) {
+    auto opened = OpenWeight(weight);
+    if (!opened) return tl::make_unexpected(std::move(opened.error()));
+    last.weight = &weight;
+    last.array = std::move(*opened);
+  }
+  return last.array;
 }
 
 std::vector<std::string> Parts::ExpertWarnings() const {

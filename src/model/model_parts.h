@@ -30,6 +30,7 @@ struct Model::Parts {
   std::optional<Extractor> extractor;
   std::vector<ModelBank> banks;  ///< in the order of the matrices
   uint64_t matrices = 0;
+  std::vector<DenseWeight> dense;
   std::vector<MissingExperts> missing;  ///< promised by config, router or index, and not there
   std::vector<std::string> surplus;     ///< ExpertPromise::Surplus()
   ExpertCensus census;
@@ -46,6 +47,8 @@ struct Model::Parts {
     std::shared_ptr<const WeightArray> array;
   };
   mutable LastWeight last;
+  /// The values of `weight`, kept until those of another are asked for.
+  Result<std::shared_ptr<const WeightArray>> Array(const Weight& weight) const;
 
   /// Number of each key's first matrix, once asked for.
   struct Keys {
@@ -59,7 +62,8 @@ struct Model::Parts {
 /// can't be decoded.
 Result<std::shared_ptr<const WeightArray>> OpenWeight(const Weight& weight);
 
-/// The matrix in its opened weight, with the dtype that its values are meant in.
-Result<std::unique_ptr<MatrixSource>> ViewOf(const ExpertMatrix& matrix, const WeightArray& array);
+/// The matrix `view` of an opened weight, with the dtype that its values are meant in.
+Result<std::unique_ptr<MatrixSource>> ViewOf(const Weight& weight, const MatrixView& view,
+                                             const WeightArray& array);
 
 }  // namespace moe
