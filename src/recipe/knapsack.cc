@@ -121,7 +121,7 @@ class Search {
     const double missing = best - left_out_;  // less than nothing if nothing was left out
     const double of =
         goal_ == Goal::kLeastCost ? known.cost : slope_ * static_cast<double>(known.bytes);
-    return missing <= kRounding * best ? 0 : std::min(1.0, missing / of);
+    return missing <= kRounding * best || of == 0 ? 0 : std::min(1.0, missing / of);
   }
 
   template <class T>

@@ -68,7 +68,8 @@ class Knapsack {
     uint32_t unit, option;
     double slope;  ///< cost that a byte more saves
   };
-  /// All first choices: after so many steps, those that save most for a byte first.
+  /// What is chosen after so many steps, those that save most for a byte first: no choice of as
+  /// many bytes costs less.
   struct Corner {
     uint64_t bytes;
     double cost;
