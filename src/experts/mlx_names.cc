@@ -22,8 +22,8 @@ struct MlxFamily {
   std::string_view experts = "mlp.switch_mlp";
   Router router = Router::kPlain;
   std::string_view router_module = "mlp.gate";
-  /// Where the text model lies below the model; "": nowhere.
-  std::string_view wrapper = "";
+  /// Whether mlx-lm has the text model below a module "language_model".
+  enum class Wrapped { kNever, kAlways, kIfNested } wrapped = Wrapped::kNever;
   bool latent = false;  ///< kv_b_proj becomes embed_q and unembed_out
   std::string_view layers = "model.layers";
   std::array<std::string_view, 3> projs = {kGateProj, kUpProj, kDownProj};
@@ -32,6 +32,7 @@ struct MlxFamily {
 namespace {
 
 using enum MlxFamily::Router;
+using Wrapped = MlxFamily::Wrapped;
 
 constexpr std::string_view kSparse = "block_sparse_moe.switch_mlp";
 
@@ -41,11 +42,9 @@ constexpr MlxFamily kFamilies[] = {
     {.name = "qwen2_moe"},
     {.name = "qwen3_moe", .router = kEightBits},
     {.name = "qwen3_next", .router = kEightBits},
-    {.name = "qwen3_5_moe",
-     .router = kEightBits,
-     .wrapper = "language_model.",
-     .layers = "language_model.model.layers"},
+    {.name = "qwen3_5_moe", .router = kEightBits, .wrapped = Wrapped::kAlways},
     {.name = "deepseek_v3", .router = kRaw, .latent = true},
+    {.name = "deepseek_v32", .router = kRaw, .latent = true},
     {.name = "kimi_k2", .router = kRaw, .latent = true},
     {.name = "glm4_moe_lite", .router = kRaw, .latent = true},
     {.name = "glm4_moe", .router = kRaw},
@@ -68,6 +67,11 @@ constexpr MlxFamily kFamilies[] = {
      .router = kEightBits,
      .router_module = "feed_forward.router"},
     {.name = "ernie4_5_moe"},
+    {.name = "gemma4",
+     .experts = "experts.switch_glu",
+     .router = kEightBits,
+     .router_module = "router.proj",
+     .wrapped = Wrapped::kIfNested},
     {.name = "nemotron_h",
      .experts = "mixer.switch_mlp",
      .router = kRaw,
@@ -112,7 +116,16 @@ MlxFacts MlxFactsOf(const Json& config) {
           .heads = WholeNumber(text["num_attention_heads"]),
           .nope_dim = WholeNumber(text["qk_nope_head_dim"]),
           .value_dim = WholeNumber(text["v_head_dim"]),
+          .kv_shared = WholeNumber(text["num_kv_shared_layers"]),
+          .nested = config.contains("text_config"),
           .tied = (text.contains(kTied) ? text : config)[kTied].get<bool>()};
+}
+
+MlxNames::MlxNames(const MlxFamily& family, const MlxFacts& facts)
+    : family_(&family), facts_(facts) {
+  const bool wrapped =
+      family.wrapped == Wrapped::kAlways || (family.wrapped == Wrapped::kIfNested && facts.nested);
+  if (wrapped) wrapper_ = "language_model.";
 }
 
 Result<MlxNames> MlxNames::Of(std::string_view family, const MlxFacts& facts) {
@@ -130,24 +143,34 @@ std::string MlxNames::Experts(int64_t layer, std::string_view proj) const {
   constexpr std::array<std::string_view, 3> kProjs = {kGateProj, kUpProj, kDownProj};
   const auto* at = std::ranges::find(kProjs, proj);
   const std::string_view word = at == kProjs.end() ? proj : family_->projs[at - kProjs.begin()];
-  return fmt::format("{}.{}.{}.{}", family_->layers, layer, family_->experts, word);
+  return fmt::format("{}{}.{}.{}.{}", wrapper_, family_->layers, layer, family_->experts, word);
 }
 
 bool MlxNames::IsDropped(std::string_view path) const {
-  constexpr std::array<std::string_view, 3> kNeverRead = {"mtp.", "model.visual.", "vision_tower."};
-  const std::string_view below =
-      path.starts_with(family_->wrapper) ? path.substr(family_->wrapper.size()) : path;
+  constexpr std::string_view kNeverRead[] = {"mtp.",
+                                             "model.visual.",
+                                             "vision_tower.",
+                                             "model.vision",
+                                             "model.audio_tower.",
+                                             "model.embed_vision.",
+                                             "model.embed_audio.",
+                                             "model.multi_modal_projector."};
+  const std::string_view below = path.starts_with(wrapper_) ? path.substr(wrapper_.size()) : path;
   if (std::ranges::any_of(kNeverRead, [&](auto head) { return below.starts_with(head); }))
     return true;
   if (below == "lm_head" && facts_.tied) return true;
   const auto layer = LayerIn(path);
-  return layer && facts_.layers && *layer >= static_cast<int64_t>(*facts_.layers);
+  if (!layer || !facts_.layers) return false;
+  const bool of_kv =
+      EndsWithModule(path, "self_attn.k_proj") || EndsWithModule(path, "self_attn.v_proj");
+  const uint64_t without = of_kv ? facts_.kv_shared.value_or(0) : 0;
+  return static_cast<uint64_t>(*layer) + without >= *facts_.layers;
 }
 
 std::vector<MlxModule> MlxNames::Modules(std::string_view name,
                                          std::span<const uint64_t> shape) const {
   if (!name.ends_with(kWeight)) return {};
-  const std::string path = PathOf(name.substr(0, name.size() - kWeight.size()), family_->wrapper);
+  const std::string path = PathOf(name.substr(0, name.size() - kWeight.size()), wrapper_);
   if (IsDropped(path)) return {};
   const bool split = EndsWithModule(path, "embed_q") || EndsWithModule(path, "unembed_out");
   if (shape.size() != (family_->latent && split ? 3 : 2)) return {};

@@ -25,7 +25,9 @@ struct MlxFacts {
   std::optional<uint64_t> layers = {};  ///< num_hidden_layers
   std::optional<uint64_t> heads = {}, nope_dim = {},
                           value_dim = {};  ///< of attention with a latent (MLA)
-  bool tied = false;                       ///< tie_word_embeddings: there is no lm_head
+  std::optional<uint64_t> kv_shared = {};  ///< the last layers, which have no keys and values
+  bool nested = false;  ///< text_config: the text model is a part of a larger one
+  bool tied = false;    ///< tie_word_embeddings: there is no lm_head
 };
 MlxFacts MlxFactsOf(const Json& config);
 
@@ -48,11 +50,12 @@ class MlxNames {
   std::vector<MlxModule> Modules(std::string_view name, std::span<const uint64_t> shape) const;
 
  private:
-  MlxNames(const MlxFamily& family, const MlxFacts& facts) : family_(&family), facts_(facts) {}
+  MlxNames(const MlxFamily& family, const MlxFacts& facts);
   bool IsDropped(std::string_view path) const;
 
   const MlxFamily* family_;
   MlxFacts facts_;
+  std::string_view wrapper_;  ///< what stands before the text model's paths
 };
 
 /// The module of a weight in the checkpoint: without ".weight". Of one expert of many, "*" for its

@@ -39,6 +39,7 @@ FAMILIES = {
     "minimax_m2": {"num_local_experts": 3, "intermediate_size": 64, "shared_intermediate_size": 0, "rotary_dim": 16},
     "deepseek_v3": LATENT,
     "kimi_k2": LATENT,
+    "deepseek_v32": {**LATENT, "index_head_dim": 32, "index_n_heads": 2, "index_topk": 4},
     "glm4_moe_lite": LATENT,
     "glm4_moe": {**GLM, "use_qk_norm": True, "partial_rotary_factor": 0.5},
     "qwen3_next": {**LINEAR, "mlp_only_layers": [], "partial_rotary_factor": 0.5},
@@ -46,6 +47,9 @@ FAMILIES = {
     "gpt_oss": {"num_local_experts": 3, "intermediate_size": 64, "sliding_window": 8,
                 "layer_types": ["sliding_attention", "full_attention"],
                 "quantization_config": {"quant_method": "mxfp4"}},
+    "gemma4_text": {"enable_moe_block": True, "top_k_experts": 2, "global_head_dim": 32, "num_kv_shared_layers": 0,
+                    "use_double_wide_mlp": False, "hidden_size_per_layer_input": 0, "tie_word_embeddings": True,
+                    "vocab_size_per_layer_input": 96, "layer_types": ["sliding_attention", "full_attention"]},
     "nemotron_h": {**GLM, "hybrid_override_pattern": "ME*", "num_hidden_layers": 3, "mamba_num_heads": 4,
                    "mamba_head_dim": 32, "ssm_state_size": 16, "conv_kernel": 4, "n_groups": 1, "mlp_bias": False,
                    "layer_norm_epsilon": 1e-6, "use_bias": False, "use_conv_bias": True, "mamba_proj_bias": False,
@@ -55,6 +59,7 @@ KEYS = ["model_type", "num_hidden_layers", "num_attention_heads", "qk_nope_head_
 # Of the zoo, those that mlx-lm loads and whose names are others.
 ZOO = ["hf4_granitemoe", "hf4_ernie4_5_moe", "hf4_jamba", "hf4_deepseek_v3"]
 # What a projection is called in the checkpoint.
+FUSED = ["qwen3_5_moe", "gemma4_text"]  # experts.gate_up_proj is [experts, 2 * width, hidden], gate first
 W123 = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
 PROJS = {"mixtral": W123, "phimoe": W123, "minimax_m2": W123,
          "nemotron_h": {"fc1": "up_proj", "fc2": "down_proj"}}
@@ -101,8 +106,8 @@ def hf_tensors(config, weights):
         weights = {name.replace("language_model.model.", "model.language_model.").removeprefix("language_model."): w
                    for name, w in weights.items()}
     for name, w in weights.items():
-        if config["model_type"] == "qwen3_5_moe" and ".switch_mlp." in name:
-            before, proj = name.removesuffix(".weight").split(".switch_mlp.")
+        if config["model_type"] in FUSED and (found := re.search(r"(?:switch_mlp|experts\.switch_glu)\.", name)):
+            before, proj = name[:found.start() - 1], name[found.end():].removesuffix(".weight")
             if proj == "down_proj":
                 out[f"{before}.experts.down_proj"] = w
             elif proj == "gate_proj":
@@ -153,7 +158,7 @@ def quantizable_modules(model):
     return dict(sorted(found.items()))
 
 
-EXPERTS = re.compile(r"layers\.(\d+)\.(?:.*\.)?(?:switch_mlp|mlp\.experts)\.(gate_proj|up_proj|down_proj|fc1|fc2)$")
+EXPERTS = re.compile(r"layers\.(\d+)\.(?:.*\.)?(?:switch_mlp|switch_glu|mlp\.experts)\.(gate_proj|up_proj|down_proj|fc1|fc2)$")
 
 
 def record(folder):

@@ -27,15 +27,17 @@ Shapes ShapesIn(const Json& json) {
 
 class MlxModules : public testing::TestWithParam<const char*> {};
 
-// What mlx-lm's own models make of checkpoints: tests/data/mlx_modules, of which the name ends with
-// the family's.
+// What mlx-lm's own models make of checkpoints: tests/data/mlx_modules.
 TEST_P(MlxModules, AreThoseOfMlxLm) {
   const std::string file = GetParam();
   const auto path = TestData() / "mlx_modules" / (file + ".json");
   const auto record = ParseLenientJson(ReadText(path), path.string());
   ASSERT_TRUE(record) << record.error().Text();
-  const auto names = MlxNames::Of(file.starts_with("hf4_") ? file.substr(4) : file,
-                                  MlxFactsOf((*record)["config"]));
+  ModelFacts model;
+  model.model_type = (*record)["config"]["model_type"].text();
+  const Family* family = KnownFamilies().Find(model, {});
+  ASSERT_NE(family, nullptr);
+  const auto names = MlxNames::Of(family->name, MlxFactsOf((*record)["config"]));
   ASSERT_TRUE(names) << names.error().Text();
   Shapes modules;
   std::set<std::string> eight_bits, expected_eight_bits;
@@ -61,9 +63,10 @@ TEST_P(MlxModules, AreThoseOfMlxLm) {
 INSTANTIATE_TEST_SUITE_P(Families, MlxModules,
                          testing::Values("mixtral", "phimoe", "minimax_m2", "qwen2_moe",
                                          "qwen3_moe", "qwen3_next", "qwen3_5_moe", "kimi_k2",
-                                         "glm4_moe_lite", "deepseek_v3", "glm4_moe", "gpt_oss",
-                                         "olmoe", "nemotron_h", "hf4_granitemoe",
-                                         "hf4_ernie4_5_moe", "hf4_jamba", "hf4_deepseek_v3"),
+                                         "deepseek_v32", "gemma4_text", "glm4_moe_lite",
+                                         "deepseek_v3", "glm4_moe", "gpt_oss", "olmoe",
+                                         "nemotron_h", "hf4_granitemoe", "hf4_ernie4_5_moe",
+                                         "hf4_jamba", "hf4_deepseek_v3"),
                          [](const auto& tested) { return std::string(tested.param); });
 
 MlxNames Of(std::string_view family, const MlxFacts& facts = {}) {
@@ -90,6 +93,21 @@ TEST(MlxNames, AreRefusedForAFamilyThatIsNotKnown) {
   EXPECT_THAT(names.error().Text(), HasSubstr("family dbrx"));
   EXPECT_THAT(names.error().Text(), HasSubstr("known: mixtral, "));
   EXPECT_THAT(MlxNames::Of("", {}).error().Text(), HasSubstr("a model of no known family"));
+}
+
+TEST(MlxNames, LieBelowTheLanguageModelWhereTheConfigHasMore) {
+  const std::vector<uint64_t> shape = {8, 16};
+  const MlxNames names = Of("gemma4", {.layers = 3, .kv_shared = 1, .nested = true});
+  EXPECT_EQ(names.Experts(2, "up_proj"),
+            "language_model.model.layers.2.experts.switch_glu.up_proj");
+  const auto q = names.Modules("model.language_model.layers.2.self_attn.q_proj.weight", shape);
+  ASSERT_EQ(q.size(), 1u);
+  EXPECT_EQ(q[0].path, "language_model.model.layers.2.self_attn.q_proj");
+  EXPECT_EQ(names.Modules("model.language_model.layers.1.self_attn.k_proj.weight", shape).size(),
+            1u);
+  EXPECT_THAT(names.Modules("model.language_model.layers.2.self_attn.k_proj.weight", shape),
+              IsEmpty());
+  EXPECT_THAT(names.Modules("model.vision_tower.encoder.0.mlp.weight", shape), IsEmpty());
 }
 
 TEST(MlxFacts, ComeFromTheTextModelsConfig) {
