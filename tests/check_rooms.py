@@ -110,9 +110,9 @@ ROOMS = [
          knows={"base": "", "rows": "", "run": "", "tables": "", "insight": ""}),
     Room("collect",
          "the pipeline (`collect`): a model's tensors counted (`tensor_counts`) and its matrices measured (`matrix_work`) by a "
-         "`quant_backend`, with reading ahead, threads and progress; what there is to tell (`narrator`, `collect_logs`)",
+         "`quant_backend`, with reading ahead, threads and progress; what is known of the inputs beside (`evidence_work`, `guessed_inputs`); what there is to tell (`narrator`, `collect_logs`)",
          "what a table file looks like",
-         knows=dict.fromkeys(["base", "checkpoint", "codec", "experts", "measure", "model", "mlx", "rows", "run", "tables"], "")),
+         knows=dict.fromkeys(["base", "checkpoint", "codec", "experts", "measure", "model", "evidence", "mlx", "rows", "run", "tables"], "")),
     Room("cli",
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",

@@ -29,11 +29,19 @@ struct AnalyzeOptions {
   bool force = false, fresh = false, no_report = false;
 };
 
+std::vector<std::filesystem::path> AbsolutePaths(const std::vector<std::string>& files) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& file : files) paths.push_back(std::filesystem::absolute(file));
+  return paths;
+}
+
 /// What the run's configuration has to be changed in: a new one gets the usual schemes, an existing
 /// one keeps its own unless the command line names some.
 ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
-                       const std::optional<SchemeChoice>& schemes) {
+                       const std::optional<SchemeChoice>& schemes, const CollectFlags& flags) {
   ConfigChange change;
+  change.imatrix = AbsolutePaths(flags.imatrix);
+  change.usage = AbsolutePaths(flags.usage);
   if (IsOfAnother(config, model)) change.model_path = model;
   if (schemes && !SameSchemes(schemes->schemes, config.quant_schemes)) change.schemes = schemes;
   return change;
@@ -125,7 +133,7 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   }
   std::vector<std::string> dropped;
   if (kept && wanted) dropped = KeepOwnPairs(*config, *wanted);
-  const ConfigChange change = ChangeFor(*config, model, wanted);
+  const ConfigChange change = ChangeFor(*config, model, wanted, options.flags);
   auto changed = ChangeConfig(path, *config, change);
   if (!changed) return fail(changed.error());
   run.config = std::move(*changed);
@@ -198,6 +206,7 @@ void AddAnalyze(const Command& program, ExitCode& exit, Reporter& report) {
            "Start an existing run over: another configuration, everything measured again");
   cmd.Flag("--no-report", opt->no_report, "Do not write report.html");
   AddWorkFlags(cmd, opt->flags);
+  AddEvidenceFlags(cmd, opt->flags);
   cmd.Footer(
       "Examples:\n  moescope analyze ~/models/Qwen3-30B-A3B --out runs\n"
       "  moescope analyze ~/models/Qwen3-30B-A3B --out runs --schemes mlx,q2,q4g128");

@@ -25,6 +25,14 @@ Result<void> CheckConfig(const Config& config, const CollectOptions& options) {
   });
 }
 
+/// `config` with the evidence that the command line names.
+Config WithEvidence(Config config, const CollectFlags& flags) {
+  if (!flags.imatrix.empty()) config.evidence.imatrix = flags.imatrix;
+  if (!flags.usage.empty()) config.evidence.usage = flags.usage;
+  config.evidence.enabled |= !flags.imatrix.empty() || !flags.usage.empty();
+  return config;
+}
+
 void PrintRoles(const CollectReport& done, Reporter& report) {
   for (size_t i = 0; i < kRoleCount; ++i) {
     const RoleTotals& totals = done.roles[i];
@@ -125,7 +133,7 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const Result<Config>& 
     return FailWithConfig(usable.error(), report);
   }
   report.set_print_every_files(config->debug.print_progress_every_files);
-  const auto done = moe::Collect(*config, options, report);
+  const auto done = moe::Collect(WithEvidence(*config, flags), options, report);
   if (!done) return FailWith(done.error(), report);
 
   const bool all = report.verbose() || report.json();
@@ -157,6 +165,13 @@ void AddWorkFlags(const Command& cmd, CollectFlags& flags) {
            "Skip broken files instead of failing; the exit code is then 3");
 }
 
+void AddEvidenceFlags(const Command& cmd, CollectFlags& flags) {
+  cmd.Option("--imatrix", flags.imatrix,
+             "llama.cpp's importance matrix of this model (GGUF or .dat); several are added up");
+  cmd.Option("--usage", flags.usage,
+             "Tokens by layer and expert: CSV layer,expert,tokens, or JSON; several are added up");
+}
+
 void AddCollectData(const Command& program, ExitCode& exit, Reporter& report) {
   struct Options {
     RunArgument run;
@@ -172,6 +187,7 @@ void AddCollectData(const Command& program, ExitCode& exit, Reporter& report) {
   cmd.Option("--model-path", opt->flags.model_path,
              "Override the model_path from analysis_config.json");
   AddWorkFlags(cmd, opt->flags);
+  AddEvidenceFlags(cmd, opt->flags);
   cmd.Footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd.OnRun([opt, &exit, &report] {
     exit = WithRun(opt->run, report, [&](const Run& run) {

@@ -49,6 +49,11 @@ Argument Command::Option(const std::string& names, std::optional<std::string>& v
   return Argument(app_->add_option(names, value, meaning));
 }
 
+Argument Command::Option(const std::string& names, std::vector<std::string>& values,
+                         const std::string& meaning) const {
+  return Argument(app_->add_option(names, values, meaning)->allow_extra_args(false));
+}
+
 Argument Command::Option(const std::string& names, unsigned& value,
                          const std::string& meaning) const {
   return Argument(app_->add_option(names, value, meaning));

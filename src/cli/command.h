@@ -51,6 +51,9 @@ class Command {
   Argument Option(const std::string& names, std::string& value, const std::string& meaning) const;
   Argument Option(const std::string& names, std::optional<std::string>& value,
                   const std::string& meaning) const;
+  /// May be given several times.
+  Argument Option(const std::string& names, std::vector<std::string>& values,
+                  const std::string& meaning) const;
   Argument Option(const std::string& names, unsigned& value, const std::string& meaning) const;
   Argument Option(const std::string& names, std::optional<uint64_t>& value,
                   const std::string& meaning) const;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/exit_code.h"
@@ -22,6 +23,7 @@ struct CollectFlags {
   bool keep_going = false;
   bool reuse = false;  ///< CollectOptions::reuse
   std::string io = "auto";
+  std::vector<std::string> imatrix, usage;  ///< files; if any, instead of the config's
 };
 
 /// --threads.
@@ -29,6 +31,9 @@ Argument AddThreadsFlag(const Command& cmd, unsigned& threads);
 
 /// The flags that say how the work is done.
 void AddWorkFlags(const Command& cmd, CollectFlags& flags);
+
+/// --imatrix and --usage.
+void AddEvidenceFlags(const Command& cmd, CollectFlags& flags);
 
 /// Whether the configuration is of another model than the one at this path.
 bool IsOfAnother(const Config& config, const std::filesystem::path& model);

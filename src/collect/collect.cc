@@ -29,6 +29,10 @@ ModelOptions ModelOptionsOf(const Config& config, const CollectOptions& options)
   return model;
 }
 
+std::vector<fs::path> FilesOf(const std::vector<std::string>& paths) {
+  return {paths.begin(), paths.end()};
+}
+
 /// One run of the pipeline; its members are the steps' results, which the logs tell of even when a
 /// later step fails.
 class Collection {
@@ -46,6 +50,7 @@ class Collection {
                     .and_then([&] { return OpenTables(); })
                     .and_then([&] { return OpenModel(); })
                     .and_then([&] { return TellTensors(); })
+                    .and_then([&] { return OpenEvidence(); })
                     .and_then([&] { return Measure(); })
                     .and_then([&] { return Conclude(); })
                     .and_then([&] { return WriteOutputs(); });
@@ -136,6 +141,30 @@ class Collection {
         UnmatchedTensorsTable().RowOf(UnmatchedRowOf(tensor, *reason)));
   }
 
+  Result<void> OpenEvidence() {
+    if (!config_.evidence.enabled) return {};
+    const EvidenceFiles files = {FilesOf(config_.evidence.imatrix),
+                                 FilesOf(config_.evidence.usage)};
+    if (!files.empty()) {
+      auto opened = Evidence::Open(*model_, files);
+      if (!opened) return tl::make_unexpected(opened.error());
+      evidence_.emplace(std::move(*opened));
+      NoticeEvidence();
+    }
+    evidence_work_.emplace(*model_, evidence_ ? &*evidence_ : nullptr);
+    work_.evidence = &*evidence_work_;
+    return {};
+  }
+
+  void NoticeEvidence() {
+    const EvidenceCoverage& coverage = evidence_->coverage();
+    observer_.OnNotice(fmt::format(
+        "[evidence] {} of {} names used; inputs of {} of {} expert matrices known ({} never "
+        "routed, {} without an entry), and of {} of {} other weights",
+        coverage.used, coverage.entries, coverage.with_values, coverage.matrices,
+        coverage.never_routed, coverage.no_entry, coverage.modules_with_values, coverage.modules));
+  }
+
   Result<void> Measure() {
     FillWork();
     const auto past = FindPast();
@@ -143,6 +172,9 @@ class Collection {
     auto work = MeasureMatrices(*model_, work_, tables_.work(), observer_);
     if (!work) return tl::make_unexpected(work.error());
     report_.work = std::move(*work);
+    if (evidence_work_) {
+      if (auto done = evidence_work_->Write(work_.schemes, tables_.evidence()); !done) return done;
+    }
     const auto& why = report_.work.warnings;
     if (options_.keep_going && report_.work.matrix_rows == 0 && report_.work.refused_tensors > 0) {
       return Fail(ErrorCode::kMalformed, files_->path.string(),
@@ -181,9 +213,13 @@ class Collection {
     std::vector<fs::path> read = files_->scan.files;
     if (files_->index.index_path) read.push_back(*files_->index.index_path);
     if (files_->metadata.config_path) read.push_back(*files_->metadata.config_path);
+    for (const auto* list : {&config_.evidence.imatrix, &config_.evidence.usage}) {
+      for (const fs::path& path : FilesOf(*list)) read.push_back(path);
+    }
     measuring_key_ = MeasuringKey(config_.raw, read, backend_->name(), backend_->profile());
     if (!options_.reuse) return nullptr;
-    auto past = PastRun::Open(options_.run_dir, *measuring_key_, *model_, work_.measure);
+    auto past = PastRun::Open(options_.run_dir, *measuring_key_, *model_, work_.measure,
+                              config_.evidence.enabled);
     const auto known = std::ranges::count_if(
         work_.schemes, [&](const QuantScheme& scheme) { return past && past->Has(scheme); });
     if (past) {
@@ -197,7 +233,8 @@ class Collection {
   /// What there is to tell, and the tables of logs/.
   Result<void> Conclude() {
     report_.coverage = CoverageOf(*model_, counts_, report_.work);
-    Story story{config_, *model_, counts_, report_.work, report_.coverage, no_backend_, {}, {}};
+    Story story{config_, *model_, counts_, report_.work, report_.coverage, no_backend_, {}, {}, {}};
+    if (evidence_) story.evidence = evidence_->warnings();
     if (samples_) {
       story.samples = samples_->TakeWarnings();
       std::ranges::sort(story.samples);  // they came in the order of the threads
@@ -266,6 +303,8 @@ class Collection {
   size_t noticed_ = 0;  // tables whose fallback was told
   std::unique_ptr<QuantBackend> backend_;
   std::optional<std::string> no_backend_;  // why the schemes are not measured
+  std::optional<Evidence> evidence_;
+  std::optional<EvidenceWork> evidence_work_;
   std::optional<SampleCache> samples_;
   MatrixWorkOptions work_;
   std::optional<Json> measuring_key_;

@@ -62,6 +62,7 @@ class MatrixWork {
         model_.matrices(), inside > 1 ? 1 : options_.threads,
         [this, inside](size_t i) { return Measure(i, inside); },
         [this](size_t i, Result<MatrixMeasurement> measured) {
+          if (measured) Gather(i, *measured);
           failure_ = Consume(model_.matrix(i), std::move(measured));
           return failure_.has_value();
         });
@@ -127,17 +128,26 @@ class MatrixWork {
     measured.quant = std::move(all);
   }
 
+  /// In output order, for data/evidence.
+  void Gather(uint64_t number, const MatrixMeasurement& measured) {
+    if (options_.evidence == nullptr) return;
+    if (options_.past == nullptr) return options_.evidence->Add(number, measured);
+    const auto [energy, guess] = options_.past->EnergiesOf(number);
+    options_.evidence->AddKnown(number, measured, energy, guess);
+  }
+
   Result<MatrixMeasurement> MeasureNew(uint64_t number, unsigned threads) {
     read_ahead_->Reached(number);
     const ExpertMatrix matrix = model_.matrix(number);
-    auto measured = MeasureStored(matrix, threads);
+    auto measured = MeasureStored(number, threads);
     for (const TensorRef& part : matrix.weight().parts) {
       if (auto whole = part.file->CheckWhole(); !whole) return tl::make_unexpected(whole.error());
     }
     return measured;
   }
 
-  Result<MatrixMeasurement> MeasureStored(const ExpertMatrix& stored, unsigned threads) {
+  Result<MatrixMeasurement> MeasureStored(uint64_t number, unsigned threads) {
+    const ExpertMatrix stored = model_.matrix(number);
     const auto array = weights_.Get(stored.weight());
     if (!array) return tl::make_unexpected(array.error());
     const auto opened = ViewOf(stored.weight(), stored.view(), **array);
@@ -151,6 +161,11 @@ class MatrixWork {
       if (!indices) return tl::make_unexpected(indices.error());
       sample = std::move(*indices);
       if (sample) input.sample = *sample;
+    }
+    EvidenceWork::Inputs inputs;
+    if (options_.evidence != nullptr) {
+      inputs = options_.evidence->InputsOf(number);
+      EvidenceWork::Put(inputs, input);
     }
     return options_.backend->Measure(input, measure_);
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/page_cache.h"
+#include "collect/evidence_work.h"
 #include "collect/observer.h"
 #include "collect/past_run.h"
 #include "collect/quant_backend.h"
@@ -23,6 +24,7 @@ struct MatrixWorkOptions {
   std::vector<QuantScheme> schemes;       ///< all enabled schemes, in config order
   const QuantBackend* backend = nullptr;  ///< must not be null
   const PastRun* past = nullptr;          ///< what of these is not measured again; nullptr: nothing
+  EvidenceWork* evidence = nullptr;       ///< gathers what is to be written; nullptr: nothing is
   SampleCache* samples = nullptr;         ///< nullptr: exact percentiles
   unsigned threads = 1;
   ReadMode read_mode = ReadMode::kMap;

@@ -91,6 +91,7 @@ std::vector<std::string> WarningLines(const Story& story) {
   Add(lines, story.proj);
   Add(lines, LinesOfCoverage(story));
   Add(lines, LinesOfExperts(story));
+  for (const std::string& line : story.evidence) lines.push_back("[evidence] " + line);
   Add(lines, story.config.warnings);
   return lines;
 }

@@ -41,6 +41,7 @@ struct Story {
   std::optional<std::string> no_backend;  ///< why schemes were not measured
   std::vector<std::string> samples;       ///< of the sampled positions
   std::vector<std::string> proj;          ///< ProjReport::Warnings()
+  std::vector<std::string> evidence;      ///< Evidence::warnings()
 };
 
 /// The lines of logs/warnings, in the order that tools which read them know.

@@ -15,10 +15,12 @@ Result<void> OutputTables::Open() {
       {&inventory_, TensorInventoryTable().Schema()},
       {&matrix_stats_, MatrixStatsTable(config_.measure).Schema()},
       {&quant_sim_, QuantSimTable().Schema()},
+      {&evidence_, EvidenceTable().Schema()},
       {&unmatched_, UnmatchedTensorsTable().Schema()},
   };
   for (const auto& [writer, schema] : tables) {
-    if (writer == &unmatched_ && !config_.debug.dump_unmatched_tensors) {
+    if ((writer == &unmatched_ && !config_.debug.dump_unmatched_tensors) ||
+        (writer == &evidence_ && !config_.evidence.enabled)) {
       Remove(data / schema.name);
       continue;
     }
@@ -71,7 +73,7 @@ void OutputTables::Remove(const fs::path& table) {
 
 std::vector<TableWriter*> OutputTables::Writers() const {
   std::vector<TableWriter*> writers;
-  for (const auto* writer : {&inventory_, &matrix_stats_, &quant_sim_, &unmatched_}) {
+  for (const auto* writer : {&inventory_, &matrix_stats_, &quant_sim_, &evidence_, &unmatched_}) {
     if (*writer) writers.push_back(writer->get());
   }
   for (const auto& log : logs_) writers.push_back(log.get());

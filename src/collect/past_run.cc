@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTables[] = {"matrix_stats", "quant_sim"};
+constexpr const char* kTables[] = {"matrix_stats", "quant_sim", "evidence"};
 
 const WantedColumn kIdentity[] = {
     {"source_tensor", ColumnType::kString}, {"derived_tensor", ColumnType::kString},
@@ -121,7 +121,7 @@ PastRun::PastRun(const Model& model, const MeasureOptions& options)
 }
 
 std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key, const Model& model,
-                                       const MeasureOptions& options) {
+                                       const MeasureOptions& options, bool evidence) {
   const auto text = ReadTextFile(NotePath(run_dir));
   if (!text) return nullptr;
   const auto note = ParseLenientJson(*text, "measured.json");
@@ -132,7 +132,15 @@ std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key,
   }
   std::unique_ptr<PastRun> past(new PastRun(model, options));
   for (const Json& scheme : (*note)["schemes"]) past->schemes_.push_back(SchemeOf(scheme));
-  return past->Read(run_dir) && past->IsOf(model) ? std::move(past) : nullptr;
+  const bool read = past->Read(run_dir) && (!evidence || past->ReadEvidence(run_dir));
+  return read && past->IsOf(model) ? std::move(past) : nullptr;
+}
+
+bool PastRun::ReadEvidence(const fs::path& run_dir) {
+  std::vector<WantedColumn> wanted;
+  WantMeasured(EvidenceTable(), wanted);
+  const bool read = ReadTable(run_dir, "evidence", wanted, evidence_.emplace());
+  return read && evidence_->rows == first_matrix_.back() * std::max<size_t>(schemes_.size(), 1);
 }
 
 bool PastRun::Read(const fs::path& run_dir) {
@@ -182,12 +190,26 @@ uint64_t PastRun::QuantRow(uint64_t matrix, size_t scheme) const {
   return begin * schemes_.size() + scheme * matrices + (matrix - begin);
 }
 
+uint64_t PastRun::EvidenceRowOf(uint64_t matrix, size_t scheme) const {
+  return matrix * std::max<size_t>(schemes_.size(), 1) + scheme;
+}
+
+std::pair<std::optional<double>, std::optional<double>> PastRun::EnergiesOf(uint64_t matrix) const {
+  const EvidenceRow row = RecordAt(EvidenceTable(), *evidence_, EvidenceRowOf(matrix, 0));
+  return {row.energy, row.guessed_energy};
+}
+
 MatrixStats PastRun::StatsOf(uint64_t matrix) const {
   return RecordAt(stats_table_, stats_, matrix).stats;
 }
 
 QuantError PastRun::ErrorOf(uint64_t matrix, const QuantScheme& scheme) const {
-  return RecordAt(QuantSimTable(), quant_, QuantRow(matrix, *Find(scheme))).error;
+  const size_t s = *Find(scheme);
+  QuantError error = RecordAt(QuantSimTable(), quant_, QuantRow(matrix, s)).error;
+  if (evidence_) {
+    error.act_rel_fro = RecordAt(EvidenceTable(), *evidence_, EvidenceRowOf(matrix, s)).act_rel_fro;
+  }
+  return error;
 }
 
 ComputeDType PastRun::DTypeOf(uint64_t matrix) const {

@@ -38,8 +38,10 @@ class PastRun {
  public:
   /// Reads the tables of `run_dir`; nullptr if they were not measured under `key`, were changed
   /// since, or are not about exactly the matrices of `model`, in its order.
+  /// `evidence`: data/evidence is wanted as well.
   static std::unique_ptr<PastRun> Open(const std::filesystem::path& run_dir, const Json& key,
-                                       const Model& model, const MeasureOptions& options);
+                                       const Model& model, const MeasureOptions& options,
+                                       bool evidence);
 
   bool Has(const QuantScheme& scheme) const { return Find(scheme).has_value(); }
 
@@ -47,6 +49,8 @@ class PastRun {
   MatrixStats StatsOf(uint64_t matrix) const;
   /// `scheme`: one that it has.
   QuantError ErrorOf(uint64_t matrix, const QuantScheme& scheme) const;
+  /// EvidenceRow's energy and guessed_energy; it was opened with evidence.
+  std::pair<std::optional<double>, std::optional<double>> EnergiesOf(uint64_t matrix) const;
   /// The T of its schemes; must have one.
   ComputeDType DTypeOf(uint64_t matrix) const;
 
@@ -54,6 +58,9 @@ class PastRun {
   PastRun(const Model& model, const MeasureOptions& options);
 
   bool Read(const std::filesystem::path& run_dir);
+  bool ReadEvidence(const std::filesystem::path& run_dir);
+  /// Of evidence, which has the schemes of a matrix one after the other, or one row without any.
+  uint64_t EvidenceRowOf(uint64_t matrix, size_t scheme) const;
   bool IsOf(const Model& model) const;
   std::optional<size_t> Find(const QuantScheme& scheme) const;
   /// Of quant_sim, which is scheme-major inside a bank.
@@ -63,6 +70,7 @@ class PastRun {
   std::vector<uint64_t> first_matrix_;  // of each bank; the last: of all
   std::vector<QuantScheme> schemes_;
   Frame stats_, quant_;
+  std::optional<Frame> evidence_;
 };
 
 }  // namespace moe

@@ -113,6 +113,14 @@ typename Table<R>::Field MeasuredCell(Column column, S R::* part, T S::* member)
   return field;
 }
 
+/// Cell() of what is measured.
+template <class R, class T>
+typename Table<R>::Field PutCell(Column column, T R::* member) {
+  auto field = Cell(std::move(column), member);
+  field.put = [member](R& record, const Value& value) { Put(value, record.*member); };
+  return field;
+}
+
 template <class R, class T>
 typename Table<R>::Field OfMatrix(Column column, T MatrixIdentity::* member) {
   return Cell(std::move(column), &R::matrix, member);
@@ -616,6 +624,76 @@ const Table<QuantSimRow>& QuantSimTable() {
   return kTable;
 }
 
+const Table<EvidenceRow>& EvidenceTable() {
+  using R = EvidenceRow;
+  using M = MatrixIdentity;
+  static const Table<R> kTable = {
+      "evidence",
+      {OfMatrix<R>(Text("source_tensor", "as in matrix_stats"), &M::source_tensor),
+       OfMatrix<R>(Text("derived_tensor", "as in matrix_stats"), &M::derived_tensor),
+       OfMatrix<R>(Layer(), &M::layer), OfMatrix<R>(Text("proj", "as in matrix_stats"), &M::proj),
+       OfMatrix<R>(Integer("expert_id", "", "as in matrix_stats"), &M::expert_id),
+       OfMatrix<R>(Flag("is_shared_expert", "used for every token"), &M::is_shared_expert),
+       Cell(Text("scheme", "as in quant_sim; null if the run has no scheme", kNullable),
+            &R::scheme),
+       Cell({.name = "tokens",
+             .unit = "tokens",
+             .doc = "tokens of the calibration that the router sent to the expert; null if no file "
+                    "says so",
+             .label = "Tokens seen",
+             .plain = "How many tokens of the calibration text the router sent to this expert."},
+            &R::tokens),
+       Cell({.name = "token_share",
+             .unit = "ratio",
+             .doc = "tokens of the expert / tokens of all routed experts of its layer; null if not "
+                    "known, and for shared experts",
+             .label = "Share of the tokens",
+             .plain = "Share of the tokens of its layer that this expert saw."},
+            &R::token_share),
+       Cell({.name = "input_mean_square",
+             .unit = "activations^2",
+             .doc = "mean over the input columns of a_c, the mean square of input column c in the "
+                    "calibration; null without it",
+             .label = "Mean square input",
+             .plain = "How large the inputs of this matrix were in the calibration."},
+            &R::input_mean_square),
+       PutCell(
+           {.name = "act_rel_fro",
+            .unit = "ratio",
+            .doc = "sqrt(sum a_c d^2) / sqrt(sum a_c x^2): the error of what the matrix gives, as "
+                   "far as the calibration tells; x and d as for w_rel_fro; null without a_c, and "
+                   "where quant_sim has an error",
+            .label = "Activation-weighted error",
+            .plain = "The relative error where each input column counts by its mean square in "
+                     "the calibration.",
+            .advice = "far above w_rel_fro: the error sits in columns that see large inputs",
+            .worse = kHigh},
+           &R::act_rel_fro),
+       PutCell(
+           {.name = "energy",
+            .unit = "activations^2",
+            .doc = "sum a_c x^2: mean squared length of what the matrix gives for a token; null "
+                   "without a_c",
+            .label = "Output energy",
+            .plain = "Mean squared length of what the matrix gives for a token, as the calibration "
+                     "tells."},
+           &R::energy),
+       PutCell(
+           {.name = "guessed_energy",
+            .unit = "activations^2",
+            .doc = "the same with a_c guessed from the weights: of gate and up the square of the "
+                   "norm before them, of down what gate and up then give (docs/recipes.md); only "
+                   "ratios mean anything; null where it can't be guessed",
+            .label = "Output energy, guessed",
+            .plain = "The same, guessed from the weights alone. Only ratios mean anything."},
+           &R::guessed_energy),
+       Cell(Text("missing", "why there is no a_c: never routed, no entry, no imatrix; else null",
+                 kNullable),
+            &R::missing),
+       OfMatrix<R>(Stack(), &M::stack)}};
+  return kTable;
+}
+
 const Table<UnmatchedTensorRow>& UnmatchedTensorsTable() {
   using R = UnmatchedTensorRow;
   static const Table<R> kTable = {
@@ -657,9 +735,13 @@ const Table<ProjCanonicalizationRow>& ProjCanonicalizationReportTable() {
 }
 
 std::vector<TableSchema> CollectSchemas(const MeasureOptions& options) {
-  return {MatrixStatsTable(options).Schema(), QuantSimTable().Schema(),
-          TensorInventoryTable().Schema(),    UnmatchedTensorsTable().Schema(),
-          WarningsTable().Schema(),           ProjCanonicalizationReportTable().Schema()};
+  return {MatrixStatsTable(options).Schema(),
+          QuantSimTable().Schema(),
+          EvidenceTable().Schema(),
+          TensorInventoryTable().Schema(),
+          UnmatchedTensorsTable().Schema(),
+          WarningsTable().Schema(),
+          ProjCanonicalizationReportTable().Schema()};
 }
 
 MeasureOptions OptionsWithColumn(const std::string& name) {

@@ -65,6 +65,21 @@ struct QuantSimRow {
   bool requantized = false;   ///< the stored weights were quantized already
 };
 
+/// What is known of a matrix's input, and what that makes of its weights and of one scheme's
+/// errors: a row of data/evidence. a_c is the mean square of input column c, x the weights, d the
+/// error.
+struct EvidenceRow {
+  MatrixIdentity matrix;
+  std::optional<std::string> scheme;        ///< nullopt: there are none
+  std::optional<double> tokens;             ///< that the router sent to the expert in calibration
+  std::optional<double> token_share;        ///< of those of its layer
+  std::optional<double> input_mean_square;  ///< mean of a_c over the columns
+  std::optional<double> act_rel_fro;        ///< sqrt(sum a_c d^2) / sqrt(sum a_c x^2)
+  std::optional<double> energy;             ///< sum a_c x^2
+  std::optional<double> guessed_energy;     ///< the same with a_c guessed from the weights
+  std::optional<std::string> missing;       ///< why the files say nothing of this input
+};
+
 /// One tensor of data/unmatched_tensors.
 struct UnmatchedTensorRow {
   std::string file, tensor_name, dtype;
@@ -84,6 +99,7 @@ struct ProjCanonicalizationRow {
 /// program.
 const Table<TensorInventoryRow>& TensorInventoryTable();
 const Table<QuantSimRow>& QuantSimTable();
+const Table<EvidenceRow>& EvidenceTable();
 const Table<UnmatchedTensorRow>& UnmatchedTensorsTable();
 const Table<std::string>& WarningsTable();
 const Table<ProjCanonicalizationRow>& ProjCanonicalizationReportTable();

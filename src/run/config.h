@@ -34,6 +34,12 @@ struct MlxConfig {
   BackendChoice backend{};
 };
 
+/// What calibration has left, and whether data/evidence is written.
+struct EvidenceConfig {
+  bool enabled{};
+  std::vector<std::string> imatrix, usage;  ///< paths
+};
+
 /// The percentiles of |w|.
 struct PercentileConfig {
   bool exact{};  ///< `percentile_method` (D3); false: of a sample
@@ -68,6 +74,7 @@ struct Config {
   ExtractOptions extract;                     ///< `scan`, `parsing` and `extract_rules`
   MetadataConfig metadata;
   MlxConfig mlx;
+  EvidenceConfig evidence;
   MeasureOptions measure;  ///< `stats` and `mlx.profile`; no schemes
   PercentileConfig percentiles;
   std::vector<QuantScheme> quant_schemes;  ///< the enabled ones, in config order

@@ -55,6 +55,11 @@ constexpr std::string_view kTemplate = R"json({
       }
     }
   ],
+  "evidence": {
+    "enabled": true,
+    "imatrix": [],
+    "usage": []
+  },
   "mlx": {
     "enabled": true,
     "device": "cpu",

@@ -93,11 +93,29 @@ Result<fs::path> InitRun(const fs::path& root, const std::string& model_id,
   return run_dir;
 }
 
+namespace {
+
+void PutEvidence(const ConfigChange& change, Json& config) {
+  Json& section = config["evidence"];
+  if (!section.is_object()) section = Json::Object();
+  section["enabled"] = true;
+  for (const auto& [key, paths] :
+       {std::pair{"imatrix", &change.imatrix}, std::pair{"usage", &change.usage}}) {
+    if (paths->empty()) continue;
+    section[key] = Json::Array();
+    for (const fs::path& path : *paths) section[key].push_back(AsUtf8(path.string()));
+  }
+}
+
+}  // namespace
+
 Result<Config> ChangeConfig(const fs::path& path, Config config, const ConfigChange& change) {
-  if (!change.model_path && !change.schemes) return config;
+  const bool evidence = !change.imatrix.empty() || !change.usage.empty();
+  if (!change.model_path && !change.schemes && !evidence) return config;
   Json json = std::move(config.raw);
   if (change.model_path) json["model_path"] = AsUtf8(change.model_path->string());
   if (change.schemes) PutSchemes(*change.schemes, json);
+  if (evidence) PutEvidence(change, json);
   const std::string text = JsonText(json);
   return WriteFileAtomically(path, text).and_then([&] { return ParseConfig(text, path.string()); });
 }

@@ -34,6 +34,7 @@ Result<std::filesystem::path> InitRun(const std::filesystem::path& root,
 struct ConfigChange {
   std::optional<std::filesystem::path> model_path;
   std::optional<SchemeChoice> schemes;
+  std::vector<std::filesystem::path> imatrix, usage;  ///< if any: of `evidence`, and that it is on
 };
 /// Writes `config`, which is the one at `path`, with the change, and returns what it is then.
 Result<Config> ChangeConfig(const std::filesystem::path& path, Config config,

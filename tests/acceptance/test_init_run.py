@@ -34,6 +34,7 @@ TEMPLATE = r"""
     "match": ".*experts.*\\.(w13|gate_down_proj)\\.weight$", "ndim": 3,
     "layout": {"layer_axis": null, "expert_axis": 0, "rows_axis": 1, "cols_axis": 2},
     "packed_split": {"axis": "rows", "splits": [512, 512], "projs": ["gate_proj", "down_proj"]}}],
+ "evidence": {"enabled": true, "imatrix": [], "usage": []},
  "mlx": {"enabled": true, "device": "cpu", "backend": "native", "profile": "mlx-cpu"},
  "stats": {"eps": 1e-12, "sample_per_matrix": 8192, "sample_seed": 1337,
            "percentile_method": "exact", "quant_compute_dtype": "storage",

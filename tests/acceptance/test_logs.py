@@ -53,7 +53,8 @@ class Success(LogsTest):
         manifest = self.log(run_dir, "write_manifest.json")
         self.assertEqual((manifest["requested_format"], manifest["requested_compression"]),
                          ("parquet", "zstd"))
-        rows = {"tensor_inventory": 2, "matrix_stats": 2, "quant_sim": 8, "unmatched_tensors": 1}
+        rows = {"tensor_inventory": 2, "matrix_stats": 2, "quant_sim": 8, "evidence": 8,
+                "unmatched_tensors": 1}
         for name, count in rows.items():
             self.assertEqual(manifest["artifacts"][name], {
                 "path": f"data/{name}.parquet", "format": "parquet", "fallback": False,

@@ -17,7 +17,7 @@ TEST(ExplainColumn, GivesUnitFormulaReadingAndTables) {
   EXPECT_THAT(column->meaning, HasSubstr("sqrt(sum d^2) / (sqrt(sum x^2) + eps)"));
   EXPECT_THAT(column->reading, HasSubstr("a tenth of the size"));
   EXPECT_THAT(ExplainColumn("layer")->tables,
-              ElementsAre("matrix_stats", "quant_sim", "B_quant_deltas"));
+              ElementsAre("matrix_stats", "quant_sim", "evidence", "B_quant_deltas"));
   EXPECT_EQ(ExplainColumn("index_shard")->reading, "");
 }
 
