@@ -103,6 +103,13 @@ ROOMS = [
          "scheme is best for each layer and projection, and what is odd about them",
          "how a page or a terminal shows it",
          knows={"base": "", "measure": "the bits of a mode", "rows": "", "run": "", "tables": ""}),
+    Room("costs",
+         "what quantizing each unit of a run's model costs (`run_recipe`): a run's errors (`run_errors`) weighed with what the "
+         "experts add to the residual stream (`energies`), under the names that mlx-lm gives its modules; mlx-lm's own mixtures "
+         "to compare with (`mixed_rules`)",
+         "which choice is the best",
+         knows=dict.fromkeys(["base", "experts", "evidence", "model", "recipe", "run", "tables", "insight"], ""),
+         calls={"measure": "`QuantScheme`"}),
     Room("report",
          "a run as a page for the browser (report.html) and as pictures: the charts, in JavaScript (`web/`) that is bundled at "
          "build time; pictures are drawn by the same charts in an embedded engine",
@@ -117,7 +124,7 @@ ROOMS = [
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",
          "logic",
-         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "report", "collect"], ""),
+         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "costs", "report", "collect"], ""),
          calls={"measure": "the name of the instruction set"}),
 ]
 

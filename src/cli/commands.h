@@ -16,6 +16,7 @@ void AddAnalyze(const Command& program, ExitCode& exit, Reporter& report);
 void AddInspect(const Command& program, ExitCode& exit, Reporter& report);
 void AddReport(const Command& program, ExitCode& exit, Reporter& report);
 void AddShow(const Command& program, ExitCode& exit, Reporter& report);
+void AddRecipe(const Command& program, ExitCode& exit, Reporter& report);
 void AddExport(const Command& program, ExitCode& exit, Reporter& report);
 void AddConfig(const Command& program, ExitCode& exit, Reporter& report);
 

@@ -164,6 +164,7 @@ int Run(int argc, char** argv) {
   AddBuildPlots(program, exit, report);
   AddReport(program, exit, report);
   AddShow(program, exit, report);
+  AddRecipe(program, exit, report);
   AddExport(program, exit, report);
   AddConfig(program, exit, report);
   AddOutputFlags(app, report);

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -119,6 +120,28 @@ def bank(layer=0, count=1, rows=2, cols=32, proj="gate_proj", seed=0):
     rng = np.random.default_rng(seed)
     return {f"model.layers.{layer}.mlp.experts.{proj}.weight":
             rng.standard_normal((count, rows, cols)).astype(np.float32)}
+
+
+def gguf_text(value):
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def write_imatrix(path, entries):
+    """llama.cpp's GGUF form: entries is NAME -> (in_sum2 [matrices, columns], counts [matrices])."""
+    tensors = {}
+    for name, (sums, counts) in entries.items():
+        tensors[name + ".in_sum2"] = np.asarray(sums, np.float32)
+        tensors[name + ".counts"] = np.asarray(counts, np.float32).reshape(-1, 1)
+    pairs = (gguf_text("general.type") + struct.pack("<I", 8) + gguf_text("imatrix") +
+             gguf_text("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + gguf_text("calibration") +
+             gguf_text("imatrix.chunk_count") + struct.pack("<II", 4, 3) +
+             gguf_text("imatrix.chunk_size") + struct.pack("<II", 4, 512))
+    header, data = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 4) + pairs, b""
+    for name, values in tensors.items():
+        header += (gguf_text(name) + struct.pack("<I", 2) + struct.pack("<QQ", *values.shape[::-1]) +
+                   struct.pack("<IQ", 0, len(data)))
+        data += values.tobytes() + bytes(-values.nbytes % 32)
+    path.write_bytes(header + bytes(-len(header) % 32) + data)
 
 
 def files_of(folder):

@@ -29,6 +29,8 @@ HELP = {
     "build-tables": ["Aggregate matrix_stats and quant_sim into summary tables",
                      "Run directory containing data/ artifacts from collect_data", "--run-dir"],
     "analyze": ["--out", "--model-id", "--run-name"],
+    "recipe": ["--bits", "--size", "--max-error", "--as-good-as", "--candidates", "--pin",
+               "--floor", "--keep", "--unit", "--objective", "--front", "-o"],
     "export": ["--to", "mlx-lm, a Python file that runs mlx_lm.convert", "mlx-config", "-o", "--out"],
     "config": ["schema", "check"],
 }

@@ -1,37 +1,14 @@
 """data/evidence: what importance matrices, counts of tokens and guesses make of a model's errors."""
 
 import json
-import struct
 
 import numpy as np
 import pandas as pd
-from support import AcceptanceTest, experts, run
+from support import AcceptanceTest, experts, run, write_imatrix
 
 LAYERS, EXPERTS, WIDTH, HIDDEN = 2, 4, 64, 128
 PROJS = ("gate", "up", "down")
 SCHEME = {"name": "affine_q4_g32", "mode": "affine", "bits": 4, "group_size": 32, "enabled": True}
-
-
-def text(value):
-    return struct.pack("<Q", len(value)) + value.encode()
-
-
-def write_imatrix(path, entries):
-    """llama.cpp's GGUF form: entries is NAME -> (in_sum2 [matrices, columns], counts [matrices])."""
-    tensors = {}
-    for name, (sums, counts) in entries.items():
-        tensors[name + ".in_sum2"] = np.asarray(sums, np.float32)
-        tensors[name + ".counts"] = np.asarray(counts, np.float32).reshape(-1, 1)
-    pairs = (text("general.type") + struct.pack("<I", 8) + text("imatrix") +
-             text("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + text("calibration") +
-             text("imatrix.chunk_count") + struct.pack("<II", 4, 3) +
-             text("imatrix.chunk_size") + struct.pack("<II", 4, 512))
-    header, data = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 4) + pairs, b""
-    for name, values in tensors.items():
-        header += (text(name) + struct.pack("<I", 2) + struct.pack("<QQ", *values.shape[::-1]) +
-                   struct.pack("<IQ", 0, len(data)))
-        data += values.tobytes() + bytes(-values.nbytes % 32)
-    path.write_bytes(header + bytes(-len(header) % 32) + data)
 
 
 class Evidence(AcceptanceTest):

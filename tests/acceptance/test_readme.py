@@ -1,6 +1,7 @@
 """README's commands, run one after another in one folder as a reader would, each with exit code 0.
 
-`make` is left to .ci/run and tests/examples; the model of the examples is a small one of the zoo.
+`make` is left to .ci/run and tests/examples, mlx-lm's conversion to test_export; the model of the
+examples is a small one of the zoo.
 """
 
 import os
@@ -9,7 +10,8 @@ import re
 import subprocess
 import sys
 
-from support import DATA, PROGRAM, AcceptanceTest
+import numpy as np
+from support import DATA, PROGRAM, AcceptanceTest, write_imatrix
 
 README = DATA.parent.parent / "README.md"
 MODEL = "Qwen3-30B-A3B"
@@ -21,7 +23,7 @@ def commands():
         r"^```(sh|python)\n(.*?)^```$", README.read_text(), re.M | re.S
     ):
         for text in block.replace("\\\n", " ").splitlines() if language == "sh" else [block]:
-            if text.strip() and not text.startswith(("#", "make ")):
+            if text.strip() and not text.startswith(("#", "make ", "python convert")):
                 yield language, text
 
 
@@ -30,6 +32,8 @@ class Readme(AcceptanceTest):
         super().setUp()
         (self.tmp / "models").mkdir()
         (self.tmp / "models" / MODEL).symlink_to(DATA / "zoo" / "hf4_qwen3_moe")
+        ones = np.ones((4, 64), np.float32)  # experts, columns
+        write_imatrix(self.tmp / "imatrix.gguf", {"blk.0.ffn_up_exps.weight": (ones, ones[:, 0])})
         (self.tmp / "bin").mkdir()
         (self.tmp / "bin" / "moescope").symlink_to(PROGRAM)
         self.env = {

@@ -1,0 +1,378 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "base/pending_file.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/run_argument.h"
+#include "costs/mixed_rules.h"
+#include "costs/run_recipe.h"
+#include "model/inspect.h"
+#include "recipe/plan.h"
+#include "run/schemes.h"
+
+namespace moe::cli {
+namespace {
+
+struct RecipeOptions {
+  RunArgument run;
+  std::optional<std::string> bits, size, max_error, as_good_as, candidates, model, out, front;
+  std::vector<std::string> pins, floors;
+  std::string name = "recipe", keep = "router,norm", unit = "layer-proj", objective = "auto";
+};
+
+tl::unexpected<Error> BadFlag(const std::string& flag, const std::string& message,
+                              const std::string& hint = "") {
+  return Fail(ErrorCode::kBadArgument, flag, message, hint);
+}
+
+Result<double> NumberOf(const std::string& flag, std::string_view text) {
+  double number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed != std::errc() || end != text.data() + text.size() || !(number >= 0) ||
+      !std::isfinite(number)) {
+    return BadFlag(flag, fmt::format("\"{}\" is no number that is not negative", text));
+  }
+  return number;
+}
+
+/// "18GiB", "18.5 GB", "123456": bytes.
+Result<uint64_t> SizeOf(const std::string& text) {
+  constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"TiB", 0x1p40}, {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"TB", 1e12},
+      {"GB", 1e9},     {"MB", 1e6},     {"kB", 1e3},     {"KB", 1e3},     {"B", 1}};
+  std::string_view number = Trimmed(text);
+  double factor = 1;
+  for (const auto& [unit, bytes] : kUnits) {
+    if (!number.ends_with(unit)) continue;
+    number = Trimmed(number.substr(0, number.size() - unit.size()));
+    factor = bytes;
+    break;
+  }
+  return NumberOf("--size", number).and_then([&](double count) -> Result<uint64_t> {
+    const double bytes = count * factor;
+    if (number.empty() || bytes > 0x1p60) {
+      return BadFlag("--size", fmt::format("\"{}\" is no size", text), "as 18GiB or 19.3GB");
+    }
+    return static_cast<uint64_t>(bytes);
+  });
+}
+
+/// A scheme, or "bf16" (float): what stays a float.
+Result<StoredForm> FormOf(const std::string& flag, const std::string& text) {
+  for (const char* word : {"bf16", "fp16", "f32", "float"}) {
+    if (text == word) return StoredForm();
+  }
+  const auto scheme = ParseScheme(text);
+  if (!scheme)
+    return BadFlag(flag, fmt::format("\"{}\" is no scheme", text), "as q4, q6g32, mxfp4, bf16");
+  return StoredForm(*scheme);
+}
+
+/// What stands before and after the last "=".
+Result<std::pair<std::string, StoredForm>> Split(const std::string& flag, const std::string& text) {
+  const size_t at = text.rfind('=');
+  if (at == std::string::npos || at == 0) {
+    return BadFlag(flag, fmt::format("\"{}\" has no NAME=SCHEME", text));
+  }
+  return FormOf(flag, text.substr(at + 1)).map([&](const StoredForm& form) {
+    return std::pair(text.substr(0, at), form);
+  });
+}
+
+std::vector<std::string> Words(std::string_view list) {
+  std::vector<std::string> words;
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    if (const auto word = Trimmed(list.substr(0, comma)); !word.empty()) words.emplace_back(word);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return words;
+}
+
+Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
+  PlanRules rules;
+  rules.unit = options.unit;
+  rules.keep = Words(options.keep);
+  for (const std::string& text : options.pins) {
+    const auto pin = Split("--pin", text);
+    if (!pin) return tl::make_unexpected(pin.error());
+    rules.pins.push_back({pin->first, pin->second});
+  }
+  std::vector<QuantScheme> candidates;
+  for (const RecipeUnit& unit : recipe.units) {
+    for (const RecipeOption& option : unit.alternatives) candidates.push_back(*option.scheme);
+  }
+  rules.floors = UsualFloors(candidates);
+  for (const std::string& text : options.floors) {
+    const auto floor = Split("--floor", text);
+    if (!floor) return tl::make_unexpected(floor.error());
+    std::erase_if(rules.floors, [&](const auto& usual) { return usual.role == floor->first; });
+    rules.floors.push_back({floor->first, floor->second});
+  }
+  return rules;
+}
+
+/// The recipe for the budget that is given.
+Result<Recipe> Choose(const Plan& plan, const RecipeOptions& options) {
+  const auto with_text = [](Result<Recipe> recipe, const std::string& text) {
+    if (recipe) recipe->budget.value = text;
+    return recipe;
+  };
+  if (options.bits) {
+    const auto bits = NumberOf("--bits", *options.bits);
+    if (!bits) return tl::make_unexpected(bits.error());
+    return with_text(plan.AtBits(*bits), *options.bits);
+  }
+  if (options.size) {
+    const auto bytes = SizeOf(*options.size);
+    if (!bytes) return tl::make_unexpected(bytes.error());
+    return with_text(plan.AtSize(*bytes), *options.size);
+  }
+  if (options.max_error) {
+    const auto cost = NumberOf("--max-error", *options.max_error);
+    if (!cost) return tl::make_unexpected(cost.error());
+    return with_text(plan.AtCost(*cost), *options.max_error);
+  }
+  const auto form = FormOf("--as-good-as", *options.as_good_as);
+  if (!form) return tl::make_unexpected(form.error());
+  if (!*form) return BadFlag("--as-good-as", "takes a scheme, as q4");
+  return with_text(plan.AsGoodAs(**form), *options.as_good_as);
+}
+
+// ---- what is told ----
+
+double BitsOf(const RecipeUnit& unit) {
+  return 8 * static_cast<double>(unit.chosen.bytes) / static_cast<double>(WeightsOf(unit));
+}
+
+/// Of all units that are quantized.
+double MeanBits(const Recipe& recipe) {
+  double bytes = 0, weights = 0;
+  for (const RecipeUnit& unit : recipe.units) {
+    if (!unit.chosen.scheme) continue;
+    bytes += static_cast<double>(unit.chosen.bytes);
+    weights += static_cast<double>(WeightsOf(unit));
+  }
+  return weights > 0 ? 8 * bytes / weights : 0;
+}
+
+std::string ShortText(const StoredForm& form) {
+  if (!form) return "float";
+  const std::string name = ShortSchemeName(*form);
+  return name.empty() ? SchemeText(form) : name;
+}
+
+/// "3 x q3, 5 x q4": how many units have which scheme, those of fewest bits first.
+std::string Schemes(const std::map<std::pair<double, std::string>, uint64_t>& counts) {
+  std::vector<std::string> texts;
+  for (const auto& [scheme, count] : counts) {
+    texts.push_back(fmt::format("{} x {}", count, scheme.second));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+void TellUnits(const Recipe& recipe, Reporter& report) {
+  struct Group {
+    double weights = 0, bytes = 0;
+    std::map<std::pair<double, std::string>, uint64_t> schemes;
+  };
+  std::map<std::pair<std::string, std::string>, Group> groups;
+  for (const RecipeUnit& unit : recipe.units) {
+    const bool expert = unit.role.ends_with("_expert");
+    Group& group = groups[{unit.role, expert ? unit.proj : ""}];
+    group.weights += static_cast<double>(WeightsOf(unit));
+    group.bytes += static_cast<double>(unit.chosen.bytes);
+    ++group.schemes[{BitsOf(unit), ShortText(unit.chosen.scheme)}];
+  }
+  report.Answer(fmt::format("{:<14} {:<18} {:>10} {:>10} {:>6}  {}", "role", "projection", "16-bit",
+                            "recipe", "bits", "units x scheme"));
+  for (const auto& [name, group] : groups) {
+    report.Answer(fmt::format("{:<14} {:<18} {:>10} {:>10} {:>6.3f}  {}", name.first, name.second,
+                              HumanBytes(static_cast<uint64_t>(2 * group.weights)),
+                              HumanBytes(static_cast<uint64_t>(group.bytes)),
+                              8 * group.bytes / group.weights, Schemes(group.schemes)));
+  }
+}
+
+/// Of the uniform scheme, and of mlx-lm's mixtures, at as many bytes.
+void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
+  const auto& objective = recipe.objective;
+  if (objective.reference && objective.reference_value.value_or(0) > 0) {
+    report.Answer(fmt::format("objective: {:.3g} of what {} for all has",
+                              objective.value / *objective.reference_value,
+                              ShortText(objective.reference)));
+  }
+  for (const MixedRule& rule : kMixedRules) {
+    const auto mixed = PlanOf(rule, recipe);
+    if (!mixed || !(mixed->cost > 0)) continue;
+    const auto ours = plan.AtSize(mixed->bytes);
+    if (!ours) continue;
+    report.Answer(
+        fmt::format("mlx-lm's {} ({}): a recipe of no more bytes has {:.3g} of its "
+                    "objective",
+                    rule.name, HumanBytes(mixed->bytes), ours->objective.value / mixed->cost));
+  }
+}
+
+void TellExtremes(const Recipe& recipe, Reporter& report) {
+  const double mean = MeanBits(recipe);
+  std::vector<const RecipeUnit*> units;
+  for (const RecipeUnit& unit : recipe.units) {
+    if (unit.chosen_by != "keep" && unit.chosen.scheme) units.push_back(&unit);
+  }
+  std::ranges::stable_sort(units, std::greater(),
+                           [&](const RecipeUnit* unit) { return std::abs(BitsOf(*unit) - mean); });
+  units.resize(std::min<size_t>(units.size(), 10));
+  report.Answer(fmt::format("furthest from the mean of {:.3f} bits:", mean));
+  for (const RecipeUnit* unit : units) {
+    report.Answer(fmt::format(
+        "  {:<8} {}{} ({})", ShortText(unit->chosen.scheme), unit->modules.front().mlx,
+        unit->modules.size() > 1 ? fmt::format(" and {} more", unit->modules.size() - 1) : "",
+        unit->chosen_by));
+  }
+}
+
+Result<void> WriteFront(const Plan& plan, const std::filesystem::path& path) {
+  constexpr uint64_t kPoints = 200;
+  std::string text = "bytes,bits,objective\n";
+  for (const Plan::Point& point : plan.Front(kPoints)) {
+    text += fmt::format("{},{},{}\n", point.bytes, point.bits, point.cost);
+  }
+  return WriteFileAtomically(path, text);
+}
+
+Result<std::filesystem::path> OutPath(const RecipeOptions& options, const Run& run) {
+  if (options.out) return ResolvePath(*options.out);
+  if (options.name.empty() || options.name.find('/') != std::string::npos) {
+    return BadFlag("--name", "must be a file's name without a folder");
+  }
+  const std::filesystem::path folder = run.dir() / "recipes";
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) return Fail(ErrorCode::kIo, folder.string(), failed.message(), "");
+  return folder / (options.name + ".json");
+}
+
+/// The scheme to compare with: affine, 4 bits in groups of 64, or what is nearest to as many bits.
+StoredForm ReferenceOf(const Plan& plan) {
+  return plan.Uniform({"", "affine", 4, 64}).units.empty()
+             ? StoredForm()
+             : StoredForm(QuantScheme{"", "affine", 4, 64});
+}
+
+Result<Model> ModelOf(Run& run, const RecipeOptions& options) {
+  if (options.model) return OpenForInspection(*options.model);
+  const std::string path = run.Log("run_health.json")["run"]["model_path"].text();
+  return OpenForInspection(path.empty() ? run.UsedConfig().model_path : path);
+}
+
+Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options, Reporter& report) {
+  CostOptions costs;
+  if (options.objective == "weight") costs.kind = CostKind::kWeight;
+  if (options.objective == "activation") costs.kind = CostKind::kActivation;
+  if (options.candidates) {
+    auto schemes = ParseSchemes(*options.candidates);
+    if (!schemes) return tl::make_unexpected(schemes.error());
+    costs.candidates = std::move(schemes->schemes);
+  }
+  const auto model = ModelOf(run, options);
+  if (!model) return tl::make_unexpected(model.error());
+  const auto start = RecipeOfRun(run, *model, costs);
+  if (!start) return tl::make_unexpected(start.error());
+  const auto plan = RulesOf(options, *start).and_then([&](const PlanRules& rules) {
+    return Plan::Create(*start, rules);
+  });
+  if (!plan) return tl::make_unexpected(plan.error());
+  auto recipe = Choose(*plan, options);
+  if (!recipe) return tl::make_unexpected(recipe.error());
+  recipe->objective.reference = ReferenceOf(*plan);
+  recipe->objective.reference_value = plan->Uniform(*recipe->objective.reference).objective.value;
+
+  const auto path = OutPath(options, run);
+  if (!path) return tl::make_unexpected(path.error());
+  auto written = WriteFileAtomically(*path, RecipeJson(*recipe));
+  if (written && options.front) written = WriteFront(*plan, ResolvePath(*options.front));
+  if (!written) return tl::make_unexpected(written.error());
+  report.Answer(
+      fmt::format("{:.4f} bits a quantized weight, {} in all ({} bytes and the headers of "
+                  "files; the checkpoint has {})",
+                  MeanBits(*recipe), HumanBytes(recipe->bytes()), recipe->bytes(),
+                  HumanBytes(recipe->coverage.source_bytes)));
+  TellUnits(*recipe, report);
+  TellComparisons(*plan, *recipe, report);
+  TellExtremes(*recipe, report);
+  for (const std::string& line : recipe->not_known) report.Note("not known: " + line);
+  report.object()["recipe"] = path->string();
+  report.object()["bytes"] = recipe->bytes();
+  report.object()["bits"] = MeanBits(*recipe);
+  report.object()["objective"] = recipe->objective.value;
+  return path;
+}
+
+}  // namespace
+
+void AddRecipe(const Command& program, ExitCode& exit, Reporter& report) {
+  auto opt = std::make_shared<RecipeOptions>();
+  const Command cmd =
+      program.Add("recipe", "Choose a scheme for each layer and projection under a budget");
+  AddRunArgument(cmd, opt->run, "Run directory that analyze wrote");
+  const std::pair<const char*, std::pair<std::optional<std::string>*, const char*>> budgets[] = {
+      {"--bits", {&opt->bits, "Average bits of all quantized weights, scales included: 4.25"}},
+      {"--size", {&opt->size, "Bytes of the whole checkpoint: 18GiB, 19.3GB"}},
+      {"--max-error", {&opt->max_error, "The objective's largest value; the fewest bytes for it"}},
+      {"--as-good-as",
+       {&opt->as_good_as, "The fewest bytes for the objective of this scheme: q4"}}};
+  for (const auto& [name, what] : budgets) cmd.Option(name, *what.first, what.second);
+  cmd.Option("--candidates", opt->candidates, "Schemes to choose from (default: all measured)");
+  cmd.Option("--pin", opt->pins,
+             "'REGEX=SCHEME' for modules whose name it is found in; bf16: not quantized");
+  cmd.Option("--floor", opt->floors,
+             "ROLE=SCHEME: no fewer bits; attention, embedding, lm_head, shared_expert and dense "
+             "have q6 unless this says otherwise");
+  cmd.Option("--keep", opt->keep, "Roles that stay as mlx-lm's own rule has them").ShowDefault();
+  cmd.Option("--unit", opt->unit, "What gets one scheme")
+      .OneOf({"layer-proj", "layer", "proj", "model"})
+      .ShowDefault();
+  cmd.Option("--objective", opt->objective, "What errors cost (docs/recipes.md)")
+      .OneOf({"auto", "weight", "activation"})
+      .ShowDefault();
+  cmd.Option("--model", opt->model, "The checkpoint, if it is elsewhere than the run says");
+  cmd.Option("--name", opt->name, "Writes recipes/NAME.json of the run").ShowDefault();
+  cmd.Option("-o,--out", opt->out, "Writes this file instead");
+  cmd.Option("--front", opt->front, "Also writes the best choices of all sizes to this CSV file");
+  cmd.Footer(
+      R"(Examples:
+  moescope recipe runs/qwen --bits 4.25
+  moescope recipe runs/qwen --size 18GiB --pin 'lm_head=q8' -o recipe.json
+  moescope export recipe.json --to mlx-lm -o convert.py)");
+  cmd.OnRun([opt, &exit, &report] {
+    const int given = opt->bits.has_value() + opt->size.has_value() + opt->max_error.has_value() +
+                      opt->as_good_as.has_value();
+    if (given != 1) {
+      report.Error({ErrorCode::kBadArgument, "recipe",
+                    "wants one of --bits, --size, --max-error and --as-good-as", "as --bits 4.25",
+                    ""});
+      exit = ExitCode::kUsage;
+      return;
+    }
+    exit = WithRun(opt->run, report, [&](Run& run) {
+      const auto path = MakeRecipe(run, *opt, report);
+      if (!path) {
+        const ExitCode failed = FailWith(path.error(), report);
+        return path.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
+      }
+      report.Answer("wrote " + path->string());
+      return ExitCode::kOk;
+    });
+  });
+}
+
+}  // namespace moe::cli

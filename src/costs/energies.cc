@@ -1,0 +1,122 @@
+#include "costs/energies.h"
+
+#include <numeric>
+
+#include "base/utf8.h"
+
+namespace moe {
+namespace {
+
+double SumOf(const std::map<int64_t, double>& numbers) {
+  return std::accumulate(numbers.begin(), numbers.end(), 0.0,
+                         [](double sum, const auto& entry) { return sum + entry.second; });
+}
+
+/// Mean squared length of an embedding; 0: not known.
+double EmbeddingOf(const Model& model, const RunErrors& errors) {
+  for (const DenseWeight& weight : model.dense()) {
+    if (weight.role() != Role::kEmbedding || weight.layer() >= 0 || weight.stack()) continue;
+    const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
+    if (found == errors.matrices.end() || !found->second.rms) continue;
+    return *found->second.rms * *found->second.rms * static_cast<double>(weight.cols);
+  }
+  return 0;
+}
+
+}  // namespace
+
+MatrixId IdOf(const ExpertMatrix& matrix) {
+  const MatrixKey key = matrix.key();
+  return {AsUtf8(matrix.bank->derived_tensor), key.layer, key.shared ? -1 : key.expert};
+}
+
+Energies::Energies(const Model& model, const RunErrors& errors)
+    : measured_(errors.has_energies), embedding_(EmbeddingOf(model, errors)) {
+  per_token_ = static_cast<double>(model.facts().experts_per_token.value_or(1));
+  AddExperts(model, errors);
+  ReplaceUnseen();
+  AddUp();
+}
+
+void Energies::AddExperts(const Model& model, const RunErrors& errors) {
+  std::map<int64_t, double> counts;
+  for (uint64_t i = 0; i < model.matrices(); ++i) {
+    const MatrixKey key = model.matrix(i).key();
+    if (key.proj == "down_proj" && key.stack.empty() && !key.shared) ++counts[key.layer];
+  }
+  for (uint64_t i = 0; i < model.matrices(); ++i) {
+    const ExpertMatrix matrix = model.matrix(i);
+    const MatrixKey key = matrix.key();
+    const auto found = errors.matrices.find(IdOf(matrix));
+    if (key.proj != "down_proj" || !key.stack.empty() || found == errors.matrices.end()) continue;
+    const MatrixNumbers& numbers = found->second;
+    const auto energy = measured_ ? numbers.energy : numbers.guessed_energy;
+    Layer& layer = layers_[key.layer];
+    const double even = 1 / std::max(counts[key.layer], 1.0);
+    if (measured_ && numbers.never_routed && !key.shared) {
+      layer.unseen[key.expert] = numbers.guessed_energy.value_or(0) * even * per_token_;
+      continue;
+    }
+    if (!energy) continue;
+    if (key.shared) {
+      layer.shared += *energy;
+      continue;
+    }
+    const double share = measured_ ? numbers.token_share.value_or(even) : even;
+    layer.routed[key.expert] = *energy * share * per_token_;
+    layer.seen_energy += *energy * share * per_token_;
+    layer.seen_guess += numbers.guessed_energy.value_or(0) * even * per_token_;
+  }
+}
+
+void Energies::ReplaceUnseen() {
+  for (auto& [number, layer] : layers_) {
+    const double scale = layer.seen_guess > 0 ? layer.seen_energy / layer.seen_guess : 0;
+    for (const auto& [expert, guess] : layer.unseen) {
+      layer.routed[expert] = guess * scale;
+      ++replaced_;
+    }
+  }
+}
+
+void Energies::AddUp() {
+  double residual = embedding_, shares = 0;
+  uint64_t with_experts = 0;
+  for (auto& [number, layer] : layers_) {
+    const double routed = SumOf(layer.routed);
+    residual += routed / (per_token_ * per_token_) + layer.shared;
+    layer.residual = residual;
+    if (!(routed > 0)) continue;
+    shares += routed / residual;
+    ++with_experts;
+  }
+  if (with_experts > 0) mean_share_ = shares / static_cast<double>(with_experts);
+}
+
+std::optional<double> Energies::OfExpert(int64_t layer, int64_t expert) const {
+  const auto found = layers_.find(layer);
+  if (found == layers_.end()) return std::nullopt;
+  const auto energy = found->second.routed.find(expert);
+  return energy == found->second.routed.end() ? std::nullopt : std::optional(energy->second);
+}
+
+std::optional<double> Energies::OfShared(int64_t layer) const {
+  const auto found = layers_.find(layer);
+  if (found == layers_.end() || !(found->second.shared > 0)) return std::nullopt;
+  return found->second.shared;
+}
+
+std::optional<double> Energies::Residual(int64_t layer) const {
+  const auto found = layers_.find(layer);
+  if (found == layers_.end() || !(found->second.residual > 0)) return std::nullopt;
+  return found->second.residual;
+}
+
+double Energies::ShareOf(int64_t layer) const {
+  const auto found = layers_.find(layer);
+  if (found == layers_.end()) return mean_share_;
+  const double routed = SumOf(found->second.routed);
+  return routed > 0 ? routed / found->second.residual : mean_share_;
+}
+
+}  // namespace moe

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "costs/run_errors.h"
+#include "moescope/model.h"
+
+namespace moe {
+
+/// The row of an expert's matrix in a run's tables.
+MatrixId IdOf(const ExpertMatrix& matrix);
+
+/// What the experts of each layer add to the residual stream, and how large that is there: what
+/// errors are weighed with. Units are the square of an activation; of guessed ones only ratios
+/// mean anything.
+///
+/// Per token, energy(e) = sum_i |W_down,e[:, i]|^2 E[h_i^2] * P(token goes to e) of a routed
+/// expert, which is `energy` of data/evidence times token_share times K, the experts per token.
+/// (The router's weights, about 1/K each, are left out: they are the same for all.) An expert that
+/// no token of the calibration reached has the guessed one instead, on the scale of its layer's
+/// others. resid(l) is the mean square of an embedding, times its width, and what layers 0 to l add
+/// (docs/recipes.md).
+class Energies {
+ public:
+  Energies(const Model& model, const RunErrors& errors);
+
+  bool measured() const { return measured_; }      ///< from calibration, not guessed
+  uint64_t replaced() const { return replaced_; }  ///< experts that no token reached
+  bool has_embedding() const { return embedding_ > 0; }
+  double experts_per_token() const { return per_token_; }
+
+  /// nullopt: not known.
+  std::optional<double> OfExpert(int64_t layer, int64_t expert) const;
+  std::optional<double> OfShared(int64_t layer) const;  ///< of all shared experts together
+  std::optional<double> Residual(int64_t layer) const;
+
+  /// (sum of the routed experts' energies) / resid, of this layer, or the mean of all where it has
+  /// no experts; what weights outside the experts are weighed with.
+  double ShareOf(int64_t layer) const;
+  double embedding() const { return embedding_; }
+
+ private:
+  void AddExperts(const Model& model, const RunErrors& errors);
+  void ReplaceUnseen();
+  void AddUp();
+
+  struct Layer {
+    std::map<int64_t, double> routed;  ///< by expert
+    std::map<int64_t, double> unseen;  ///< guesses of those that no token reached
+    double seen_energy = 0, seen_guess = 0;
+    double shared = 0;
+    double residual = 0;
+  };
+  bool measured_ = false;
+  uint64_t replaced_ = 0;
+  double per_token_ = 1, embedding_ = 0, mean_share_ = 1;
+  std::map<int64_t, Layer> layers_;
+};
+
+}  // namespace moe
