@@ -16,6 +16,7 @@
 #include "costs/run_recipe.h"
 #include "model/inspect.h"
 #include "recipe/plan.h"
+#include "run/commit_marker.h"
 #include "run/schemes.h"
 
 namespace moe::cli {
@@ -275,6 +276,8 @@ Result<Model> ModelOf(Run& run, const RecipeOptions& options) {
 }
 
 Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options, Reporter& report) {
+  constexpr std::string_view kWriters[] = {kCollectData};
+  if (auto there = run.Check(kWriters); !there) return tl::make_unexpected(there.error());
   CostOptions costs;
   if (options.objective == "weight") costs.kind = CostKind::kWeight;
   if (options.objective == "activation") costs.kind = CostKind::kActivation;
