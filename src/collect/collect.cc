@@ -10,6 +10,7 @@
 #include "collect/output_tables.h"
 #include "collect/proj_report.h"
 #include "collect/tensor_rows.h"
+#include "model/dense.h"
 #include "model/nothing_found.h"
 #include "run/commit_marker.h"
 
@@ -135,7 +136,11 @@ class Collection {
           TensorInventoryTable().RowOf(InventoryRowOf(tensor, files_->index)));
       if (!done) return done;
     }
-    const auto& reason = tensor.found.unmatched_reason;
+    auto reason = tensor.found.unmatched_reason;
+    if (!reason && config_.dense_weights) {
+      reason = DenseRefusal(tensor);
+      if (reason) counts_.AddRefused(tensor, *reason);
+    }
     if (!reason) return {};
     return tables_.unmatched().Append(
         UnmatchedTensorsTable().RowOf(UnmatchedRowOf(tensor, *reason)));
@@ -218,8 +223,9 @@ class Collection {
     }
     measuring_key_ = MeasuringKey(config_.raw, read, backend_->name(), backend_->profile());
     if (!options_.reuse) return nullptr;
-    auto past = PastRun::Open(options_.run_dir, *measuring_key_, *model_, work_.measure,
-                              config_.evidence.enabled);
+    auto past =
+        PastRun::Open(options_.run_dir, *measuring_key_, *model_, work_.measure,
+                      {.evidence = config_.evidence.enabled, .dense = config_.dense_weights});
     const auto known = std::ranges::count_if(
         work_.schemes, [&](const QuantScheme& scheme) { return past && past->Has(scheme); });
     if (past) {

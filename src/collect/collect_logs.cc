@@ -199,6 +199,11 @@ Json RunHealthJson(const LogContext& c) {
       {"derived_tensor_formats", Json::Array({"{tensor}::{proj}", "{tensor}::split[rows]::{proj}",
                                               "{tensor}::split[cols]::{proj}"})},
       {"index_summary", IndexSummaryJson(c)}};
+  if (c.config.dense_weights) {
+    for (const char* table : {"dense_stats", "dense_quant_sim"}) {
+      health["outputs_written"][std::string(table) + "_rows"] = RowsOf(c, table);
+    }
+  }
   AddOurs(c, health);
   return health;
 }

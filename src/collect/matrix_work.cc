@@ -45,7 +45,9 @@ class MatrixWork {
         options_(options),
         sinks_(sinks),
         observer_(observer),
+        list_(model, sinks.dense_stats != nullptr),
         stats_table_(MatrixStatsTable(options.measure)),
+        dense_table_(DenseStatsTable(options.measure)),
         measure_(options.measure),
         results_(options.schemes) {
     for (const QuantScheme& scheme : options.schemes) {
@@ -55,15 +57,21 @@ class MatrixWork {
   }
 
   Result<MatrixWorkSummary> Run() {
-    observer_.OnWork(model_.matrices(), AllBytes());
-    const unsigned inside = ThreadsInside();
-    if (Reads()) read_ahead_.emplace(model_, options_.read_mode);
+    observer_.OnWork(list_.size(), list_.stored_bytes());
+    const uint64_t share = list_.elements() / (4 * options_.threads);
+    const bool together = IsMuch(list_.largest_matrix(), share);
+    if (Reads()) read_ahead_.emplace(list_, options_.read_mode);
     RunOrdered(
-        model_.matrices(), inside > 1 ? 1 : options_.threads,
-        [this, inside](size_t i) { return Measure(i, inside); },
+        list_.size(), together ? 1 : options_.threads,
+        [this, share, together](size_t i) {
+          const WorkItem item = list_[i];
+          const bool shared = together || IsMuch(item.elements(), share);
+          return Measure(i, item, shared ? options_.threads : 1);
+        },
         [this](size_t i, Result<MatrixMeasurement> measured) {
-          if (measured) Gather(i, *measured);
-          failure_ = Consume(model_.matrix(i), std::move(measured));
+          const WorkItem item = list_[i];
+          if (measured && !item.dense) Gather(item, *measured);
+          failure_ = Consume(item, std::move(measured));
           return failure_.has_value();
         });
     read_ahead_.reset();
@@ -78,112 +86,108 @@ class MatrixWork {
     MatrixMeasurement measured;
   };
 
-  uint64_t AllBytes() const {
-    uint64_t sum = 0;
-    for (const ModelBank& bank : model_.parts().banks) {
-      sum += bank.bank->matrices() * ExpertMatrix{bank.tensor, bank.bank}.stored_bytes();
-    }
-    return sum;
-  }
-
-  /// Threads for each matrix: more than one where a single matrix is so much of the work that the
-  /// others would wait for it.
-  unsigned ThreadsInside() const {
-    uint64_t all = 0, largest = 0;
-    for (const ModelBank& at : model_.parts().banks) {
-      const uint64_t elements = at.bank->rows * at.bank->cols;
-      all += elements * at.bank->matrices();
-      largest = std::max(largest, elements);
-    }
-    const bool waits = largest >= kManyElements && largest > all / (4 * options_.threads);
-    return waits ? options_.threads : 1;
+  /// Whether a single matrix is so much of the work that threads would wait for it: then all of
+  /// them work on it.
+  static bool IsMuch(uint64_t elements, uint64_t share) {
+    return elements >= kManyElements && elements > share;
   }
 
   /// Whether there is anything to measure.
   bool Reads() const { return options_.past == nullptr || !measure_.schemes.empty(); }
 
-  Result<MatrixMeasurement> Measure(uint64_t number, unsigned threads) {
-    if (!Reads()) return FromPast(number);
-    auto measured = MeasureNew(number, threads);
-    if (measured && options_.past != nullptr) MergePast(number, *measured);
+  Result<MatrixMeasurement> Measure(uint64_t position, const WorkItem& item, unsigned threads) {
+    if (!Reads()) return FromPast(item);
+    read_ahead_->Reached(position);
+    auto measured = MeasureNew(item, threads);
+    if (measured && options_.past != nullptr) MergePast(item, *measured);
     return measured;
   }
 
-  MatrixMeasurement FromPast(uint64_t number) const {
+  MatrixMeasurement FromPast(const WorkItem& item) const {
     MatrixMeasurement past;
-    if (!options_.schemes.empty()) past.compute_dtype = options_.past->DTypeOf(number);
-    MergePast(number, past);
+    if (!options_.schemes.empty()) past.compute_dtype = options_.past->DTypeOf(item);
+    MergePast(item, past);
     return past;
   }
 
   /// `measured` has the errors of the new schemes; then it has those of all, and the statistics.
-  void MergePast(uint64_t number, MatrixMeasurement& measured) const {
-    measured.stats = options_.past->StatsOf(number);
+  void MergePast(const WorkItem& item, MatrixMeasurement& measured) const {
+    measured.stats = options_.past->StatsOf(item);
     std::vector<QuantError> all;
     auto next = measured.quant.begin();
     for (const QuantScheme& scheme : options_.schemes) {
       const bool past = options_.past->Has(scheme);
-      all.push_back(past ? options_.past->ErrorOf(number, scheme) : std::move(*next++));
+      all.push_back(past ? options_.past->ErrorOf(item, scheme) : std::move(*next++));
     }
     measured.quant = std::move(all);
   }
 
   /// In output order, for data/evidence.
-  void Gather(uint64_t number, const MatrixMeasurement& measured) {
+  void Gather(const WorkItem& item, const MatrixMeasurement& measured) {
     if (options_.evidence == nullptr) return;
-    if (options_.past == nullptr) return options_.evidence->Add(number, measured);
-    const auto [energy, guess] = options_.past->EnergiesOf(number);
-    options_.evidence->AddKnown(number, measured, energy, guess);
+    if (options_.past == nullptr) return options_.evidence->Add(item.number, measured);
+    const auto [energy, guess] = options_.past->EnergiesOf(item.number);
+    options_.evidence->AddKnown(item.number, measured, energy, guess);
   }
 
-  Result<MatrixMeasurement> MeasureNew(uint64_t number, unsigned threads) {
-    read_ahead_->Reached(number);
-    const ExpertMatrix matrix = model_.matrix(number);
-    auto measured = MeasureStored(number, threads);
-    for (const TensorRef& part : matrix.weight().parts) {
+  Result<MatrixMeasurement> MeasureNew(const WorkItem& item, unsigned threads) {
+    auto measured = MeasureStored(item, threads);
+    for (const TensorRef& part : item.weight().parts) {
       if (auto whole = part.file->CheckWhole(); !whole) return tl::make_unexpected(whole.error());
     }
     return measured;
   }
 
-  Result<MatrixMeasurement> MeasureStored(uint64_t number, unsigned threads) {
-    const ExpertMatrix stored = model_.matrix(number);
+  Result<MatrixMeasurement> MeasureStored(const WorkItem& stored, unsigned threads) {
     const auto array = weights_.Get(stored.weight());
     if (!array) return tl::make_unexpected(array.error());
-    const auto opened = ViewOf(stored.weight(), stored.view(), **array);
+    const auto opened = ViewOf(stored.weight(), stored.view, **array);
     if (!opened) return tl::make_unexpected(opened.error());
     const StoppableMatrix matrix(**opened, options_.stop);
     MeasureInput input(matrix);
     input.threads = threads;
     SampleCache::Indices sample;
     if (options_.samples != nullptr) {
-      auto indices = options_.samples->Get(stored.rows() * stored.cols());
+      auto indices = options_.samples->Get(stored.elements());
       if (!indices) return tl::make_unexpected(indices.error());
       sample = std::move(*indices);
       if (sample) input.sample = *sample;
     }
     EvidenceWork::Inputs inputs;
-    if (options_.evidence != nullptr) {
-      inputs = options_.evidence->InputsOf(number);
+    if (options_.evidence != nullptr && !stored.dense) {
+      inputs = options_.evidence->InputsOf(stored.number);
       EvidenceWork::Put(inputs, input);
     }
     return options_.backend->Measure(input, measure_);
   }
 
   /// On the calling thread, in output order.
-  Result<void> Consume(const ExpertMatrix& matrix, Result<MatrixMeasurement> measured) {
-    AnnounceThrough(matrix.tensor->ref.file);
+  Result<void> Consume(const WorkItem& item, Result<MatrixMeasurement> measured) {
+    AnnounceThrough(item.tensor->ref.file);
+    auto done = item.dense ? ConsumeDense(item, std::move(measured))
+                           : ConsumeMatrix(item, std::move(measured));
+    if (!done) return done;
+    done_bytes_ += item.stored_bytes;
+    observer_.OnProgress(++done_items_, done_bytes_);
+    return {};
+  }
+
+  Result<void> ConsumeMatrix(const WorkItem& item, Result<MatrixMeasurement> measured) {
+    const ExpertMatrix matrix = model_.matrix(item.number);
     const bool last = IsLast(matrix);
     if (last && matrix.bank == &matrix.tensor->found.banks.back()) {
       weights_.Release(matrix.weight());
     }
     auto done =
-        measured ? Emit(matrix, std::move(*measured)) : HandleUnreadable(matrix, measured.error());
+        measured ? Emit(matrix, std::move(*measured)) : HandleUnreadable(item, measured.error());
     if (done && last) done = EmitQuant(matrix);
-    if (!done) return done;
-    done_bytes_ += matrix.stored_bytes();
-    observer_.OnProgress(++done_matrices_, done_bytes_);
-    return {};
+    return done;
+  }
+
+  Result<void> ConsumeDense(const WorkItem& item, Result<MatrixMeasurement> measured) {
+    weights_.Release(item.weight());
+    return measured ? EmitDense(model_.dense()[item.number], std::move(*measured))
+                    : HandleUnreadable(item, measured.error());
   }
 
   uint64_t NumberOf(const ModelTensor& tensor) const {
@@ -191,13 +195,13 @@ class MatrixWork {
   }
 
   /// What can't be decoded refuses its tensor alone; what can't be read does if the user said so.
-  Result<void> HandleUnreadable(const ExpertMatrix& matrix, const Error& error) {
+  Result<void> HandleUnreadable(const WorkItem& item, const Error& error) {
     if (error.code == ErrorCode::kInterrupted) return tl::make_unexpected(InterruptedError());
     const bool refused = error.code == ErrorCode::kUnsupported;
     if (!refused && !options_.keep_going) return tl::make_unexpected(error);
-    const ModelTensor& tensor = *matrix.tensor;
-    const bool first = results_.AddUnread(NumberOf(tensor), tensor.info().name,
-                                          matrix.rows() * matrix.cols(), error);
+    const ModelTensor& tensor = *item.tensor;
+    const uint64_t of_experts = item.dense ? 0 : item.elements();
+    const bool first = results_.AddUnread(NumberOf(tensor), tensor.info().name, of_experts, error);
     if (!first) return {};  // one row and one line a tensor
     return sinks_.unmatched.Append(
         UnmatchedTensorsTable().RowOf(UnmatchedRowOf(tensor, error.message)));
@@ -215,21 +219,39 @@ class MatrixWork {
   Result<void> EmitQuant(const ExpertMatrix& last) {
     for (size_t s = 0; s < options_.schemes.size(); ++s) {
       for (auto& [id, measured] : bank_) {
-        QuantError& error = measured.quant[s];
-        results_.AddQuant(s, NumberOf(*last.tensor), banks_done_, id, error);
-        const QuantSimRow row{id,
-                              options_.schemes[s],
-                              std::move(error),
-                              std::string(ComputeDTypeName(measured.compute_dtype)),
-                              options_.backend->name(),
-                              options_.backend->profile(),
-                              !last.weight().is_plain()};
+        results_.AddQuant(s, NumberOf(*last.tensor), banks_done_, id, measured.quant[s]);
+        const auto row = QuantRowOf(id, s, measured, last.weight());
         if (auto done = sinks_.quant_sim.Append(QuantSimTable().RowOf(row)); !done) return done;
       }
     }
     ++banks_done_;
     bank_.clear();
     return {};
+  }
+
+  Result<void> EmitDense(const DenseWeight& dense, MatrixMeasurement measured) {
+    const DenseIdentity id = IdentityOf(dense);
+    results_.AddDense(NumberOf(*dense.tensor), id, measured.stats);
+    auto done = sinks_.dense_stats->Append(dense_table_.RowOf({id, measured.stats}));
+    for (size_t s = 0; done && s < options_.schemes.size(); ++s) {
+      results_.AddDenseQuant(s, NumberOf(*dense.tensor), id, measured.quant[s]);
+      done = sinks_.dense_quant_sim->Append(
+          DenseQuantSimTable().RowOf(QuantRowOf(id, s, measured, dense.weight())));
+    }
+    return done;
+  }
+
+  /// Of scheme number `scheme`, whose errors are taken out of `measured`.
+  template <class Identity>
+  QuantRow<Identity> QuantRowOf(const Identity& id, size_t scheme, MatrixMeasurement& measured,
+                                const Weight& weight) const {
+    return {id,
+            options_.schemes[scheme],
+            std::move(measured.quant[scheme]),
+            std::string(ComputeDTypeName(measured.compute_dtype)),
+            options_.backend->name(),
+            options_.backend->profile(),
+            !weight.is_plain()};
   }
 
   /// Tells of `file` and of those before it that were not told of; nullptr: of all.
@@ -248,14 +270,16 @@ class MatrixWork {
   const MatrixWorkOptions& options_;
   const WorkSinks sinks_;
   CollectObserver& observer_;
+  const WorkList list_;
   const Table<MatrixStatsRow> stats_table_;
+  const Table<DenseStatsRow> dense_table_;
   MeasureOptions measure_;  // what the past does not have
   WorkWeights weights_;
   std::optional<ReadAhead> read_ahead_;
   Result<void> failure_;
   WorkResults results_;
   std::vector<BankMatrix> bank_;  // in work
-  uint64_t banks_done_ = 0, done_matrices_ = 0, done_bytes_ = 0;
+  uint64_t banks_done_ = 0, done_items_ = 0, done_bytes_ = 0;
   size_t files_told_ = 0;
   const TensorFile* announced_ = nullptr;
 };

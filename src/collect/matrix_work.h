@@ -37,11 +37,15 @@ struct WorkSinks {
   RowSink& matrix_stats;
   RowSink& quant_sim;
   RowSink& unmatched;
+  /// Both, or null: then the weights outside the experts are not measured.
+  RowSink* dense_stats = nullptr;
+  RowSink* dense_quant_sim = nullptr;
 };
 
-/// Measures every expert matrix of `model` on `threads` threads and emits its rows: matrix_stats by
-/// bank, layer, expert; quant_sim by bank, scheme, layer, expert. Only a bank's rows and a few
-/// matrices per thread are held.
+/// Measures every expert matrix of `model`, and the weights outside the experts if they are wanted,
+/// on `threads` threads and emits their rows: matrix_stats by bank, layer, expert; quant_sim by
+/// bank, scheme, layer, expert; the others weight by weight. Only a bank's rows and a few matrices
+/// per thread are held.
 /// Fails when a row can't be written, data can't be read (unless keep_going: then the tensor goes
 /// to `unmatched`), or it is stopped (kInterrupted; seen within one tile).
 Result<MatrixWorkSummary> MeasureMatrices(const Model& model, const MatrixWorkOptions& options,

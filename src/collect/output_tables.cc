@@ -16,11 +16,12 @@ Result<void> OutputTables::Open() {
       {&matrix_stats_, MatrixStatsTable(config_.measure).Schema()},
       {&quant_sim_, QuantSimTable().Schema()},
       {&evidence_, EvidenceTable().Schema()},
+      {&dense_stats_, DenseStatsTable(config_.measure).Schema()},
+      {&dense_quant_sim_, DenseQuantSimTable().Schema()},
       {&unmatched_, UnmatchedTensorsTable().Schema()},
   };
   for (const auto& [writer, schema] : tables) {
-    if ((writer == &unmatched_ && !config_.debug.dump_unmatched_tensors) ||
-        (writer == &evidence_ && !config_.evidence.enabled)) {
+    if (!IsWanted(*writer)) {
       Remove(data / schema.name);
       continue;
     }
@@ -29,6 +30,13 @@ Result<void> OutputTables::Open() {
     *writer = std::move(*opened);
   }
   return {};
+}
+
+bool OutputTables::IsWanted(const std::unique_ptr<TableWriter>& table) const {
+  if (&table == &unmatched_) return config_.debug.dump_unmatched_tensors;
+  if (&table == &evidence_) return config_.evidence.enabled;
+  if (&table == &dense_stats_ || &table == &dense_quant_sim_) return config_.dense_weights;
+  return true;
 }
 
 Result<std::string> OutputTables::AddLog(const TableSchema& schema, std::vector<Row> rows) {
@@ -73,7 +81,8 @@ void OutputTables::Remove(const fs::path& table) {
 
 std::vector<TableWriter*> OutputTables::Writers() const {
   std::vector<TableWriter*> writers;
-  for (const auto* writer : {&inventory_, &matrix_stats_, &quant_sim_, &evidence_, &unmatched_}) {
+  for (const auto* writer : {&inventory_, &matrix_stats_, &quant_sim_, &evidence_, &dense_stats_,
+                             &dense_quant_sim_, &unmatched_}) {
     if (*writer) writers.push_back(writer->get());
   }
   for (const auto& log : logs_) writers.push_back(log.get());

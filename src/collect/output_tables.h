@@ -23,7 +23,9 @@ class OutputTables {
   RowSink& inventory() { return *inventory_; }
   RowSink& unmatched() { return unmatched_ ? static_cast<RowSink&>(*unmatched_) : nowhere_; }
   RowSink& evidence() { return *evidence_; }  ///< config.evidence.enabled
-  WorkSinks work() { return {*matrix_stats_, *quant_sim_, unmatched()}; }
+  WorkSinks work() {
+    return {*matrix_stats_, *quant_sim_, unmatched(), dense_stats_.get(), dense_quant_sim_.get()};
+  }
 
   /// A small table of logs/, or the removal of an old one when it has no rows. Gives its path; ""
   /// where there is none.
@@ -46,7 +48,10 @@ class OutputTables {
   const Config& config_;
   const std::filesystem::path run_dir_;
   FileTransaction& files_;
-  std::unique_ptr<TableWriter> inventory_, matrix_stats_, quant_sim_, evidence_, unmatched_;
+  bool IsWanted(const std::unique_ptr<TableWriter>& table) const;
+
+  std::unique_ptr<TableWriter> inventory_, matrix_stats_, quant_sim_, evidence_, dense_stats_,
+      dense_quant_sim_, unmatched_;
   std::vector<std::unique_ptr<TableWriter>> logs_;
   Nowhere nowhere_;
 };

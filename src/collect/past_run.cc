@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 #include "base/pending_file.h"
 #include "base/utf8.h"
 #include "base/version.h"
+#include "collect/tensor_rows.h"
 #include "run/schemes.h"
 #include "tables/aggregate.h"
 
@@ -15,12 +17,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTables[] = {"matrix_stats", "quant_sim", "evidence"};
+constexpr const char* kTables[] = {"matrix_stats", "quant_sim", "evidence", "dense_stats",
+                                   "dense_quant_sim"};
 
-const WantedColumn kIdentity[] = {
-    {"source_tensor", ColumnType::kString}, {"derived_tensor", ColumnType::kString},
-    {"layer", ColumnType::kInt64},          {"expert_id", ColumnType::kInt64},
-    {"rows", ColumnType::kInt64},           {"cols", ColumnType::kInt64}};
+/// Columns that tell one matrix from another, as far as a table has them.
+constexpr std::string_view kIdentity[] = {"source_tensor", "derived_tensor", "layer",
+                                          "expert_id",     "rows",           "cols"};
+
+bool IsIdentity(const Column& column) {
+  return std::ranges::find(kIdentity, column.name) != std::end(kIdentity);
+}
 
 fs::path NotePath(const fs::path& run_dir) { return run_dir / "cache" / "measured.json"; }
 
@@ -83,6 +89,21 @@ bool ReadTable(const fs::path& run_dir, const char* name, const std::vector<Want
   return read.has_value();
 }
 
+/// Of the banks of experts.
+std::vector<uint64_t> FirstMatrices(const Model& model) {
+  std::vector<uint64_t> first;
+  for (const ModelBank& bank : model.parts().banks) first.push_back(bank.first_matrix);
+  first.push_back(model.matrices());
+  return first;
+}
+
+/// Each weight outside the experts is on its own.
+std::vector<uint64_t> DenseNumbers(const Model& model) {
+  std::vector<uint64_t> numbers(model.dense().size() + 1);
+  std::iota(numbers.begin(), numbers.end(), uint64_t{0});
+  return numbers;
+}
+
 }  // namespace
 
 Json MeasuringKey(const Json& config, const std::vector<fs::path>& files,
@@ -114,14 +135,71 @@ void ForgetMeasured(const fs::path& run_dir) {
   fs::remove(NotePath(run_dir), ignored);
 }
 
-PastRun::PastRun(const Model& model, const MeasureOptions& options)
-    : stats_table_(MatrixStatsTable(options)) {
-  for (const ModelBank& bank : model.parts().banks) first_matrix_.push_back(bank.first_matrix);
-  first_matrix_.push_back(model.matrices());
+template <class Identity>
+bool PastTables<Identity>::Read(const fs::path& run_dir, const std::vector<QuantScheme>& schemes) {
+  std::vector<WantedColumn> stats,
+      quant = {{"scheme", ColumnType::kString}, {"compute_dtype", ColumnType::kString}};
+  for (const auto& field : stats_table_.fields) {
+    if (IsIdentity(field.column)) stats.push_back({field.column.name, field.column.type});
+  }
+  WantMeasured(stats_table_, stats);
+  WantMeasured(quant_table_, quant);
+  for (const QuantScheme& scheme : schemes) schemes_.push_back(scheme.name);
+  return ReadTable(run_dir, stats_table_.name.c_str(), stats, stats_) &&
+         ReadTable(run_dir, quant_table_.name.c_str(), quant, quant_) &&
+         stats_.rows == first_.back() && quant_.rows == first_.back() * schemes_.size();
+}
+
+template <class Identity>
+bool PastTables<Identity>::IsAbout(uint64_t matrix, const Identity& id) const {
+  const StatsRow<Identity> row{id, {}};
+  for (const auto& field : stats_table_.fields) {
+    if (!IsIdentity(field.column)) continue;
+    Value wanted = field.value(row);
+    if (auto* text = std::get_if<std::string>(&wanted)) *text = AsUtf8(*text);
+    const FrameColumn& column = stats_.at(field.column.name);
+    if (CellValue(column, static_cast<uint32_t>(matrix)) != wanted) return false;
+  }
+  for (size_t s = 0; s < schemes_.size(); ++s) {
+    if (TextAt(quant_.at("scheme"), QuantRowOf(matrix, s)) != schemes_[s]) return false;
+  }
+  return true;
+}
+
+template <class Identity>
+uint64_t PastTables<Identity>::QuantRowOf(uint64_t matrix, size_t scheme) const {
+  const auto after = std::ranges::upper_bound(first_, matrix);
+  const uint64_t begin = *(after - 1), matrices = *after - begin;
+  return begin * schemes_.size() + scheme * matrices + (matrix - begin);
+}
+
+template <class Identity>
+MatrixStats PastTables<Identity>::StatsOf(uint64_t matrix) const {
+  return RecordAt(stats_table_, stats_, matrix).stats;
+}
+
+template <class Identity>
+QuantError PastTables<Identity>::ErrorOf(uint64_t matrix, size_t scheme) const {
+  return RecordAt(quant_table_, quant_, QuantRowOf(matrix, scheme)).error;
+}
+
+template <class Identity>
+ComputeDType PastTables<Identity>::DTypeOf(uint64_t matrix) const {
+  const std::string name = TextAt(quant_.at("compute_dtype"), QuantRowOf(matrix, 0));
+  for (const ComputeDType dtype : {ComputeDType::kF16, ComputeDType::kBF16}) {
+    if (name == ComputeDTypeName(dtype)) return dtype;
+  }
+  return ComputeDType::kF32;
+}
+
+PastRun::PastRun(const Model& model, const MeasureOptions& options, bool dense)
+    : experts_(MatrixStatsTable(options), QuantSimTable(), FirstMatrices(model)) {
+  if (!dense) return;
+  dense_.emplace(DenseStatsTable(options), DenseQuantSimTable(), DenseNumbers(model));
 }
 
 std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key, const Model& model,
-                                       const MeasureOptions& options, bool evidence) {
+                                       const MeasureOptions& options, const Beside& beside) {
   const auto text = ReadTextFile(NotePath(run_dir));
   if (!text) return nullptr;
   const auto note = ParseLenientJson(*text, "measured.json");
@@ -130,49 +208,27 @@ std::unique_ptr<PastRun> PastRun::Open(const fs::path& run_dir, const Json& key,
       (*note)["tables"] != Json::Parse(JsonText(StampsOf(run_dir)))) {
     return nullptr;
   }
-  std::unique_ptr<PastRun> past(new PastRun(model, options));
+  std::unique_ptr<PastRun> past(new PastRun(model, options, beside.dense));
   for (const Json& scheme : (*note)["schemes"]) past->schemes_.push_back(SchemeOf(scheme));
-  const bool read = past->Read(run_dir) && (!evidence || past->ReadEvidence(run_dir));
+  const bool read = past->experts_.Read(run_dir, past->schemes_) &&
+                    (!beside.dense || past->dense_->Read(run_dir, past->schemes_)) &&
+                    (!beside.evidence || past->ReadEvidence(run_dir, model.matrices()));
   return read && past->IsOf(model) ? std::move(past) : nullptr;
 }
 
-bool PastRun::ReadEvidence(const fs::path& run_dir) {
+bool PastRun::ReadEvidence(const fs::path& run_dir, uint64_t matrices) {
   std::vector<WantedColumn> wanted;
   WantMeasured(EvidenceTable(), wanted);
   const bool read = ReadTable(run_dir, "evidence", wanted, evidence_.emplace());
-  return read && evidence_->rows == first_matrix_.back() * std::max<size_t>(schemes_.size(), 1);
-}
-
-bool PastRun::Read(const fs::path& run_dir) {
-  std::vector<WantedColumn> stats(std::begin(kIdentity), std::end(kIdentity));
-  WantMeasured(stats_table_, stats);
-  std::vector<WantedColumn> quant = {{"scheme", ColumnType::kString},
-                                     {"compute_dtype", ColumnType::kString}};
-  WantMeasured(QuantSimTable(), quant);
-  return ReadTable(run_dir, "matrix_stats", stats, stats_) &&
-         ReadTable(run_dir, "quant_sim", quant, quant_);
+  return read && evidence_->rows == matrices * std::max<size_t>(schemes_.size(), 1);
 }
 
 bool PastRun::IsOf(const Model& model) const {
-  const uint64_t matrices = first_matrix_.back();
-  if (stats_.rows != matrices || quant_.rows != matrices * schemes_.size()) return false;
-  const auto is = [&](const char* column, uint64_t row, int64_t value) {
-    return stats_.at(column).ints[row] == value;
-  };
-  for (uint64_t row = 0; row < matrices; ++row) {
-    const ExpertMatrix matrix = model.matrix(row);
-    const ExpertBank& bank = *matrix.bank;
-    const bool same =
-        TextAt(stats_.at("source_tensor"), row) == AsUtf8(matrix.tensor->info().name) &&
-        TextAt(stats_.at("derived_tensor"), row) == AsUtf8(bank.derived_tensor) &&
-        is("layer", row, bank.LayerAt(matrix.layer_pos)) &&
-        is("expert_id", row, bank.ExpertIdAt(matrix.expert_pos)) &&
-        is("rows", row, static_cast<int64_t>(bank.rows)) &&
-        is("cols", row, static_cast<int64_t>(bank.cols));
-    if (!same) return false;
-    for (size_t s = 0; s < schemes_.size(); ++s) {
-      if (TextAt(quant_.at("scheme"), QuantRow(row, s)) != schemes_[s].name) return false;
-    }
+  for (uint64_t i = 0; i < model.matrices(); ++i) {
+    if (!experts_.IsAbout(i, IdentityOf(model.matrix(i)))) return false;
+  }
+  for (uint64_t i = 0; dense_ && i < model.dense().size(); ++i) {
+    if (!dense_->IsAbout(i, IdentityOf(model.dense()[i]))) return false;
   }
   return true;
 }
@@ -184,12 +240,6 @@ std::optional<size_t> PastRun::Find(const QuantScheme& scheme) const {
   return std::nullopt;
 }
 
-uint64_t PastRun::QuantRow(uint64_t matrix, size_t scheme) const {
-  const auto after = std::ranges::upper_bound(first_matrix_, matrix);
-  const uint64_t begin = *(after - 1), matrices = *after - begin;
-  return begin * schemes_.size() + scheme * matrices + (matrix - begin);
-}
-
 uint64_t PastRun::EvidenceRowOf(uint64_t matrix, size_t scheme) const {
   return matrix * std::max<size_t>(schemes_.size(), 1) + scheme;
 }
@@ -199,25 +249,23 @@ std::pair<std::optional<double>, std::optional<double>> PastRun::EnergiesOf(uint
   return {row.energy, row.guessed_energy};
 }
 
-MatrixStats PastRun::StatsOf(uint64_t matrix) const {
-  return RecordAt(stats_table_, stats_, matrix).stats;
+MatrixStats PastRun::StatsOf(const WorkItem& item) const {
+  return item.dense ? dense_->StatsOf(item.number) : experts_.StatsOf(item.number);
 }
 
-QuantError PastRun::ErrorOf(uint64_t matrix, const QuantScheme& scheme) const {
+QuantError PastRun::ErrorOf(const WorkItem& item, const QuantScheme& scheme) const {
   const size_t s = *Find(scheme);
-  QuantError error = RecordAt(QuantSimTable(), quant_, QuantRow(matrix, s)).error;
+  if (item.dense) return dense_->ErrorOf(item.number, s);
+  QuantError error = experts_.ErrorOf(item.number, s);
   if (evidence_) {
-    error.act_rel_fro = RecordAt(EvidenceTable(), *evidence_, EvidenceRowOf(matrix, s)).act_rel_fro;
+    const uint64_t row = EvidenceRowOf(item.number, s);
+    error.act_rel_fro = RecordAt(EvidenceTable(), *evidence_, row).act_rel_fro;
   }
   return error;
 }
 
-ComputeDType PastRun::DTypeOf(uint64_t matrix) const {
-  const std::string name = TextAt(quant_.at("compute_dtype"), QuantRow(matrix, 0));
-  for (const ComputeDType dtype : {ComputeDType::kF16, ComputeDType::kBF16}) {
-    if (name == ComputeDTypeName(dtype)) return dtype;
-  }
-  return ComputeDType::kF32;
+ComputeDType PastRun::DTypeOf(const WorkItem& item) const {
+  return item.dense ? dense_->DTypeOf(item.number) : experts_.DTypeOf(item.number);
 }
 
 }  // namespace moe

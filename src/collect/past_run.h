@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json_text.h"
+#include "collect/work_list.h"
 #include "model/model_parts.h"
 #include "moescope/measure.h"
 #include "rows/collect_rows.h"
@@ -30,46 +31,73 @@ void RememberMeasured(const std::filesystem::path& run_dir, const Json& key,
 /// Before they get their names.
 void ForgetMeasured(const std::filesystem::path& run_dir);
 
-/// The measurements in data/matrix_stats and data/quant_sim, read back: exactly what was written.
+/// The measurements of one kind of matrices, as a table of statistics and one of errors hold them.
+template <class Identity>
+class PastTables {
+ public:
+  /// `first`: the number of the first matrix of each bank, in which the table of errors is scheme
+  /// by scheme; last that of all matrices.
+  PastTables(Table<StatsRow<Identity>> stats, const Table<QuantRow<Identity>>& quant,
+             std::vector<uint64_t> first)
+      : stats_table_(std::move(stats)), quant_table_(quant), first_(std::move(first)) {}
+
+  /// False if they can't be read, or don't have a row for each matrix and scheme.
+  bool Read(const std::filesystem::path& run_dir, const std::vector<QuantScheme>& schemes);
+  /// Whether the rows of `matrix` are about this one.
+  bool IsAbout(uint64_t matrix, const Identity& id) const;
+
+  MatrixStats StatsOf(uint64_t matrix) const;
+  QuantError ErrorOf(uint64_t matrix, size_t scheme) const;
+  ComputeDType DTypeOf(uint64_t matrix) const;
+
+ private:
+  uint64_t QuantRowOf(uint64_t matrix, size_t scheme) const;
+
+  const Table<StatsRow<Identity>> stats_table_;
+  const Table<QuantRow<Identity>>& quant_table_;
+  const std::vector<uint64_t> first_;
+  std::vector<std::string> schemes_;
+  Frame stats_, quant_;
+};
+
+/// The measurements in the tables of an earlier collection, read back: exactly what was written.
 ///
 /// Threads:  const members may be called from any thread at once.
 /// Memory:   8 bytes for each number and row.
 class PastRun {
  public:
+  /// What is wanted beside the experts' statistics and errors.
+  struct Beside {
+    bool evidence = false, dense = false;
+  };
   /// Reads the tables of `run_dir`; nullptr if they were not measured under `key`, were changed
   /// since, or are not about exactly the matrices of `model`, in its order.
-  /// `evidence`: data/evidence is wanted as well.
   static std::unique_ptr<PastRun> Open(const std::filesystem::path& run_dir, const Json& key,
                                        const Model& model, const MeasureOptions& options,
-                                       bool evidence);
+                                       const Beside& beside);
 
   bool Has(const QuantScheme& scheme) const { return Find(scheme).has_value(); }
 
-  /// Of the matrix with this number in the model.
-  MatrixStats StatsOf(uint64_t matrix) const;
+  MatrixStats StatsOf(const WorkItem& item) const;
   /// `scheme`: one that it has.
-  QuantError ErrorOf(uint64_t matrix, const QuantScheme& scheme) const;
-  /// EvidenceRow's energy and guessed_energy; it was opened with evidence.
+  QuantError ErrorOf(const WorkItem& item, const QuantScheme& scheme) const;
+  /// EvidenceRow's energy and guessed_energy of an expert's matrix; it was opened with evidence.
   std::pair<std::optional<double>, std::optional<double>> EnergiesOf(uint64_t matrix) const;
   /// The T of its schemes; must have one.
-  ComputeDType DTypeOf(uint64_t matrix) const;
+  ComputeDType DTypeOf(const WorkItem& item) const;
 
  private:
-  PastRun(const Model& model, const MeasureOptions& options);
+  PastRun(const Model& model, const MeasureOptions& options, bool dense);
 
-  bool Read(const std::filesystem::path& run_dir);
-  bool ReadEvidence(const std::filesystem::path& run_dir);
+  bool ReadEvidence(const std::filesystem::path& run_dir, uint64_t matrices);
   /// Of evidence, which has the schemes of a matrix one after the other, or one row without any.
   uint64_t EvidenceRowOf(uint64_t matrix, size_t scheme) const;
   bool IsOf(const Model& model) const;
   std::optional<size_t> Find(const QuantScheme& scheme) const;
-  /// Of quant_sim, which is scheme-major inside a bank.
-  uint64_t QuantRow(uint64_t matrix, size_t scheme) const;
 
-  const Table<MatrixStatsRow> stats_table_;
-  std::vector<uint64_t> first_matrix_;  // of each bank; the last: of all
   std::vector<QuantScheme> schemes_;
-  Frame stats_, quant_;
+  PastTables<MatrixIdentity> experts_;
+  std::optional<PastTables<DenseIdentity>> dense_;
   std::optional<Frame> evidence_;
 };
 

@@ -4,7 +4,7 @@
 
 namespace moe {
 
-ReadAhead::ReadAhead(const Model& model, ReadMode mode) : model_(model), mode_(mode) {
+ReadAhead::ReadAhead(const WorkList& list, ReadMode mode) : list_(list), mode_(mode) {
   try {
     thread_ = std::thread([this] { Run(); });
   } catch (const std::system_error&) {
@@ -21,11 +21,11 @@ ReadAhead::~ReadAhead() {
   if (thread_.joinable()) thread_.join();
 }
 
-void ReadAhead::Reached(uint64_t matrix) {
+void ReadAhead::Reached(uint64_t position) {
   {
     const std::lock_guard lock(mutex_);
-    if (matrix <= reached_) return;
-    reached_ = matrix;
+    if (position <= reached_) return;
+    reached_ = position;
     if (reached_ < wake_at_) return;
   }
   moved_.notify_one();
@@ -35,15 +35,15 @@ void ReadAhead::Run() {
   std::deque<Fetched> ahead;
   uint64_t bytes_ahead = 0;
   MatrixFetches fetches;
-  for (uint64_t number = 0; number < model_.matrices(); ++number) {
-    const ExpertMatrix matrix = model_.matrix(number);
+  for (uint64_t position = 0; position < list_.size(); ++position) {
+    const WorkItem item = list_[position];
     if (!WaitForRoom(ahead, bytes_ahead)) return;
     uint64_t bytes = 0;
-    for (const FileRange& range : fetches.Next(matrix.weight(), matrix.view())) {
+    for (const FileRange& range : fetches.Next(item.weight(), item.view)) {
       Fetch(range);
       bytes += range.end - range.begin;
     }
-    ahead.push_back({number, bytes});
+    ahead.push_back({position, bytes});
     bytes_ahead += bytes;
   }
 }
@@ -52,11 +52,11 @@ void ReadAhead::Run() {
 bool ReadAhead::WaitForRoom(std::deque<Fetched>& ahead, uint64_t& bytes_ahead) {
   std::unique_lock lock(mutex_);
   if (bytes_ahead >= kWindowBytes) {
-    wake_at_ = ahead[ahead.size() / 2].matrix;
+    wake_at_ = ahead[ahead.size() / 2].position;
     moved_.wait(lock, [&] { return stopped_ || reached_ >= wake_at_; });
     wake_at_ = kNever;
   }
-  for (; !ahead.empty() && ahead.front().matrix <= reached_; ahead.pop_front()) {
+  for (; !ahead.empty() && ahead.front().position <= reached_; ahead.pop_front()) {
     bytes_ahead -= ahead.front().bytes;
   }
   return !stopped_;

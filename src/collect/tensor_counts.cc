@@ -89,9 +89,13 @@ void TensorCounts::AddUnmatched(const ModelTensor& tensor) {
   ++unmatched;
   unmatched_examples.Add(tensor.info().name);
   if (tensor.weight != nullptr && !tensor.found.refused) return;
+  AddRefused(tensor, *tensor.found.unmatched_reason);
+}
+
+void TensorCounts::AddRefused(const ModelTensor& tensor, const std::string& reason) {
   ++refused;
-  warnings.push_back({observed - 1, "[extract] " + tensor.info().name +
-                                        " is not analysed: " + *tensor.found.unmatched_reason});
+  warnings.push_back(
+      {observed - 1, "[extract] " + tensor.info().name + " is not analysed: " + reason});
 }
 
 std::array<RoleTotals, kRoleCount> TensorCounts::Roles() const {

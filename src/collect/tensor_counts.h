@@ -30,6 +30,9 @@ class Examples {
 class TensorCounts {
  public:
   void Add(const ModelTensor& tensor);
+  /// The tensor that was added last: it is not analysed, as it can't be decoded or contradicts
+  /// others. Add() does so with experts'.
+  void AddRefused(const ModelTensor& tensor, const std::string& reason);
 
   uint64_t observed = 0;
   uint64_t by_rule = 0, by_fallback = 0;  ///< with matrices of experts

@@ -3,6 +3,18 @@
 #include "base/utf8.h"
 
 namespace moe {
+namespace {
+
+/// What its tensor alone tells of a matrix.
+void PutStored(const ModelTensor& tensor, StoredMatrix& to) {
+  to.file = PathText(tensor.ref.file->path());
+  to.source_tensor = tensor.info().name;
+  to.dtype = tensor.info().dtype_text;
+  to.storage = tensor.weight->storage;
+  to.storage_bits_per_weight = tensor.weight->bits_per_weight;
+}
+
+}  // namespace
 
 std::string PathText(const std::filesystem::path& path) { return AsUtf8(path.string()); }
 
@@ -32,8 +44,7 @@ UnmatchedTensorRow UnmatchedRowOf(const ModelTensor& tensor, const std::string& 
 MatrixIdentity IdentityOf(const ExpertMatrix& matrix) {
   const ExpertBank& bank = *matrix.bank;
   MatrixIdentity id;
-  id.file = PathText(matrix.tensor->ref.file->path());
-  id.source_tensor = matrix.tensor->info().name;
+  PutStored(*matrix.tensor, id);
   id.derived_tensor = bank.derived_tensor;
   id.layer = bank.LayerAt(matrix.layer_pos);
   id.proj = bank.proj;
@@ -42,10 +53,19 @@ MatrixIdentity IdentityOf(const ExpertMatrix& matrix) {
   id.is_shared_expert = bank.is_shared_expert;
   id.rows = bank.rows;
   id.cols = bank.cols;
-  id.dtype = matrix.tensor->info().dtype_text;
-  id.storage = matrix.weight().storage;
-  id.storage_bits_per_weight = matrix.weight().bits_per_weight;
   id.stack = bank.stack;
+  return id;
+}
+
+DenseIdentity IdentityOf(const DenseWeight& dense) {
+  DenseIdentity id;
+  PutStored(*dense.tensor, id);
+  id.module = dense.module;
+  id.role = RoleName(dense.role());
+  id.layer = dense.layer();
+  id.rows = dense.rows;
+  id.cols = dense.cols;
+  id.stack = dense.stack();
   return id;
 }
 

@@ -17,5 +17,6 @@ TensorInventoryRow InventoryRowOf(const ModelTensor& tensor, const IndexSummary&
 UnmatchedTensorRow UnmatchedRowOf(const ModelTensor& tensor, const std::string& reason);
 
 MatrixIdentity IdentityOf(const ExpertMatrix& matrix);
+DenseIdentity IdentityOf(const DenseWeight& dense);
 
 }  // namespace moe

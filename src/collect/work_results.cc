@@ -32,6 +32,37 @@ void WorkResults::AddQuant(size_t scheme, uint64_t tensor, uint64_t bank, const 
   AddWorst(schemes_[scheme], id, error);
 }
 
+void WorkResults::AddDense(uint64_t tensor, const DenseIdentity& id, const MatrixStats& stats) {
+  ++summary_.dense_weights;
+  if (stats.nonfinite_count == 0) return;
+  summary_.warnings.push_back({tensor, fmt::format("[stats] {} has {} non-finite weights",
+                                                   id.module, stats.nonfinite_count)});
+}
+
+void WorkResults::AddDenseQuant(size_t scheme, uint64_t tensor, const DenseIdentity& id,
+                                const QuantError& error) {
+  if (!error.error) return;
+  DenseFailures& failed = dense_failures_;
+  if (failed.weights == 0) {
+    failed.first = tensor;
+    failed.error = fmt::format("{} ({})", *error.error, id.module);
+  }
+  if (failed.weights == 0 || failed.last != tensor) ++failed.weights;
+  failed.last = tensor;
+  failed.schemes.insert(scheme);
+}
+
+void WorkResults::TellDenseFailures() {
+  const DenseFailures& failed = dense_failures_;
+  if (failed.weights == 0) return;
+  std::vector<std::string> names;
+  for (const size_t scheme : failed.schemes) names.push_back(schemes_[scheme].failure.scheme);
+  summary_.warnings.push_back(
+      {failed.first,
+       fmt::format("[quant_sim] {} of {} weights outside the experts can't be quantized by {}: {}",
+                   failed.weights, summary_.dense_weights, fmt::join(names, ", "), failed.error)});
+}
+
 bool WorkResults::AddUnread(uint64_t tensor, const std::string& name, uint64_t parameters,
                             const Error& why) {
   summary_.unread_parameters += parameters;
@@ -80,6 +111,7 @@ MatrixWorkSummary WorkResults::Take() {
     }
     std::ranges::move(warnings, std::back_inserter(summary_.warnings));
   }
+  TellDenseFailures();
   return std::move(summary_);
 }
 

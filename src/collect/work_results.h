@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct SchemeFailure {
 
 struct MatrixWorkSummary {
   uint64_t matrix_rows = 0, quant_rows = 0;
+  uint64_t dense_weights = 0;      ///< measured, outside the experts; not in the numbers below
   uint64_t refused_tensors = 0;    ///< could not be decoded, or (keep_going) not be read
   uint64_t unread_parameters = 0;  ///< of refused matrices
   uint64_t nonfinite_matrices = 0;
@@ -46,6 +48,10 @@ class WorkResults {
   /// One matrix under scheme number `scheme`. `bank` is any number that its bank alone has.
   void AddQuant(size_t scheme, uint64_t tensor, uint64_t bank, const MatrixIdentity& id,
                 const QuantError& error);
+  /// A weight outside the experts, and it under scheme number `scheme`.
+  void AddDense(uint64_t tensor, const DenseIdentity& id, const MatrixStats& stats);
+  void AddDenseQuant(size_t scheme, uint64_t tensor, const DenseIdentity& id,
+                     const QuantError& error);
   /// Matrices of a tensor that can't be read; whether it is the first of them.
   bool AddUnread(uint64_t tensor, const std::string& name, uint64_t parameters, const Error& why);
 
@@ -63,7 +69,16 @@ class WorkResults {
                          const std::string& error);
   static void AddWorst(OfScheme& scheme, const MatrixIdentity& id, const QuantError& error);
 
+  /// Weights outside the experts that some scheme could not be applied to.
+  struct DenseFailures {
+    uint64_t weights = 0, first = 0, last = 0;  ///< how many; their tensors' numbers
+    std::string error;                          ///< of the first
+    std::set<size_t> schemes;
+  };
+  void TellDenseFailures();
+
   MatrixWorkSummary summary_;
+  DenseFailures dense_failures_;
   std::vector<OfScheme> schemes_;
   std::optional<uint64_t> unread_tensor_;
 };

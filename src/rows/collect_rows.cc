@@ -106,24 +106,33 @@ typename Table<R>::Field Cell(Column column, S R::* part, T S::* member) {
 }
 
 /// Cell() of what is measured.
-template <class R, class S, class T>
-typename Table<R>::Field MeasuredCell(Column column, S R::* part, T S::* member) {
-  auto field = Cell(std::move(column), part, member);
-  field.put = [part, member](R& record, const Value& value) { Put(value, record.*part.*member); };
-  return field;
-}
-
-/// Cell() of what is measured.
 template <class R, class T>
-typename Table<R>::Field PutCell(Column column, T R::* member) {
+typename Table<R>::Field MeasuredCell(Column column, T R::* member) {
   auto field = Cell(std::move(column), member);
   field.put = [member](R& record, const Value& value) { Put(value, record.*member); };
   return field;
 }
 
-template <class R, class T>
-typename Table<R>::Field OfMatrix(Column column, T MatrixIdentity::* member) {
-  return Cell(std::move(column), &R::matrix, member);
+/// Columns of a part of R as columns of R.
+template <class R, class P>
+Fields<R> Lifted(P R::* part, Fields<P> fields) {
+  Fields<R> lifted;
+  for (auto& field : fields) {
+    auto& to = lifted.emplace_back(
+        std::move(field.column),
+        [part, get = std::move(field.value)](const R& record) { return get(record.*part); });
+    if (!field.put) continue;
+    to.put = [part, put = std::move(field.put)](R& record, const Value& value) {
+      put(record.*part, value);
+    };
+  }
+  return lifted;
+}
+
+/// A column of R::matrix. `member`: of it or of its base.
+template <class R, class M, class T>
+typename Table<R>::Field OfMatrix(Column column, T M::* member) {
+  return {std::move(column), [member](const R& record) { return ToValue(record.matrix.*member); }};
 }
 
 template <class R>
@@ -152,16 +161,16 @@ constexpr char kTail[] =
 /// A number of the finite weights of a matrix; null where it has others (D26). `at` gives its place
 /// in MatrixStats, which it makes in one that is not const.
 template <class At>
-Table<MatrixStatsRow>::Field OfFinite(Column column, At at) {
+Table<MatrixStats>::Field OfFinite(Column column, At at) {
   return {std::move(column),
-          [at](const MatrixStatsRow& row) {
-            return row.stats.nonfinite_count == 0 ? ToValue(at(row.stats)) : Value();
+          [at](const MatrixStats& stats) {
+            return stats.nonfinite_count == 0 ? ToValue(at(stats)) : Value();
           },
-          [at](MatrixStatsRow& row, const Value& value) { Put(value, at(row.stats)); }};
+          [at](MatrixStats& stats, const Value& value) { Put(value, at(stats)); }};
 }
 
 template <class At>
-Table<MatrixStatsRow>::Field Statistic(Column column, At at) {
+Table<MatrixStats>::Field Statistic(Column column, At at) {
   column.doc += "; null if the matrix has non-finite weights";
   return OfFinite(std::move(column), at);
 }
@@ -177,11 +186,11 @@ T& ElementAt(std::vector<T>& list, size_t i) {
   return list[i];
 }
 
-Table<MatrixStatsRow>::Field Statistic(Column column, double MatrixStats::* member) {
+Table<MatrixStats>::Field Statistic(Column column, double MatrixStats::* member) {
   return Statistic(std::move(column), [member](auto& stats) -> auto& { return stats.*member; });
 }
 
-Table<MatrixStatsRow>::Field Percentile(const MeasureOptions& options, size_t i) {
+Table<MatrixStats>::Field Percentile(const MeasureOptions& options, size_t i) {
   const double percentile = options.percentiles_abs[i];
   return Statistic(
       {.name = PercentileColumnName(percentile),
@@ -196,7 +205,7 @@ Table<MatrixStatsRow>::Field Percentile(const MeasureOptions& options, size_t i)
 }
 
 /// The two columns of the i-th group size.
-Fields<MatrixStatsRow> GroupOutliers(const MeasureOptions& options, size_t i) {
+Fields<MatrixStats> GroupOutliers(const MeasureOptions& options, size_t i) {
   using Outlier = MatrixStats::GroupOutlier;
   const int64_t size = options.group_sizes[i];
   const double percentile = options.group_outlier_percentile;
@@ -225,10 +234,6 @@ Fields<MatrixStatsRow> GroupOutliers(const MeasureOptions& options, size_t i) {
                  .label = fmt::format("Outliers in groups of {}, worst", size),
                  .plain = groups + "the largest weight over the mean one, in the worst group."},
                 "maximum", &Outlier::max)};
-}
-
-Table<QuantSimRow>::Field Error(Column column, std::optional<double> QuantError::* member) {
-  return MeasuredCell(std::move(column), &QuantSimRow::error, member);
 }
 
 template <class R>
@@ -261,11 +266,10 @@ Fields<MatrixStatsRow> IdentityOfStats() {
       OfMatrix<R>(Integer("rows", "elements", "output features R"), &M::rows),
       OfMatrix<R>(
           Integer("cols", "elements", "input features C; quantization groups run along a row"),
-          &M::cols),
-      OfMatrix<R>(Text("dtype", "element type of the source tensor"), &M::dtype)};
+          &M::cols)};
 }
 
-Fields<MatrixStatsRow> MomentFields() {
+Fields<MatrixStats> MomentFields() {
   using S = MatrixStats;
   return {
       Statistic({.name = "mean",
@@ -309,7 +313,7 @@ Fields<MatrixStatsRow> MomentFields() {
           &S::max_abs)};
 }
 
-Fields<MatrixStatsRow> OutlierFields() {
+Fields<MatrixStats> OutlierFields() {
   using S = MatrixStats;
   return {
       Statistic({.name = "outlier_max_over_mean",
@@ -342,21 +346,24 @@ Fields<MatrixStatsRow> OutlierFields() {
                 &S::outlier_p999_over_median)};
 }
 
-Fields<MatrixStatsRow> FieldsAfterTheContracts() {
-  using R = MatrixStatsRow;
-  using M = MatrixIdentity;
+Fields<MatrixStats> NonfiniteField() {
+  return {MeasuredCell(
+      {.name = "nonfinite_count",
+       .type = ColumnType::kInt64,
+       .nullable = kNeverNull,
+       .unit = "elements",
+       .doc = "NaN and infinite weights; if not 0, all statistics are null",
+       .label = "NaN and infinite weights",
+       .plain = "Weights that are no number. A matrix with any has no other statistics.",
+       .advice = "anything but 0 is damage, or an overflow when the checkpoint was written",
+       .worse = kHigh},
+      &MatrixStats::nonfinite_count)};
+}
+
+template <class R>
+Fields<R> StorageFields() {
+  using M = StoredMatrix;
   return {
-      MeasuredCell(
-          {.name = "nonfinite_count",
-           .type = ColumnType::kInt64,
-           .nullable = kNeverNull,
-           .unit = "elements",
-           .doc = "NaN and infinite weights; if not 0, all statistics are null",
-           .label = "NaN and infinite weights",
-           .plain = "Weights that are no number. A matrix with any has no other statistics.",
-           .advice = "anything but 0 is damage, or an overflow when the checkpoint was written",
-           .worse = kHigh},
-          &R::stats, &MatrixStats::nonfinite_count),
       OfMatrix<R>(Text("storage", "how the weights are stored in the checkpoint"), &M::storage),
       OfMatrix<R>({.name = "storage_bits_per_weight",
                    .nullable = kNeverNull,
@@ -369,20 +376,44 @@ Fields<MatrixStatsRow> FieldsAfterTheContracts() {
       OfMatrix<R>(Stack(), &M::stack)};
 }
 
+template <class R>
+Fields<R> IdentityOfDense() {
+  using M = DenseIdentity;
+  return {
+      OfMatrix<R>(File(), &M::file),
+      OfMatrix<R>(Text("source_tensor", "name of the tensor that holds the weight"),
+                  &M::source_tensor),
+      OfMatrix<R>(
+          Text("module", "name of the weight without .weight, as the checkpoint calls its module"),
+          &M::module),
+      OfMatrix<R>(Text("role", "attention, embedding (the output head too), router or other"),
+                  &M::role),
+      OfMatrix<R>(Integer("layer", "", "layer number parsed from the name; -1 if it has none"),
+                  &M::layer),
+      OfMatrix<R>(Integer("rows", "elements", "output features R; of all heads"), &M::rows),
+      OfMatrix<R>(
+          Integer("cols", "elements", "input features C; quantization groups run along a row"),
+          &M::cols)};
+}
+
 Fields<QuantSimRow> IdentityOfQuant() {
   using R = QuantSimRow;
   using M = MatrixIdentity;
+  return {OfMatrix<R>(File(), &M::file),
+          OfMatrix<R>(Text("source_tensor", "as in matrix_stats"), &M::source_tensor),
+          OfMatrix<R>(Text("derived_tensor", "as in matrix_stats"), &M::derived_tensor),
+          OfMatrix<R>(Layer(), &M::layer),
+          Block4Of<R>(),
+          OfMatrix<R>(Text("proj", "as in matrix_stats"), &M::proj),
+          OfMatrix<R>(Integer("expert_id", "", "as in matrix_stats"), &M::expert_id),
+          OfMatrix<R>(Flag("is_shared_expert", "used for every token"), &M::is_shared_expert),
+          OfMatrix<R>(Integer("rows", "elements", "output features R"), &M::rows),
+          OfMatrix<R>(Integer("cols", "elements", "input features C"), &M::cols)};
+}
+
+template <class R>
+Fields<R> SchemeFields() {
   return {
-      OfMatrix<R>(File(), &M::file),
-      OfMatrix<R>(Text("source_tensor", "as in matrix_stats"), &M::source_tensor),
-      OfMatrix<R>(Text("derived_tensor", "as in matrix_stats"), &M::derived_tensor),
-      OfMatrix<R>(Layer(), &M::layer),
-      Block4Of<R>(),
-      OfMatrix<R>(Text("proj", "as in matrix_stats"), &M::proj),
-      OfMatrix<R>(Integer("expert_id", "", "as in matrix_stats"), &M::expert_id),
-      OfMatrix<R>(Flag("is_shared_expert", "used for every token"), &M::is_shared_expert),
-      OfMatrix<R>(Integer("rows", "elements", "output features R"), &M::rows),
-      OfMatrix<R>(Integer("cols", "elements", "input features C"), &M::cols),
       Cell(Text("scheme", "name of the scheme in quant_schemes"), &R::scheme, &QuantScheme::name),
       Cell(Text("mode", "affine, mxfp4, mxfp8, nvfp4, or what the config says"), &R::scheme,
            &QuantScheme::mode),
@@ -391,10 +422,10 @@ Fields<QuantSimRow> IdentityOfQuant() {
            &QuantScheme::group_size)};
 }
 
-Fields<QuantSimRow> ErrorFields() {
+Fields<QuantError> ErrorFields() {
   using E = QuantError;
   return {
-      Error(
+      MeasuredCell(
           {.name = "w_rel_fro",
            .unit = "ratio",
            .doc = "sqrt(sum d^2) / (sqrt(sum x^2) + eps), where x = the weights in compute_dtype, "
@@ -408,107 +439,112 @@ Fields<QuantSimRow> ErrorFields() {
                      "that the scheme does not suit",
            .worse = kHigh},
           &E::w_rel_fro),
-      Error({.name = "w_rel_max",
-             .unit = "ratio",
-             .doc = "max |d| / (max |x| + eps); null on error",
-             .label = "Largest error, relative",
-             .plain = "The largest error of a single weight, relative to the largest weight.",
-             .worse = kHigh},
-            &E::w_rel_max),
-      Error({.name = "scale_mean",
-             .unit = "weights",
-             .doc = "mean of the decoded scales; affine ones are signed and cancel, see "
-                    "scale_abs_mean; null if quantizing failed",
-             .label = "Mean scale",
-             .plain = "Mean of the scales, the step sizes of the groups. Affine scales have a sign "
-                      "and cancel: see the mean size of the scales.",
-             .advice = kStepAdvice},
-            &E::scale_mean),
-      Error({.name = "scale_max",
-             .unit = "weights",
-             .doc = "largest decoded scale; null if quantizing failed",
-             .label = "Largest scale",
-             .plain = "The coarsest step of any group.",
-             .advice = kStepAdvice},
-            &E::scale_max),
-      Error({.name = "bias_mean",
-             .unit = "weights",
-             .doc = "mean of the biases; null unless affine",
-             .label = "Mean bias",
-             .plain = "Mean of the offsets that affine schemes store beside each scale.",
-             .advice = kCentreAdvice},
-            &E::bias_mean),
-      Error({.name = "bias_max",
-             .unit = "weights",
-             .doc = "largest bias; null unless affine",
-             .label = "Largest bias",
-             .plain = "Largest of the offsets that affine schemes store beside each scale.",
-             .advice = kStepAdvice},
-            &E::bias_max),
+      MeasuredCell(
+          {.name = "w_rel_max",
+           .unit = "ratio",
+           .doc = "max |d| / (max |x| + eps); null on error",
+           .label = "Largest error, relative",
+           .plain = "The largest error of a single weight, relative to the largest weight.",
+           .worse = kHigh},
+          &E::w_rel_max),
+      MeasuredCell(
+          {.name = "scale_mean",
+           .unit = "weights",
+           .doc = "mean of the decoded scales; affine ones are signed and cancel, see "
+                  "scale_abs_mean; null if quantizing failed",
+           .label = "Mean scale",
+           .plain = "Mean of the scales, the step sizes of the groups. Affine scales have a sign "
+                    "and cancel: see the mean size of the scales.",
+           .advice = kStepAdvice},
+          &E::scale_mean),
+      MeasuredCell({.name = "scale_max",
+                    .unit = "weights",
+                    .doc = "largest decoded scale; null if quantizing failed",
+                    .label = "Largest scale",
+                    .plain = "The coarsest step of any group.",
+                    .advice = kStepAdvice},
+                   &E::scale_max),
+      MeasuredCell({.name = "bias_mean",
+                    .unit = "weights",
+                    .doc = "mean of the biases; null unless affine",
+                    .label = "Mean bias",
+                    .plain = "Mean of the offsets that affine schemes store beside each scale.",
+                    .advice = kCentreAdvice},
+                   &E::bias_mean),
+      MeasuredCell({.name = "bias_max",
+                    .unit = "weights",
+                    .doc = "largest bias; null unless affine",
+                    .label = "Largest bias",
+                    .plain = "Largest of the offsets that affine schemes store beside each scale.",
+                    .advice = kStepAdvice},
+                   &E::bias_max),
       MeasuredCell(
           {.name = "error",
            .type = ColumnType::kString,
            .doc = "why numbers are missing, \"Class: message\"; null if all went well",
            .advice = "not null: the scheme can't be used for this matrix, and the text says why"},
-          &QuantSimRow::error, &E::error)};
+          &E::error)};
 }
 
-Fields<QuantSimRow> LaterErrorFields() {
+Fields<QuantError> LaterErrorFields() {
   using E = QuantError;
   return {
-      Error({.name = "scale_abs_mean",
-             .unit = "weights",
-             .doc = "mean |scale|; null if quantizing failed",
-             .label = "Mean size of the scales",
-             .plain = "How coarse the steps of the groups are on average.",
-             .advice = kStepAdvice},
-            &E::scale_abs_mean),
-      Error({.name = "scale_abs_max",
-             .unit = "weights",
-             .doc = "max |scale|; null if quantizing failed",
-             .label = "Largest size of a scale",
-             .plain = "The coarsest step of any group, without its sign.",
-             .advice = kStepAdvice},
-            &E::scale_abs_max),
-      Error({.name = "sqnr_db",
-             .unit = "dB",
-             .doc = "10 log10(sum x^2 / sum d^2), rounded to 1e-9; null if either sum is 0, or on "
-                    "error",
-             .label = "Signal to noise",
-             .plain = "The relative error in decibels: 20 dB is an error of a tenth, 40 dB of a "
-                      "hundredth; each well-spent bit gains about 6.",
-             .advice = "more is better: about 6 dB for each bit that is well spent; 20 dB is "
-                       "w_rel_fro 0.1",
-             .worse = kLow,
-             .derivation = Derivation{kDecibels, {"w_rel_fro"}}},
-            &E::sqnr_db),
-      Error({.name = "bits_per_weight",
-             .unit = "bits",
-             .doc = "8 * (bytes of codes, scales and biases) / N; null if quantizing failed",
-             .label = "Bits per weight",
-             .plain = "What storing one weight costs, scales and zero points included.",
-             .advice = "what storing costs: compare errors only between schemes that cost the same",
-             .worse = kHigh},
-            &E::bits_per_weight),
-      Error({.name = "max_abs_err",
-             .unit = "weights",
-             .doc = "max |d|; null on error",
-             .label = "Largest error",
-             .plain = "The largest error of a single weight.",
-             .worse = kHigh,
-             .derivation = Derivation{kProduct, {"w_rel_max", "max_abs"}}},
-            &E::max_abs_err),
-      Error({.name = "zero_share",
-             .unit = "ratio",
-             .doc = "share of weights with x != 0 and y = 0; null if quantizing failed",
-             .label = "Weights that become zero",
-             .plain = "Share of the weights that quantization turns into zero. Near 1, the scale "
-                      "was too coarse for the matrix.",
-             .advice = "near 1, the scale was too coarse for the matrix; small scales vanish first "
-                       "in nvfp4",
-             .worse = kHigh},
-            &E::zero_share),
-      Error(
+      MeasuredCell({.name = "scale_abs_mean",
+                    .unit = "weights",
+                    .doc = "mean |scale|; null if quantizing failed",
+                    .label = "Mean size of the scales",
+                    .plain = "How coarse the steps of the groups are on average.",
+                    .advice = kStepAdvice},
+                   &E::scale_abs_mean),
+      MeasuredCell({.name = "scale_abs_max",
+                    .unit = "weights",
+                    .doc = "max |scale|; null if quantizing failed",
+                    .label = "Largest size of a scale",
+                    .plain = "The coarsest step of any group, without its sign.",
+                    .advice = kStepAdvice},
+                   &E::scale_abs_max),
+      MeasuredCell(
+          {.name = "sqnr_db",
+           .unit = "dB",
+           .doc = "10 log10(sum x^2 / sum d^2), rounded to 1e-9; null if either sum is 0, or on "
+                  "error",
+           .label = "Signal to noise",
+           .plain = "The relative error in decibels: 20 dB is an error of a tenth, 40 dB of a "
+                    "hundredth; each well-spent bit gains about 6.",
+           .advice = "more is better: about 6 dB for each bit that is well spent; 20 dB is "
+                     "w_rel_fro 0.1",
+           .worse = kLow,
+           .derivation = Derivation{kDecibels, {"w_rel_fro"}}},
+          &E::sqnr_db),
+      MeasuredCell(
+          {.name = "bits_per_weight",
+           .unit = "bits",
+           .doc = "8 * (bytes of codes, scales and biases) / N; null if quantizing failed",
+           .label = "Bits per weight",
+           .plain = "What storing one weight costs, scales and zero points included.",
+           .advice = "what storing costs: compare errors only between schemes that cost the same",
+           .worse = kHigh},
+          &E::bits_per_weight),
+      MeasuredCell({.name = "max_abs_err",
+                    .unit = "weights",
+                    .doc = "max |d|; null on error",
+                    .label = "Largest error",
+                    .plain = "The largest error of a single weight.",
+                    .worse = kHigh,
+                    .derivation = Derivation{kProduct, {"w_rel_max", "max_abs"}}},
+                   &E::max_abs_err),
+      MeasuredCell(
+          {.name = "zero_share",
+           .unit = "ratio",
+           .doc = "share of weights with x != 0 and y = 0; null if quantizing failed",
+           .label = "Weights that become zero",
+           .plain = "Share of the weights that quantization turns into zero. Near 1, the scale "
+                    "was too coarse for the matrix.",
+           .advice = "near 1, the scale was too coarse for the matrix; small scales vanish first "
+                     "in nvfp4",
+           .worse = kHigh},
+          &E::zero_share),
+      MeasuredCell(
           {.name = "clip_share",
            .unit = "ratio",
            .doc = "share of weights outside the range of the codes before clamping; null if "
@@ -521,8 +557,8 @@ Fields<QuantSimRow> LaterErrorFields() {
           &E::clip_share)};
 }
 
-Fields<QuantSimRow> HowSimulated() {
-  using R = QuantSimRow;
+template <class R>
+Fields<R> HowSimulated() {
   return {
       Cell(Text("compute_dtype", "fp32, fp16 or bf16: the type in which x, scales and y are held"),
            &R::compute_dtype),
@@ -534,7 +570,39 @@ Fields<QuantSimRow> HowSimulated() {
             .doc = "the checkpoint held these weights quantized already",
             .advice = "true: the error comes on top of what the first quantization lost"},
            &R::requantized),
-      OfMatrix<R>(Stack(), &MatrixIdentity::stack)};
+      OfMatrix<R>(Stack(), &StoredMatrix::stack)};
+}
+
+/// The columns of the numbers behind those that say what a row is about.
+template <class R>
+Table<R> StatsTable(std::string name, Fields<R> identity, const MeasureOptions& options) {
+  assert(options.percentiles_abs.size() >= kContractPercentiles);
+  Fields<MatrixStats> numbers = MomentFields();
+  for (size_t i = 0; i < kContractPercentiles; ++i) numbers.push_back(Percentile(options, i));
+  Append<MatrixStats>(OutlierFields(), numbers);
+  for (size_t i = 0; i < options.group_sizes.size(); ++i) {
+    Append<MatrixStats>(GroupOutliers(options, i), numbers);
+  }
+  for (size_t i = kContractPercentiles; i < options.percentiles_abs.size(); ++i) {
+    numbers.push_back(Percentile(options, i));
+  }
+  Append<MatrixStats>(NonfiniteField(), numbers);
+  Table<R> table{std::move(name), std::move(identity)};
+  table.fields.push_back(
+      OfMatrix<R>(Text("dtype", "element type of the source tensor"), &StoredMatrix::dtype));
+  Append<R>(Lifted(&R::stats, std::move(numbers)), table.fields);
+  Append<R>(StorageFields<R>(), table.fields);
+  return table;
+}
+
+template <class R>
+Table<R> QuantTable(std::string name, Fields<R> identity) {
+  Table<R> table{std::move(name), std::move(identity)};
+  Append<R>(SchemeFields<R>(), table.fields);
+  Append<R>(Lifted(&R::error, ErrorFields()), table.fields);
+  Append<R>(Lifted(&R::error, LaterErrorFields()), table.fields);
+  Append<R>(HowSimulated<R>(), table.fields);
+  return table;
 }
 
 /// The match of `pattern` with all of `name`.
@@ -597,30 +665,21 @@ const Table<TensorInventoryRow>& TensorInventoryTable() {
 }
 
 Table<MatrixStatsRow> MatrixStatsTable(const MeasureOptions& options) {
-  assert(options.percentiles_abs.size() >= kContractPercentiles);
-  Table<MatrixStatsRow> table{"matrix_stats", IdentityOfStats()};
-  auto& fields = table.fields;
-  Append<MatrixStatsRow>(MomentFields(), fields);
-  for (size_t i = 0; i < kContractPercentiles; ++i) fields.push_back(Percentile(options, i));
-  Append<MatrixStatsRow>(OutlierFields(), fields);
-  for (size_t i = 0; i < options.group_sizes.size(); ++i) {
-    Append<MatrixStatsRow>(GroupOutliers(options, i), fields);
-  }
-  for (size_t i = kContractPercentiles; i < options.percentiles_abs.size(); ++i) {
-    fields.push_back(Percentile(options, i));
-  }
-  Append<MatrixStatsRow>(FieldsAfterTheContracts(), fields);
-  return table;
+  return StatsTable<MatrixStatsRow>("matrix_stats", IdentityOfStats(), options);
+}
+
+Table<DenseStatsRow> DenseStatsTable(const MeasureOptions& options) {
+  return StatsTable<DenseStatsRow>("dense_stats", IdentityOfDense<DenseStatsRow>(), options);
 }
 
 const Table<QuantSimRow>& QuantSimTable() {
-  static const Table<QuantSimRow> kTable = [] {
-    Table<QuantSimRow> table{"quant_sim", IdentityOfQuant()};
-    Append<QuantSimRow>(ErrorFields(), table.fields);
-    Append<QuantSimRow>(LaterErrorFields(), table.fields);
-    Append<QuantSimRow>(HowSimulated(), table.fields);
-    return table;
-  }();
+  static const Table<QuantSimRow> kTable = QuantTable<QuantSimRow>("quant_sim", IdentityOfQuant());
+  return kTable;
+}
+
+const Table<DenseQuantSimRow>& DenseQuantSimTable() {
+  static const Table<DenseQuantSimRow> kTable =
+      QuantTable<DenseQuantSimRow>("dense_quant_sim", IdentityOfDense<DenseQuantSimRow>());
   return kTable;
 }
 
@@ -657,7 +716,7 @@ const Table<EvidenceRow>& EvidenceTable() {
              .label = "Mean square input",
              .plain = "How large the inputs of this matrix were in the calibration."},
             &R::input_mean_square),
-       PutCell(
+       MeasuredCell(
            {.name = "act_rel_fro",
             .unit = "ratio",
             .doc = "sqrt(sum a_c d^2) / sqrt(sum a_c x^2): the error of what the matrix gives, as "
@@ -669,7 +728,7 @@ const Table<EvidenceRow>& EvidenceTable() {
             .advice = "far above w_rel_fro: the error sits in columns that see large inputs",
             .worse = kHigh},
            &R::act_rel_fro),
-       PutCell(
+       MeasuredCell(
            {.name = "energy",
             .unit = "activations^2",
             .doc = "sum a_c x^2: mean squared length of what the matrix gives for a token; null "
@@ -678,7 +737,7 @@ const Table<EvidenceRow>& EvidenceTable() {
             .plain = "Mean squared length of what the matrix gives for a token, as the calibration "
                      "tells."},
            &R::energy),
-       PutCell(
+       MeasuredCell(
            {.name = "guessed_energy",
             .unit = "activations^2",
             .doc = "the same with a_c guessed from the weights: of gate and up the square of the "
@@ -738,6 +797,8 @@ std::vector<TableSchema> CollectSchemas(const MeasureOptions& options) {
   return {MatrixStatsTable(options).Schema(),
           QuantSimTable().Schema(),
           EvidenceTable().Schema(),
+          DenseStatsTable(options).Schema(),
+          DenseQuantSimTable().Schema(),
           TensorInventoryTable().Schema(),
           UnmatchedTensorsTable().Schema(),
           WarningsTable().Schema(),

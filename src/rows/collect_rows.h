@@ -34,13 +34,10 @@ struct TensorInventoryRow {
   std::string role;                        ///< RoleName()
 };
 
-/// Which matrix a row is about, and how it is stored.
-struct MatrixIdentity {
-  std::string file, source_tensor, derived_tensor;
+/// Of the weights of a row's matrix: where they are, and how they are stored.
+struct StoredMatrix {
+  std::string file, source_tensor;
   int64_t layer = -1;  ///< -1: unknown
-  std::string proj;
-  int64_t expert_id = -1;  ///< -1: shared expert
-  bool is_routed_expert = false, is_shared_expert = false;
   uint64_t rows = 0, cols = 0;
   std::string dtype;                   ///< of the source tensor, as in the inventory
   std::string storage;                 ///< how the weights are stored: "bfloat16", ...
@@ -48,15 +45,34 @@ struct MatrixIdentity {
   std::optional<std::string> stack;    ///< D25
 };
 
-/// One matrix of data/matrix_stats. Non-finite weights leave only nonfinite_count (D26).
-struct MatrixStatsRow {
-  MatrixIdentity matrix;
-  MatrixStats stats;
+/// Which expert's matrix a row is about.
+struct MatrixIdentity : StoredMatrix {
+  std::string derived_tensor;
+  std::string proj;
+  int64_t expert_id = -1;  ///< -1: shared expert
+  bool is_routed_expert = false, is_shared_expert = false;
 };
 
-/// One matrix under one scheme of data/quant_sim.
-struct QuantSimRow {
-  MatrixIdentity matrix;
+/// Which weight outside the experts a row is about.
+struct DenseIdentity : StoredMatrix {
+  std::string module;  ///< DenseWeight::module
+  std::string role;    ///< RoleName()
+};
+
+/// One matrix of data/matrix_stats or data/dense_stats. Non-finite weights leave only
+/// nonfinite_count (D26).
+template <class Identity>
+struct StatsRow {
+  Identity matrix;
+  MatrixStats stats;
+};
+using MatrixStatsRow = StatsRow<MatrixIdentity>;
+using DenseStatsRow = StatsRow<DenseIdentity>;
+
+/// One matrix under one scheme of data/quant_sim or data/dense_quant_sim.
+template <class Identity>
+struct QuantRow {
+  Identity matrix;
   QuantScheme scheme;
   QuantError error;
   std::string compute_dtype;  ///< ComputeDTypeName()
@@ -64,6 +80,8 @@ struct QuantSimRow {
   std::string profile;        ///< ProfileName(), or "mlx-<version>-<device>"
   bool requantized = false;   ///< the stored weights were quantized already
 };
+using QuantSimRow = QuantRow<MatrixIdentity>;
+using DenseQuantSimRow = QuantRow<DenseIdentity>;
 
 /// What is known of a matrix's input, and what that makes of its weights and of one scheme's
 /// errors: a row of data/evidence. a_c is the mean square of input column c, x the weights, d the
@@ -100,6 +118,7 @@ struct ProjCanonicalizationRow {
 const Table<TensorInventoryRow>& TensorInventoryTable();
 const Table<QuantSimRow>& QuantSimTable();
 const Table<EvidenceRow>& EvidenceTable();
+const Table<DenseQuantSimRow>& DenseQuantSimTable();
 const Table<UnmatchedTensorRow>& UnmatchedTensorsTable();
 const Table<std::string>& WarningsTable();
 const Table<ProjCanonicalizationRow>& ProjCanonicalizationReportTable();
@@ -107,8 +126,9 @@ const Table<ProjCanonicalizationRow>& ProjCanonicalizationReportTable();
 /// `options`, those of the measurement, decide on percentile and group columns. Its percentiles_abs
 /// begin with 50, 99, 99.9; no two entries of percentiles_abs or group_sizes may give one name.
 Table<MatrixStatsRow> MatrixStatsTable(const MeasureOptions& options);
+Table<DenseStatsRow> DenseStatsTable(const MeasureOptions& options);
 
-/// What collect-data writes: matrix_stats and quant_sim first.
+/// What collect-data may write: matrix_stats and quant_sim first.
 std::vector<TableSchema> CollectSchemas(const MeasureOptions& options);
 
 /// Options under which matrix_stats has the column `name`, if it is one of those that vary.

@@ -70,6 +70,7 @@ struct Config {
   std::string model_path;  ///< as written; may be "" (see CheckModelPath)
   ScanOptions scan;
   bool inventory_all_tensors{};               ///< `scan`
+  bool dense_weights{};                       ///< `scan`
   std::optional<double> min_expert_coverage;  ///< `scan`; 0 to 1
   ExtractOptions extract;                     ///< `scan`, `parsing` and `extract_rules`
   MetadataConfig metadata;

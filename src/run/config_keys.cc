@@ -19,6 +19,7 @@ constexpr ConfigKey kKeys[] = {
     {"/scan/experts_only", kBool, false, false, "", "true", "Only expert-like tensors are analysed. false: every float matrix; dense ones count as routed expert 0.", Into<&Config::extract, &ExtractOptions::experts_only>},
     {"/scan/include_shared_expert", kBool, false, false, "", "true", "Shared experts are analysed too (expert_id -1).", Into<&Config::extract, &ExtractOptions::include_shared_expert>},
     {"/scan/inventory_all_tensors", kBool, false, false, "", "true", "One row of data/tensor_inventory for every tensor; false: none.", Into<&Config::inventory_all_tensors>},
+    {"/scan/dense_weights", kBool, false, false, "", "false", "The weights outside the experts that runtimes quantize (attention, dense MLPs, embeddings, routers, ...) are measured too: data/dense_stats and data/dense_quant_sim.", Into<&Config::dense_weights>},
     {"/scan/recursive", kAny, false, false, "", "true", "true, false, or \"auto\": subfolders only if the top folder holds no container. Without effect while an index decides.", ReadRecursive, "[true, false, \"auto\"]"},
     {"/scan/use_safetensors_index_json", kBool, false, false, "", "true", "Let a `*.safetensors.index.json` in the model folder decide which files are read.", Into<&Config::scan, &ScanOptions::use_safetensors_index_json>},
     {"/scan/strict_index", kBool, false, false, "", "false", "Fail when shards are missing, by the index or by the numbers in the files' names, or when there is an index that can't be read.", Into<&Config::scan, &ScanOptions::strict_index>},

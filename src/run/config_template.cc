@@ -18,6 +18,7 @@ constexpr std::string_view kTemplate = R"json({
     "experts_only": true,
     "include_shared_expert": true,
     "inventory_all_tensors": true,
+    "dense_weights": true,
     "recursive": "auto",
     "use_safetensors_index_json": true,
     "strict_index": true,

@@ -10,9 +10,9 @@ from support import AcceptanceTest, files_of, run
 TEMPLATE = r"""
 {"model_path": "",
  "scan": {"extensions": [".safetensors", ".npz", ".gguf"], "experts_only": true,
-          "include_shared_expert": true, "inventory_all_tensors": true, "recursive": "auto",
-          "use_safetensors_index_json": true, "strict_index": true, "min_expert_coverage": 1.0,
-          "max_files": null},
+          "include_shared_expert": true, "inventory_all_tensors": true, "dense_weights": true,
+          "recursive": "auto", "use_safetensors_index_json": true, "strict_index": true,
+          "min_expert_coverage": 1.0, "max_files": null},
  "parsing": {"layer_regex": "(?:^|\\.)layers\\.(\\d+)(?:\\.|$)",
              "expert_regex": "(?:^|\\.)experts\\.(\\d+)(?:\\.|$)",
              "proj_aliases": {"down_proj": ["down_proj", "w2", ".down.", "ffn_down"],

@@ -54,7 +54,7 @@ class Success(LogsTest):
         self.assertEqual((manifest["requested_format"], manifest["requested_compression"]),
                          ("parquet", "zstd"))
         rows = {"tensor_inventory": 2, "matrix_stats": 2, "quant_sim": 8, "evidence": 8,
-                "unmatched_tensors": 1}
+                "dense_stats": 0, "dense_quant_sim": 0, "unmatched_tensors": 1}
         for name, count in rows.items():
             self.assertEqual(manifest["artifacts"][name], {
                 "path": f"data/{name}.parquet", "format": "parquet", "fallback": False,
@@ -321,8 +321,9 @@ class Coverage(LogsTest):
             "min_expert_coverage": None})
 
     def test_full_coverage_is_no_warning(self):
-        run_dir = self.collected(self.MODEL, lambda c: c["scan"].update(min_expert_coverage=1.0),
-                                 config={"hidden_size": 32})
+        run_dir = self.collected(
+            self.MODEL, lambda c: c["scan"].update(min_expert_coverage=1.0, dense_weights=False),
+            config={"hidden_size": 32})
         self.assertEqual(self.warnings(run_dir), [])
 
     def test_the_share_of_parameters_analysed_is_recorded_and_warned_about(self):

@@ -22,20 +22,24 @@ MATRIX_KEYS = ["file", "source_tensor", "derived_tensor", "layer", "block4", "pr
 STATISTICS = ["mean", "std", "mean_abs", "rms", "max_abs", "p50_abs", "p99_abs", "p999_abs",
               "outlier_max_over_mean", "outlier_p99_over_median", "outlier_p999_over_median"]
 GROUPS = ["g32_p95_outlier", "g32_max_outlier", "g64_p95_outlier", "g64_max_outlier"]
+ERRORS = ["scheme", "mode", "bits", "group_size", "w_rel_fro", "w_rel_max", "scale_mean",
+          "scale_max", "bias_mean", "bias_max", "error", "scale_abs_mean", "scale_abs_max",
+          "sqnr_db", "bits_per_weight", "max_abs_err", "zero_share", "clip_share", "compute_dtype",
+          "backend", "profile", "requantized", "stack"]
+DENSE_KEYS = ["file", "source_tensor", "module", "role", "layer", "rows", "cols"]
 COLUMNS = {
     "tensor_inventory": ["file", "tensor_name", "dtype", "shape", "ndim", "nbytes", "in_index",
                          "index_shard", "role"],
     "matrix_stats": [*MATRIX_KEYS, *STATISTICS, *GROUPS, "nonfinite_count", "storage",
                      "storage_bits_per_weight", "stack"],
     "quant_sim": ["file", "source_tensor", "derived_tensor", "layer", "block4", "proj", "expert_id",
-                  "is_shared_expert", "rows", "cols", "scheme", "mode", "bits", "group_size",
-                  "w_rel_fro", "w_rel_max", "scale_mean", "scale_max", "bias_mean", "bias_max",
-                  "error", "scale_abs_mean", "scale_abs_max", "sqnr_db", "bits_per_weight",
-                  "max_abs_err", "zero_share", "clip_share", "compute_dtype", "backend", "profile",
-                  "requantized", "stack"],
+                  "is_shared_expert", "rows", "cols", *ERRORS],
     "evidence": ["source_tensor", "derived_tensor", "layer", "proj", "expert_id",
                  "is_shared_expert", "scheme", "tokens", "token_share", "input_mean_square",
                  "act_rel_fro", "energy", "guessed_energy", "missing", "stack"],
+    "dense_stats": [*DENSE_KEYS, "dtype", *STATISTICS, *GROUPS, "nonfinite_count", "storage",
+                    "storage_bits_per_weight", "stack"],
+    "dense_quant_sim": [*DENSE_KEYS, *ERRORS],
     "unmatched_tensors": ["file", "tensor_name", "dtype", "shape", "ndim", "reason"],
 }
 INTEGERS = {"ndim", "nbytes", "layer", "block4", "expert_id", "rows", "cols", "bits", "group_size",
@@ -43,7 +47,7 @@ INTEGERS = {"ndim", "nbytes", "layer", "block4", "expert_id", "rows", "cols", "b
 BOOLEANS = {"in_index", "is_routed_expert", "is_shared_expert", "requantized"}
 STRINGS = {"file", "tensor_name", "dtype", "index_shard", "role", "source_tensor",
            "derived_tensor", "proj", "storage", "stack", "scheme", "mode", "error",
-           "compute_dtype", "backend", "profile", "reason", "missing"}
+           "compute_dtype", "backend", "profile", "reason", "missing", "module"}
 
 
 def kind(column):
@@ -532,7 +536,7 @@ class ReferenceEra(AcceptanceTest):
         (run_dir / "analysis_config.json").write_text(
             json.dumps(reference_config(self.model(experts(count=2)))))
         self.collect(run_dir)
-        names = set(COLUMNS) - {"evidence"}  # its config has no such section
+        names = set(COLUMNS) - {"evidence", "dense_stats", "dense_quant_sim"}  # not in its config
         self.assertEqual({path.stem for path in (run_dir / "data").iterdir()}, names)
         for name in names:
             self.assertEqual(self.table(run_dir, name).columns.tolist(), COLUMNS[name])

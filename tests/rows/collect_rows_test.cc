@@ -193,21 +193,20 @@ TEST(TensorInventoryRow, FitsItsSchemaWithAndWithoutAnIndex) {
   EXPECT_EQ(Cell(schema, TensorInventoryTable().RowOf(row), "in_index"), Value(false));
 }
 
-MatrixIdentity ExampleMatrix() {
+StoredMatrix ExampleStored() {
   return {.file = "/m/a.safetensors",
           .source_tensor = "experts.gate_up_proj",
-          .derived_tensor = "experts.gate_up_proj::split[0]::up_proj",
           .layer = 5,
-          .proj = "up_proj",
-          .expert_id = 7,
-          .is_routed_expert = true,
-          .is_shared_expert = false,
           .rows = 768,
           .cols = 2048,
           .dtype = "bfloat16",
           .storage = "bf16",
           .storage_bits_per_weight = 16.5,
           .stack = "decoder"};
+}
+
+MatrixIdentity ExampleMatrix() {
+  return {ExampleStored(), "experts.gate_up_proj::split[0]::up_proj", "up_proj", 7, true, false};
 }
 
 MatrixStatsRow ExampleStats() {
@@ -223,6 +222,25 @@ MatrixStatsRow ExampleStats() {
   row.stats.outlier_p999_over_median = 13;
   row.stats.groups = {{5.0, 6.0}, {std::nullopt, 8.0}};
   return row;
+}
+
+QuantSimRow ExampleQuant() {
+  const QuantError error = {.w_rel_fro = 1,
+                            .w_rel_max = 2,
+                            .scale_mean = 3,
+                            .scale_max = 4,
+                            .bias_mean = 5,
+                            .bias_max = std::nullopt,
+                            .error = "ValueError: x",
+                            .scale_abs_mean = 7,
+                            .scale_abs_max = 8,
+                            .sqnr_db = 9,
+                            .bits_per_weight = 10,
+                            .max_abs_err = 11,
+                            .zero_share = 12,
+                            .clip_share = 13,
+                            .act_rel_fro = {}};
+  return {ExampleMatrix(), {"q4", "affine", 4, 32}, error, "bf16", "native", "mlx-cpu", true};
 }
 
 /// Every cell with its column's name, in order.
@@ -271,6 +289,42 @@ TEST(MatrixStatsTable, PutsEachNumberUnderItsName) {
                   {"stack", "decoder"}}));
 }
 
+// What stands in them about the numbers is what the experts' tables say, word for word.
+TEST(DenseTables, HaveTheNumbersOfTheExpertsTablesBehindTheirModule) {
+  const DenseIdentity id{ExampleStored(), "model.layers.5.self_attn.q_proj", "attention"};
+  const auto cells_behind = [](const auto& table, const auto& row, const std::string& first) {
+    auto cells = Cells(table.Schema(), table.RowOf(row));
+    const auto begin = std::ranges::find(cells, first, [](const auto& cell) { return cell.first; });
+    return std::vector(begin, cells.end());
+  };
+  const std::vector<std::pair<std::string, Value>> identity = {
+      {"file", "/m/a.safetensors"},
+      {"source_tensor", "experts.gate_up_proj"},
+      {"module", "model.layers.5.self_attn.q_proj"},
+      {"role", "attention"},
+      {"layer", int64_t{5}},
+      {"rows", int64_t{768}},
+      {"cols", int64_t{2048}}};
+  const auto stats_table = DenseStatsTable(ExampleOptions());
+  EXPECT_EQ(stats_table.name, "dense_stats");
+  const DenseStatsRow stats{id, ExampleStats().stats};
+  auto cells = Cells(stats_table.Schema(), stats_table.RowOf(stats));
+  EXPECT_TRUE(std::equal(identity.begin(), identity.end(), cells.begin()));
+  EXPECT_EQ(cells[identity.size()].first, "dtype");
+  EXPECT_EQ(cells_behind(stats_table, stats, "dtype"),
+            cells_behind(MatrixStatsTable(ExampleOptions()), ExampleStats(), "dtype"));
+
+  EXPECT_EQ(DenseQuantSimTable().name, "dense_quant_sim");
+  const QuantSimRow of_expert = ExampleQuant();
+  const DenseQuantSimRow quant{id,  of_expert.scheme, of_expert.error, "bf16", "native", "mlx-cpu",
+                               true};
+  cells = Cells(DenseQuantSimTable().Schema(), DenseQuantSimTable().RowOf(quant));
+  EXPECT_TRUE(std::equal(identity.begin(), identity.end(), cells.begin()));
+  EXPECT_EQ(cells[identity.size()].first, "scheme");
+  EXPECT_EQ(cells_behind(DenseQuantSimTable(), quant, "scheme"),
+            cells_behind(QuantSimTable(), of_expert, "scheme"));
+}
+
 // Contract D26; MatrixStats then has empty vectors.
 TEST(MatrixStatsTable, NonFiniteWeightsLeaveOnlyTheirCount) {
   const auto table = MatrixStatsTable(ExampleOptions());
@@ -287,25 +341,6 @@ TEST(MatrixStatsTable, NonFiniteWeightsLeaveOnlyTheirCount) {
       EXPECT_EQ(value, Value()) << name;
     }
   }
-}
-
-QuantSimRow ExampleQuant() {
-  const QuantError error = {.w_rel_fro = 1,
-                            .w_rel_max = 2,
-                            .scale_mean = 3,
-                            .scale_max = 4,
-                            .bias_mean = 5,
-                            .bias_max = std::nullopt,
-                            .error = "ValueError: x",
-                            .scale_abs_mean = 7,
-                            .scale_abs_max = 8,
-                            .sqnr_db = 9,
-                            .bits_per_weight = 10,
-                            .max_abs_err = 11,
-                            .zero_share = 12,
-                            .clip_share = 13,
-                            .act_rel_fro = {}};
-  return {ExampleMatrix(), {"q4", "affine", 4, 32}, error, "bf16", "native", "mlx-cpu", true};
 }
 
 TEST(QuantSimTable, PutsEachNumberUnderItsName) {

@@ -206,6 +206,7 @@ TEST(Config, GivesAbsentKeysTheContractsMeaning) {
   EXPECT_EQ(config->scan.max_files, std::nullopt);
   EXPECT_EQ(config->scan.recursive, Recursive::kAlways);
   EXPECT_TRUE(config->inventory_all_tensors);
+  EXPECT_FALSE(config->dense_weights);
   EXPECT_TRUE(config->scan.use_safetensors_index_json);
   EXPECT_FALSE(config->scan.strict_index);
   EXPECT_EQ(config->min_expert_coverage, std::nullopt);
