@@ -107,11 +107,7 @@ Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
     if (!pin) return tl::make_unexpected(pin.error());
     rules.pins.push_back({pin->first, pin->second});
   }
-  std::vector<QuantScheme> candidates;
-  for (const RecipeUnit& unit : recipe.units) {
-    for (const RecipeOption& option : unit.alternatives) candidates.push_back(*option.scheme);
-  }
-  rules.floors = UsualFloors(candidates);
+  rules.floors = UsualFloors(recipe);
   for (const std::string& text : options.floors) {
     const auto floor = Split("--floor", text);
     if (!floor) return tl::make_unexpected(floor.error());
@@ -262,12 +258,8 @@ Result<std::filesystem::path> OutPath(const RecipeOptions& options, const Run& r
   return folder / (options.name + ".json");
 }
 
-/// The scheme to compare with: affine, 4 bits in groups of 64, or what is nearest to as many bits.
-StoredForm ReferenceOf(const Plan& plan) {
-  return plan.Uniform({"", "affine", 4, 64}).units.empty()
-             ? StoredForm()
-             : StoredForm(QuantScheme{"", "affine", 4, 64});
-}
+/// What choices are compared with.
+const QuantScheme kReference = {"", "affine", 4, 64};
 
 Result<Model> ModelOf(Run& run, const RecipeOptions& options) {
   if (options.model) return OpenForInspection(*options.model);
@@ -296,8 +288,8 @@ Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options,
   if (!plan) return tl::make_unexpected(plan.error());
   auto recipe = Choose(*plan, options);
   if (!recipe) return tl::make_unexpected(recipe.error());
-  recipe->objective.reference = ReferenceOf(*plan);
-  recipe->objective.reference_value = plan->Uniform(*recipe->objective.reference).objective.value;
+  recipe->objective.reference = kReference;
+  recipe->objective.reference_value = plan->Uniform(kReference).objective.value;
 
   const auto path = OutPath(options, run);
   if (!path) return tl::make_unexpected(path.error());

@@ -354,17 +354,32 @@ Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& opti
   }
   auto candidates = CandidatesOf(*errors, options.candidates, run);
   if (!candidates) return tl::make_unexpected(candidates.error());
-  return Builder(model, *errors, *names, options.kind, std::move(*candidates)).Build();
+  Recipe recipe = Builder(model, *errors, *names, options.kind, std::move(*candidates)).Build();
+  const auto has_cost = [](const RecipeUnit& unit) {
+    return std::ranges::any_of(unit.alternatives, [](const auto& o) { return o.cost.has_value(); });
+  };
+  if (std::ranges::none_of(recipe.units, has_cost)) {
+    return Fail(
+        ErrorCode::kUnsupported, run.dir().string(),
+        "tells of no unit what quantizing it costs: no scheme fits, or energies are unknown",
+        "--objective weight goes by the errors of the weights alone");
+  }
+  return recipe;
 }
 
-std::vector<Recipe::Floor> UsualFloors(const std::vector<QuantScheme>& candidates) {
+std::vector<Recipe::Floor> UsualFloors(const Recipe& recipe) {
   constexpr int64_t kFloorBits = 6;
-  int64_t most = 0;
-  for (const QuantScheme& scheme : candidates) most = std::max(most, scheme.bits);
   std::vector<Recipe::Floor> floors;
   for (const std::string_view role : kFloored) {
-    floors.push_back(
-        {std::string(role), QuantScheme{"", "affine", std::min(kFloorBits, most), 64}});
+    int64_t bits = kFloorBits;
+    for (const RecipeUnit& unit : recipe.units) {
+      int64_t most = 0;
+      for (const RecipeOption& option : unit.alternatives) {
+        if (option.cost) most = std::max(most, option.scheme->bits);
+      }
+      if (unit.role == role && most > 0) bits = std::min(bits, most);
+    }
+    floors.push_back({std::string(role), QuantScheme{"", "affine", bits, 64}});
   }
   return floors;
 }

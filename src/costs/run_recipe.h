@@ -30,11 +30,11 @@ struct CostOptions {
 /// experts of their layer add on average; no study covers that, so recipes have floors for them.
 ///
 /// kNotFound as ReadRunErrors(), or a candidate was not measured; kUnsupported as MlxNames::Of();
-/// kBadArgument: the tables are of another model; kActivation without an imatrix.
+/// no cost is known; kBadArgument: the tables are of another model; kActivation without an imatrix.
 Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& options);
 
 /// Floors where the user names none: six bits for attention, embeddings, the head, shared experts
-/// and dense MLPs, or as many as the candidates have.
-std::vector<Recipe::Floor> UsualFloors(const std::vector<QuantScheme>& candidates);
+/// and dense MLPs, or as many as each of their units can have.
+std::vector<Recipe::Floor> UsualFloors(const Recipe& recipe);
 
 }  // namespace moe
