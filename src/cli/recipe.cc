@@ -29,6 +29,9 @@ struct RecipeOptions {
   std::string name = "recipe", keep = "router,norm", unit = "layer-proj", objective = "auto";
 };
 
+/// What choices are compared with.
+const QuantScheme kReference = {"", "affine", 4, 64};
+
 tl::unexpected<Error> BadFlag(const std::string& flag, const std::string& message,
                               const std::string& hint = "") {
   return Fail(ErrorCode::kBadArgument, flag, message, hint);
@@ -199,23 +202,27 @@ void TellUnits(const Recipe& recipe, Reporter& report) {
   }
 }
 
-/// Of the uniform scheme, and of mlx-lm's mixtures, at as many bytes.
+/// "q4 for all (9.1 MB): a recipe of no more bytes has 0.47 of its objective".
+void TellAgainst(const std::string& name, uint64_t bytes, double cost, const Plan& plan,
+                 Reporter& report) {
+  const auto ours = plan.AtSize(bytes);
+  if (!ours || !(cost > 0)) return;
+  report.Answer(fmt::format("{} ({}): a recipe of no more bytes has {:.3g} of its objective", name,
+                            HumanBytes(bytes), ours->objective.value / cost));
+}
+
 void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
-  const auto& objective = recipe.objective;
-  if (objective.reference && objective.reference_value.value_or(0) > 0) {
-    report.Answer(fmt::format("objective: {:.3g} of what {} for all has",
-                              objective.value / *objective.reference_value,
-                              ShortText(objective.reference)));
+  const double reference = recipe.objective.reference_value.value_or(0);
+  const std::string name = ShortText(recipe.objective.reference);
+  if (reference > 0) {
+    report.Answer(fmt::format("objective: {:.3g} of that of {} for all",
+                              recipe.objective.value / reference, name));
   }
+  TellAgainst(name + " for all", plan.Uniform(kReference).bytes(), reference, plan, report);
   for (const MixedRule& rule : kMixedRules) {
     const auto mixed = PlanOf(rule, recipe);
-    if (!mixed || !(mixed->cost > 0)) continue;
-    const auto ours = plan.AtSize(mixed->bytes);
-    if (!ours) continue;
-    report.Answer(
-        fmt::format("mlx-lm's {} ({}): a recipe of no more bytes has {:.3g} of its "
-                    "objective",
-                    rule.name, HumanBytes(mixed->bytes), ours->objective.value / mixed->cost));
+    if (!mixed) continue;
+    TellAgainst(fmt::format("mlx-lm's {}", rule.name), mixed->bytes, mixed->cost, plan, report);
   }
 }
 
@@ -257,9 +264,6 @@ Result<std::filesystem::path> OutPath(const RecipeOptions& options, const Run& r
   if (failed) return Fail(ErrorCode::kIo, folder.string(), failed.message(), "");
   return folder / (options.name + ".json");
 }
-
-/// What choices are compared with.
-const QuantScheme kReference = {"", "affine", 4, 64};
 
 Result<Model> ModelOf(Run& run, const RecipeOptions& options) {
   if (options.model) return OpenForInspection(*options.model);

@@ -16,6 +16,7 @@ double SumOf(const std::map<int64_t, double>& numbers) {
 double EmbeddingOf(const Model& model, const RunErrors& errors) {
   for (const DenseWeight& weight : model.dense()) {
     if (weight.role() != Role::kEmbedding || weight.layer() >= 0 || weight.stack()) continue;
+    if (weight.module.ends_with("lm_head") || weight.module == "output") continue;  // the head
     const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
     if (found == errors.matrices.end() || !found->second.rms) continue;
     return *found->second.rms * *found->second.rms * static_cast<double>(weight.cols);
