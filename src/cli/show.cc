@@ -264,6 +264,14 @@ const std::vector<Part> kQuantParts = {
      "w_rel_fro",
      "scheme"}};
 
+const std::vector<Part> kRestParts = {
+    {"The rest of the model: error of each role under each scheme",
+     "C_dense_global_summary",
+     {"role", "scheme", "n", "w_rel_fro__median", "w_rel_fro__max", "bits_per_weight__median",
+      "w_rel_fro__p99", "sqnr_db__median"},
+     "w_rel_fro__median",
+     ""}};
+
 // Where nothing was quantized.
 const std::vector<Part> kWeightParts = {
     {"Weights of each projection",
@@ -317,6 +325,7 @@ class Overview {
     }
     auto shown = ShowParts(kQuantParts);
     if (shown && !*shown) shown = ShowParts(kWeightParts);
+    if (shown && run_.Find("dense_quant_sim") != nullptr) shown = ShowParts(kRestParts);
     if (!shown) return tl::make_unexpected(shown.error());
     if (matrices) ShowFindings(*matrices);
     if (format_ == ShowFormat::kJson) {

@@ -28,7 +28,7 @@ struct SummarySpec {
   std::vector<Aggregate> aggregates;
 };
 
-// Contract section 11; the C tables are D16's.
+// Contract section 11; the C tables of experts are D16's.
 const std::array kWeightSummaries = {
     SummarySpec{"A_weight_layer_summary", {"layer", "proj"}, {kMedian, kMean, kStd, kP90, kP99}},
     SummarySpec{"A_weight_block4_summary", {"block4", "proj"}, {kMedian, kMean, kStd, kP90, kP99}},
@@ -46,6 +46,12 @@ const std::array kQuantSummaries = {
                 {kMin, kP01, kMedian, kP99, kMax}},
 };
 
+const std::array kDenseSummaries = {
+    SummarySpec{"C_dense_global_summary", {"role", "scheme"}, {kMin, kP01, kMedian, kP99, kMax}},
+};
+
+const std::vector<WantedColumn> kDenseKeys = {{"role", ColumnType::kString},
+                                              {"scheme", ColumnType::kString}};
 const std::vector<WantedColumn> kWeightKeys = {{"layer", ColumnType::kInt64},
                                                {"block4", ColumnType::kInt64},
                                                {"proj", ColumnType::kString},
@@ -138,11 +144,12 @@ struct Source {
   Metrics metrics;
 };
 
-// block4 of a table that has none: layer div 4.
+// block4 of a table that has none: layer div 4. Nothing where it is not asked for.
 void DeriveBlock4(Frame& frame) {
-  const FrameColumn& layer = frame.at("layer");
   const auto block4 = std::find_if(frame.columns.begin(), frame.columns.end(),
                                    [](const FrameColumn& c) { return c.name == "block4"; });
+  if (block4 == frame.columns.end()) return;
+  const FrameColumn& layer = frame.at("layer");
   for (size_t i = 0; i < layer.ints.size(); ++i) {
     if (!layer.valid[i] || layer.ints[i] < 0) continue;
     block4->ints[i] = layer.ints[i] / 4;
@@ -368,6 +375,18 @@ Result<void> AddSummaries(std::span<const SummarySpec> specs, const Source& sour
   return {};
 }
 
+/// The summary of the weights outside the experts; that of an earlier run goes where they were not
+/// measured.
+Result<void> AddDenseSummary(const fs::path& run_dir, TableSet& tables) {
+  if (!LocateDataTable(run_dir, "dense_quant_sim")) {
+    for (const SummarySpec& spec : kDenseSummaries) tables.Remove(spec.name);
+    return {};
+  }
+  const auto dense = ReadSource(run_dir, "dense_quant_sim", kDenseKeys, QuantMetrics);
+  if (!dense) return tl::make_unexpected(dense.error());
+  return AddSummaries(kDenseSummaries, *dense, tables);
+}
+
 }  // namespace
 
 TableSchema QuantDeltasSchema() {
@@ -404,9 +423,9 @@ Result<TablesReport> BuildTables(const fs::path& run_dir, const TablesOptions& o
 
   TableSet tables(run_dir / "tables", options.output);
   const auto add_summaries = [&] {
-    return AddSummaries(kWeightSummaries, *weights, tables).and_then([&] {
-      return AddSummaries(kQuantSummaries, *quant, tables);
-    });
+    return AddSummaries(kWeightSummaries, *weights, tables)
+        .and_then([&] { return AddSummaries(kQuantSummaries, *quant, tables); })
+        .and_then([&] { return AddDenseSummary(run_dir, tables); });
   };
   TablesReport report;
   if (pairs.empty()) {

@@ -29,8 +29,9 @@ struct TablesReport {
 TableSchema QuantDeltasSchema();
 
 /// Aggregates data/matrix_stats and data/quant_sim of `run_dir` into tables/ (contract section 11,
-/// D16, D17): A_* and B_* summaries, the C_* global ones by kind of expert, and B_quant_deltas if
-/// there are delta pairs (else an old one goes).
+/// D16, D17): A_* and B_* summaries, the C_* global ones by kind of expert, C_dense_global_summary
+/// of data/dense_quant_sim if that is there, and B_quant_deltas if there are delta pairs (else old
+/// ones go).
 ///
 /// Either all tables are replaced or, on failure, none: they are renamed into place at the end.
 /// kNotFound names a missing input; kMalformed one that can't be read, or text that starts

@@ -140,6 +140,27 @@ class Tables(DenseTest):
         self.assertFalse(any((run_dir / "data").glob("dense*")))
         self.assertNotIn("dense_stats_rows", self.log(run_dir, "run_health.json")["outputs_written"])
 
+    def test_are_summed_up_by_role_and_scheme(self):
+        run_dir = self.dense(QWEN)
+        for done in (run("build-tables", "--run-dir", run_dir),
+                     run("show", "--run-dir", run_dir, "--format", "json")):
+            self.assertEqual(done.returncode, 0, done.stderr)
+        summary = self.table(run_dir, "C_dense_global_summary", "tables")
+        quant = self.table(run_dir, "dense_quant_sim")
+        want = quant.groupby(["role", "scheme"])
+        self.assertEqual(list(zip(summary.role, summary.scheme)), sorted(want.groups))
+        for row in summary.itertuples():
+            errors = want.get_group((row.role, row.scheme)).w_rel_fro
+            self.assertEqual(row.n, len(errors))
+            got = (row.w_rel_fro__min, row.w_rel_fro__median, row.w_rel_fro__max)
+            np.testing.assert_allclose(got, (errors.min(), errors.median(), errors.max()))
+        shown = json.loads(done.stdout)["C_dense_global_summary"]
+        self.assertEqual([row["role"] for row in shown], list(summary.role))
+        # A run that does not measure them any more has no such table either.
+        (run_dir / "data" / "dense_quant_sim.parquet").unlink()
+        self.assertEqual(run("build-tables", "--run-dir", run_dir).returncode, 0)
+        self.assertFalse((run_dir / "tables" / "C_dense_global_summary.parquet").exists())
+
     def test_do_not_depend_on_the_number_of_threads(self):
         one, four = (self.dense(DATA / "zoo/gguf_deepseek2_q8_0_shared", name="run" + threads,
                                 more=("--threads", threads)) for threads in ("1", "4"))

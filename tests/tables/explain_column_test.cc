@@ -12,12 +12,13 @@ using testing::StartsWith;
 TEST(ExplainColumn, GivesUnitFormulaReadingAndTables) {
   const auto column = ExplainColumn("w_rel_fro");
   ASSERT_TRUE(column) << column.error().Text();
-  EXPECT_THAT(column->tables, ElementsAre("quant_sim"));
+  EXPECT_THAT(column->tables, ElementsAre("quant_sim", "dense_quant_sim"));
   EXPECT_EQ(column->unit, "ratio");
   EXPECT_THAT(column->meaning, HasSubstr("sqrt(sum d^2) / (sqrt(sum x^2) + eps)"));
   EXPECT_THAT(column->reading, HasSubstr("a tenth of the size"));
   EXPECT_THAT(ExplainColumn("layer")->tables,
-              ElementsAre("matrix_stats", "quant_sim", "evidence", "B_quant_deltas"));
+              ElementsAre("matrix_stats", "quant_sim", "evidence", "dense_stats", "dense_quant_sim",
+                          "B_quant_deltas"));
   EXPECT_EQ(ExplainColumn("index_shard")->reading, "");
 }
 
@@ -31,7 +32,7 @@ TEST(ExplainColumn, KnowsTheColumnsOfOtherConfigurations) {
     const auto column = ExplainColumn(name);
     ASSERT_TRUE(column) << column.error().Text();
     EXPECT_THAT(column->meaning, HasSubstr(part));
-    EXPECT_THAT(column->tables, ElementsAre("matrix_stats"));
+    EXPECT_THAT(column->tables, ElementsAre("matrix_stats", "dense_stats"));
     EXPECT_NE(column->reading, "");
   }
 }
