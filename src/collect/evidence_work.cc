@@ -27,6 +27,15 @@ EvidenceWork::Inputs EvidenceWork::InputsOf(uint64_t number) const {
   return inputs;
 }
 
+EvidenceWork::Inputs EvidenceWork::InputsOfDense(uint64_t number) const {
+  const DenseWeight& weight = model_.dense()[number];
+  Inputs inputs;
+  if (evidence_ == nullptr) return inputs;
+  inputs.known = evidence_->OfModule(weight.module);
+  if (inputs.known.mean_square.size() != weight.cols) inputs.known.mean_square.clear();
+  return inputs;
+}
+
 void EvidenceWork::Put(const Inputs& inputs, MeasureInput& input) {
   input.importance = inputs.known.mean_square;
   input.square_sums = inputs.sums;

@@ -33,6 +33,8 @@ class EvidenceWork {
   };
   /// What to measure beside, of matrix `number`. Threads: any at once.
   Inputs InputsOf(uint64_t number) const;
+  /// Of number `number` of Model::dense(): its inputs, if calibration tells of them.
+  Inputs InputsOfDense(uint64_t number) const;
   static void Put(const Inputs& inputs, MeasureInput& input);
 
   /// What was measured of matrix `number`, in their order.

@@ -120,6 +120,7 @@ class MatrixWork {
       all.push_back(past ? options_.past->ErrorOf(item, scheme) : std::move(*next++));
     }
     measured.quant = std::move(all);
+    if (item.dense) measured.energy = options_.past->EnergyOfDense(item.number);
   }
 
   /// In output order, for data/evidence.
@@ -154,8 +155,9 @@ class MatrixWork {
       if (sample) input.sample = *sample;
     }
     EvidenceWork::Inputs inputs;
-    if (options_.evidence != nullptr && !stored.dense) {
-      inputs = options_.evidence->InputsOf(stored.number);
+    if (options_.evidence != nullptr) {
+      inputs = stored.dense ? options_.evidence->InputsOfDense(stored.number)
+                            : options_.evidence->InputsOf(stored.number);
       EvidenceWork::Put(inputs, input);
     }
     return options_.backend->Measure(input, measure_);
@@ -251,7 +253,8 @@ class MatrixWork {
             std::string(ComputeDTypeName(measured.compute_dtype)),
             options_.backend->name(),
             options_.backend->profile(),
-            !weight.is_plain()};
+            !weight.is_plain(),
+            measured.energy};
   }
 
   /// Tells of `file` and of those before it that were not told of; nullptr: of all.

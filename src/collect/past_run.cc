@@ -184,6 +184,12 @@ QuantError PastTables<Identity>::ErrorOf(uint64_t matrix, size_t scheme) const {
 }
 
 template <class Identity>
+std::optional<double> PastTables<Identity>::EnergyOf(uint64_t matrix) const {
+  if (schemes_.empty()) return std::nullopt;
+  return RecordAt(quant_table_, quant_, QuantRowOf(matrix, 0)).energy;
+}
+
+template <class Identity>
 ComputeDType PastTables<Identity>::DTypeOf(uint64_t matrix) const {
   const std::string name = TextAt(quant_.at("compute_dtype"), QuantRowOf(matrix, 0));
   for (const ComputeDType dtype : {ComputeDType::kF16, ComputeDType::kBF16}) {
@@ -247,6 +253,10 @@ uint64_t PastRun::EvidenceRowOf(uint64_t matrix, size_t scheme) const {
 std::pair<std::optional<double>, std::optional<double>> PastRun::EnergiesOf(uint64_t matrix) const {
   const EvidenceRow row = RecordAt(EvidenceTable(), *evidence_, EvidenceRowOf(matrix, 0));
   return {row.energy, row.guessed_energy};
+}
+
+std::optional<double> PastRun::EnergyOfDense(uint64_t number) const {
+  return dense_->EnergyOf(number);
 }
 
 MatrixStats PastRun::StatsOf(const WorkItem& item) const {

@@ -1,6 +1,8 @@
 #include "costs/energies.h"
 
+#include <algorithm>
 #include <numeric>
+#include <string_view>
 
 #include "base/utf8.h"
 
@@ -10,6 +12,14 @@ namespace {
 double SumOf(const std::map<int64_t, double>& numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), 0.0,
                          [](double sum, const auto& entry) { return sum + entry.second; });
+}
+
+/// Whether it is the last of its layer's attention, which adds to the residual stream.
+bool IsAttentionOutput(const DenseWeight& weight) {
+  constexpr std::string_view kNames[] = {"o_proj", "out_proj", "attn_output", "attn_out", "wo"};
+  const std::string_view name = std::string_view(weight.module);
+  return weight.role() == Role::kAttention && !weight.stack() &&
+         std::ranges::count(kNames, name.substr(name.rfind('.') + 1)) > 0;
 }
 
 /// Mean squared length of an embedding; 0: not known.
@@ -35,6 +45,7 @@ Energies::Energies(const Model& model, const RunErrors& errors)
     : measured_(errors.has_energies), embedding_(EmbeddingOf(model, errors)) {
   per_token_ = static_cast<double>(model.facts().experts_per_token.value_or(1));
   AddExperts(model, errors);
+  if (measured_) AddAttention(model, errors);
   ReplaceUnseen();
   AddUp();
 }
@@ -70,6 +81,14 @@ void Energies::AddExperts(const Model& model, const RunErrors& errors) {
   }
 }
 
+void Energies::AddAttention(const Model& model, const RunErrors& errors) {
+  for (const DenseWeight& weight : model.dense()) {
+    const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
+    if (!IsAttentionOutput(weight) || found == errors.matrices.end()) continue;
+    layers_[weight.layer()].attention += found->second.energy.value_or(0);
+  }
+}
+
 void Energies::ReplaceUnseen() {
   for (auto& [number, layer] : layers_) {
     const double scale = layer.seen_guess > 0 ? layer.seen_energy / layer.seen_guess : 0;
@@ -85,7 +104,7 @@ void Energies::AddUp() {
   uint64_t with_experts = 0;
   for (auto& [number, layer] : layers_) {
     const double routed = SumOf(layer.routed);
-    residual += routed / (per_token_ * per_token_) + layer.shared;
+    residual += layer.attention + routed / (per_token_ * per_token_) + layer.shared;
     layer.residual = residual;
     if (!(routed > 0)) continue;
     shares += routed / residual;

@@ -22,8 +22,8 @@ MatrixId IdOf(const ExpertMatrix& matrix);
 /// expert, which is `energy` of data/evidence times token_share times K, the experts per token.
 /// (The router's weights, about 1/K each, are left out: they are the same for all.) An expert that
 /// no token of the calibration reached has the guessed one instead, on the scale of its layer's
-/// others. resid(l) is the mean square of an embedding, times its width, and what layers 0 to l add
-/// (docs/recipes.md).
+/// others. resid(l) is the mean squared length of an embedding, and what layers 0 to l add,
+/// attention's output too where the calibration tells of it (docs/recipes.md).
 class Energies {
  public:
   Energies(const Model& model, const RunErrors& errors);
@@ -44,6 +44,7 @@ class Energies {
   double embedding() const { return embedding_; }
 
  private:
+  void AddAttention(const Model& model, const RunErrors& errors);
   void AddExperts(const Model& model, const RunErrors& errors);
   void ReplaceUnseen();
   void AddUp();
@@ -52,7 +53,7 @@ class Energies {
     std::map<int64_t, double> routed;  ///< by expert
     std::map<int64_t, double> unseen;  ///< guesses of those that no token reached
     double seen_energy = 0, seen_guess = 0;
-    double shared = 0;
+    double shared = 0, attention = 0;
     double residual = 0;
   };
   bool measured_ = false;

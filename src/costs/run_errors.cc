@@ -78,12 +78,15 @@ class Reader {
         {"bits", ColumnType::kInt64},      {"group_size", ColumnType::kInt64},
         {"w_rel_fro", ColumnType::kDouble}};
     if (experts) wanted.push_back({"expert_id", ColumnType::kInt64});
+    if (!experts) wanted.push_back({"energy", ColumnType::kDouble});
     if (!experts && run_.Find(table) != nullptr) errors_.has_dense = true;
     return ForRows(table, wanted, [&](const Frame& frame, uint64_t row) {
       const size_t scheme = SchemeNumber(frame, row);
       const MatrixId id{TextAt(frame, name, row), experts ? IntAt(frame, "layer", row) : -1,
                         experts ? IntAt(frame, "expert_id", row) : -1};
-      PutAt(errors_.matrices[id].rel, scheme, NumberAt(frame, "w_rel_fro", row));
+      MatrixNumbers& numbers = errors_.matrices[id];
+      PutAt(numbers.rel, scheme, NumberAt(frame, "w_rel_fro", row));
+      if (!experts) numbers.energy = NumberAt(frame, "energy", row);
     });
   }
 

@@ -25,7 +25,7 @@ struct MatrixNumbers {
   std::vector<std::optional<double>> rel, act;  ///< w_rel_fro and act_rel_fro, by scheme
   std::optional<double> energy, guessed_energy, token_share;  ///< as in data/evidence
   bool never_routed = false;
-  std::optional<double> rms;  ///< of another weight than an expert's
+  std::optional<double> rms;  ///< of another weight than an expert's (energy: its, too)
 };
 
 /// The errors and energies of a run, by matrix.

@@ -605,6 +605,33 @@ Table<R> QuantTable(std::string name, Fields<R> identity) {
   return table;
 }
 
+Column ActRelFro() {
+  return {.name = "act_rel_fro",
+          .unit = "ratio",
+          .doc =
+              "sqrt(sum a_c d^2) / sqrt(sum a_c x^2): the error of what the matrix gives, as "
+              "far as the calibration tells; x and d as for w_rel_fro; null without a_c, and "
+              "where quant_sim has an error",
+          .label = "Activation-weighted error",
+          .plain =
+              "The relative error where each input column counts by its mean square in "
+              "the calibration.",
+          .advice = "far above w_rel_fro: the error sits in columns that see large inputs",
+          .worse = kHigh};
+}
+
+Column Energy() {
+  return {.name = "energy",
+          .unit = "activations^2",
+          .doc =
+              "sum a_c x^2: mean squared length of what the matrix gives for a token; null "
+              "without a_c",
+          .label = "Output energy",
+          .plain =
+              "Mean squared length of what the matrix gives for a token, as the calibration "
+              "tells."};
+}
+
 /// The match of `pattern` with all of `name`.
 std::optional<PatternMatch> WholeMatch(std::string_view pattern, std::string_view name) {
   auto match = Pattern::Compile(fmt::format("(?:{})\\Z", pattern), "column")
@@ -678,8 +705,15 @@ const Table<QuantSimRow>& QuantSimTable() {
 }
 
 const Table<DenseQuantSimRow>& DenseQuantSimTable() {
-  static const Table<DenseQuantSimRow> kTable =
-      QuantTable<DenseQuantSimRow>("dense_quant_sim", IdentityOfDense<DenseQuantSimRow>());
+  using R = DenseQuantSimRow;
+  static const Table<R> kTable = [] {
+    auto table = QuantTable<R>("dense_quant_sim", IdentityOfDense<R>());
+    Append<R>(
+        Lifted(&R::error, Fields<QuantError>{MeasuredCell(ActRelFro(), &QuantError::act_rel_fro)}),
+        table.fields);
+    table.fields.push_back(MeasuredCell(Energy(), &R::energy));
+    return table;
+  }();
   return kTable;
 }
 
@@ -716,27 +750,7 @@ const Table<EvidenceRow>& EvidenceTable() {
              .label = "Mean square input",
              .plain = "How large the inputs of this matrix were in the calibration."},
             &R::input_mean_square),
-       MeasuredCell(
-           {.name = "act_rel_fro",
-            .unit = "ratio",
-            .doc = "sqrt(sum a_c d^2) / sqrt(sum a_c x^2): the error of what the matrix gives, as "
-                   "far as the calibration tells; x and d as for w_rel_fro; null without a_c, and "
-                   "where quant_sim has an error",
-            .label = "Activation-weighted error",
-            .plain = "The relative error where each input column counts by its mean square in "
-                     "the calibration.",
-            .advice = "far above w_rel_fro: the error sits in columns that see large inputs",
-            .worse = kHigh},
-           &R::act_rel_fro),
-       MeasuredCell(
-           {.name = "energy",
-            .unit = "activations^2",
-            .doc = "sum a_c x^2: mean squared length of what the matrix gives for a token; null "
-                   "without a_c",
-            .label = "Output energy",
-            .plain = "Mean squared length of what the matrix gives for a token, as the calibration "
-                     "tells."},
-           &R::energy),
+       MeasuredCell(ActRelFro(), &R::act_rel_fro), MeasuredCell(Energy(), &R::energy),
        MeasuredCell(
            {.name = "guessed_energy",
             .unit = "activations^2",

@@ -28,6 +28,25 @@ class Evidence(AcceptanceTest):
                 self.entries[f"blk.{layer}.ffn_{proj}_exps.weight"] = (
                     squares * counts[:, None], counts)
 
+    def test_the_rest_of_the_model_has_them_beside_its_errors(self):
+        import mlx.core as mx
+
+        rng = np.random.default_rng(11)
+        weight = (rng.standard_normal((HIDDEN, WIDTH)) * 0.02).astype(np.float32)
+        self.tensors["model.layers.0.self_attn.o_proj.weight"] = weight
+        self.tensors["model.layers.1.self_attn.o_proj.weight"] = weight
+        squares = rng.lognormal(0, 2, (1, WIDTH)).astype(np.float32)
+        self.entries["blk.0.attn_output.weight"] = (squares * 64, [64.0])
+        frame = self.table(self.run_of("--imatrix", self.imatrix()), "dense_quant_sim")
+        known, unknown = frame.set_index("layer").loc[0], frame.set_index("layer").loc[1]
+        self.assertEqual(known["module"], "model.layers.0.self_attn.o_proj")
+        made = np.array(mx.dequantize(*mx.quantize(mx.array(weight), 32, 4), 32, 4), np.float64)
+        energy = (squares * weight.astype(np.float64) ** 2).sum()
+        error = (squares * (weight.astype(np.float64) - made) ** 2).sum()
+        np.testing.assert_allclose(known["energy"], energy, rtol=1e-6)
+        np.testing.assert_allclose(known["act_rel_fro"], np.sqrt(error / energy), rtol=1e-6)
+        self.assertTrue(np.isnan(unknown["energy"]) and np.isnan(unknown["act_rel_fro"]))
+
     def run_of(self, *flags, change=None, expect=0, name="run"):
         def config(json_config):
             json_config["quant_schemes"] = [SCHEME]
