@@ -113,8 +113,8 @@ ROOMS = [
     Room("report",
          "a run as a page for the browser (report.html) and as pictures: the charts, in JavaScript (`web/`) that is bundled at "
          "build time; pictures are drawn by the same charts in an embedded engine",
-         "anything that is not in the tables or logs",
-         knows={"base": "", "rows": "", "run": "", "tables": "", "insight": ""}),
+         "anything that is not in the tables, logs or recipes",
+         knows={"base": "", "recipe": "to show recipes", "rows": "", "run": "", "tables": "", "insight": ""}),
     Room("collect",
          "the pipeline (`collect`): a model's tensors counted (`tensor_counts`) and its matrices measured (`matrix_work`) by a "
          "`quant_backend`, with reading ahead, threads and progress; what is known of the inputs beside (`evidence_work`, `guessed_inputs`); what there is to tell (`narrator`, `collect_logs`)",

@@ -11,11 +11,14 @@
 #include "base/pending_file.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/pipeline.h"
 #include "cli/run_argument.h"
 #include "costs/mixed_rules.h"
 #include "costs/run_recipe.h"
 #include "model/inspect.h"
+#include "recipe/overview.h"
 #include "recipe/plan.h"
+#include "report/recipe_data.h"
 #include "run/commit_marker.h"
 #include "run/schemes.h"
 
@@ -149,56 +152,23 @@ Result<Recipe> Choose(const Plan& plan, const RecipeOptions& options) {
 
 // ---- what is told ----
 
-double BitsOf(const RecipeUnit& unit) {
-  return 8 * static_cast<double>(unit.chosen.bytes) / static_cast<double>(WeightsOf(unit));
-}
-
-/// Of all units that are quantized.
-double MeanBits(const Recipe& recipe) {
-  double bytes = 0, weights = 0;
-  for (const RecipeUnit& unit : recipe.units) {
-    if (!unit.chosen.scheme) continue;
-    bytes += static_cast<double>(unit.chosen.bytes);
-    weights += static_cast<double>(WeightsOf(unit));
-  }
-  return weights > 0 ? 8 * bytes / weights : 0;
-}
-
-std::string ShortText(const StoredForm& form) {
-  if (!form) return "float";
-  const std::string name = ShortSchemeName(*form);
-  return name.empty() ? SchemeText(form) : name;
-}
-
-/// "3 x q3, 5 x q4": how many units have which scheme, those of fewest bits first.
-std::string Schemes(const std::map<std::pair<double, std::string>, uint64_t>& counts) {
+/// "3 x q3, 5 x q4".
+std::string PartsText(const RecipeGroup& group) {
   std::vector<std::string> texts;
-  for (const auto& [scheme, count] : counts) {
-    texts.push_back(fmt::format("{} x {}", count, scheme.second));
+  for (const RecipeGroup::Part& part : group.parts) {
+    texts.push_back(fmt::format("{} x {}", part.units, FormLabel(part.scheme)));
   }
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 void TellUnits(const Recipe& recipe, Reporter& report) {
-  struct Group {
-    double weights = 0, bytes = 0;
-    std::map<std::pair<double, std::string>, uint64_t> schemes;
-  };
-  std::map<std::pair<std::string, std::string>, Group> groups;
-  for (const RecipeUnit& unit : recipe.units) {
-    const bool expert = unit.role.ends_with("_expert");
-    Group& group = groups[{unit.role, expert ? unit.proj : ""}];
-    group.weights += static_cast<double>(WeightsOf(unit));
-    group.bytes += static_cast<double>(unit.chosen.bytes);
-    ++group.schemes[{BitsOf(unit), ShortText(unit.chosen.scheme)}];
-  }
   report.Answer(fmt::format("{:<14} {:<18} {:>10} {:>10} {:>6}  {}", "role", "projection", "16-bit",
                             "recipe", "bits", "units x scheme"));
-  for (const auto& [name, group] : groups) {
-    report.Answer(fmt::format("{:<14} {:<18} {:>10} {:>10} {:>6.3f}  {}", name.first, name.second,
-                              HumanBytes(static_cast<uint64_t>(2 * group.weights)),
-                              HumanBytes(static_cast<uint64_t>(group.bytes)),
-                              8 * group.bytes / group.weights, Schemes(group.schemes)));
+  for (const RecipeGroup& group : GroupsOf(recipe)) {
+    const double bits = 8 * static_cast<double>(group.bytes) / static_cast<double>(group.weights);
+    report.Answer(fmt::format("{:<14} {:<18} {:>10} {:>10} {:>6.3f}  {}", group.role, group.proj,
+                              HumanBytes(2 * group.weights), HumanBytes(group.bytes), bits,
+                              PartsText(group)));
   }
 }
 
@@ -213,7 +183,7 @@ void TellAgainst(const std::string& name, uint64_t bytes, double cost, const Pla
 
 void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
   const double reference = recipe.objective.reference_value.value_or(0);
-  const std::string name = ShortText(recipe.objective.reference);
+  const std::string name = FormLabel(recipe.objective.reference);
   if (reference > 0) {
     report.Answer(fmt::format("objective: {:.3g} of that of {} for all",
                               recipe.objective.value / reference, name));
@@ -227,18 +197,10 @@ void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
 }
 
 void TellExtremes(const Recipe& recipe, Reporter& report) {
-  const double mean = MeanBits(recipe);
-  std::vector<const RecipeUnit*> units;
-  for (const RecipeUnit& unit : recipe.units) {
-    if (unit.chosen_by != "keep" && unit.chosen.scheme) units.push_back(&unit);
-  }
-  std::ranges::stable_sort(units, std::greater(),
-                           [&](const RecipeUnit* unit) { return std::abs(BitsOf(*unit) - mean); });
-  units.resize(std::min<size_t>(units.size(), 10));
-  report.Answer(fmt::format("furthest from the mean of {:.3f} bits:", mean));
-  for (const RecipeUnit* unit : units) {
+  report.Answer(fmt::format("furthest from the mean of {:.3f} bits:", MeanBits(recipe)));
+  for (const RecipeUnit* unit : FurthestUnits(recipe, 10)) {
     report.Answer(fmt::format(
-        "  {:<8} {}{} ({})", ShortText(unit->chosen.scheme), unit->modules.front().mlx,
+        "  {:<8} {}{} ({})", FormLabel(unit->chosen.scheme), unit->modules.front().mlx,
         unit->modules.size() > 1 ? fmt::format(" and {} more", unit->modules.size() - 1) : "",
         unit->chosen_by));
   }
@@ -369,7 +331,8 @@ void AddRecipe(const Command& program, ExitCode& exit, Reporter& report) {
         return path.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
       }
       report.Answer("wrote " + path->string());
-      return ExitCode::kOk;
+      const bool is_shown = !opt->out && std::filesystem::exists(run.dir() / "report.html");
+      return is_shown ? RunReport(run, true, report) : ExitCode::kOk;
     });
   });
 }

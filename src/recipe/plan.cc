@@ -196,12 +196,7 @@ Result<Plan> Plan::Create(Recipe recipe, const PlanRules& rules) {
 
   recipe.units.clear();
   std::vector<Options> options;
-  std::vector<Knapsack::Unit> items;
   for (Part& part : *joined) {
-    items.emplace_back();
-    for (const RecipeOption& option : part.options) {
-      items.back().push_back({option.bytes, option.cost.value_or(0)});
-    }
     recipe.units.push_back(std::move(part.unit));
     options.push_back(std::move(part.options));
   }
@@ -209,6 +204,32 @@ Result<Plan> Plan::Create(Recipe recipe, const PlanRules& rules) {
   recipe.pins = rules.pins;
   recipe.floors = rules.floors;
   recipe.keep = rules.keep;
+  return Made(std::move(recipe), std::move(options));
+}
+
+Result<Plan> Plan::Of(Recipe recipe) {
+  std::vector<Options> options;
+  for (RecipeUnit& unit : recipe.units) {
+    if (unit.chosen_by == "pin" || unit.chosen_by == "keep") {
+      options.push_back({unit.chosen});
+      continue;
+    }
+    unit.alternatives.push_back(unit.chosen);
+    auto free = FreeOptions(unit, recipe.floors);
+    if (!free) return tl::make_unexpected(free.error());
+    options.push_back(std::move(*free));
+  }
+  return Made(std::move(recipe), std::move(options));
+}
+
+Result<Plan> Plan::Made(Recipe recipe, std::vector<Options> options) {
+  std::vector<Knapsack::Unit> items;
+  for (const Options& of_unit : options) {
+    items.emplace_back();
+    for (const RecipeOption& option : of_unit) {
+      items.back().push_back({option.bytes, option.cost.value_or(0)});
+    }
+  }
   return Knapsack::Create(std::move(items)).map([&](Knapsack knapsack) {
     return Plan(std::move(recipe), std::move(options), std::move(knapsack));
   });

@@ -35,6 +35,10 @@ class Plan {
   /// nothing.
   static Result<Plan> Create(Recipe recipe, const PlanRules& rules);
 
+  /// The plan that a recipe was made by, from what the recipe says: its units may be what they are,
+  /// or one of their alternatives; pinned and kept ones are as they are.
+  static Result<Plan> Of(Recipe recipe);
+
   // The least cost, or in the last two the fewest bytes. kBadArgument names the nearest budget that
   // can be met. `value` of the recipe's budget is the number; who read it from a text may set that.
 
@@ -56,6 +60,7 @@ class Plan {
 
  private:
   Plan(Recipe recipe, std::vector<std::vector<RecipeOption>> options, Knapsack knapsack);
+  static Result<Plan> Made(Recipe recipe, std::vector<std::vector<RecipeOption>> options);
   Recipe RecipeOf(const KnapsackChoice& choice) const;
   Recipe RecipeOf(const std::vector<uint32_t>& options) const;
   double BitsIn(uint64_t units_bytes) const;

@@ -16,6 +16,7 @@
 #include "insight/run.h"
 #include "report/block.h"
 #include "report/choice_data.h"
+#include "report/recipe_data.h"
 #include "rows/collect_rows.h"
 #include "run/config.h"
 #include "tables/table_reader.h"
@@ -325,6 +326,7 @@ Result<std::string> PageData(Run& run) {
   page["schemes"] = SchemesJson(*matrices);
   page["deltas"] = DeltasJson(run.UsedConfig().delta_pairs, *matrices);
   AddFindings(*matrices, page);
+  if (Json recipes = RecipesJson(run.dir()); !recipes.empty()) page["recipes"] = std::move(recipes);
   Blocks blocks;
   page["matrices"] = matrices->size();
   page["columns"] = ColumnsJson(*matrices, blocks);

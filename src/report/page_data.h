@@ -44,6 +44,7 @@ namespace moe {
 //   "far": 6,                                  kFarZ
 //   "findings_left_out": {"outlier_expert": 12},       of a kind so many more
 //   "findings_need": {"experts": 6, "layers": 6},      fewer are not compared
+//   "recipes": [...],                          RecipesJson() (recipe_data.h); not there without one
 //   "matrices": 768,
 //   "columns": {"layer": 0, "slot": 1, "proj": 2, "shape": 3, "storage": 4, "file": 5, "name": 6,
 //               "few_huge": 7},                1: FewHugeShares() is kFewHugeShare or more

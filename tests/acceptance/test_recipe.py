@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -170,3 +171,33 @@ class Recipe(AcceptanceTest):
         self.assertTrue((front.bytes.diff()[1:] > 0).all())
         self.assertTrue((front.objective.diff()[1:] < 0).all())
         self.assertEqual((front.bits.iloc[0], front.bits.iloc[-1]), (3, 9))
+
+    def page_recipes(self):
+        text = (self.run_dir / "report.html").read_text()
+        facts = re.search(r'<script type="application/json" id="run">(.*?)</script>', text, re.DOTALL)
+        return json.loads(facts[1]).get("recipes")
+
+    def test_the_page_is_renewed_with_what_the_run_holds(self):
+        flags = ("recipe", self.run_dir, "--bits", "4.5", *ONLY_EXPERTS)
+        self.assertEqual(run(*flags).returncode, 0)
+        self.assertFalse((self.run_dir / "report.html").exists())
+        self.assertEqual(run("report", self.run_dir).returncode, 0)
+        self.assertEqual([recipe["name"] for recipe in self.page_recipes()], ["recipe"])
+        page = (self.run_dir / "report.html").read_bytes()
+        self.recipe("--bits", "5", *ONLY_EXPERTS)  # -o: is not of the run
+        self.assertEqual((self.run_dir / "report.html").read_bytes(), page)
+        self.assertEqual(run(*flags, "--name", "other", "--pin", "layers.1.*down=q8").returncode, 0)
+        other, first = self.page_recipes()
+        self.assertEqual((other["name"], first["name"]), ("other", "recipe"))
+        self.assertIn({"what": "layers.1.*down", "scheme": "q8"}, other["pins"])
+        file = json.loads((self.run_dir / "recipes/other.json").read_text())
+        self.assertEqual(other["bytes"], file["coverage"]["bytes"])
+        np.testing.assert_allclose(other["objective"], file["objective"]["value"] /
+                                   file["objective"]["reference_value"], rtol=1e-12)
+        costs = [cost for _, cost, _ in other["front"]]
+        self.assertEqual(costs, sorted(costs, reverse=True))
+        self.assertIn(other["bytes"], [size for size, _, _ in other["front"]])
+
+    def test_a_page_without_recipes_does_not_speak_of_them(self):
+        self.assertEqual(run("report", self.run_dir).returncode, 0)
+        self.assertIsNone(self.page_recipes())

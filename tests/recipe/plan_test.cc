@@ -108,6 +108,27 @@ TEST(Plan, NamesTheNearestBudgetThatCanBeMet) {
   EXPECT_EQ(Of().AtCost(4.5).error().code, ErrorCode::kBadArgument);
 }
 
+TEST(Plan, IsReadFromTheRecipeThatItMade) {
+  PlanRules rules = KeepingRouters();
+  rules.pins = {{R"(hf\.layers\.1\.up)", kQ8}};
+  rules.floors = {{"embedding", kQ8}};
+  for (const char* unit : {"layer-proj", "layer"}) {
+    rules.unit = unit;
+    const Plan plan = Of(rules);
+    const auto again = Plan::Of(*plan.AtSize(100'000));
+    ASSERT_TRUE(again) << again.error().Text();
+    const auto front = plan.Front(50), second = again->Front(50);
+    ASSERT_GT(front.size(), 2u);
+    ASSERT_EQ(front.size(), second.size());
+    for (size_t i = 0; i < front.size(); ++i) {
+      EXPECT_EQ(front[i].bytes, second[i].bytes);
+      EXPECT_EQ(front[i].bits, second[i].bits);
+      EXPECT_DOUBLE_EQ(front[i].cost, second[i].cost);
+    }
+    EXPECT_EQ(plan.Uniform(kQ4).bytes(), again->Uniform(kQ4).bytes());
+  }
+}
+
 TEST(Plan, PinsGoBeforeWhatIsKept) {
   PlanRules rules = KeepingRouters();
   rules.pins = {{"gate$", std::nullopt}, {R"(hf\.layers\.1\.)", kQ6}};

@@ -14,6 +14,7 @@ import {limitsSection} from "./sections/limits.js";
 import {modelSection} from "./sections/model/index.js";
 import {oddSection} from "./sections/odd.js";
 import {pairsSection} from "./sections/pairs.js";
+import {recipesSection} from "./sections/recipes.js";
 import {schemesSection} from "./sections/schemes/index.js";
 import {whereSection} from "./sections/where/index.js";
 import {stateOf} from "./state.js";
@@ -61,7 +62,7 @@ const pageOf = async (run, theme) => {
 const start = async () => {
   const run = runOf(document);
   const theme = themeOf();
-  const navigation = navigationOf(theme);
+  const navigation = navigationOf(theme, run.facts.recipes ? [] : ["recipes"]);
   const main = document.querySelector("main");
   document.querySelector("footer .made").textContent =
     `Made by moescope ${printable(run.facts.version)}, ${moment(run.facts.generated_at)}.`;
@@ -76,7 +77,8 @@ const start = async () => {
   page.showWhere = where.show;
   page.open = where.open;
   const pairs = pairsSection(page);
-  main.append(where.element, oddSection(page), pairs.element, limitsSection());
+  const recipes = recipesSection(page);
+  main.append(...(recipes ? [recipes] : []), where.element, oddSection(page), pairs.element, limitsSection());
   navigation.begin();
   hookPrinting(theme, pairs.all);
   const {metric, layer, slot} = page.state.get();

@@ -5,6 +5,7 @@ import {isState} from "./state.js";
 const SECTIONS = [
   ["model", "Model"],
   ["schemes", "Schemes"],
+  ["recipes", "Recipes"],
   ["where", "Where"],
   ["odd", "Odd"],
   ["pairs", "Pairs"],
@@ -61,9 +62,14 @@ const themeButton = (theme) => {
   );
 };
 
-/** {element, begin(): when all sections are there} */
-export const navigationOf = (theme) => {
-  const links = new Map(SECTIONS.map(([id, label]) => [id, h("a", {href: `#${id}`}, label)]));
+/** {element, begin(): when all sections are there, but for those `without`} */
+export const navigationOf = (theme, without) => {
+  const links = new Map(
+    SECTIONS.filter(([id]) => !without.includes(id)).map(([id, label]) => [
+      id,
+      h("a", {href: `#${id}`}, label),
+    ]),
+  );
   return {
     element: h(
       "nav",

@@ -44,6 +44,13 @@ export const schemeName = (name, fitted, total) => [
     : null,
 ];
 
+/** A patch of colour in a legend. */
+export const swatch = (colour, className = "") => {
+  const node = h("span", {class: `swatch ${className}`});
+  if (colour) node.style.backgroundColor = colour;
+  return node;
+};
+
 const isTold = (value) => value !== null && value !== undefined && value !== "" && value !== "–";
 
 /** Rows of [term, value] that have a value. */

@@ -171,6 +171,16 @@ def written(rows=64, present=8, refused=()):
     return make
 
 
+def recipes(folder):
+    """A run with two recipes, and a file beside them that is none."""
+    run_dir = written()(folder)
+    for name, flags in (("small", ["--bits", "4.6", "--pin", "layers.0.mlp.switch_mlp.down_proj=q8"]),
+                        ("good", ["--as-good-as", "q4"])):
+        subprocess.run([PROGRAM, "recipe", run_dir, "--name", name, *flags], check=True, capture_output=True)
+    (run_dir / "recipes/torn.json").write_text('{"units": [')
+    return run_dir
+
+
 def hostile(folder):
     """Names, texts and warnings that try to be more than text."""
     run_dir = folder / "hostile"
@@ -316,6 +326,7 @@ def varied(change):
 KINDS = {"small": demo("template"), "nine": demo("mlx"), "large": large, "hostile": hostile,
          "partly": written(rows=32), "nowhere": written(rows=40), "half": written(present=4),
          "refused_half": written(refused=range(4)), "refused": written(refused=range(8)),
+         "recipes": recipes,
          "quantized": zoo("awq_int4_qwen2_moe"), "dense_layer": zoo("hf4_qwen2_moe"), "fp8": zoo("fp8_deepseek_v3", "nvfp4"),
          **{v.__name__: varied(v) for v in VARIANTS}}
 

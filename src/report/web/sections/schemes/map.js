@@ -3,7 +3,7 @@ import {plan} from "../../charts/plan.js";
 import {fill, h} from "../../dom.js";
 import {clipped, count, plural, shortNumber, significant} from "../../format.js";
 import {JUDGES, errorOf} from "../../mix.js";
-import {figure} from "../../parts.js";
+import {figure, swatch} from "../../parts.js";
 import {colourAt, inkAt} from "../../raster.js";
 import {hideTip, showTip, tellOver} from "../../tip.js";
 import {groupName, rowsOf} from "./names.js";
@@ -14,12 +14,6 @@ const rankOf = ({schemes, weights}) => {
   const order = schemes.map((_, i) => i).sort((a, b) => bits[a] - bits[b]);
   const last = Math.max(1, order.length - 1);
   return {order, shares: schemes.map((_, i) => order.indexOf(i) / last)};
-};
-
-const swatch = (colour, className = "") => {
-  const node = h("span", {class: `swatch ${className}`});
-  if (colour) node.style.backgroundColor = colour;
-  return node;
 };
 
 const legendItems = ({schemes}, chosen, {order, shares}, look) => [
