@@ -29,7 +29,7 @@ VARYING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)|(
                      r"|(?<=report\.html \()[^)]+(?=\))")
 MASKED_KEYS = {"duration_seconds", "changed_ns", "version", "program", "moescope.version"}
 # What older programs do not write: parts of the page's data, and keys of its facts.
-LATER_DATA = {"choice", "far"}
+LATER_DATA = {"choice", "far", "rest"}
 PAGE_DATA = re.compile(r'<script type="(?:application/json|text/plain)" id="(\w+)">(.*?)</script>', re.DOTALL)
 
 

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "insight/findings.h"
+#include "insight/rest_of_model.h"
 #include "insight/run.h"
 #include "report/block.h"
 #include "report/choice_data.h"
@@ -274,6 +275,38 @@ Result<void> AddTexts(Run& run, Json& page) {
   return {};
 }
 
+Json DenseGroupJson(const DenseGroup& group) {
+  Json json = {{"role", group.role},
+               {"layer", group.layer},
+               {"matrices", group.matrices},
+               {"weights", group.weights},
+               {"bytes", group.bytes}};
+  json["errors"] = Json::Array();
+  for (const DenseErrors& errors : group.schemes) {
+    json["errors"].push_back({{"median", OrNull(errors.median)},
+                              {"worst", OrNull(errors.worst)},
+                              {"worst_module", errors.worst ? Json(errors.worst_module) : Json()},
+                              {"failed", errors.failed}});
+  }
+  return json;
+}
+
+/// What the run measured outside the experts, if it did.
+Result<void> AddRest(Run& run, Json& page) {
+  const auto rest = ReadRestOfModel(run);
+  if (!rest) return tl::make_unexpected(rest.error());
+  if (!*rest || (*rest)->roles.empty()) return {};
+  Json json = {{"schemes", (*rest)->schemes}};
+  json["roles"] = Json::Array();
+  json["attention"] = Json::Array();
+  for (const DenseGroup& role : (*rest)->roles) json["roles"].push_back(DenseGroupJson(role));
+  for (const DenseGroup& layer : (*rest)->attention) {
+    json["attention"].push_back(DenseGroupJson(layer));
+  }
+  page["rest"] = std::move(json);
+  return {};
+}
+
 /// What the logs tell of the run and the model.
 void AddLogs(Run& run, Json& page) {
   const Json& health = run.Log("run_health.json");
@@ -312,6 +345,7 @@ Result<std::string> PageData(Run& run) {
   Json page = {{"version", kVersion}, {"generated_at", UtcNow(TimePrecision::kSeconds) + "Z"}};
   AddLogs(run, page);
   if (auto added = AddTexts(run, page); !added) return tl::make_unexpected(added.error());
+  if (auto added = AddRest(run, page); !added) return tl::make_unexpected(added.error());
   page["failures"] = FailuresJson(*matrices);
   page["orphans"] = matrices->orphans;
   page["layers"] = LayersJson(*matrices);

@@ -30,6 +30,10 @@ namespace moe {
 //   "config": {...},                           analysis_config.json as it was used, or null
 //   "warnings": ["..."],                       all of logs/warnings
 //   "unmatched": {"count": 2, "tensors": [{"tensor_name", "reason"}]},     the first 200
+//   "rest": {"schemes": ["mxfp4_g32"],         RestOfModel; not there where that is nothing
+//            "roles": [{"role", "layer", "matrices", "weights", "bytes",
+//                       "errors": [{"median", "worst", "worst_module", "failed"}]}],  by scheme
+//            "attention": [...]},              the same of each layer
 //   "failures": [{"scheme": 0, "error": "ValueError: ...", "count": 12}],  schemes that failed
 //   "orphans": 0,                              rows of quant_sim whose matrix matrix_stats lacks
 //   "layers": [{"label": "3", "layer": 3, "stack": null}],                 "layer" -1: unknown

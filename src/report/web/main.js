@@ -15,6 +15,7 @@ import {modelSection} from "./sections/model/index.js";
 import {oddSection} from "./sections/odd.js";
 import {pairsSection} from "./sections/pairs.js";
 import {recipesSection} from "./sections/recipes.js";
+import {restSection} from "./sections/rest.js";
 import {schemesSection} from "./sections/schemes/index.js";
 import {whereSection} from "./sections/where/index.js";
 import {stateOf} from "./state.js";
@@ -62,7 +63,8 @@ const pageOf = async (run, theme) => {
 const start = async () => {
   const run = runOf(document);
   const theme = themeOf();
-  const navigation = navigationOf(theme, run.facts.recipes ? [] : ["recipes"]);
+  const without = ["recipes", "rest"].filter((part) => !run.facts[part]);
+  const navigation = navigationOf(theme, without);
   const main = document.querySelector("main");
   document.querySelector("footer .made").textContent =
     `Made by moescope ${printable(run.facts.version)}, ${moment(run.facts.generated_at)}.`;
@@ -77,8 +79,16 @@ const start = async () => {
   page.showWhere = where.show;
   page.open = where.open;
   const pairs = pairsSection(page);
-  const recipes = recipesSection(page);
-  main.append(...(recipes ? [recipes] : []), where.element, oddSection(page), pairs.element, limitsSection());
+  const recipes = recipesSection(page),
+    rest = restSection(run);
+  main.append(
+    ...(recipes ? [recipes] : []),
+    where.element,
+    ...(rest ? [rest] : []),
+    oddSection(page),
+    pairs.element,
+    limitsSection(),
+  );
   navigation.begin();
   hookPrinting(theme, pairs.all);
   const {metric, layer, slot} = page.state.get();

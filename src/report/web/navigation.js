@@ -7,6 +7,7 @@ const SECTIONS = [
   ["schemes", "Schemes"],
   ["recipes", "Recipes"],
   ["where", "Where"],
+  ["rest", "Rest"],
   ["odd", "Odd"],
   ["pairs", "Pairs"],
   ["limits", "Limits"],

@@ -1,8 +1,9 @@
 // The report of runs that lack something, or have what most do not.
 import assert from "node:assert/strict";
-import {readFileSync} from "node:fs";
+import {existsSync, readFileSync} from "node:fs";
 import {after, before, describe, test} from "node:test";
 import {
+  askTable,
   assertClose,
   drawAll,
   hover,
@@ -28,7 +29,9 @@ describe("the report of an odd run", () => {
     try {
       await withPage(browser, run.page, {}, async (page) => {
         await drawAll(page);
-        assert.equal(await page.locator("main > section > h2").count(), 6);
+        const hasRest = existsSync(`${run.runDir}/data/dense_stats.parquet`);
+        assert.equal(await page.locator("main > section > h2").count(), hasRest ? 7 : 6);
+        assert.equal(await page.locator("nav li").count(), hasRest ? 7 : 6);
         await use(page, rowsOf(run.matrix_stats), rowsOf(run.quant_sim), run);
       });
     } finally {
@@ -334,6 +337,31 @@ describe("the report of an odd run", () => {
       );
       const row = page.locator("#model tbody tr", {hasText: "down_proj"}).first();
       assert.deepEqual((await row.locator("td").allTextContents()).slice(2, 5), ["1", "1", "4"]);
+    }),
+  );
+
+  test(
+    "the rest of the model stands by role and scheme, and its attention by layer",
+    inspect("dense_layer", async (page, stats, quant, run) => {
+      const error = (module, scheme) =>
+        askTable(run.runDir, "dense_quant_sim", {module, scheme}, "w_rel_fro");
+      const heads = ["lm_head", "model.embed_tokens"].map((module) => error(module, "mxfp4_g32"));
+      const row = page.locator("#rest tbody tr", {hasText: "Embeddings"}).filter({hasText: "mxfp4_g32"});
+      const cells = await row.locator("td").allTextContents();
+      assert.deepEqual([cells[0], cells[3]], ["mxfp4_g32", "2"]);
+      assert.equal(Number(cells[2]), Number(Math.max(...heads).toPrecision(3)));
+
+      await page.getByText("Attention, layer by layer").click();
+      const layers = page.locator("#rest details tbody tr");
+      assert.equal(await layers.count(), 2);
+      const projections = ["q_proj", "k_proj", "v_proj", "o_proj"].map((proj) =>
+        error(`model.layers.1.self_attn.${proj}`, "affine_q8_g32"),
+      );
+      const last = (await layers.nth(1).locator("td").allTextContents()).at(-1);
+      assert.equal(Number(last), Number(Math.max(...projections).toPrecision(3)));
+
+      await page.setViewportSize({width: 390, height: 800});
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
     }),
   );
 });

@@ -71,7 +71,7 @@ describe("the report of a small run", () => {
       }
     }));
 
-  test("facts of the model and the run, and all six parts, are there", () =>
+  test("facts of the model and the run, and all seven parts, are there", () =>
     open({}, async (page) => {
       const model = await page.locator("#model").textContent();
       for (const part of [
@@ -85,7 +85,7 @@ describe("the report of a small run", () => {
         ...SCHEMES,
       ])
         assert.ok(model.includes(part), part);
-      assert.equal(await page.locator("main > section").count(), 6);
+      assert.equal(await page.locator("main > section").count(), 7);
       for (const caption of await page.locator("figcaption").allTextContents()) {
         assert.ok(caption.length > 60, caption);
       }
@@ -837,7 +837,7 @@ describe("the report of a small run", () => {
           return isNumbered ? [caption.textContent] : [];
         }),
       );
-      assert.equal(numbered.length, 2, numbered.join()); // the sizes and the worst matrices
+      assert.equal(numbered.length, 3, numbered.join()); // the sizes, the worst matrices, the rest
       const heads = page.locator("#schemes table", {hasText: "Every scheme, by projection"}).locator("tr");
       const told = new Map();
       for (const row of (await heads.all()).slice(1)) {
