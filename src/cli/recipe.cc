@@ -19,6 +19,7 @@
 #include "recipe/overview.h"
 #include "recipe/plan.h"
 #include "report/recipe_data.h"
+#include "report/write_picture.h"
 #include "run/commit_marker.h"
 #include "run/schemes.h"
 
@@ -215,6 +216,25 @@ Result<void> WriteFront(const Plan& plan, const std::filesystem::path& path) {
   return WriteFileAtomically(path, text);
 }
 
+/// The front as a picture beside its CSV, if this program has pictures.
+Result<void> DrawFront(const Recipe& recipe, const std::filesystem::path& csv, Reporter& report) {
+  const Json chart = FrontChart(recipe, "this recipe");
+  if (chart.is_null()) return {};
+  auto path = csv;
+  const auto png = path.replace_extension(".png"), svg = path.replace_extension(".svg");
+  const auto drawn = WritePicture("front", chart.Text(), png, svg);
+  if (drawn || drawn.error().code != ErrorCode::kUnsupported) return drawn;
+  report.Note("no picture of the front: " + drawn.error().Text());
+  return {};
+}
+
+/// Where pictures go beside it.
+Result<void> CheckFront(const std::optional<std::string>& front) {
+  const std::string extension = front ? std::filesystem::path(*front).extension().string() : "";
+  if (extension != ".png" && extension != ".svg") return {};
+  return BadFlag("--front", "is a CSV file; its pictures are drawn beside it", "as front.csv");
+}
+
 Result<std::filesystem::path> OutPath(const RecipeOptions& options, const Run& run) {
   if (options.out) return ResolvePath(*options.out);
   if (options.name.empty() || options.name.find('/') != std::string::npos) {
@@ -236,6 +256,7 @@ Result<Model> ModelOf(Run& run, const RecipeOptions& options) {
 Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options, Reporter& report) {
   constexpr std::string_view kWriters[] = {kCollectData};
   if (auto there = run.Check(kWriters); !there) return tl::make_unexpected(there.error());
+  if (auto good = CheckFront(options.front); !good) return tl::make_unexpected(good.error());
   CostOptions costs;
   if (options.objective == "weight") costs.kind = CostKind::kWeight;
   if (options.objective == "activation") costs.kind = CostKind::kActivation;
@@ -260,7 +281,10 @@ Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options,
   const auto path = OutPath(options, run);
   if (!path) return tl::make_unexpected(path.error());
   auto written = WriteFileAtomically(*path, RecipeJson(*recipe));
-  if (written && options.front) written = WriteFront(*plan, ResolvePath(*options.front));
+  if (written && options.front) {
+    const std::filesystem::path front = ResolvePath(*options.front);
+    written = WriteFront(*plan, front).and_then([&] { return DrawFront(*recipe, front, report); });
+  }
   if (!written) return tl::make_unexpected(written.error());
   report.Answer(
       fmt::format("{:.4f} bits a quantized weight, {} in all ({} bytes and the headers of "
@@ -308,7 +332,9 @@ void AddRecipe(const Command& program, ExitCode& exit, Reporter& report) {
   cmd.Option("--model", opt->model, "The checkpoint, if it is elsewhere than the run says");
   cmd.Option("--name", opt->name, "Writes recipes/NAME.json of the run").ShowDefault();
   cmd.Option("-o,--out", opt->out, "Writes this file instead");
-  cmd.Option("--front", opt->front, "Also writes the best choices of all sizes to this CSV file");
+  cmd.Option(
+      "--front", opt->front,
+      "Also writes the best choices of all sizes to this CSV file, with a PNG and SVG beside it");
   cmd.Footer(
       R"(Examples:
   moescope recipe runs/qwen --bits 4.25

@@ -6,12 +6,11 @@
 #include <optional>
 #include <thread>
 
-#include "base/file_transaction.h"
 #include "base/ordered_work.h"
 #include "report/file_names.h"
-#include "report/pictures.h"
 #include "report/plot_data.h"
 #include "report/png.h"
+#include "report/write_picture.h"
 #include "run/commit_marker.h"
 #include "run/logs.h"
 
@@ -138,39 +137,11 @@ class Planner {
   std::vector<Plot> plots_;
 };
 
-/// Both or none.
-Result<void> WritePictures(const fs::path& run_dir, const PlotEntry& entry, const std::string& svg,
-                           const std::string& png) {
-  const fs::path png_path = run_dir / entry.path, svg_path = run_dir / entry.svg_path;
-  std::error_code failed;
-  fs::create_directories(png_path.parent_path(), failed);
-  FileTransaction files;
-  const auto done = AddFile(files, svg_path, svg)
-                        .and_then([&] { return AddFile(files, png_path, png); })
-                        .and_then([&] { return files.Commit(); });
-  if (!done) fs::remove(svg_path, failed);
-  return done;
-}
-
-/// One engine for each thread, which ends with it.
-Result<Pictures*> EngineOfThread() {
-  thread_local const auto engine = Pictures::Open();
-  return engine.map([](const auto& pictures) { return pictures.get(); });
-}
-
-Result<std::string> SvgOf(const Drawing& drawing) {
-  return drawing.data.and_then([&](const std::string& data) {
-    return EngineOfThread().and_then(
-        [&](Pictures* engine) { return engine->Svg(drawing.chart, data); });
-  });
-}
-
 PlotEntry Draw(const fs::path& run_dir, const Plot& plot) {
   if (!plot.drawing) return plot.entry;
-  const auto done = SvgOf(*plot.drawing).and_then([&](const std::string& svg) {
-    return PngOfSvg(svg, kPngWidth, kPngHeight).and_then([&](const std::string& png) {
-      return WritePictures(run_dir, plot.entry, svg, png);
-    });
+  const auto done = plot.drawing->data.and_then([&](const std::string& data) {
+    return WritePicture(plot.drawing->chart, data, run_dir / plot.entry.path,
+                        run_dir / plot.entry.svg_path);
   });
   if (done) return plot.entry;
   return {plot.entry.key, plot.entry.source, kError, "", "", done.error().Text()};

@@ -97,19 +97,10 @@ Json FurthestJson(const Recipe& recipe) {
 }
 
 /// The objective relative to one scheme for all, which alone means something.
-void AddObjective(const Recipe& recipe, Json& json) {
-  json["objective"] = json["reference"] = json["reference_bytes"] = nullptr;
-  json["front"] = Json::Array();
+std::optional<double> RelativeObjective(const Recipe& recipe) {
   const auto& [name, value, reference, reference_value] = recipe.objective;
-  if (!reference || !(reference_value.value_or(0) > 0)) return;
-  json["objective"] = value / *reference_value;
-  json["reference"] = FormLabel(reference);
-  const auto plan = Plan::Of(recipe);
-  if (!plan) return;
-  json["reference_bytes"] = plan->Uniform(*reference).bytes();
-  for (const Plan::Point& point : plan->Front(kFrontPoints)) {
-    json["front"].push_back(Json::Array({point.bytes, point.cost / *reference_value, point.bits}));
-  }
+  if (!reference || !(reference_value.value_or(0) > 0)) return std::nullopt;
+  return value / *reference_value;
 }
 
 Json RecipeData(const Recipe& recipe, const std::string& name) {
@@ -118,7 +109,10 @@ Json RecipeData(const Recipe& recipe, const std::string& name) {
                {"bits", MeanBits(recipe)},
                {"bytes", recipe.bytes()},
                {"source_bytes", recipe.coverage.source_bytes}};
-  AddObjective(recipe, json);
+  const auto objective = RelativeObjective(recipe);
+  json["reference"] = objective ? Json(FormLabel(recipe.objective.reference)) : Json();
+  json["objective"] = OrNull(objective);
+  json["front"] = FrontChart(recipe, name);
   json["groups"] = GroupsJson(recipe);
   json["cells"] = CellsJson(recipe);
   json["pins"] = PinsJson(recipe);
@@ -134,6 +128,25 @@ Json RecipeData(const Recipe& recipe, const std::string& name) {
 std::string FormLabel(const StoredForm& form) {
   const std::string name = form ? ShortSchemeName(*form) : "";
   return name.empty() ? SchemeText(form) : name;
+}
+
+Json FrontChart(const Recipe& recipe, const std::string& name) {
+  const auto objective = RelativeObjective(recipe);
+  const auto plan = Plan::Of(recipe);
+  if (!objective || !plan) return nullptr;
+  const std::string reference = FormLabel(recipe.objective.reference) + " for all";
+  const uint64_t reference_bytes = plan->Uniform(*recipe.objective.reference).bytes();
+  Json points = Json::Array();
+  for (const Plan::Point& point : plan->Front(kFrontPoints)) {
+    points.push_back(
+        Json::Array({point.bytes, point.cost / *recipe.objective.reference_value, point.bits}));
+  }
+  return {{"title", "The least objective for every size"},
+          {"xName", "size of the whole checkpoint"},
+          {"yName", "objective, " + reference + " = 1"},
+          {"points", std::move(points)},
+          {"chosen", {{"name", name}, {"bytes", recipe.bytes()}, {"value", *objective}}},
+          {"reference", {{"name", reference}, {"bytes", reference_bytes}, {"value", 1}}}};
 }
 
 Json RecipesJson(const std::filesystem::path& run_dir) {

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pandas as pd
+from picture import Picture, pixels_of
 from support import AcceptanceTest, experts, run
 
 LAYERS, EXPERTS, WIDTH, HIDDEN, PER_TOKEN = 2, 4, 64, 128, 2
@@ -152,6 +153,7 @@ class Recipe(AcceptanceTest):
                  (["--bits", "4", "--pin", "down=q99"], "q99"), (["--size", "much"], "much"),
                  (["--bits", "4", "--size", "1GB"], "one of"), ([], "one of"),
                  (["--bits", "4", "--objective", "activation"], "calibration"),
+                 (["--bits", "4", "--front", self.tmp / "front.png"], "CSV"),
                  (["--bits", "4", "--model", other], "another model")]
         for flags, word in cases:
             with self.subTest(flags=flags):
@@ -171,6 +173,9 @@ class Recipe(AcceptanceTest):
         self.assertTrue((front.bytes.diff()[1:] > 0).all())
         self.assertTrue((front.objective.diff()[1:] < 0).all())
         self.assertEqual((front.bits.iloc[0], front.bits.iloc[-1]), (3, 9))
+        self.assertEqual(pixels_of((self.tmp / "front.png").read_bytes()).shape[:2], (640, 1280))
+        texts = Picture(self.tmp / "front.svg").texts()
+        self.assertLessEqual({"this recipe", "q4 for all", "objective, q4 for all = 1"}, set(texts))
 
     def page_recipes(self):
         text = (self.run_dir / "report.html").read_text()
@@ -194,9 +199,9 @@ class Recipe(AcceptanceTest):
         self.assertEqual(other["bytes"], file["coverage"]["bytes"])
         np.testing.assert_allclose(other["objective"], file["objective"]["value"] /
                                    file["objective"]["reference_value"], rtol=1e-12)
-        costs = [cost for _, cost, _ in other["front"]]
+        costs = [cost for _, cost, _ in other["front"]["points"]]
         self.assertEqual(costs, sorted(costs, reverse=True))
-        self.assertIn(other["bytes"], [size for size, _, _ in other["front"]])
+        self.assertIn(other["bytes"], [size for size, _, _ in other["front"]["points"]])
 
     def test_a_page_without_recipes_does_not_speak_of_them(self):
         self.assertEqual(run("report", self.run_dir).returncode, 0)

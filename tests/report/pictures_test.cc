@@ -19,10 +19,15 @@ constexpr char kHeatmap[] =
     R"({"title": "t", "xName": "x", "yName": "y", "xLabels": ["0", "1"], "yLabels": ["0"],
         "values": [1, null], "scale": [1, 2], "metric": "rms"})";
 
+constexpr char kFront[] =
+    R"({"title": "t", "xName": "x", "yName": "y", "points": [[1000, 2, 3], [2000, 0.5, 4]],
+        "chosen": {"name": "a", "bytes": 2000, "value": 0.5},
+        "reference": {"name": "b", "bytes": 3000, "value": 1}})";
+
 TEST(Pictures, DependOnNothingButTheirData) {
   const auto fresh = *Pictures::Open(), used = *Pictures::Open();
-  for (const auto& [chart, data] :
-       {std::pair{"bars", kBars}, std::pair{"lines", kLines}, std::pair{"heatmap", kHeatmap}}) {
+  for (const auto& [chart, data] : {std::pair{"bars", kBars}, std::pair{"lines", kLines},
+                                    std::pair{"heatmap", kHeatmap}, std::pair{"front", kFront}}) {
     const auto first = used->Svg(chart, data);
     ASSERT_TRUE(first) << first.error().Text();
     EXPECT_THAT(*first, testing::StartsWith("<svg width=\"768\" height=\"384\""));

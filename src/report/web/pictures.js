@@ -7,6 +7,7 @@ import {BarChart, CustomChart, LineChart} from "echarts/charts";
 import {GridComponent, LegendComponent, TitleComponent} from "echarts/components";
 import {SVGRenderer} from "echarts/renderers";
 import {bars} from "./charts/bars.js";
+import {front} from "./charts/front.js";
 import {heatmap} from "./charts/heatmap.js";
 import {lines} from "./charts/lines.js";
 import {textWidth} from "./charts/measure.js";
@@ -85,6 +86,7 @@ const paintOf = ({xLabels, yLabels, values, scale, metric, worse = "far"}, look)
  */
 const OPTIONS = {
   bars,
+  front,
   heatmap: (data, look) => heatmap(data, look, paintOf(data, look)),
   lines,
 };

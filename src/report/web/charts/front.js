@@ -9,13 +9,12 @@ const UNITS = [
   ["bytes", 1],
 ];
 const MARKS = 6;
-
-const marksOf = ({chosen, reference}) => [chosen, reference].filter((mark) => mark !== null);
-const sizesOf = (data) => [...data.points.map(([bytes]) => bytes), ...marksOf(data).map(({bytes}) => bytes)];
+// What a picture's title takes.
+const TITLE = 36;
 
 /** [name, bytes] of the unit that the chart counts sizes in. */
-export const unitOf = (data) => {
-  const most = Math.max(...sizesOf(data));
+export const unitOf = ({points, chosen, reference}) => {
+  const most = Math.max(...points.map(([bytes]) => bytes), chosen.bytes, reference.bytes);
   return UNITS.find(([, unit]) => most >= unit);
 };
 
@@ -31,21 +30,24 @@ const point = ({name, bytes, value}, unit, look, colour) => ({
 });
 
 /**
- * The least objective (y, logarithmic) for every size (x), and a recipe on it.
- * data: {xName, yName, points: [[bytes, value]], by size; chosen, reference: {name, bytes, value} or
- * null}. Values are above zero.
+ * The least objective (y, logarithmic) for every size (x), and a recipe on it. What costs nothing has
+ * no place there.
+ * data: {title (of a picture), xName, yName, points: [[bytes, value]], by size; chosen, reference:
+ * {name, bytes, value}}.
  */
 export const front = (data, look) => {
-  const marks = marksOf(data);
-  const values = [...data.points.map(([, value]) => value), ...marks.map(({value}) => value)];
+  const points = data.points.filter(([, value]) => value > 0);
+  const marks = [data.chosen, data.reference].filter(({value}) => value > 0);
+  const values = [...points.map(([, value]) => value), ...marks.map(({value}) => value)];
   const [low, high] = [Math.min(...values) / 1.25, Math.max(...values) * 1.25];
   const [unitName, unit] = unitOf(data);
+  const top = look.still ? TITLE : 0;
   return {
-    ...frame({}, look),
-    grid: {left: 72, right: 24, top: 40, bottom: 52},
+    ...frame(look.still ? data : {}, look),
+    grid: {left: 72, right: 24, top: 40 + top, bottom: 52},
     legend: {
-      top: 0,
-      left: 0,
+      top,
+      left: look.still ? 64 : 0,
       type: "scroll",
       itemGap: 16,
       textStyle: {color: look.text},
@@ -78,7 +80,7 @@ export const front = (data, look) => {
         symbol: "none",
         step: "end",
         lineStyle: {color: look.muted, width: 1.5},
-        data: data.points.map(([bytes, value]) => [bytes / unit, Math.log10(value)]),
+        data: points.map(([bytes, value]) => [bytes / unit, Math.log10(value)]),
       },
       ...marks.map((mark, i) => point(mark, unit, look, i)),
     ],

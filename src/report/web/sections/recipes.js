@@ -31,8 +31,8 @@ const sizeText = (recipe) =>
   `${bytes(recipe.bytes)}, instead of ${bytes(recipe.source_bytes)}: ` +
   `${count(recipe.bytes)} bytes and the headers of files`;
 
-const referenceText = ({reference, reference_bytes: size}) =>
-  size === null ? null : `${bytes(size)} under ${clipped(reference)} for all that may choose`;
+const referenceText = ({reference, front: all}) =>
+  all ? `${bytes(all.reference.bytes)} under ${clipped(reference)} for all that may choose` : null;
 
 const each = (list, of) => (list.length ? list.map(of).join("; ") : null);
 
@@ -193,25 +193,18 @@ const layerMap = ({studio}, {name, cells}) => {
 
 // ---- all sizes ----
 
-const frontData = ({name, bytes: size, objective, reference, reference_bytes: referenceSize, front: all}) => {
-  const mark = (text, at, value) =>
-    at !== null && value > 0 ? {name: clipped(text, 24), bytes: at, value} : null;
-  return {
-    xName: "size of the whole checkpoint",
-    yName: `objective, ${clipped(reference)} for all = 1`,
-    // What costs nothing has no place on a logarithmic axis.
-    points: all.filter(([, value]) => value > 0),
-    chosen: mark(name, size, objective),
-    reference: mark(`${reference} for all`, referenceSize, 1),
-  };
+/** What the chart shows, with names as short as a legend has room for. */
+const frontData = (data) => {
+  const named = (mark) => ({...mark, name: clipped(mark.name, 24)});
+  return {...data, chosen: named(data.chosen), reference: named(data.reference)};
 };
 
 /** The best choice of at most so many bytes. */
 const bestIn = (points, size) => points.filter(([least]) => least <= size).at(-1);
 
 const frontFigure = ({studio}, recipe) => {
-  if (recipe.front.length < 2) return null;
-  const data = frontData(recipe);
+  if (!(recipe.front?.points.length > 1)) return null;
+  const data = frontData(recipe.front);
   const [, unit] = unitOf(data);
   const chart = studio.chart(
     `The least objective for every size, and the recipe ${clipped(recipe.name)}`,
@@ -220,7 +213,7 @@ const frontFigure = ({studio}, recipe) => {
   chart.update((look) => front(data, look));
   tellOver(chart.element, (event) => {
     const at = chart.under(event);
-    const best = at && bestIn(recipe.front, at[0] * unit);
+    const best = at && bestIn(data.points, at[0] * unit);
     if (!best) return hideTip();
     const [size, value, bits] = best;
     return showTip(event, `the best in ${bytes(at[0] * unit)}`, [
@@ -232,7 +225,7 @@ const frontFigure = ({studio}, recipe) => {
   return figure(
     chart.element,
     "The least objective for every size, under the same pins, floors and candidates. The line is exact at ",
-    `${plural(recipe.front.length, "size")}; between two of them there may be better choices.`,
+    `${plural(data.points.length, "size")}; between two of them there may be better choices.`,
   );
 };
 
