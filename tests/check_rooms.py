@@ -102,7 +102,7 @@ ROOMS = [
          "what the rows of a run mean, however it is shown: its matrices read back, what a scheme makes of them all, which "
          "scheme is best for each layer and projection, and what is odd about them",
          "how a page or a terminal shows it",
-         knows={"base": "", "measure": "the bits of a mode", "rows": "", "run": "", "tables": ""}),
+         knows={"base": "", "measure": "the bits of a mode", "recipe": "its exact solver", "rows": "", "run": "", "tables": ""}),
     Room("costs",
          "what quantizing each unit of a run's model costs (`run_recipe`): a run's errors (`run_errors`) weighed with what the "
          "experts add to the residual stream (`energies`), under the names that mlx-lm gives its modules; mlx-lm's own mixtures "

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "recipe/knapsack.h"
 #include "tables/aggregate.h"
 
 namespace moe {
@@ -80,13 +81,18 @@ void MarkFitting(std::vector<Option>& options) {
   }
 }
 
-/// Of a unit the schemes that fit, by `key`.
-template <class Key>
-std::vector<uint32_t> FittingBy(const Unit& unit, const Key& key) {
+std::vector<uint32_t> Fitting(const Unit& unit) {
   std::vector<uint32_t> fitting;
   for (uint32_t s = 0; s < unit.options.size(); ++s) {
     if (unit.options[s].fits) fitting.push_back(s);
   }
+  return fitting;
+}
+
+/// Of a unit the schemes that fit, by `key`.
+template <class Key>
+std::vector<uint32_t> FittingBy(const Unit& unit, const Key& key) {
+  std::vector<uint32_t> fitting = Fitting(unit);
   std::ranges::stable_sort(fitting, {}, [&](uint32_t s) { return key(unit.options[s]); });
   return fitting;
 }
@@ -273,18 +279,36 @@ Pick Chooser::Better(Choice mixture, const Uniformly& base, const Worth& worth,
   return {std::move(mixture), base.scheme, saves};
 }
 
+/// The fewest bits whose sum of squares is at most this; nullopt: there are none.
+std::optional<Choice> Chooser::FewestBits(double square) const {
+  std::vector<std::vector<uint32_t>> schemes;
+  std::vector<Knapsack::Unit> items;
+  for (const Unit& unit : units_) {
+    schemes.push_back(Fitting(unit));
+    items.emplace_back();
+    for (const uint32_t s : schemes.back()) {
+      const Option& option = unit.options[s];
+      const auto bits = static_cast<uint64_t>(std::llround(option.bits * unit.weights));
+      items.back().push_back({bits, std::min(option.square * unit.weights, Knapsack::kMaxCost)});
+    }
+    if (!schemes.back().empty()) continue;
+    schemes.back() = {kAsStored};
+    items.back() = {{0, 0}};
+  }
+  const auto found = Knapsack::Create(std::move(items)).and_then([&](const Knapsack& knapsack) {
+    return knapsack.FewestBytes(square);
+  });
+  if (!found) return std::nullopt;
+  std::vector<uint32_t> taken;
+  for (size_t u = 0; u < schemes.size(); ++u) taken.push_back(schemes[u][found->options[u]]);
+  return ChoiceOf(std::move(taken));
+}
+
 Pick Chooser::AsGoodAs(uint32_t reference) const {
   constexpr double kRounding = 1e-9;
   const Uniformly base = {reference, Uniform(reference)};
-  std::vector<uint32_t> taken = cheapest_;
-  double square = SumOfSquares(taken);
-  const double most = SumOfSquares(base.choice.schemes) * (1 + kRounding);
-  for (const Step& step : steps_) {
-    if (square <= most) break;
-    taken[step.unit] = step.scheme;
-    square -= step.gain * units_[step.unit].weights;
-  }
-  return Better(ChoiceOf(std::move(taken)), base, kRealSaving, [&](const Choice& one) {
+  const auto mixture = FewestBits(SumOfSquares(base.choice.schemes) * (1 + kRounding));
+  return Better(mixture.value_or(base.choice), base, kRealSaving, [&](const Choice& one) {
     return one.error <= base.choice.error * (1 + kRounding);
   });
 }

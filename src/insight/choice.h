@@ -79,11 +79,11 @@ inline constexpr double kOneBudget = 1e-4;
 
 /// Chooses a scheme for each unit.
 ///
-/// Bits are bought where they take most off the sum of squared errors: each unit goes along the
-/// lower hull of its options, and of all units' steps those that gain most for a bit come first.
-/// That is the best choice for each size that it passes; between two of them what still fits is
-/// taken. Where the mixture gains nothing real over one scheme for all, in whole or by one of its
-/// schemes, it is left.
+/// AsGoodAs() is exact. ByBudget(), which has thousands of budgets to answer, buys bits where they
+/// take most off the sum of squared errors: each unit goes along the lower hull of its options, and
+/// of all units' steps those that gain most for a bit come first. That is the best choice for each
+/// size that it passes; between two of them what still fits is taken. Where the mixture gains
+/// nothing real over one scheme for all, in whole or by one of its schemes, it is left.
 class Chooser {
  public:
   /// All units have as many options.
@@ -119,6 +119,7 @@ class Chooser {
 
   Choice ChoiceOf(std::vector<uint32_t> schemes) const;
   double SumOfSquares(const std::vector<uint32_t>& schemes) const;
+  std::optional<Choice> FewestBits(double square) const;
   Choice MixtureWithin(Budget& budget) const;
   Pick Within(Budget& budget) const;
   Pick Better(Choice mixture, const Uniformly& base, const Worth& worth,

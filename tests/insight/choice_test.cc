@@ -102,6 +102,18 @@ TEST(Chooser, IsAsGoodAsOneSchemeInFewerBytes) {
   EXPECT_DOUBLE_EQ(pick.saves, 0.125);
 }
 
+TEST(Chooser, IsAsGoodAsOneSchemeInTheFewestBytesThatThereAre) {
+  // 47 for the scheme alone in 250 bytes. Steps that gain most for a bit come to 31, in 262.5: the
+  // first unit's is not needed once the second has 5 bits, 46 in all.
+  const Chooser chooser({UnitOf(100, 0.25, 0.10, 0.09), UnitOf(300, 0.36, 0.09, 0.03),
+                         UnitOf(100, 0.12, 0.10, 0.10)});
+  const Pick pick = chooser.AsGoodAs(1);
+  EXPECT_THAT(pick.choice.schemes, ElementsAre(0, 2, 0));
+  EXPECT_DOUBLE_EQ(pick.choice.bytes, 237.5);
+  EXPECT_DOUBLE_EQ(pick.choice.error, std::sqrt(46.0 / 500));
+  EXPECT_DOUBLE_EQ(pick.saves, 1 - 237.5 / 250);
+}
+
 TEST(Chooser, LeavesAMixtureThatSavesNothingReal) {
   // The hard one is so small that better bits for it buy nothing: 4 and 5 bits are more than 4
   // and 4.
