@@ -81,7 +81,7 @@ Result<StoredForm> FormOf(const std::string& flag, const std::string& text) {
   const auto scheme = ParseScheme(text);
   if (!scheme)
     return BadFlag(flag, fmt::format("\"{}\" is no scheme", text), "as q4, q6g32, mxfp4, bf16");
-  return StoredForm(*scheme);
+  return scheme;
 }
 
 /// What stands before and after the last "=".

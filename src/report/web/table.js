@@ -104,6 +104,15 @@ const cell = (column, row, isFirst) =>
     column.cell ? column.cell(row) : cellText(column.value(row)),
   );
 
+/** A column of numbers, shown as shown(value). */
+export const numberColumn = (key, label, value, shown) => ({
+  key,
+  label,
+  number: true,
+  value,
+  cell: (row) => shown(value(row)),
+});
+
 /**
  * A table. columns: [{key, label, meaning, number, value(row), cell(row), isLong}]: `value` is sorted
  * by and saved, `cell` (text or node) is shown, `meaning` (paragraphs) explains the label. show(rows)

@@ -1,5 +1,6 @@
 import {roundValues} from "../ticks.js";
 import {axis, frame, marked, shortNumber} from "./frame.js";
+import {dotLegend} from "./legend.js";
 
 const UNITS = [
   ["TB", 1e12],
@@ -45,17 +46,11 @@ export const front = (data, look) => {
   return {
     ...frame(look.still ? data : {}, look),
     grid: {left: 72, right: 24, top: 40 + top, bottom: 52},
-    legend: {
-      top,
-      left: look.still ? 64 : 0,
-      type: "scroll",
-      itemGap: 16,
-      textStyle: {color: look.text},
-      selectedMode: false,
-      pageIconColor: look.text,
-      pageTextStyle: {color: look.muted},
-      data: marks.map(({name}) => ({name, icon: "circle"})),
-    },
+    legend: dotLegend(
+      marks.map(({name}) => name),
+      look,
+      look.still ? {top, left: 64} : {},
+    ),
     xAxis: axis(`${data.xName}, ${unitName}`, look, {
       type: "value",
       scale: true,

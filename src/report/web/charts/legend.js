@@ -56,3 +56,17 @@ export const legendOf = (names, look) => {
   const row = names.reduce((sum, name) => sum + SIGN + 2 * GAP + widest([name], SIZE), 0);
   return row <= look.width - 90 ? inRow(look) : inColumns(names, look);
 };
+
+/** A dot and a name for each series, in a row that can be scrolled. */
+export const dotLegend = (names, look, more = {}) => ({
+  top: 0,
+  left: 0,
+  type: "scroll",
+  itemGap: 16,
+  textStyle: {color: look.text},
+  selectedMode: false,
+  pageIconColor: look.text,
+  pageTextStyle: {color: look.muted},
+  data: names.map((name) => ({name, icon: "circle"})),
+  ...more,
+});

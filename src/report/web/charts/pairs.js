@@ -1,4 +1,5 @@
 import {axis, frame, valueAxis} from "./frame.js";
+import {dotLegend} from "./legend.js";
 
 // So many points are drawn faster, and smaller.
 const MANY = 3000;
@@ -32,17 +33,10 @@ export const pairs = ({xName, yName, range: [min, max], series}, look) => ({
   ...frame({}, look),
   color: look.series,
   grid: {left: 70, right: 16, top: 34, bottom: 48},
-  legend: {
-    top: 0,
-    left: 0,
-    type: "scroll",
-    itemGap: 16,
-    textStyle: {color: look.text},
-    selectedMode: false,
-    pageIconColor: look.text,
-    pageTextStyle: {color: look.muted},
-    data: series.map(({name}) => ({name, icon: "circle"})),
-  },
+  legend: dotLegend(
+    series.map(({name}) => name),
+    look,
+  ),
   xAxis: roundAxis(xName, look, {min, max, nameGap: 28, splitLine: {show: false}}),
   yAxis: roundAxis(yName, look, {min, max, nameGap: 54, splitLine: {show: false}}),
   series: [

@@ -3,7 +3,7 @@ import {fill, h} from "../dom.js";
 import {bytes, clipped, count, inWords, percent, plural, significant} from "../format.js";
 import {alone, bitsTaken, errorWhere, fittedBy, isMixed, isUsual, knownSchemes, storedSize} from "../mix.js";
 import {bar, named, note, schemeName} from "../parts.js";
-import {dataTable} from "../table.js";
+import {dataTable, numberColumn} from "../table.js";
 import {missingText} from "../whole.js";
 import {nothingRead} from "./model/troubles.js";
 import {goalControls, restControl} from "./schemes/goal.js";
@@ -148,14 +148,6 @@ const tiles = (page, chosen, {rest}) => {
   ];
 };
 
-const column = (key, label, value, text) => ({
-  key,
-  label,
-  number: true,
-  value,
-  cell: (row) => text(value(row)),
-});
-
 const timesText = ({times, isShared}) => {
   if (times !== times) return "–";
   return [`× ${significant(times, 2)}`, isShared ? null : h("span", {class: "fits"}, " where both fit")];
@@ -168,9 +160,9 @@ const fitColumns = ({whole, reference}, {matrices}) => [
     value: (row) => row.name,
     cell: (row) => schemeName(row.name, row.fitted, matrices),
   },
-  column("bytes", whole.names[0], (row) => row.bytes, bytes),
+  numberColumn("bytes", whole.names[0], (row) => row.bytes, bytes),
   {key: "bar", label: "", value: (row) => row.share, cell: (row) => bar(row.share)},
-  column(
+  numberColumn(
     "error",
     "Error",
     (row) => row.error,

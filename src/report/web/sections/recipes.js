@@ -6,7 +6,7 @@ import {fill, h} from "../dom.js";
 import {bytes, clipped, count, plural, printable, significant} from "../format.js";
 import {factList, figure, named, note, section, swatch} from "../parts.js";
 import {colourAt, inkAt} from "../raster.js";
-import {dataTable} from "../table.js";
+import {dataTable, numberColumn} from "../table.js";
 import {hideTip, showTip, tellOver} from "../tip.js";
 
 const BITS_DIGITS = 4;
@@ -78,21 +78,13 @@ const notKnown = ({not_known: sentences}) =>
 
 // ---- tables ----
 
-const column = (key, label, value, text) => ({
-  key,
-  label,
-  number: true,
-  value,
-  cell: (row) => text(value(row)),
-});
-
-const bitsColumn = (value) => column("bits", "Bits", value, (bits) => significant(bits, BITS_DIGITS));
+const bitsColumn = (value) => numberColumn("bits", "Bits", value, (bits) => significant(bits, BITS_DIGITS));
 
 const GROUP_COLUMNS = [
   {key: "role", label: "Role", value: ({role}) => role, cell: ({role}) => words(role)},
   {key: "proj", label: "Projection", value: ({proj}) => proj, cell: ({proj}) => named(clipped(proj, 60))},
-  column("plain_bytes", "At 16 bits", ({weights}) => 2 * weights, bytes),
-  column("bytes", "Here", (group) => group.bytes, bytes),
+  numberColumn("plain_bytes", "At 16 bits", ({weights}) => 2 * weights, bytes),
+  numberColumn("bytes", "Here", (group) => group.bytes, bytes),
   bitsColumn((group) => (8 * group.bytes) / group.weights),
   {
     key: "schemes",
@@ -118,9 +110,9 @@ const FURTHEST_COLUMNS = [
 const RECIPE_COLUMNS = [
   {key: "name", label: "Recipe", value: ({name}) => name, cell: ({name}) => named(clipped(name))},
   {key: "budget", label: "Budget", value: ({budget}) => budgetText(budget)},
-  column("bytes", "Size", (recipe) => recipe.bytes, bytes),
+  numberColumn("bytes", "Size", (recipe) => recipe.bytes, bytes),
   bitsColumn((recipe) => recipe.bits),
-  column(
+  numberColumn(
     "objective",
     "Objective, relative",
     (recipe) => recipe.objective,

@@ -2,7 +2,7 @@
 import {h} from "../dom.js";
 import {bytes, clipped, count, many, plural, printable, significant} from "../format.js";
 import {named, section} from "../parts.js";
-import {dataTable} from "../table.js";
+import {dataTable, numberColumn} from "../table.js";
 
 const ROLES = {
   router: "Routers",
@@ -18,14 +18,6 @@ const filled = (title, columns, rows) => {
   table.show(rows);
   return table.element;
 };
-
-const numberColumn = (key, label, value, shown) => ({
-  key,
-  label,
-  number: true,
-  value,
-  cell: (row) => shown(value(row)),
-});
 
 const error = (value) => significant(value, 3);
 
