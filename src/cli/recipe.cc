@@ -105,6 +105,19 @@ std::vector<std::string> Words(std::string_view list) {
   return words;
 }
 
+/// Roles that some unit has, and those that models may have.
+Result<void> CheckRole(const std::string& flag, const std::string& role, const Recipe& recipe) {
+  std::vector<std::string> known = {"router",  "norm",          "attention", "embedding",
+                                    "lm_head", "shared_expert", "dense",     "routed_expert"};
+  for (const RecipeUnit& unit : recipe.units) known.push_back(unit.role);
+  if (std::ranges::count(known, role) > 0) return {};
+  const auto closest = ClosestName(role, known);
+  return BadFlag(flag,
+                 fmt::format("\"{}\" is no role{}", role,
+                             closest ? "; did you mean \"" + *closest + "\"?" : ""),
+                 fmt::format("roles: {}", fmt::join(known.begin(), known.begin() + 8, ", ")));
+}
+
 Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
   PlanRules rules;
   rules.unit = options.unit;
@@ -120,6 +133,20 @@ Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
     if (!floor) return tl::make_unexpected(floor.error());
     std::erase_if(rules.floors, [&](const auto& usual) { return usual.role == floor->first; });
     rules.floors.push_back({floor->first, floor->second});
+  }
+  for (const std::string& role : rules.keep) {
+    if (auto known = CheckRole("--keep", role, recipe); !known) {
+      return tl::make_unexpected(known.error());
+    }
+  }
+  for (const Recipe::Floor& floor : rules.floors) {
+    const bool asked = std::ranges::any_of(options.floors, [&](const std::string& text) {
+      return text.starts_with(floor.role + "=");
+    });
+    if (!asked) continue;
+    if (auto known = CheckRole("--floor", floor.role, recipe); !known) {
+      return tl::make_unexpected(known.error());
+    }
   }
   return rules;
 }
@@ -148,7 +175,17 @@ Result<Recipe> Choose(const Plan& plan, const RecipeOptions& options) {
   const auto form = FormOf("--as-good-as", *options.as_good_as);
   if (!form) return tl::make_unexpected(form.error());
   if (!*form) return BadFlag("--as-good-as", "takes a scheme, as q4");
-  return with_text(plan.AsGoodAs(**form), *options.as_good_as);
+  const Recipe any = plan.Uniform(**form);
+  const auto uniform = PlanOf(**form, any);
+  if (!uniform) {
+    return BadFlag("--as-good-as", fmt::format("the run has no numbers of {}", *options.as_good_as),
+                   "'moescope analyze MODEL --schemes LIST' measures more");
+  }
+  return with_text(plan.AtCost(uniform->cost).map([](Recipe recipe) {
+    recipe.budget.kind = "as_good_as";
+    return recipe;
+  }),
+                   *options.as_good_as);
 }
 
 // ---- what is told ----
@@ -183,13 +220,11 @@ void TellAgainst(const std::string& name, uint64_t bytes, double cost, const Pla
 }
 
 void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
-  const double reference = recipe.objective.reference_value.value_or(0);
-  const std::string name = FormLabel(recipe.objective.reference);
-  if (reference > 0) {
+  if (const auto uniform = PlanOf(kReference, recipe); uniform && uniform->cost > 0) {
     report.Answer(fmt::format("objective: {:.3g} of that of {} for all",
-                              recipe.objective.value / reference, name));
+                              recipe.objective.value / uniform->cost, FormLabel(kReference)));
+    TellAgainst(FormLabel(kReference) + " for all", uniform->bytes, uniform->cost, plan, report);
   }
-  TellAgainst(name + " for all", plan.Uniform(kReference).bytes(), reference, plan, report);
   for (const MixedRule& rule : kMixedRules) {
     const auto mixed = PlanOf(rule, recipe);
     if (!mixed) continue;
@@ -229,7 +264,11 @@ Result<void> DrawFront(const Recipe& recipe, const std::filesystem::path& csv, R
 }
 
 /// Where pictures go beside it.
-Result<void> CheckFront(const std::optional<std::string>& front) {
+Result<void> CheckFront(const std::optional<std::string>& front,
+                        const std::optional<std::string>& out) {
+  if (front && out && ResolvePath(*front) == ResolvePath(*out)) {
+    return BadFlag("--front", "is the file of the recipe, too");
+  }
   const std::string extension = front ? std::filesystem::path(*front).extension().string() : "";
   if (extension != ".png" && extension != ".svg") return {};
   return BadFlag("--front", "is a CSV file; its pictures are drawn beside it", "as front.csv");
@@ -256,7 +295,8 @@ Result<Model> ModelOf(Run& run, const RecipeOptions& options) {
 Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options, Reporter& report) {
   constexpr std::string_view kWriters[] = {kCollectData};
   if (auto there = run.Check(kWriters); !there) return tl::make_unexpected(there.error());
-  if (auto good = CheckFront(options.front); !good) return tl::make_unexpected(good.error());
+  if (auto good = CheckFront(options.front, options.out); !good)
+    return tl::make_unexpected(good.error());
   CostOptions costs;
   if (options.objective == "weight") costs.kind = CostKind::kWeight;
   if (options.objective == "activation") costs.kind = CostKind::kActivation;
@@ -275,8 +315,10 @@ Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options,
   if (!plan) return tl::make_unexpected(plan.error());
   auto recipe = Choose(*plan, options);
   if (!recipe) return tl::make_unexpected(recipe.error());
-  recipe->objective.reference = kReference;
-  recipe->objective.reference_value = plan->Uniform(kReference).objective.value;
+  if (const auto uniform = PlanOf(kReference, *recipe)) {
+    recipe->objective.reference = kReference;
+    recipe->objective.reference_value = uniform->cost;
+  }
 
   const auto path = OutPath(options, run);
   if (!path) return tl::make_unexpected(path.error());

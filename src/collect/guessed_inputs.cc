@@ -66,6 +66,7 @@ constexpr std::string_view kNorms[] = {
     "pre_feedforward_layernorm_2.weight",  // Gemma 4: of the experts, beside the dense MLP's
     "pre_feedforward_layernorm.weight",
     "pre_mlp_layernorm.weight",
+    "pre_ff_layernorm.weight",
     "post_attention_layernorm.weight",
     "ffn_norm.weight",
     "post_attention_norm.weight",

@@ -1,10 +1,13 @@
 #include "costs/energies.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <string_view>
 
+#include "base/json.h"
 #include "base/utf8.h"
+#include "model/model_parts.h"
 
 namespace moe {
 namespace {
@@ -14,12 +17,22 @@ double SumOf(const std::map<int64_t, double>& numbers) {
                          [](double sum, const auto& entry) { return sum + entry.second; });
 }
 
-/// Whether it is the last of its layer's attention, which adds to the residual stream.
-bool IsAttentionOutput(const DenseWeight& weight) {
-  constexpr std::string_view kNames[] = {"o_proj", "out_proj", "attn_output", "attn_out", "wo"};
-  const std::string_view name = std::string_view(weight.module);
-  return weight.role() == Role::kAttention && !weight.stack() &&
+/// Whether what it gives is added to the residual stream: the last of attention or of a dense MLP.
+bool AddsToStream(const DenseWeight& weight) {
+  constexpr std::string_view kNames[] = {"o_proj", "out_proj",  "attn_output", "attn_out",
+                                         "wo",     "down_proj", "ffn_down"};
+  const std::string_view name = weight.module;
+  return !weight.stack() && weight.layer() >= 0 &&
          std::ranges::count(kNames, name.substr(name.rfind('.') + 1)) > 0;
+}
+
+/// What a model multiplies its embeddings with.
+double EmbeddingFactor(const Model& model, double width) {
+  const Json& config = model.parts().files->metadata.config;
+  if (const Json& factor = config["embedding_multiplier"]; factor.is_number()) {
+    return factor.get<double>();  // Granite
+  }
+  return model.family().starts_with("gemma") ? std::sqrt(width) : 1;
 }
 
 /// Mean squared length of an embedding; 0: not known.
@@ -29,7 +42,9 @@ double EmbeddingOf(const Model& model, const RunErrors& errors) {
     if (weight.module.ends_with("lm_head") || weight.module == "output") continue;  // the head
     const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
     if (found == errors.matrices.end() || !found->second.rms) continue;
-    return *found->second.rms * *found->second.rms * static_cast<double>(weight.cols);
+    const auto width = static_cast<double>(weight.cols);
+    const double length = *found->second.rms * EmbeddingFactor(model, width);
+    return length * length * width;
   }
   return 0;
 }
@@ -44,13 +59,23 @@ MatrixId IdOf(const ExpertMatrix& matrix) {
 Energies::Energies(const Model& model, const RunErrors& errors)
     : measured_(errors.has_energies), embedding_(EmbeddingOf(model, errors)) {
   per_token_ = static_cast<double>(model.facts().experts_per_token.value_or(1));
+  if (!model.facts().experts_per_token) {
+    notes_.emplace_back(
+        "How many experts a token goes to: config.json does not say, one is taken.");
+  }
+  if (!(embedding_ > 0)) {
+    notes_.emplace_back(
+        "How large embeddings are in the residual stream: the run has no numbers of them "
+        "(scan.dense_weights).");
+  }
   AddExperts(model, errors);
-  if (measured_) AddAttention(model, errors);
+  if (measured_) AddDense(model, errors);
   ReplaceUnseen();
   AddUp();
 }
 
 void Energies::AddExperts(const Model& model, const RunErrors& errors) {
+  uint64_t without_share = 0;
   std::map<int64_t, double> counts;
   for (uint64_t i = 0; i < model.matrices(); ++i) {
     const MatrixKey key = model.matrix(i).key();
@@ -65,7 +90,7 @@ void Energies::AddExperts(const Model& model, const RunErrors& errors) {
     const auto energy = measured_ ? numbers.energy : numbers.guessed_energy;
     Layer& layer = layers_[key.layer];
     const double even = 1 / std::max(counts[key.layer], 1.0);
-    if (measured_ && numbers.never_routed && !key.shared) {
+    if (measured_ && !numbers.energy && !key.shared) {
       layer.unseen[key.expert] = numbers.guessed_energy.value_or(0) * even * per_token_;
       continue;
     }
@@ -74,25 +99,38 @@ void Energies::AddExperts(const Model& model, const RunErrors& errors) {
       layer.shared += *energy;
       continue;
     }
-    const double share = measured_ ? numbers.token_share.value_or(even) : even;
+    const double share = numbers.token_share.value_or(even);
+    without_share += measured_ && !numbers.token_share ? 1 : 0;
     layer.routed[key.expert] = *energy * share * per_token_;
     layer.seen_energy += *energy * share * per_token_;
     layer.seen_guess += numbers.guessed_energy.value_or(0) * even * per_token_;
   }
+  if (without_share > 0) {
+    notes_.emplace_back(
+        "How often experts are used: the imatrix does not say (the older .dat form); even use is "
+        "taken, --usage adds counts.");
+  }
 }
 
-void Energies::AddAttention(const Model& model, const RunErrors& errors) {
+void Energies::AddDense(const Model& model, const RunErrors& errors) {
   for (const DenseWeight& weight : model.dense()) {
     const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
-    if (!IsAttentionOutput(weight) || found == errors.matrices.end()) continue;
-    layers_[weight.layer()].attention += found->second.energy.value_or(0);
+    if (!AddsToStream(weight) || found == errors.matrices.end()) continue;
+    layers_[weight.layer()].dense += found->second.energy.value_or(0);
   }
 }
 
 void Energies::ReplaceUnseen() {
+  double seen_energy = 0, seen_guess = 0;
+  for (const auto& [number, layer] : layers_) {
+    seen_energy += layer.seen_energy;
+    seen_guess += layer.seen_guess;
+  }
+  const double usual = seen_guess > 0 ? seen_energy / seen_guess : 0;
   for (auto& [number, layer] : layers_) {
-    const double scale = layer.seen_guess > 0 ? layer.seen_energy / layer.seen_guess : 0;
+    const double scale = layer.seen_guess > 0 ? layer.seen_energy / layer.seen_guess : usual;
     for (const auto& [expert, guess] : layer.unseen) {
+      if (!(guess * scale > 0)) continue;  // not known
       layer.routed[expert] = guess * scale;
       ++replaced_;
     }
@@ -104,7 +142,7 @@ void Energies::AddUp() {
   uint64_t with_experts = 0;
   for (auto& [number, layer] : layers_) {
     const double routed = SumOf(layer.routed);
-    residual += layer.attention + routed / (per_token_ * per_token_) + layer.shared;
+    residual += layer.dense + routed / (per_token_ * per_token_) + layer.shared;
     layer.residual = residual;
     if (!(routed > 0)) continue;
     shares += routed / residual;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "costs/run_errors.h"
 #include "moescope/model.h"
@@ -21,16 +22,17 @@ MatrixId IdOf(const ExpertMatrix& matrix);
 /// Per token, energy(e) = sum_i |W_down,e[:, i]|^2 E[h_i^2] * P(token goes to e) of a routed
 /// expert, which is `energy` of data/evidence times token_share times K, the experts per token.
 /// (The router's weights, about 1/K each, are left out: they are the same for all.) An expert that
-/// no token of the calibration reached has the guessed one instead, on the scale of its layer's
+/// the calibration says nothing of has the guessed one instead, on the scale of its layer's
 /// others. resid(l) is the mean squared length of an embedding, and what layers 0 to l add,
-/// attention's output too where the calibration tells of it (docs/recipes.md).
+/// attention and dense MLPs too where the calibration tells of them (docs/recipes.md).
 class Energies {
  public:
   Energies(const Model& model, const RunErrors& errors);
 
   bool measured() const { return measured_; }      ///< from calibration, not guessed
-  uint64_t replaced() const { return replaced_; }  ///< experts that no token reached
-  bool has_embedding() const { return embedding_ > 0; }
+  uint64_t replaced() const { return replaced_; }  ///< experts of which it says nothing
+  /// What is not known, and was taken for something else: lines for people.
+  const std::vector<std::string>& notes() const { return notes_; }
   double experts_per_token() const { return per_token_; }
 
   /// nullopt: not known.
@@ -44,22 +46,23 @@ class Energies {
   double embedding() const { return embedding_; }
 
  private:
-  void AddAttention(const Model& model, const RunErrors& errors);
+  void AddDense(const Model& model, const RunErrors& errors);
   void AddExperts(const Model& model, const RunErrors& errors);
   void ReplaceUnseen();
   void AddUp();
 
   struct Layer {
     std::map<int64_t, double> routed;  ///< by expert
-    std::map<int64_t, double> unseen;  ///< guesses of those that no token reached
+    std::map<int64_t, double> unseen;  ///< guesses of those that the calibration lacks
     double seen_energy = 0, seen_guess = 0;
-    double shared = 0, attention = 0;
+    double shared = 0, dense = 0;
     double residual = 0;
   };
   bool measured_ = false;
   uint64_t replaced_ = 0;
   double per_token_ = 1, embedding_ = 0, mean_share_ = 1;
   std::map<int64_t, Layer> layers_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace moe

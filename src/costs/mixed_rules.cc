@@ -22,22 +22,47 @@ const RecipeOption* OptionOf(const RecipeUnit& unit, const QuantScheme& scheme) 
   return found == unit.alternatives.end() ? nullptr : &*found;
 }
 
+/// `scheme_of` says what each unit gets.
+template <class SchemeOf>
+std::optional<RulePlan> PlanOfAll(const Recipe& recipe, SchemeOf scheme_of) {
+  RulePlan plan{recipe.coverage.untouched_bytes, 0};
+  bool used = false;
+  for (const RecipeUnit& unit : recipe.units) {
+    if (unit.chosen_by == "pin" || unit.chosen_by == "keep") {
+      plan.bytes += unit.chosen.bytes;
+      continue;
+    }
+    const RecipeOption* option = OptionOf(unit, scheme_of(unit));
+    used = used || option != nullptr;
+    plan.bytes += option != nullptr
+                      ? option->bytes
+                      : StoredBytes(unit, std::nullopt, recipe.float_bits()).value_or(0);
+    if (option != nullptr) plan.cost += option->cost.value_or(0);
+  }
+  return used ? std::optional(plan) : std::nullopt;
+}
+
+bool HasScheme(const Recipe& recipe, const QuantScheme& scheme) {
+  return std::ranges::any_of(
+      recipe.units, [&](const RecipeUnit& unit) { return OptionOf(unit, scheme) != nullptr; });
+}
+
 }  // namespace
 
-std::optional<MixedPlan> PlanOf(const MixedRule& rule, const Recipe& recipe) {
+std::optional<RulePlan> PlanOf(const MixedRule& rule, const Recipe& recipe) {
+  const QuantScheme low{"", "affine", rule.low, 64}, high{"", "affine", rule.high, 64};
+  if (recipe.unit != "layer-proj" || !HasScheme(recipe, low) || !HasScheme(recipe, high)) {
+    return std::nullopt;
+  }
   int64_t layers = 0;
   for (const RecipeUnit& unit : recipe.units)
     layers = std::max(layers, unit.layer.value_or(-1) + 1);
-  MixedPlan plan{recipe.coverage.untouched_bytes, 0};
-  for (const RecipeUnit& unit : recipe.units) {
-    const bool free = unit.chosen_by == "budget" && unit.chosen.scheme;
-    const int64_t bits = IsHigh(unit, layers) ? rule.high : rule.low;
-    const RecipeOption* option = free ? OptionOf(unit, {"", "affine", bits, 64}) : &unit.chosen;
-    if (option == nullptr) return std::nullopt;
-    plan.bytes += option->bytes;
-    plan.cost += option->cost.value_or(0);
-  }
-  return plan;
+  return PlanOfAll(recipe,
+                   [&](const RecipeUnit& unit) { return IsHigh(unit, layers) ? high : low; });
+}
+
+std::optional<RulePlan> PlanOf(const QuantScheme& scheme, const Recipe& recipe) {
+  return PlanOfAll(recipe, [&](const RecipeUnit&) { return scheme; });
 }
 
 }  // namespace moe

@@ -19,12 +19,15 @@ struct MixedRule {
 inline constexpr MixedRule kMixedRules[] = {
     {"mixed_2_6", 2, 6}, {"mixed_3_4", 3, 4}, {"mixed_3_6", 3, 6}, {"mixed_4_6", 4, 6}};
 
-/// What the rule makes of the units of `recipe` that are free to choose; the others stay as they
-/// are in it. nullopt: a width was not measured, or fits a unit not.
-struct MixedPlan {
+/// What a rule makes of a recipe's units, whatever floors it has: pinned and kept ones stay as they
+/// are in it, and so do as floats those that a scheme does not fit.
+struct RulePlan {
   uint64_t bytes = 0;  ///< as Recipe::bytes()
   double cost = 0;
 };
-std::optional<MixedPlan> PlanOf(const MixedRule& rule, const Recipe& recipe);
+/// nullopt: no unit has such a candidate, or units are not those of a layer and projection.
+std::optional<RulePlan> PlanOf(const MixedRule& rule, const Recipe& recipe);
+/// One scheme for all.
+std::optional<RulePlan> PlanOf(const QuantScheme& scheme, const Recipe& recipe);
 
 }  // namespace moe

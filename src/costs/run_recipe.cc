@@ -59,7 +59,7 @@ class Builder {
   Recipe Build() {
     const Model::Parts& parts = model_.parts();
     recipe_.model = {FingerprintOf(model_), model_.model_type(), std::string(model_.family()),
-                     FloatType(parts.files->metadata.declared_dtype)};
+                     FloatType(parts.files->metadata.config)};
     recipe_.objective.name = NameOfObjective();
     AddExperts();
     AddDense();
@@ -72,7 +72,13 @@ class Builder {
  private:
   using UnitKey = std::tuple<std::string, int64_t, std::string>;  // role, layer, projection
 
-  static std::string FloatType(const std::string& declared) {
+  /// What mlx-lm casts floats to: torch_dtype, or dtype of the text model; without either they stay
+  /// what they are, as the experts are.
+  std::string FloatType(const Json& config) const {
+    std::string declared = config["torch_dtype"].text();
+    if (declared.empty()) declared = config["text_config"]["dtype"].text();
+    if (declared.starts_with("torch.")) declared.erase(0, 6);
+    if (declared.empty() && model_.matrices() > 0) declared = model_.matrix(0).weight().storage;
     return declared == "float16" || declared == "float32" ? declared : "bfloat16";
   }
 
@@ -116,8 +122,9 @@ class Builder {
     return factor * square * *energy_share;
   }
 
-  static double ActivationCost(const MatrixNumbers& numbers, size_t scheme) {
-    if (scheme >= numbers.act.size() || !numbers.act[scheme] || !numbers.energy) return 0;
+  static std::optional<double> ActivationCost(const MatrixNumbers& numbers, size_t scheme) {
+    if (numbers.never_routed) return 0.0;
+    if (scheme >= numbers.act.size() || !numbers.act[scheme] || !numbers.energy) return {};
     return *numbers.act[scheme] * *numbers.act[scheme] * *numbers.energy *
            numbers.token_share.value_or(1);
   }
@@ -156,6 +163,10 @@ class Builder {
     if (residual) unit.cost_terms["residual"] = *residual;
     unit.cost_terms["factor"] = FactorOf(key.proj);
     if (IsLeftPacked(matrix)) packed_.insert({kRouted, key.layer, UnitProj(key.proj)});
+    const std::string& storage = matrix.weight().storage;
+    const bool loads =
+        matrix.weight().is_plain() || storage.starts_with("fp8_block") || IsLeftPacked(matrix);
+    if (!loads) packed_storage_ = storage;
   }
 
   void AddShared(const ExpertMatrix& matrix, const MatrixKey& key) {
@@ -226,12 +237,14 @@ class Builder {
   void AddUntouched() {
     const uint64_t float_bytes = recipe_.float_bits() / 8;
     const auto layers = model_.facts().layers;
+    const bool tied = MlxFactsOf(model_.parts().files->metadata.config).tied;
     for (const ModelTensor& tensor : model_.tensors()) {
       recipe_.coverage.source_bytes += tensor.info().nbytes;
       if (covered_.contains(&tensor) || tensor.companion) continue;
       const bool beyond =
           layers && tensor.found.layer.value_or(-1) >= static_cast<int64_t>(*layers);
       if (tensor.left_out != ModelTensor::LeftOut::kNo || beyond || tensor.found.stack) continue;
+      if (tied && tensor.info().name.ends_with("lm_head.weight")) continue;  // mlx-lm drops it
       recipe_.coverage.untouched_bytes += tensor.elements() * float_bytes;
     }
   }
@@ -267,15 +280,28 @@ class Builder {
           "(scan.dense_weights), so all of it stays as it is.");
     } else {
       lines.push_back(
-          "No study covers the costs of weights outside the routed experts; floors keep them at "
-          "six bits or more.");
+          "No study covers the costs of weights outside the routed experts: floors stand in for "
+          "it.");
     }
     if (energies_.replaced() > 0) {
       lines.push_back(fmt::format(
-          "{} experts were never routed in the calibration; their energies are guessed from their "
-          "weights.",
+          "The calibration says nothing of {} experts (never routed, or no entry); their energies "
+          "are guessed from their weights.",
           energies_.replaced()));
     }
+    lines.insert(lines.end(), energies_.notes().begin(), energies_.notes().end());
+    if (!packed_storage_.empty()) {
+      lines.push_back(fmt::format(
+          "mlx-lm leaves experts stored as {} as they are, whatever it is asked: convert from the "
+          "unquantized checkpoint.",
+          packed_storage_));
+    }
+    const uint64_t unmeasured = recipe_.coverage.matrices - recipe_.coverage.measured;
+    if (unmeasured > 0) {
+      lines.push_back(fmt::format("The run has no errors of {} of {} matrices.", unmeasured,
+                                  recipe_.coverage.matrices));
+    }
+    TellWithoutCosts();
     if (!energies_.measured() && kind_ == CostKind::kAuto) {
       lines.push_back("The energies are guessed from the weights: no imatrix was given.");
     }
@@ -291,6 +317,20 @@ class Builder {
     }
   }
 
+  /// Units that stay as they are because no candidate has a cost.
+  void TellWithoutCosts() {
+    std::vector<std::string> names;
+    for (const RecipeUnit& unit : recipe_.units) {
+      const auto has = [](const RecipeOption& option) { return option.cost.has_value(); };
+      if (unit.role == kRouter || std::ranges::any_of(unit.alternatives, has)) continue;
+      names.push_back(unit.modules.front().mlx);
+    }
+    if (names.empty() || (!errors_.has_dense && names.size() == recipe_.units.size())) return;
+    recipe_.not_known.push_back(
+        fmt::format("What {} of {} units cost in any candidate, as {}: they stay as they are.",
+                    names.size(), recipe_.units.size(), names.front()));
+  }
+
   const Model& model_;
   const RunErrors& errors_;
   const MlxNames& names_;
@@ -302,6 +342,7 @@ class Builder {
   std::vector<std::vector<std::optional<double>>> costs_;  // by unit and candidate
   std::set<UnitKey> eight_bits_, packed_;
   std::set<const ModelTensor*> covered_;
+  std::string packed_storage_;  // of experts that mlx-lm doesn't quantize; "": none
   uint64_t other_stacks_ = 0;
   bool split_ = false;
 };
@@ -324,18 +365,36 @@ Result<std::vector<size_t>> CandidatesOf(const RunErrors& errors,
   return numbers;
 }
 
+/// Every expert's matrix that the tables tell of is one of the model's, and most of its are there.
 Result<void> CheckSameModel(const Model& model, const RunErrors& errors, Run& run) {
-  for (uint64_t i = 0; i < model.matrices(); ++i) {
-    if (errors.matrices.contains(IdOf(model.matrix(i)))) return {};
+  std::set<MatrixId> of_model;
+  uint64_t there = 0, foreign = 0;
+  for (uint64_t i = 0; i < model.matrices(); ++i) of_model.insert(IdOf(model.matrix(i)));
+  for (const MatrixId& id : of_model) there += errors.matrices.contains(id) ? 1 : 0;
+  for (const auto& [id, numbers] : errors.matrices) {
+    const bool expert = id.layer >= 0 || id.expert >= 0;
+    foreign += expert && !of_model.contains(id) ? 1 : 0;
   }
+  if (foreign == 0 && 2 * there > of_model.size()) return {};
   return Fail(ErrorCode::kBadArgument, run.dir().string(),
               "its tables are about another model than " + model.path().string(),
               "run 'moescope analyze' on it");
 }
 
+/// Names of GGUF's tensors are no modules of mlx-lm, and it does not read them.
+Result<void> CheckReadable(const Model& model) {
+  if (model.facts().gguf_arch.empty()) return {};
+  return Fail(ErrorCode::kUnsupported, model.path().string(),
+              "recipes are for mlx-lm, which does not read GGUF",
+              "analyze the checkpoint that it was made from");
+}
+
 }  // namespace
 
 Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& options) {
+  if (auto readable = CheckReadable(model); !readable) {
+    return tl::make_unexpected(readable.error());
+  }
   const auto names = MlxNames::Of(model.family(), MlxFactsOf(model.parts().files->metadata.config));
   if (!names) return tl::make_unexpected(names.error());
   const auto errors = ReadRunErrors(run);

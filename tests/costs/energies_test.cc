@@ -74,8 +74,25 @@ TEST_F(EnergiesTest, OfExpertsThatNoTokenReachedAreGuessedOnTheScaleOfTheOthers)
   EXPECT_NEAR(*energies.OfExpert(1, 2), 11 * 308.0 / 32, 1e-9);
 }
 
+TEST_F(EnergiesTest, OfALayerThatTheCalibrationLacksAreGuessedOnTheScaleOfAll) {
+  double seen = 0, guesses = 0;
+  for (const int layer : {0, 1}) {
+    for (const int expert : {0, 1, 2, 3}) {
+      const double energy = 100 * (layer + 1) + 10 * expert;
+      seen += energy * 0.1 * (expert + 1) * 2;
+      guesses += energy / 10 / 4 * 2;
+    }
+  }
+  for (const int expert : {0, 1, 2, 3}) Down(2, expert).energy.reset();
+  const Energies energies(model_, errors_);
+  EXPECT_EQ(energies.replaced(), 4u);
+  EXPECT_NEAR(*energies.OfExpert(2, 3), 33.0 / 4 * 2 * seen / guesses, 1e-9);
+}
+
 TEST_F(EnergiesTest, WithoutACalibrationAreTheGuessesAndEvenUse) {
   errors_.has_energies = false;
+  EXPECT_DOUBLE_EQ(*Energies(model_, errors_).OfExpert(2, 1), 31.0 * 0.2 * 2);  // --usage counts
+  for (auto& [id, numbers] : errors_.matrices) numbers.token_share.reset();
   const Energies energies(model_, errors_);
   EXPECT_FALSE(energies.measured());
   EXPECT_DOUBLE_EQ(*energies.OfExpert(2, 1), 31.0 / 4 * 2);

@@ -32,6 +32,20 @@ TEST(PlanOf, GivesTheHighWidthToDownProjectionsOfSomeLayers) {
   EXPECT_DOUBLE_EQ(plan->cost, 24 * 200.0 + 8 * 6.0);
 }
 
+TEST(PlanOf, OfOneSchemeIsBlindToFloorsAndLeavesWhatDoesNotFitAFloat) {
+  Recipe recipe;
+  recipe.units = {Unit(0, "down_proj"), Unit(1, "down_proj"), Unit(2, "down_proj")};
+  recipe.units[0].chosen_by = "floor";
+  recipe.units[1].alternatives.clear();
+  recipe.units[1].modules = {{"m", "m", {10, 64}}};
+  recipe.units[2].chosen_by = "keep";
+  const auto plan = PlanOf(QuantScheme{"", "affine", 6, 64}, recipe);
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_EQ(plan->bytes, 60u + 2 * 640 + 20);
+  EXPECT_DOUBLE_EQ(plan->cost, 6);
+  EXPECT_FALSE(PlanOf(QuantScheme{"", "affine", 5, 64}, recipe).has_value());
+}
+
 TEST(PlanOf, LeavesWhatIsNotFreeAndNeedsBothWidths) {
   Recipe recipe;
   recipe.units = {Unit(0, "down_proj"), Unit(1, "down_proj")};
