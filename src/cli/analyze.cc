@@ -29,19 +29,11 @@ struct AnalyzeOptions {
   bool force = false, fresh = false, no_report = false;
 };
 
-std::vector<std::filesystem::path> AbsolutePaths(const std::vector<std::string>& files) {
-  std::vector<std::filesystem::path> paths;
-  for (const std::string& file : files) paths.push_back(std::filesystem::absolute(file));
-  return paths;
-}
-
 /// What the run's configuration has to be changed in: a new one gets the usual schemes, an existing
 /// one keeps its own unless the command line names some.
 ConfigChange ChangeFor(const Config& config, const std::filesystem::path& model,
                        const std::optional<SchemeChoice>& schemes, const CollectFlags& flags) {
-  ConfigChange change;
-  change.imatrix = AbsolutePaths(flags.imatrix);
-  change.usage = AbsolutePaths(flags.usage);
+  ConfigChange change = EvidenceOf(flags);
   if (IsOfAnother(config, model)) change.model_path = model;
   if (schemes && !SameSchemes(schemes->schemes, config.quant_schemes)) change.schemes = schemes;
   return change;

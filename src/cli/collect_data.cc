@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 
+#include "base/pending_file.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -13,6 +14,7 @@
 #include "collect/collect.h"
 #include "collect/usable_config.h"
 #include "model/location.h"
+#include "run/run_dir.h"
 
 namespace moe::cli {
 namespace {
@@ -23,14 +25,6 @@ Result<void> CheckConfig(const Config& config, const CollectOptions& options) {
   return CheckUsable(config, path).and_then([&]() -> Result<void> {
     return options.model_path ? Result<void>() : CheckModelPath(config, path.string());
   });
-}
-
-/// `config` with the evidence that the command line names.
-Config WithEvidence(Config config, const CollectFlags& flags) {
-  if (!flags.imatrix.empty()) config.evidence.imatrix = flags.imatrix;
-  if (!flags.usage.empty()) config.evidence.usage = flags.usage;
-  config.evidence.enabled |= !flags.imatrix.empty() || !flags.usage.empty();
-  return config;
 }
 
 void PrintRoles(const CollectReport& done, Reporter& report) {
@@ -133,7 +127,7 @@ ExitCode RunCollect(const std::filesystem::path& run_dir, const Result<Config>& 
     return FailWithConfig(usable.error(), report);
   }
   report.set_print_every_files(config->debug.print_progress_every_files);
-  const auto done = moe::Collect(WithEvidence(*config, flags), options, report);
+  const auto done = moe::Collect(*config, options, report);
   if (!done) return FailWith(done.error(), report);
 
   const bool all = report.verbose() || report.json();
@@ -172,6 +166,32 @@ void AddEvidenceFlags(const Command& cmd, CollectFlags& flags) {
              "Tokens by layer and expert: CSV layer,expert,tokens, or JSON; several are added up");
 }
 
+ConfigChange EvidenceOf(const CollectFlags& flags) {
+  const auto absolute = [](const std::vector<std::string>& files) {
+    std::vector<std::filesystem::path> paths;
+    for (const std::string& file : files) paths.push_back(std::filesystem::absolute(file));
+    return paths;
+  };
+  ConfigChange change;
+  change.imatrix = absolute(flags.imatrix);
+  change.usage = absolute(flags.usage);
+  return change;
+}
+
+/// `collect-data` with the evidence that the flags name, which the config keeps if all goes well.
+ExitCode CollectInto(const Run& run, const CollectFlags& flags, Reporter& report) {
+  const std::filesystem::path path = run.dir() / "analysis_config.json";
+  const auto before = ReadConfigText(path);
+  const auto config = LoadConfig(path).and_then(
+      [&](const Config& there) { return ChangeConfig(path, there, EvidenceOf(flags)); });
+  const ExitCode exit = RunCollect(run.dir(), config, flags, report);
+  const bool failed = exit != ExitCode::kOk && exit != ExitCode::kIncomplete;
+  if (!failed || !before || (flags.imatrix.empty() && flags.usage.empty())) return exit;
+  const auto restored = WriteFileAtomically(path, *before);
+  if (!restored) report.Error(restored.error());
+  return exit;
+}
+
 void AddCollectData(const Command& program, ExitCode& exit, Reporter& report) {
   struct Options {
     RunArgument run;
@@ -190,10 +210,8 @@ void AddCollectData(const Command& program, ExitCode& exit, Reporter& report) {
   AddEvidenceFlags(cmd, opt->flags);
   cmd.Footer("Example:\n  moescope collect-data runs/qwen/qwen3-30b-a3b/first --threads 8");
   cmd.OnRun([opt, &exit, &report] {
-    exit = WithRun(opt->run, report, [&](const Run& run) {
-      const auto config = LoadConfig(run.dir() / "analysis_config.json");
-      return RunCollect(run.dir(), config, opt->flags, report);
-    });
+    exit = WithRun(opt->run, report,
+                   [&](const Run& run) { return CollectInto(run, opt->flags, report); });
   });
 }
 

@@ -10,6 +10,7 @@
 #include "cli/reporter.h"
 #include "insight/run.h"
 #include "run/config.h"
+#include "run/run_dir.h"
 
 namespace moe::cli {
 
@@ -34,6 +35,8 @@ void AddWorkFlags(const Command& cmd, CollectFlags& flags);
 
 /// --imatrix and --usage.
 void AddEvidenceFlags(const Command& cmd, CollectFlags& flags);
+/// What they change in the run's config.
+ConfigChange EvidenceOf(const CollectFlags& flags);
 
 /// Whether the configuration is of another model than the one at this path.
 bool IsOfAnother(const Config& config, const std::filesystem::path& model);

@@ -170,8 +170,8 @@ class Evidence(AcceptanceTest):
         self.assertFalse((run_dir / "data/evidence.parquet").exists())
         self.collect(run_dir, "--imatrix", self.imatrix())
         self.assertTrue((run_dir / "data/evidence.parquet").exists())
-        self.collect(run_dir)
-        self.assertFalse((run_dir / "data/evidence.parquet").exists())
+        self.collect(run_dir)  # the config keeps the file
+        self.assertTrue(self.table(run_dir, "evidence")["energy"].notna().all())
 
     def test_evidence_of_another_model_writes_nothing(self):
         other = {name.replace("blk.", "blk.9"): values for name, values in self.entries.items()}
@@ -185,3 +185,5 @@ class Evidence(AcceptanceTest):
                 self.assertEqual(len(lines), 1, self.done.stderr)
                 self.assertIn(path.name, lines[0])
                 self.assertEqual(list((run_dir / "data").glob("*")), [])
+                config = json.loads((run_dir / "analysis_config.json").read_text())
+                self.assertEqual(config["evidence"]["imatrix"], [])

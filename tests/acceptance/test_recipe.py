@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 from picture import Picture, pixels_of
-from support import AcceptanceTest, experts, run
+from support import AcceptanceTest, experts, run, write_imatrix
 
 LAYERS, EXPERTS, WIDTH, HIDDEN, PER_TOKEN = 2, 4, 64, 128, 2
 SCHEMES = {"affine_q2_g64": 2, "affine_q4_g64": 4, "affine_q8_g64": 8}
@@ -154,6 +154,10 @@ class Recipe(AcceptanceTest):
                  (["--bits", "4", "--size", "1GB"], "one of"), ([], "one of"),
                  (["--bits", "4", "--objective", "activation"], "calibration"),
                  (["--bits", "4", "--front", self.tmp / "front.png"], "CSV"),
+                 (["--bits", "6", "--floor", "atention=q8"], 'did you mean "attention"'),
+                 (["--bits", "6", "--keep", "ruoter"], 'did you mean "router"'),
+                 (["--as-good-as", "q3"], "no numbers of q3"),
+                 (["--bits", "6", "--front", self.tmp / "recipe.json"], "--front"),
                  (["--bits", "4", "--model", other], "another model")]
         for flags, word in cases:
             with self.subTest(flags=flags):
@@ -162,6 +166,24 @@ class Recipe(AcceptanceTest):
                 self.assertEqual(len([line for line in lines if "error" in line]), 1, lines)
                 self.assertIn(word, self.done.stderr)
                 self.assertFalse((self.tmp / "recipe.json").exists())
+
+    def test_an_expert_that_the_imatrix_lacks_is_guessed_and_told(self):
+        rng = np.random.default_rng(5)
+        entries = {}
+        for layer, proj in itertools.product(range(LAYERS), ("gate", "up", "down")):
+            columns = WIDTH if proj == "down" else HIDDEN
+            counts = np.full(EXPERTS, 64, np.float32)
+            squares = rng.uniform(0.5, 2, (EXPERTS, columns)).astype(np.float32)
+            entries[f"blk.{layer}.ffn_{proj}_exps.weight"] = (squares * 64, counts)
+        del entries["blk.1.ffn_down_exps.weight"]
+        write_imatrix(self.tmp / "imatrix.gguf", entries)
+        self.collect(self.run_dir, "--imatrix", self.tmp / "imatrix.gguf")
+        recipe = self.recipe("--bits", "4.5", *ONLY_EXPERTS)
+        routed = [unit for unit in recipe["units"] if unit["role"] == "routed_expert"]
+        self.assertEqual({type(unit["chosen"]["scheme"]) for unit in routed}, {dict})
+        self.assertTrue(all(unit["chosen"]["cost"] > 0 for unit in routed))
+        self.assertTrue(any(line.startswith(f"The calibration says nothing of {EXPERTS} experts")
+                            for line in recipe["not_known"]))
 
     def test_the_front_and_the_runs_own_file(self):
         done = run("recipe", self.run_dir, "--bits", "4.5", "--name", "small", "--front",
