@@ -18,6 +18,8 @@ namespace {
 
 using Layers = std::map<int64_t, std::map<int64_t, double>>;
 
+constexpr double kMostTokens = 9007199254740992;  // 2^53: each count up to it has a double
+
 template <class Number>
 std::optional<Number> NumberIn(std::string_view text) {
   Number number{};
@@ -62,7 +64,7 @@ class Reader {
         return tl::make_unexpected(std::move(done.error()));
       }
     }
-    return std::move(file_);
+    return Whole();
   }
 
   Result<UsageFile> ReadJson(const Json& json) {
@@ -70,11 +72,16 @@ class Reader {
     const Json& counts = dump ? json["logical_count"] : json;
     auto done = counts.is_array() ? ReadSteps(counts) : ReadObject(counts);
     if (!done) return tl::make_unexpected(std::move(done.error()));
-    return std::move(file_);
+    return Whole();
   }
 
  private:
   using Columns = std::array<size_t, 3>;
+
+  Result<UsageFile> Whole() {
+    if (file_.tokens.empty()) return Malformed(place_, "has no counts");
+    return std::move(file_);
+  }
 
   Result<Columns> ReadHeader(std::string_view line) const {
     constexpr std::array<std::string_view, 3> kNames = {"layer", "expert", "tokens"};
@@ -138,7 +145,7 @@ class Reader {
   }
 
   Result<void> ReadRows(const Json& rows) {
-    if (!rows.is_array() || rows.empty()) return NoNumber("the file");
+    if (!rows.is_array()) return NoNumber("the file");
     if (file_.rows && *file_.rows != rows.size()) {
       return Malformed(
           place_, fmt::format("has a step of {} layers and one of {}", *file_.rows, rows.size()));
@@ -165,7 +172,11 @@ class Reader {
     if (layer < 0 || expert < 0 || !std::isfinite(tokens) || tokens < 0) {
       return Malformed(place_, what + " has a number that is negative or not finite");
     }
-    file_.tokens[layer][expert] += tokens;
+    double& sum = file_.tokens[layer][expert];
+    sum += tokens;
+    if (sum > kMostTokens) {
+      return Malformed(place_, what + " has a number that is above 2^53, or adds up to more");
+    }
     return {};
   }
 
