@@ -15,6 +15,8 @@ namespace moe {
 namespace {
 
 constexpr uint64_t kMaxWeights = uint64_t{1} << 56;
+/// Beside the modules' paths in MLX's config.
+constexpr std::string_view kMlxDefaultKeys[] = {"bits", "group_size", "mode"};
 
 /// What follows from the members, for readers of the file.
 struct Totals {
@@ -196,6 +198,12 @@ Result<void> CheckUnit(const RecipeUnit& unit, const Json& json, unsigned float_
                        const std::string& where, std::set<std::string>& paths) {
   for (size_t i = 0; i < unit.modules.size(); ++i) {
     const std::string& path = unit.modules[i].mlx;
+    if (std::ranges::count(kMlxDefaultKeys, path) > 0) {
+      return Malformed(fmt::format("{}/modules/{}/mlx", where, i),
+                       fmt::format("'{}' is no module's path: in MLX's config it says what the "
+                                   "default is",
+                                   path));
+    }
     if (!paths.insert(path).second) {
       return Malformed(fmt::format("{}/modules/{}/mlx", where, i),
                        fmt::format("'{}' is in another unit, too", path));

@@ -99,6 +99,11 @@ TEST(Recipe, NamesTheKeyThatIsBroken) {
       {"\"weights\": 16384", "\"weights\": 1", "/units/0/weights: is not the 16384"},
       {"mlp.switch_mlp.up_proj", "mlp.switch_mlp.gate_proj",
        "/units/0/modules/1/mlx: 'model.layers.0.mlp.switch_mlp.gate_proj' is in another unit, too"},
+      {"model.layers.0.mlp.switch_mlp.up_proj", "group_size",
+       "/units/0/modules/1/mlx: 'group_size' is no module's path: in MLX's config it says what the "
+       "default is"},
+      {"model.layers.0.mlp.switch_mlp.gate_proj", "mode", "/units/0/modules/0/mlx: 'mode' is no"},
+      {"model.layers.0.mlp.switch_mlp.gate_proj", "bits", "/units/0/modules/0/mlx: 'bits' is no"},
       {"\"untouched_bytes\": 640", "\"untouched_bytes\": 641", "/coverage/bytes: is not the 22801"},
       {"\"bytes\": 10240", "\"bytes\": 10241", "/units/0/alternatives/0/bytes"},
       {"\"schema_version\": 1", "\"schema_version\": 1,,", "recipe.json"},
