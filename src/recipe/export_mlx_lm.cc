@@ -16,6 +16,8 @@ constexpr const char* kFile = R"PY(#!/usr/bin/env python3
 or from Python: mlx_lm.convert(MODEL, OUT, quantize=True, q_group_size=GROUP_SIZE, q_bits=BITS, q_mode=MODE,
 quant_predicate=predicate). It takes the place of the model's own predicate, so routers are here, too.
 """
+import json
+import os
 import sys
 
 MODEL_TYPE = {3}
@@ -30,6 +32,36 @@ def predicate(path, module):
     return MODULES.get(path, DEFAULT)
 
 
+def read_json(folder, name):
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def check_model(model):
+    """Ends where MODEL, a folder or the name of one on the Hub, is of another model_type."""
+    try:
+        folder = model
+        if not os.path.exists(model):
+            from huggingface_hub import hf_hub_download
+            folder = os.path.dirname(hf_hub_download(model, "config.json"))
+        config = read_json(folder, "config.json")
+    except (OSError, ValueError) as error:
+        sys.exit(f"{{model}}: config.json can't be read: {{str(error).splitlines()[0]}}")
+    found = [part.get("model_type") for part in (config, config.get("text_config") or {{}})]
+    if MODEL_TYPE and MODEL_TYPE not in found:
+        sys.exit(f"{{model}}: its model_type is {{found[0]}}, but this recipe is for {{MODEL_TYPE}}")
+
+
+def check_result(out):
+    """Ends where the model has not all modules of the recipe, or can't quantize them."""
+    tensors = read_json(out, "model.safetensors.index.json")["weight_map"]
+    parts = {{path: "scales" if entry else "weight" for path, entry in MODULES.items()}}
+    missing = [path for path, part in parts.items() if f"{{path}}.{{part}}" not in tensors]
+    if missing:
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        sys.exit(f"{{out}}: {{len(missing)}} modules of this recipe are not there, or not quantized: {{shown}}")
+
+
 def main(arguments):
     if len(arguments) != 2 or arguments[0].startswith("-"):
         sys.exit(f"usage: python {{sys.argv[0]}} MODEL OUT (MODEL: a checkpoint of {{MODEL_TYPE}}; OUT: a new folder)")
@@ -38,7 +70,9 @@ def main(arguments):
     except ImportError:
         sys.exit("mlx-lm is not installed here: pip install mlx-lm")
     model, out = arguments
+    check_model(model)
     convert(model, out, quantize=True, q_group_size=GROUP_SIZE, q_bits=BITS, q_mode=MODE, quant_predicate=predicate)
+    check_result(out)
 
 
 if __name__ == "__main__":

@@ -191,15 +191,68 @@ class ExportLoads(AcceptanceTest):
         (out / "config.json").write_text(json.dumps({**config, **block}))
         self.assertTrue(mx.array_equal(self.logits(out)[1], logits).item())
 
+    @staticmethod
+    def run_program(*arguments):
+        return subprocess.run([sys.executable, "-B", *arguments], capture_output=True, text=True,
+                              env={**os.environ, "HF_HUB_OFFLINE": "1"})
+
+    def test_modules_that_the_model_has_not_got_are_named(self):
+        source = self.tmp / "olmoe"
+        write_checkpoint("olmoe", source)
+        shape = [96, 128]
+        none = {f"model.layers.{i}.none": (shape, FLOAT) for i in range(7)}
+        for name, modules, missing in [
+                ("one", {"lm_head": (shape, EIGHT_BITS), "model.none": (shape, EIGHT_BITS)}, ["model.none"]),
+                ("norm", {"lm_head": (shape, FLOAT), "model.norm": (shape, EIGHT_BITS)}, ["model.norm"]),
+                ("many", none, [*list(none)[:5], "..."])]:
+            recipe, out = self.tmp / f"{name}.json", self.tmp / name
+            recipe.write_text(json.dumps(recipe_of(modules, "olmoe")))
+            script = self.tmp / f"{name}.py"
+            self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", script).returncode, 0)
+            with self.assertRaises(SystemExit) as stopped:
+                self.convert(script, source, out)
+            self.assertTrue(str(stopped.exception.code).endswith("not quantized: " + ", ".join(missing)))
+            self.assertNotIn("\n", stopped.exception.code)
+
+    def test_another_model_is_refused_before_anything_is_written(self):
+        recipe, script, out = self.tmp / "recipe.json", self.tmp / "convert.py", self.tmp / "out"
+        recipe.write_text(json.dumps(recipe_of({"lm_head": ([96, 128], FLOAT)}, "olmoe")))
+        self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", script).returncode, 0)
+        model, part = self.tmp / "model", "config.json can't be read"
+        model.mkdir()
+        for config, part in [(None, part), ("{", part), ('{"model_type": "mixtral"}', "its model_type is mixtral"),
+                             ('{"model_type": "a", "text_config": {"model_type": "b"}}', "this recipe is for olmoe"),
+                             ("{}", "its model_type is None")]:
+            if config is not None:
+                (model / "config.json").write_text(config)
+            done = self.run_program(script, model, out)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(part, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertFalse(out.exists())
+        done = self.run_program(script, "org/none", out)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("org/none: config.json can't be read", done.stderr)
+
+    def test_the_models_type_may_stand_in_text_config(self):
+        source, out = self.tmp / "olmoe", self.tmp / "out"
+        write_checkpoint("olmoe", source)
+        config = json.loads((source / "config.json").read_text())
+        recipe = self.tmp / "recipe.json"
+        recipe.write_text(json.dumps(recipe_of({"lm_head": ([96, 128], FLOAT)}, "olmoe_text")))
+        (source / "config.json").write_text(json.dumps({**config, "text_config": {"model_type": "olmoe_text"}}))
+        self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", self.tmp / "convert.py").returncode, 0)
+        self.convert(self.tmp / "convert.py", source, out)
+        self.assertTrue((out / "config.json").exists())
+
     def test_as_a_program(self):
         source, out = self.tmp / "olmoe", self.tmp / "out"
         write_checkpoint("olmoe", source)
         modules = self.chosen(source)
         recipe = self.tmp / "recipe.json"
-        recipe.write_text(json.dumps(recipe_of(modules)))
+        recipe.write_text(json.dumps(recipe_of(modules, "olmoe")))
         self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", self.tmp / "convert.py").returncode, 0)
-        done = subprocess.run([sys.executable, "-B", self.tmp / "convert.py", source, out], capture_output=True,
-                              text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        done = self.run_program(self.tmp / "convert.py", source, out)
         self.assertEqual(done.returncode, 0, done.stderr)
         model, _ = self.logits(out)
         self.assertEqual(sorted(quantizable_modules(model)), sorted(modules))
