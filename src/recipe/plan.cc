@@ -277,6 +277,16 @@ double Plan::BitsIn(uint64_t units_bytes) const {
          static_cast<double>(quantized_weights_);
 }
 
+uint64_t Plan::BytesIn(double bits) const {
+  const uint64_t most = knapsack_.best().bytes;
+  if (bits >= BitsIn(most)) return most;
+  uint64_t bytes =
+      float_bytes_ + static_cast<uint64_t>(bits * static_cast<double>(quantized_weights_) / 8);
+  while (BitsIn(bytes) > bits) --bytes;  // what rounding did to the product
+  while (BitsIn(bytes + 1) <= bits) ++bytes;
+  return bytes;
+}
+
 Result<Recipe> Plan::AtBits(double bits) const {
   const double least = BitsIn(knapsack_.smallest().bytes);
   if (!(bits >= least)) {
@@ -284,9 +294,7 @@ Result<Recipe> Plan::AtBits(double bits) const {
                 fmt::format("no choice of these schemes is so small; the fewest bits are {}",
                             RoundedUp(least, 4)));
   }
-  const double most = std::min(bits, BitsIn(knapsack_.best().bytes));
-  const auto bytes = static_cast<uint64_t>(most * static_cast<double>(quantized_weights_) / 8);
-  const uint64_t budget = std::max(bytes + float_bytes_, knapsack_.smallest().bytes);
+  const uint64_t budget = BytesIn(bits);
   return knapsack_.LeastCost(budget).map([&](const KnapsackChoice& choice) {
     Recipe recipe = RecipeOf(choice);
     recipe.budget = {"bits", fmt::format("{}", bits), budget, std::nullopt};

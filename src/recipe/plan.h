@@ -64,6 +64,7 @@ class Plan {
   Recipe RecipeOf(const KnapsackChoice& choice) const;
   Recipe RecipeOf(const std::vector<uint32_t>& options) const;
   double BitsIn(uint64_t units_bytes) const;
+  uint64_t BytesIn(double bits) const;  ///< the most that are no more bits, up to those of the best
 
   Recipe recipe_;
   std::vector<std::vector<RecipeOption>> options_;  ///< by unit

@@ -141,6 +141,26 @@ TEST(Plan, PinsGoBeforeWhatIsKept) {
   EXPECT_EQ(recipe->pins.size(), 2u);
 }
 
+TEST(Plan, BitsLeaveEveryByteThatTheyAllow) {
+  Recipe recipe;
+  recipe.units = {UnitOf("attention", 0, "odd", {1, 96}, 0, 0),
+                  UnitOf("other", 0, "a", {13, 32}, 3, 1), UnitOf("other", 0, "b", {11, 32}, 3, 2)};
+  PlanRules rules;
+  rules.pins = {{"odd", QuantScheme{"", "mxfp4", 4, 32}}};  // 51 bytes of 915 in 864 weights
+  const auto plan = Plan::Create(recipe, rules);
+  ASSERT_TRUE(plan) << plan.error().Text();
+  const auto most = plan->AtBits(16);
+  ASSERT_TRUE(most) << most.error().Text();
+  EXPECT_THAT(BitsOf(*most), ElementsAre(4, 8, 8));
+  EXPECT_EQ(most->budget.bytes, 51u + 468 + 396);
+  for (const Plan::Point& point : plan->Front(1000)) {  // the bits of a choice buy it
+    const auto bought = plan->AtBits(point.bits);
+    ASSERT_TRUE(bought) << bought.error().Text();
+    EXPECT_EQ(bought->budget.bytes, point.bytes);
+    EXPECT_EQ(bought->objective.value, point.cost);
+  }
+}
+
 TEST(Plan, FloatsDontCountInBits) {
   PlanRules rules = KeepingRouters();
   rules.pins = {{"lm_head", std::nullopt}};
