@@ -66,26 +66,36 @@ Result<const Recipe::Pin*> PinOf(const RecipeUnit& unit, std::vector<CompiledPin
   return found;
 }
 
-Result<Options> PinnedOption(const RecipeUnit& unit, const Recipe::Pin& pin, unsigned float_bits) {
-  if (const RecipeOption* option = OptionOf(unit.alternatives, pin.scheme)) return Options{*option};
-  const auto bytes = StoredBytes(unit, pin.scheme, float_bits);
+/// `scheme` alone, which `who` demands.
+Result<Options> OnlyOption(const RecipeUnit& unit, const StoredForm& scheme, unsigned float_bits,
+                           const std::string& who) {
+  if (const RecipeOption* option = OptionOf(unit.alternatives, scheme)) return Options{*option};
+  const auto bytes = StoredBytes(unit, scheme, float_bits);
   if (!bytes) {
-    return Fail(
-        ErrorCode::kBadArgument, fmt::format("pin '{}'", pin.pattern),
-        fmt::format("{} does not fit {}", SchemeText(pin.scheme), unit.modules.front().mlx));
+    return Fail(ErrorCode::kBadArgument, who,
+                fmt::format("{} does not fit {}", SchemeText(scheme), unit.modules.front().mlx));
   }
-  return Options{{pin.scheme, *bytes, pin.scheme ? std::nullopt : std::optional(0.0)}};
+  return Options{{scheme, *bytes, scheme ? std::nullopt : std::optional(0.0)}};
 }
 
-/// Candidates with a cost and no fewer bits than the floors of the unit's role.
-Result<Options> FreeOptions(RecipeUnit& unit, const std::vector<Recipe::Floor>& floors) {
+/// Candidates with a cost and no fewer bits than the floors of the unit's role; the float that it
+/// is under a floor of floats.
+Result<Options> FreeOptions(RecipeUnit& unit, const std::vector<Recipe::Floor>& floors,
+                            unsigned float_bits) {
+  const auto keeps_floats = [&](const auto& floor) {
+    return floor.role == unit.role && !floor.scheme;
+  };
+  if (std::ranges::any_of(floors, keeps_floats)) {
+    unit.chosen_by = "floor";
+    return OnlyOption(unit, std::nullopt, float_bits, fmt::format("floor of {}", unit.role));
+  }
   Options options = unit.alternatives;
   std::erase_if(options, [](const RecipeOption& option) { return !option.cost; });
   if (options.empty()) return Options{unit.chosen};
   for (const Recipe::Floor& floor : floors) {
     if (floor.role != unit.role) continue;
     const auto is_below = [&](const RecipeOption& option) {
-      return option.scheme && (!floor.scheme || option.scheme->bits < floor.scheme->bits);
+      return option.scheme && option.scheme->bits < floor.scheme->bits;
     };
     if (std::erase_if(options, is_below) > 0) unit.chosen_by = "floor";
     if (options.empty()) {
@@ -105,13 +115,13 @@ Result<Options> OptionsOf(RecipeUnit& unit, const PlanRules& rules, std::vector<
   unit.chosen_by = "budget";
   if (*pin != nullptr) {
     unit.chosen_by = "pin";
-    return PinnedOption(unit, **pin, float_bits);
+    return OnlyOption(unit, (*pin)->scheme, float_bits, fmt::format("pin '{}'", (*pin)->pattern));
   }
   if (std::ranges::count(rules.keep, unit.role) > 0) {
     unit.chosen_by = "keep";
     return Options{unit.chosen};
   }
-  return FreeOptions(unit, rules.floors);
+  return FreeOptions(unit, rules.floors, float_bits);
 }
 
 /// Those that both have, of both.
@@ -215,7 +225,7 @@ Result<Plan> Plan::Of(Recipe recipe) {
       continue;
     }
     unit.alternatives.push_back(unit.chosen);
-    auto free = FreeOptions(unit, recipe.floors);
+    auto free = FreeOptions(unit, recipe.floors, recipe.float_bits());
     if (!free) return tl::make_unexpected(free.error());
     options.push_back(std::move(*free));
   }

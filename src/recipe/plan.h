@@ -21,9 +21,9 @@ struct PlanRules {
 /// Chooses recipes for one model.
 ///
 /// A unit of a role in `keep` stays as it is; a pin says its scheme, and goes before; else it takes
-/// one of its candidates, of which those with fewer bits than a floor of its role are out. Then
-/// units are put together as `unit` says, whose candidates are those of all parts. Costs are added
-/// up; what is not known costs nothing.
+/// one of its candidates, of which those with fewer bits than a floor of its role are out (a floor
+/// of floats leaves it the float that it is). Then units are put together as `unit` says, whose
+/// candidates are those of all parts. Costs are added up; what is not known costs nothing.
 ///
 /// Threads: const members may be called from any thread at once.
 class Plan {

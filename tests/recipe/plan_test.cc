@@ -178,9 +178,28 @@ TEST(Plan, AFloorLeavesOutFewerBits) {
   EXPECT_THAT(BitsOf(*recipe), ElementsAre(4, 4, 4, 4, 8, 8));
   EXPECT_EQ(recipe->units[4].chosen_by, "floor");
   EXPECT_EQ(recipe->units[0].chosen_by, "budget");
+  rules.floors = {{"embedding", QuantScheme{"", "mxfp8", 8, 32}}, {"routed_expert", kQ8}};
+  Recipe recipe_of_q4 = TwoLayers();
+  for (RecipeUnit& unit : recipe_of_q4.units) unit.alternatives.resize(1);
+  EXPECT_THAT(Plan::Create(recipe_of_q4, rules).error().Text(),
+              HasSubstr("no candidate for mlx.layers.0.up_proj has as many bits as affine 8"));
+}
+
+TEST(Plan, AFloorOfFloatsKeepsThem) {
+  PlanRules rules = KeepingRouters();
   rules.floors = {{"embedding", std::nullopt}};
-  EXPECT_THAT(Plan::Create(TwoLayers(), rules).error().Text(),
-              HasSubstr("no candidate for mlx.lm_head has as many bits as float"));
+  const auto recipe = Of(rules).AtBits(5.03);  // as where the pin says so
+  ASSERT_TRUE(recipe) << recipe.error().Text();
+  EXPECT_THAT(BitsOf(*recipe), ElementsAre(4, 4, 4, 4, 0, 8));
+  const RecipeUnit& head = recipe->units[4];
+  EXPECT_EQ(head.chosen_by, "floor");
+  EXPECT_EQ(head.chosen.bytes, 2048u);
+  EXPECT_EQ(head.chosen.cost, 0);
+  EXPECT_EQ(head.alternatives.size(), 2u);
+  EXPECT_EQ(recipe->budget.bytes, 15532u + 2048);
+  const auto again = Plan::Of(*recipe);
+  ASSERT_TRUE(again) << again.error().Text();
+  EXPECT_THAT(BitsOf(*again->AtBits(5.03)), ElementsAre(4, 4, 4, 4, 0, 8));
 }
 
 TEST(Plan, UnitsOfARoleMayChooseTogether) {
