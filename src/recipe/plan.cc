@@ -15,6 +15,8 @@ namespace {
 
 using Options = std::vector<RecipeOption>;
 
+constexpr const char* kEnergy = "energy";  // the cost term that can be added up
+
 const RecipeOption* OptionOf(const Options& options, const StoredForm& scheme) {
   const auto found = std::ranges::find_if(
       options, [&](const RecipeOption& option) { return AreSame(option.scheme, scheme); });
@@ -136,6 +138,16 @@ Options Common(const Options& a, const Options& b) {
   return common;
 }
 
+/// Energies of both are added up; of the others those stay that are the same in both.
+void JoinTerms(std::map<std::string, double>& terms, const std::map<std::string, double>& others) {
+  std::erase_if(terms, [&](const auto& term) {
+    const auto other = others.find(term.first);
+    return term.first != kEnergy && (other == others.end() || other->second != term.second);
+  });
+  const auto energy = others.find(kEnergy);
+  if (energy != others.end()) terms[kEnergy] += energy->second;
+}
+
 struct Part {
   RecipeUnit unit;
   Options options;
@@ -146,7 +158,7 @@ void Join(Part& whole, Part part) {
   if (unit.layer != part.unit.layer) unit.layer = std::nullopt;
   if (unit.proj != part.unit.proj) unit.proj = "*";
   std::ranges::move(part.unit.modules, std::back_inserter(unit.modules));
-  for (const auto& [name, value] : part.unit.cost_terms) unit.cost_terms[name] += value;
+  JoinTerms(unit.cost_terms, part.unit.cost_terms);
   unit.alternatives = Common(unit.alternatives, part.unit.alternatives);
   if (part.unit.chosen_by == "floor") unit.chosen_by = "floor";
   whole.options = Common(whole.options, part.options);

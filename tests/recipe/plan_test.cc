@@ -228,6 +228,28 @@ TEST(Plan, UnitsOfARoleMayChooseTogether) {
   EXPECT_EQ(recipe.units[0].chosen.cost, 8 + 9 + 4 + 2);
 }
 
+TEST(Plan, JoinedUnitsHaveTheTermsThatHoldForAll) {
+  Recipe recipe = TwoLayers();
+  recipe.units[0].cost_terms = {{"factor", 1}, {"residual", 7}};
+  recipe.units[1].cost_terms = {{"factor", 2}, {"residual", 7}, {"energy", 2.5}};
+  recipe.units[2].cost_terms = {{"factor", 1}, {"residual", 9}};
+  recipe.units[3].cost_terms = {{"factor", 2}, {"energy", 1.5}};
+  struct {
+    const char* unit;
+    std::map<std::string, double> terms;
+  } const kCases[] = {{"layer-proj", {{"factor", 1}, {"residual", 7}}},
+                      {"layer", {{"residual", 7}, {"energy", 2.5}}},
+                      {"proj", {{"factor", 1}}},
+                      {"model", {{"energy", 4}}}};
+  for (const auto& [unit, terms] : kCases) {
+    PlanRules rules = KeepingRouters();
+    rules.unit = unit;
+    const auto plan = Plan::Create(recipe, rules);
+    ASSERT_TRUE(plan) << plan.error().Text();
+    EXPECT_EQ(plan->AtBits(6)->units[0].cost_terms, terms) << unit;
+  }
+}
+
 TEST(Plan, RefusesPinsThatCantHold) {
   struct {
     std::vector<Recipe::Pin> pins;
