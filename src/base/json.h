@@ -46,13 +46,7 @@ class Json {
   Json(std::nullptr_t);
   template <class T>
     requires std::is_arithmetic_v<T>
-  Json(T number) {
-    if constexpr (std::is_same_v<T, bool> || std::is_floating_point_v<T>) {
-      value_ = static_cast<std::conditional_t<std::is_same_v<T, bool>, bool, double>>(number);
-    } else {
-      value_ = static_cast<std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>(number);
-    }
-  }
+  Json(T number) : value_(Stored(number)) {}
   template <class T>
     requires std::is_convertible_v<const T&, std::string_view>
   Json(const T& text) : value_(std::string(std::string_view(text))) {}
@@ -140,6 +134,17 @@ class Json {
   friend bool operator==(const Json& a, const Json& b);
 
  private:
+  /// As value_ has it: bool, double, int64_t or uint64_t.
+  template <class T>
+  static constexpr auto Stored(T number) {
+    if constexpr (std::is_same_v<T, bool>) {
+      return number;
+    } else if constexpr (std::is_floating_point_v<T>) {
+      return static_cast<double>(number);
+    } else {
+      return static_cast<std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>(number);
+    }
+  }
   const Json& Item(size_t index) const;
   template <class T>
   bool Is() const {

@@ -301,8 +301,8 @@ Result<std::vector<std::string>> CheckSchemes(const Config& config, std::string_
   const Json& entries = config.raw["quant_schemes"];
   for (size_t i = 0; i < entries.size(); ++i) {
     if (!IsEnabled(entries[i])) continue;
-    auto done = CheckScheme(SchemeOf(entries[i]), std::string(where),
-                            fmt::format("/quant_schemes/{}", i));
+    auto done =
+        CheckScheme(SchemeOf(entries[i]), std::string(where), fmt::format("/quant_schemes/{}", i));
     if (!done) return tl::make_unexpected(done.error());
   }
   std::vector<std::string> warnings;

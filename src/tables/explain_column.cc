@@ -71,8 +71,9 @@ Result<ColumnExplanation> ExplainColumn(const std::string& name) {
   }
   if (aggregate) {
     found->name = name;
-    found->tables = {found->tables.front() == "matrix_stats" ? "A_* and C_weight_* summaries"
-                                                             : "B_*, C_quant_* and C_dense_* summaries"};
+    found->tables = {found->tables.front() == "matrix_stats"
+                         ? "A_* and C_weight_* summaries"
+                         : "B_*, C_quant_* and C_dense_* summaries"};
     found->meaning =
         fmt::format("{} over the matrices of the row's group of: {}", *aggregate, found->meaning);
   }
