@@ -59,13 +59,6 @@ struct PreparedRun {
   std::filesystem::path config_path() const { return dir / "analysis_config.json"; }
 };
 
-/// The run failed: the configuration is again that of the tables that are there.
-void PutBackConfig(const PreparedRun& run, Reporter& report) {
-  if (!run.config_before) return;
-  const auto done = WriteFileAtomically(run.config_path(), *run.config_before);
-  if (!done) report.Error(done.error());
-}
-
 /// What an existing configuration is used as.
 void TellKept(const std::filesystem::path& path, const Config& config, const ConfigChange& change,
               const std::vector<std::string>& dropped_pairs, Reporter& report) {
@@ -144,7 +137,7 @@ ExitCode RunAnalyze(const AnalyzeOptions& options, Reporter& report) {
   flags.reuse = !options.fresh;
   const ExitCode collected = RunCollect(run->dir, run->config, flags, report);
   if (collected != ExitCode::kOk && collected != ExitCode::kIncomplete) {
-    PutBackConfig(*run, report);
+    PutBackConfig(run->config_path(), run->config_before, report);
     return collected;
   }
   const ExitCode built = RunBuildTables(run->dir, run->config, report);

@@ -166,6 +166,13 @@ void AddEvidenceFlags(const Command& cmd, CollectFlags& flags) {
              "Tokens by layer and expert: CSV layer,expert,tokens, or JSON; several are added up");
 }
 
+void PutBackConfig(const std::filesystem::path& path, const std::optional<std::string>& before,
+                   Reporter& report) {
+  if (!before) return;
+  const auto done = WriteFileAtomically(path, *before);
+  if (!done) report.Error(done.error());
+}
+
 ConfigChange EvidenceOf(const CollectFlags& flags) {
   const auto absolute = [](const std::vector<std::string>& files) {
     std::vector<std::filesystem::path> paths;
@@ -181,14 +188,14 @@ ConfigChange EvidenceOf(const CollectFlags& flags) {
 /// `collect-data` with the evidence that the flags name, which the config keeps if all goes well.
 ExitCode CollectInto(const Run& run, const CollectFlags& flags, Reporter& report) {
   const std::filesystem::path path = run.dir() / "analysis_config.json";
-  const auto before = ReadConfigText(path);
+  std::optional<std::string> before;
+  if (auto text = ReadConfigText(path)) before = std::move(*text);
   const auto config = LoadConfig(path).and_then(
       [&](const Config& there) { return ChangeConfig(path, there, EvidenceOf(flags)); });
   const ExitCode exit = RunCollect(run.dir(), config, flags, report);
   const bool failed = exit != ExitCode::kOk && exit != ExitCode::kIncomplete;
-  if (!failed || !before || (flags.imatrix.empty() && flags.usage.empty())) return exit;
-  const auto restored = WriteFileAtomically(path, *before);
-  if (!restored) report.Error(restored.error());
+  const bool changed = !flags.imatrix.empty() || !flags.usage.empty();
+  if (failed && changed) PutBackConfig(path, before, report);
   return exit;
 }
 

@@ -35,6 +35,9 @@ void AddWorkFlags(const Command& cmd, CollectFlags& flags);
 
 /// --imatrix and --usage.
 void AddEvidenceFlags(const Command& cmd, CollectFlags& flags);
+/// The run failed: its configuration is again what it was (nullopt: there was none).
+void PutBackConfig(const std::filesystem::path& path, const std::optional<std::string>& before,
+                   Reporter& report);
 /// What they change in the run's config.
 ConfigChange EvidenceOf(const CollectFlags& flags);
 

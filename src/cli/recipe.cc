@@ -105,17 +105,27 @@ std::vector<std::string> Words(std::string_view list) {
   return words;
 }
 
-/// Roles that some unit has, and those that models may have.
-Result<void> CheckRole(const std::string& flag, const std::string& role, const Recipe& recipe) {
-  std::vector<std::string> known = {"router",  "norm",          "attention", "embedding",
-                                    "lm_head", "shared_expert", "dense",     "routed_expert"};
-  for (const RecipeUnit& unit : recipe.units) known.push_back(unit.role);
-  if (std::ranges::count(known, role) > 0) return {};
-  const auto closest = ClosestName(role, known);
+/// Roles of a recipe's units, and "norm", which is never one's.
+Result<void> CheckRole(const std::string& flag, const std::string& role) {
+  static const std::vector<std::string> kRoles = {"router",    "norm",         "attention",
+                                                  "embedding", "lm_head",      "shared_expert",
+                                                  "dense",     "routed_expert"};
+  if (std::ranges::count(kRoles, role) > 0) return {};
+  const auto closest = ClosestName(role, kRoles);
   return BadFlag(flag,
                  fmt::format("\"{}\" is no role{}", role,
                              closest ? "; did you mean \"" + *closest + "\"?" : ""),
-                 fmt::format("roles: {}", fmt::join(known.begin(), known.begin() + 8, ", ")));
+                 fmt::format("roles: {}", fmt::join(kRoles, ", ")));
+}
+
+/// The floor of a role that the user names goes before the usual one.
+Result<void> AddFloor(const std::string& text, std::vector<Recipe::Floor>& floors) {
+  return Split("--floor", text).and_then([&](const auto& floor) {
+    return CheckRole("--floor", floor.first).map([&] {
+      std::erase_if(floors, [&](const auto& usual) { return usual.role == floor.first; });
+      floors.push_back({floor.first, floor.second});
+    });
+  });
 }
 
 Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
@@ -127,26 +137,12 @@ Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
     if (!pin) return tl::make_unexpected(pin.error());
     rules.pins.push_back({pin->first, pin->second});
   }
+  for (const std::string& role : rules.keep) {
+    if (auto known = CheckRole("--keep", role); !known) return tl::make_unexpected(known.error());
+  }
   rules.floors = UsualFloors(recipe);
   for (const std::string& text : options.floors) {
-    const auto floor = Split("--floor", text);
-    if (!floor) return tl::make_unexpected(floor.error());
-    std::erase_if(rules.floors, [&](const auto& usual) { return usual.role == floor->first; });
-    rules.floors.push_back({floor->first, floor->second});
-  }
-  for (const std::string& role : rules.keep) {
-    if (auto known = CheckRole("--keep", role, recipe); !known) {
-      return tl::make_unexpected(known.error());
-    }
-  }
-  for (const Recipe::Floor& floor : rules.floors) {
-    const bool asked = std::ranges::any_of(options.floors, [&](const std::string& text) {
-      return text.starts_with(floor.role + "=");
-    });
-    if (!asked) continue;
-    if (auto known = CheckRole("--floor", floor.role, recipe); !known) {
-      return tl::make_unexpected(known.error());
-    }
+    if (auto done = AddFloor(text, rules.floors); !done) return tl::make_unexpected(done.error());
   }
   return rules;
 }

@@ -4,11 +4,10 @@
 #include <utility>
 
 #include "collect/tensor_rows.h"
+#include "experts/families.h"
 
 namespace moe {
 namespace {
-
-constexpr std::string_view kGate = "gate_proj", kUp = "up_proj", kDown = "down_proj";
 
 double SumOf(const std::vector<double>& numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), 0.0);
@@ -21,8 +20,8 @@ EvidenceWork::Inputs EvidenceWork::InputsOf(uint64_t number) const {
   const MatrixKey key = matrix.key();
   Inputs inputs;
   if (evidence_ != nullptr) inputs.known = evidence_->Of(key);
-  if (key.proj == kDown) inputs.sums.of = SquareSums::Of::kColumns;
-  if (key.proj != kGate && key.proj != kUp) return inputs;
+  if (key.proj == kDownProj) inputs.sums.of = SquareSums::Of::kColumns;
+  if (key.proj != kGateProj && key.proj != kUpProj) return inputs;
   inputs.sums = {SquareSums::Of::kRows, norms_.Of(matrix)};
   return inputs;
 }
@@ -62,7 +61,7 @@ void EvidenceWork::Add(uint64_t number, const MatrixMeasurement& measured) {
 
 bool EvidenceWork::HasGate(const MatrixKey& down) const {
   MatrixKey gate = down;
-  gate.proj = kGate;
+  gate.proj = kGateProj;
   return model_.Find(gate).has_value();
 }
 
@@ -70,12 +69,12 @@ void EvidenceWork::Guess(uint64_t number, const std::vector<double>& sums) {
   const MatrixKey key = model_.matrix(number).key();
   const ExpertKey expert_key{key.stack, key.layer, key.expert, key.shared};
   Expert& expert = open_[expert_key];
-  if (key.proj == kDown) {
+  if (key.proj == kDownProj) {
     expert.down = sums;
     expert.down_number = number;
   } else {
     matrices_[number].guess = SumOf(sums);
-    (key.proj == kGate ? expert.gate : expert.up) = sums;
+    (key.proj == kGateProj ? expert.gate : expert.up) = sums;
   }
   const bool whole = !expert.down.empty() && expert.up.size() == expert.down.size() &&
                      (expert.gate.size() == expert.up.size() || !HasGate(key));

@@ -122,19 +122,19 @@ const std::vector<double>& ExpertNorms::Of(const ExpertMatrix& matrix) const {
   for (const std::string_view name : kNorms) {
     const auto norm = tensors_.Find(prefix, name);
     if (!norm || norm->info().shape != std::vector<uint64_t>{matrix.cols()}) continue;
-    return Squares(norm->info().name);
+    return Squares(*norm);
   }
   return kNone;
 }
 
-const std::vector<double>& ExpertNorms::Squares(const std::string& name) const {
+const std::vector<double>& ExpertNorms::Squares(const TensorRef& norm) const {
   const std::lock_guard lock(mutex_);
-  const auto [place, is_new] = squares_.try_emplace(name);
+  const auto [place, is_new] = squares_.try_emplace(norm.info().name);
   std::vector<double>& squares = place->second;
   if (!is_new) return squares;
-  const auto weight = FindWeight(*tensors_.Find(name), tensors_);
+  const auto weight = FindWeight(norm, tensors_);
   if (!weight || !*weight) return squares;
-  const uint64_t cols = tensors_.Find(name)->info().shape[0];
+  const uint64_t cols = norm.info().shape[0];
   std::vector<float> values(cols);
   const auto read = OpenMatrix(**weight, MatrixView{1, cols, 0, cols, 1})
                         .and_then([&](const std::unique_ptr<MatrixSource>& row) {

@@ -34,7 +34,7 @@ class ExpertNorms {
   const std::vector<double>& Of(const ExpertMatrix& matrix) const;
 
  private:
-  const std::vector<double>& Squares(const std::string& name) const;
+  const std::vector<double>& Squares(const TensorRef& norm) const;
 
   const Model& model_;
   TensorIndex tensors_;

@@ -57,11 +57,6 @@ Json SchemesJson(const std::vector<QuantScheme>& schemes) {
   return config["quant_schemes"];
 }
 
-std::string TextAt(const FrameColumn& column, uint64_t row) {
-  const uint32_t code = column.codes[row];
-  return code == FrameColumn::kNullCode ? "" : column.dictionary[code];
-}
-
 /// Adds the columns of `table` that are measured.
 template <class R>
 void WantMeasured(const Table<R>& table, std::vector<WantedColumn>& wanted) {
@@ -161,7 +156,7 @@ bool PastTables<Identity>::IsAbout(uint64_t matrix, const Identity& id) const {
     if (CellValue(column, static_cast<uint32_t>(matrix)) != wanted) return false;
   }
   for (size_t s = 0; s < schemes_.size(); ++s) {
-    if (TextAt(quant_.at("scheme"), QuantRowOf(matrix, s)) != schemes_[s]) return false;
+    if (TextOr(quant_.at("scheme"), QuantRowOf(matrix, s)) != schemes_[s]) return false;
   }
   return true;
 }
@@ -191,7 +186,7 @@ std::optional<double> PastTables<Identity>::EnergyOf(uint64_t matrix) const {
 
 template <class Identity>
 ComputeDType PastTables<Identity>::DTypeOf(uint64_t matrix) const {
-  const std::string name = TextAt(quant_.at("compute_dtype"), QuantRowOf(matrix, 0));
+  const std::string name = TextOr(quant_.at("compute_dtype"), QuantRowOf(matrix, 0));
   for (const ComputeDType dtype : {ComputeDType::kF16, ComputeDType::kBF16}) {
     if (name == ComputeDTypeName(dtype)) return dtype;
   }

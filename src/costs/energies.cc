@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "experts/families.h"
 #include "model/model_parts.h"
 
 namespace moe {
@@ -79,13 +80,13 @@ void Energies::AddExperts(const Model& model, const RunErrors& errors) {
   std::map<int64_t, double> counts;
   for (uint64_t i = 0; i < model.matrices(); ++i) {
     const MatrixKey key = model.matrix(i).key();
-    if (key.proj == "down_proj" && key.stack.empty() && !key.shared) ++counts[key.layer];
+    if (key.proj == kDownProj && key.stack.empty() && !key.shared) ++counts[key.layer];
   }
   for (uint64_t i = 0; i < model.matrices(); ++i) {
     const ExpertMatrix matrix = model.matrix(i);
     const MatrixKey key = matrix.key();
     const auto found = errors.matrices.find(IdOf(matrix));
-    if (key.proj != "down_proj" || !key.stack.empty() || found == errors.matrices.end()) continue;
+    if (key.proj != kDownProj || !key.stack.empty() || found == errors.matrices.end()) continue;
     const MatrixNumbers& numbers = found->second;
     const auto energy = measured_ ? numbers.energy : numbers.guessed_energy;
     Layer& layer = layers_[key.layer];

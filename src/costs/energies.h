@@ -43,7 +43,6 @@ class Energies {
   /// (sum of the routed experts' energies) / resid, of this layer, or the mean of all where it has
   /// no experts; what weights outside the experts are weighed with.
   double ShareOf(int64_t layer) const;
-  double embedding() const { return embedding_; }
 
  private:
   void AddDense(const Model& model, const RunErrors& errors);

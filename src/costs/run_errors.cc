@@ -6,16 +6,11 @@
 #include <span>
 
 #include "evidence/evidence.h"
+#include "tables/aggregate.h"
 #include "tables/table_reader.h"
 
 namespace moe {
 namespace {
-
-std::string TextAt(const Frame& frame, std::string_view column, uint64_t row) {
-  const FrameColumn& texts = frame.at(column);
-  const uint32_t code = texts.codes[row];
-  return code == FrameColumn::kNullCode ? "" : texts.dictionary[code];
-}
 
 int64_t IntAt(const Frame& frame, std::string_view column, uint64_t row) {
   return frame.at(column).ints[row];
@@ -54,12 +49,12 @@ class Reader {
   }
 
   size_t SchemeNumber(const Frame& frame, uint64_t row) {
-    const std::string name = TextAt(frame, "scheme", row);
+    const std::string name = TextOr(frame.at("scheme"), row);
     const auto found = std::ranges::find(errors_.schemes, name, &QuantScheme::name);
     if (found != errors_.schemes.end()) {
       return static_cast<size_t>(found - errors_.schemes.begin());
     }
-    errors_.schemes.push_back({name, TextAt(frame, "mode", row), IntAt(frame, "bits", row),
+    errors_.schemes.push_back({name, TextOr(frame.at("mode"), row), IntAt(frame, "bits", row),
                                IntAt(frame, "group_size", row)});
     return errors_.schemes.size() - 1;
   }
@@ -82,7 +77,7 @@ class Reader {
     if (!experts && run_.Find(table) != nullptr) errors_.has_dense = true;
     return ForRows(table, wanted, [&](const Frame& frame, uint64_t row) {
       const size_t scheme = SchemeNumber(frame, row);
-      const MatrixId id{TextAt(frame, name, row), experts ? IntAt(frame, "layer", row) : -1,
+      const MatrixId id{TextOr(frame.at(name), row), experts ? IntAt(frame, "layer", row) : -1,
                         experts ? IntAt(frame, "expert_id", row) : -1};
       MatrixNumbers& numbers = errors_.matrices[id];
       PutAt(numbers.rel, scheme, NumberAt(frame, "w_rel_fro", row));
@@ -100,9 +95,9 @@ class Reader {
     errors_.has_evidence = run_.Find("evidence") != nullptr;
     return ForRows("evidence", wanted, [&](const Frame& frame, uint64_t row) {
       MatrixNumbers& numbers =
-          errors_.matrices[{TextAt(frame, "derived_tensor", row), IntAt(frame, "layer", row),
+          errors_.matrices[{TextOr(frame.at("derived_tensor"), row), IntAt(frame, "layer", row),
                             IntAt(frame, "expert_id", row)}];
-      const std::string scheme = TextAt(frame, "scheme", row);
+      const std::string scheme = TextOr(frame.at("scheme"), row);
       const auto found = std::ranges::find(errors_.schemes, scheme, &QuantScheme::name);
       if (found != errors_.schemes.end()) {
         PutAt(numbers.act, static_cast<size_t>(found - errors_.schemes.begin()),
@@ -111,7 +106,7 @@ class Reader {
       numbers.energy = NumberAt(frame, "energy", row);
       numbers.guessed_energy = NumberAt(frame, "guessed_energy", row);
       numbers.token_share = NumberAt(frame, "token_share", row);
-      const std::string missing = TextAt(frame, "missing", row);
+      const std::string missing = TextOr(frame.at("missing"), row);
       numbers.never_routed = missing == Evidence::kNeverRouted || missing == Evidence::kStandInOnes;
       errors_.has_energies = errors_.has_energies || numbers.energy.has_value();
     });
@@ -121,7 +116,7 @@ class Reader {
     const std::vector<WantedColumn> wanted = {{"module", ColumnType::kString},
                                               {"rms", ColumnType::kDouble}};
     return ForRows("dense_stats", wanted, [&](const Frame& frame, uint64_t row) {
-      errors_.matrices[{TextAt(frame, "module", row), -1, -1}].rms = NumberAt(frame, "rms", row);
+      errors_.matrices[{TextOr(frame.at("module"), row), -1, -1}].rms = NumberAt(frame, "rms", row);
     });
   }
 

@@ -14,6 +14,7 @@
 #include "costs/energies.h"
 #include "costs/fingerprint.h"
 #include "costs/run_errors.h"
+#include "experts/families.h"
 #include "experts/mlx_names.h"
 #include "model/model_parts.h"
 #include "run/schemes.h"
@@ -29,11 +30,11 @@ constexpr std::array<std::string_view, 5> kFloored = {"attention", "embedding", 
 
 constexpr double kDownFactor = 3;  // fitted on two models: docs/recipes.md
 
-double FactorOf(std::string_view proj) { return proj == "down_proj" ? kDownFactor : 1; }
+double FactorOf(std::string_view proj) { return proj == kDownProj ? kDownFactor : 1; }
 
 /// Gate and up are one unit: runtimes want it so, and it costs nothing.
 std::string UnitProj(const std::string& proj) {
-  return proj == "gate_proj" || proj == "up_proj" ? "gate_proj+up_proj" : proj;
+  return proj == kGateProj || proj == kUpProj ? "gate_proj+up_proj" : proj;
 }
 
 /// nullopt where one is not known.
@@ -159,7 +160,7 @@ class Builder {
     const auto residual = energies_.Residual(key.layer);
     AddCosts(unit, NumbersOf(IdOf(matrix)), WeightsIn(matrix), FactorOf(key.proj),
              energy && residual ? std::optional(*energy / *residual) : std::nullopt);
-    if (energy && key.proj == "down_proj") unit.cost_terms["energy"] += *energy;
+    if (energy && key.proj == kDownProj) unit.cost_terms["energy"] += *energy;
     if (residual) unit.cost_terms["residual"] = *residual;
     unit.cost_terms["factor"] = FactorOf(key.proj);
     if (IsLeftPacked(matrix)) packed_.insert({kRouted, key.layer, UnitProj(key.proj)});

@@ -15,11 +15,6 @@ Result<Frame> Read(Run& run, const RunTable& table, const std::vector<WantedColu
   return run.Open(table.path).and_then([&](const auto* reader) { return reader->Read(wanted); });
 }
 
-std::string TextAt(const FrameColumn& column, uint64_t row) {
-  const uint32_t code = column.codes[row];
-  return code == FrameColumn::kNullCode ? "" : column.dictionary[code];
-}
-
 /// The groups of one kind while they are filled, by what their weights have in common.
 template <class Key>
 class DenseGroups {
@@ -31,7 +26,7 @@ class DenseGroups {
     const auto key = key_(stats, row);
     if (!key) return;
     DenseGroup& group = groups_[*key].group;
-    group.role = TextAt(stats.at("role"), row);
+    group.role = TextOr(stats.at("role"), row);
     group.layer = stats.at("layer").ints[row];
     const auto weights =
         static_cast<uint64_t>(stats.at("rows").ints[row] * stats.at("cols").ints[row]);
@@ -57,7 +52,7 @@ class DenseGroups {
     filling.errors[scheme].push_back(error);
     if (errors.worst && *errors.worst >= error) return;
     errors.worst = error;
-    errors.worst_module = TextAt(quant.at("module"), row);
+    errors.worst_module = TextOr(quant.at("module"), row);
   }
 
   std::vector<DenseGroup> Take() {
@@ -82,12 +77,12 @@ class DenseGroups {
 };
 
 std::optional<std::string> RoleAt(const Frame& frame, uint64_t row) {
-  return TextAt(frame.at("role"), row);
+  return TextOr(frame.at("role"), row);
 }
 
 std::optional<int64_t> AttentionLayerAt(const Frame& frame, uint64_t row) {
   const int64_t layer = frame.at("layer").ints[row];
-  if (layer < 0 || TextAt(frame.at("role"), row) != kAttention) return std::nullopt;
+  if (layer < 0 || TextOr(frame.at("role"), row) != kAttention) return std::nullopt;
   return layer;
 }
 

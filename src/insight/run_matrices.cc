@@ -16,6 +16,7 @@
 #include "insight/run.h"
 #include "measure/quant_modes.h"
 #include "rows/collect_rows.h"
+#include "tables/aggregate.h"
 #include "tables/table_reader.h"
 
 namespace moe {
@@ -46,11 +47,6 @@ const std::vector<WantedColumn> kQuantIdentity = {
 /// Numbers that tell which matrix it is, not how it is.
 constexpr std::array<std::string_view, 3> kNoMetrics = {"block4", "rows", "cols"};
 constexpr std::string_view kBits = "bits_per_weight";
-
-std::string TextOr(const FrameColumn& column, size_t row, const std::string& absent) {
-  const uint32_t code = column.codes[row];
-  return code == FrameColumn::kNullCode ? absent : column.dictionary[code];
-}
 
 int64_t IntOr(const FrameColumn& column, size_t row, int64_t absent) {
   return column.valid[row] != 0 ? column.ints[row] : absent;

@@ -181,6 +181,11 @@ Groups GroupBy(const Frame& frame, std::span<const std::string_view> keys) {
   return groups;
 }
 
+std::string TextOr(const FrameColumn& column, uint64_t row, std::string_view absent) {
+  const uint32_t code = column.codes[row];
+  return code == FrameColumn::kNullCode ? std::string(absent) : column.dictionary[code];
+}
+
 Value CellValue(const FrameColumn& column, uint32_t row) {
   switch (column.type) {
     case ColumnType::kString: {

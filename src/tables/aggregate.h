@@ -28,6 +28,9 @@ Groups GroupBy(const Frame& frame, std::span<const std::string_view> keys);
 /// The cell as a row's value.
 Value CellValue(const FrameColumn& column, uint32_t row);
 
+/// The text of a kString cell; `absent` where it is null.
+std::string TextOr(const FrameColumn& column, uint64_t row, std::string_view absent = "");
+
 /// Linear interpolation between the neighbours of (n - 1) q; at least one value, no NaN; reordered.
 double Quantile(std::span<double> values, double q);
 
