@@ -4,17 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <set>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
-#include "base/utf8.h"
 #include "costs/energies.h"
 #include "costs/fingerprint.h"
+#include "costs/matrix_costs.h"
+#include "costs/mlx_units.h"
 #include "costs/run_errors.h"
-#include "experts/families.h"
 #include "experts/mlx_names.h"
 #include "model/model_parts.h"
 #include "run/schemes.h"
@@ -22,331 +20,111 @@
 namespace moe {
 namespace {
 
-constexpr const char* kRouted = "routed_expert";
-constexpr const char* kShared = "shared_expert";
-constexpr const char* kRouter = "router";
-constexpr std::array<std::string_view, 5> kFloored = {"attention", "embedding", "lm_head", kShared,
-                                                      "dense"};
+constexpr std::array kFloored = {kAttentionRole, kEmbeddingRole, kHeadRole, kSharedRole,
+                                 kDenseRole};
 
-constexpr double kDownFactor = 3;  // fitted on two models: docs/recipes.md
-
-double FactorOf(std::string_view proj) { return proj == kDownProj ? kDownFactor : 1; }
-
-/// Gate and up are one unit: runtimes want it so, and it costs nothing.
-std::string UnitProj(const std::string& proj) {
-  return proj == kGateProj || proj == kUpProj ? "gate_proj+up_proj" : proj;
+/// What mlx-lm casts floats to: torch_dtype, or dtype of the text model; without either they stay
+/// what they are, as the experts are.
+std::string FloatType(const Model& model) {
+  const Json& config = model.parts().files->metadata.config;
+  std::string declared = config["torch_dtype"].text();
+  if (declared.empty()) declared = config["text_config"]["dtype"].text();
+  if (declared.starts_with("torch.")) declared.erase(0, 6);
+  if (declared.empty() && model.matrices() > 0) declared = model.matrix(0).weight().storage;
+  return declared == "float16" || declared == "float32" ? declared : "bfloat16";
 }
 
-/// nullopt where one is not known.
-std::optional<double> Sum(std::optional<double> a, std::optional<double> b) {
-  return a && b ? std::optional(*a + *b) : std::nullopt;
+/// Bytes of what no unit holds, as mlx-lm stores it.
+uint64_t UntouchedBytes(const Model& model, const std::set<const ModelTensor*>& held,
+                        unsigned float_bits) {
+  const auto layers = model.facts().layers;
+  const bool tied = MlxFactsOf(model.parts().files->metadata.config).tied;
+  uint64_t bytes = 0;
+  for (const ModelTensor& tensor : model.tensors()) {
+    if (held.contains(&tensor) || tensor.companion) continue;
+    const bool beyond = layers && tensor.found.layer.value_or(-1) >= static_cast<int64_t>(*layers);
+    if (tensor.left_out != ModelTensor::LeftOut::kNo || beyond || tensor.found.stack) continue;
+    if (tied && tensor.info().name.ends_with("lm_head.weight")) continue;  // mlx-lm drops it
+    bytes += tensor.elements() * (float_bits / 8);
+  }
+  return bytes;
 }
 
-std::string LastPart(std::string_view path) {
-  return std::string(path.substr(path.rfind('.') + 1));
+bool HasCost(const RecipeUnit& unit) {
+  return std::ranges::any_of(unit.alternatives,
+                             [](const RecipeOption& option) { return option.cost.has_value(); });
 }
 
-class Builder {
- public:
-  Builder(const Model& model, const RunErrors& errors, const MlxNames& names, CostKind kind,
-          std::vector<size_t> candidates)
-      : model_(model),
-        errors_(errors),
-        names_(names),
-        kind_(kind),
-        candidates_(std::move(candidates)),
-        energies_(model, errors) {}
-
-  Recipe Build() {
-    const Model::Parts& parts = model_.parts();
-    recipe_.model = {FingerprintOf(model_), model_.model_type(), std::string(model_.family()),
-                     FloatType(parts.files->metadata.config)};
-    recipe_.objective.name = NameOfObjective();
-    AddExperts();
-    AddDense();
-    AddUntouched();
-    for (const auto& [key, place] : places_) Complete(recipe_.units[place]);
-    Tell();
-    return std::move(recipe_);
+/// Units that stay as they are because no candidate has a cost; "": there are none, or all are.
+std::string WithoutCosts(const Recipe& recipe, bool has_dense) {
+  std::vector<std::string_view> names;
+  for (const RecipeUnit& unit : recipe.units) {
+    if (unit.role == kRouterRole || HasCost(unit)) continue;
+    names.push_back(unit.modules.front().mlx);
   }
+  if (names.empty() || (!has_dense && names.size() == recipe.units.size())) return "";
+  return fmt::format("What {} of {} units cost in any candidate, as {}: they stay as they are.",
+                     names.size(), recipe.units.size(), names.front());
+}
 
- private:
-  using UnitKey = std::tuple<std::string, int64_t, std::string>;  // role, layer, projection
+/// What the recipe can't tell: lines for people.
+std::vector<std::string> NotKnown(const Recipe& recipe, const MlxUnits& units,
+                                  const RunErrors& errors, const Energies& energies,
+                                  CostKind kind) {
+  std::vector<std::string> lines;
+  const auto tell = [&](bool is_so, std::string line) {
+    if (is_so) lines.push_back(std::move(line));
+  };
+  tell(true,
+       "The objective ranks plans and is no KL divergence: confirm with a run of both models on "
+       "text (docs/recipes.md).");
+  tell(!errors.has_dense,
+       "What quantizing anything but the experts costs: the run has no data/dense_quant_sim "
+       "(scan.dense_weights), so all of it stays as it is.");
+  tell(errors.has_dense,
+       "No study covers the costs of weights outside the routed experts: floors stand in for it.");
+  tell(energies.replaced() > 0,
+       fmt::format("The calibration says nothing of {} experts (never routed, or no entry); their "
+                   "energies are guessed from their weights.",
+                   energies.replaced()));
+  lines.insert(lines.end(), energies.notes().begin(), energies.notes().end());
+  tell(!units.refused_storage.empty(),
+       fmt::format("mlx-lm leaves experts stored as {} as they are, whatever it is asked: convert "
+                   "from the unquantized checkpoint.",
+                   units.refused_storage));
+  tell(units.measured < units.matrices,
+       fmt::format("The run has no errors of {} of {} matrices.", units.matrices - units.measured,
+                   units.matrices));
+  const std::string without_costs = WithoutCosts(recipe, errors.has_dense);
+  tell(!without_costs.empty(), without_costs);
+  tell(!energies.measured() && kind == CostKind::kAuto,
+       "The energies are guessed from the weights: no imatrix was given.");
+  tell(units.other_stacks > 0,
+       fmt::format("{} matrices are of other stacks (MTP, encoders), which mlx-lm drops.",
+                   units.other_stacks));
+  tell(units.is_split,
+       "kv_b_proj becomes embed_q and unembed_out, whose groups run elsewhere: its error is that "
+       "of the checkpoint's own form.");
+  return lines;
+}
 
-  /// What mlx-lm casts floats to: torch_dtype, or dtype of the text model; without either they stay
-  /// what they are, as the experts are.
-  std::string FloatType(const Json& config) const {
-    std::string declared = config["torch_dtype"].text();
-    if (declared.empty()) declared = config["text_config"]["dtype"].text();
-    if (declared.starts_with("torch.")) declared.erase(0, 6);
-    if (declared.empty() && model_.matrices() > 0) declared = model_.matrix(0).weight().storage;
-    return declared == "float16" || declared == "float32" ? declared : "bfloat16";
+Recipe RecipeOf(const Model& model, const RunErrors& errors, const MlxNames& names,
+                const MatrixCosts& costs, CostKind kind) {
+  Recipe recipe;
+  recipe.model = {FingerprintOf(model), model.model_type(), std::string(model.family()),
+                  FloatType(model)};
+  recipe.objective.name = costs.Name();
+  MlxUnits units = UnitsOf(model, names, costs, recipe.float_bits());
+  recipe.units = std::move(units.units);
+  recipe.coverage.matrices = units.matrices;
+  recipe.coverage.measured = units.measured;
+  for (const ModelTensor& tensor : model.tensors()) {
+    recipe.coverage.source_bytes += tensor.info().nbytes;
   }
-
-  std::string NameOfObjective() const {
-    if (kind_ == CostKind::kWeight) return "weight: w_rel_fro^2 x weights";
-    if (kind_ == CostKind::kActivation) return "activation: sum a_c d^2 of the experts";
-    return energies_.measured() ? "w_rel_fro^2 x energy / residual, energies of the calibration"
-                                : "w_rel_fro^2 x energy / residual, energies guessed from weights";
-  }
-
-  RecipeUnit& UnitOf(const std::string& role, int64_t layer, const std::string& proj) {
-    const auto [place, is_new] = places_.try_emplace({role, layer, proj}, recipe_.units.size());
-    if (is_new) {
-      RecipeUnit& unit = recipe_.units.emplace_back();
-      unit.role = role;
-      if (layer >= 0) unit.layer = layer;
-      unit.proj = proj;
-      costs_.emplace_back(candidates_.size(), 0.0);
-    }
-    return recipe_.units[place->second];
-  }
-
-  /// Adds what this matrix costs in each candidate to its unit.
-  void AddCosts(const RecipeUnit& unit, const MatrixNumbers* numbers, double weights, double factor,
-                std::optional<double> energy_share) {
-    auto& costs = costs_[static_cast<size_t>(&unit - recipe_.units.data())];
-    for (size_t c = 0; c < candidates_.size(); ++c) {
-      costs[c] = Sum(costs[c], CostOf(numbers, candidates_[c], weights, factor, energy_share));
-    }
-  }
-
-  std::optional<double> CostOf(const MatrixNumbers* numbers, size_t scheme, double weights,
-                               double factor, std::optional<double> energy_share) const {
-    if (numbers == nullptr || scheme >= numbers->rel.size() || !numbers->rel[scheme]) {
-      return std::nullopt;
-    }
-    const double square = *numbers->rel[scheme] * *numbers->rel[scheme];
-    if (kind_ == CostKind::kWeight) return square * weights;
-    if (kind_ == CostKind::kActivation) return ActivationCost(*numbers, scheme);
-    if (!energy_share) return std::nullopt;
-    return factor * square * *energy_share;
-  }
-
-  static std::optional<double> ActivationCost(const MatrixNumbers& numbers, size_t scheme) {
-    if (numbers.never_routed) return 0.0;
-    if (scheme >= numbers.act.size() || !numbers.act[scheme] || !numbers.energy) return {};
-    return *numbers.act[scheme] * *numbers.act[scheme] * *numbers.energy *
-           numbers.token_share.value_or(1);
-  }
-
-  const MatrixNumbers* NumbersOf(const MatrixId& id) {
-    ++recipe_.coverage.matrices;
-    const auto found = errors_.matrices.find(id);
-    if (found == errors_.matrices.end() || found->second.rel.empty()) return nullptr;
-    ++recipe_.coverage.measured;
-    return &found->second;
-  }
-
-  void AddExperts() {
-    for (uint64_t i = 0; i < model_.matrices(); ++i) {
-      const ExpertMatrix matrix = model_.matrix(i);
-      const MatrixKey key = matrix.key();
-      covered_.insert(matrix.tensor);
-      if (!key.stack.empty() || key.layer < 0) {
-        ++other_stacks_;
-        continue;
-      }
-      key.shared ? AddShared(matrix, key) : AddRouted(matrix, key);
-    }
-  }
-
-  void AddRouted(const ExpertMatrix& matrix, const MatrixKey& key) {
-    RecipeUnit& unit = UnitOf(kRouted, key.layer, UnitProj(key.proj));
-    RecipeModule& module = ModuleOf(unit, names_.Experts(key.layer, key.proj), matrix);
-    if (module.shape.empty()) module.shape = {0, matrix.rows(), matrix.cols()};
-    ++module.shape[0];
-    const auto energy = energies_.OfExpert(key.layer, key.expert);
-    const auto residual = energies_.Residual(key.layer);
-    AddCosts(unit, NumbersOf(IdOf(matrix)), WeightsIn(matrix), FactorOf(key.proj),
-             energy && residual ? std::optional(*energy / *residual) : std::nullopt);
-    if (energy && key.proj == kDownProj) unit.cost_terms["energy"] += *energy;
-    if (residual) unit.cost_terms["residual"] = *residual;
-    unit.cost_terms["factor"] = FactorOf(key.proj);
-    if (IsLeftPacked(matrix)) packed_.insert({kRouted, key.layer, UnitProj(key.proj)});
-    const std::string& storage = matrix.weight().storage;
-    const bool loads =
-        matrix.weight().is_plain() || storage.starts_with("fp8_block") || IsLeftPacked(matrix);
-    if (!loads) packed_storage_ = storage;
-  }
-
-  void AddShared(const ExpertMatrix& matrix, const MatrixKey& key) {
-    const auto modules = names_.Modules(matrix.weight().name, matrix.weight().shape);
-    if (modules.empty()) return;
-    RecipeUnit& unit = UnitOf(kShared, key.layer, UnitProj(key.proj));
-    for (const MlxModule& made : modules) {
-      RecipeModule& module = ModuleOf(unit, made.path, matrix);
-      module.shape = made.shape;
-    }
-    const auto energy = energies_.OfShared(key.layer);
-    const auto residual = energies_.Residual(key.layer);
-    const double scale = energies_.experts_per_token() * energies_.experts_per_token();
-    AddCosts(unit, NumbersOf(IdOf(matrix)), WeightsIn(matrix), FactorOf(key.proj),
-             energy && residual ? std::optional(*energy * scale / *residual) : std::nullopt);
-  }
-
-  /// mlx-lm leaves gpt-oss's own MXFP4 experts as they are, whatever a predicate says.
-  bool IsLeftPacked(const ExpertMatrix& matrix) const {
-    return model_.family() == "gpt_oss" && matrix.weight().storage.starts_with("mxfp4");
-  }
-
-  static double WeightsIn(const ExpertMatrix& matrix) {
-    return static_cast<double>(matrix.rows() * matrix.cols());
-  }
-
-  /// The module of that path; a new one is called after the matrix's weight.
-  static RecipeModule& ModuleOf(RecipeUnit& unit, const std::string& path,
-                                const ExpertMatrix& matrix) {
-    const auto found = std::ranges::find(unit.modules, path, &RecipeModule::mlx);
-    if (found != unit.modules.end()) return *found;
-    const bool of_many = !matrix.bank->is_shared_expert && matrix.bank->experts == 1;
-    return unit.modules.emplace_back(
-        RecipeModule{path, CheckpointModule(AsUtf8(matrix.weight().name), of_many), {}});
-  }
-
-  static std::string RoleOf(const DenseWeight& weight, const std::string& path) {
-    if (weight.role() == Role::kRouter) return kRouter;
-    if (path == "lm_head" || path.ends_with(".lm_head")) return "lm_head";
-    if (weight.role() == Role::kAttention) return "attention";
-    return weight.role() == Role::kEmbedding ? "embedding" : "dense";
-  }
-
-  void AddDense() {
-    for (const DenseWeight& weight : model_.dense()) {
-      const auto modules = names_.Modules(weight.weight().name, weight.weight().shape);
-      if (modules.empty()) continue;
-      covered_.insert(weight.tensor);
-      const MatrixNumbers* numbers = NumbersOf({AsUtf8(weight.module), -1, -1});
-      const std::string role = RoleOf(weight, modules.front().path);
-      RecipeUnit& unit = UnitOf(role, weight.layer(), LastPart(weight.module));
-      for (const MlxModule& module : modules) {
-        unit.modules.push_back({module.path, AsUtf8(weight.module), module.shape});
-        if (module.eight_bits) eight_bits_.insert(UnitKey(role, weight.layer(), unit.proj));
-      }
-      split_ = split_ || modules.size() > 1;
-      const auto count = static_cast<double>(weight.rows * weight.cols);
-      AddCosts(unit, numbers, count, FactorOf(unit.proj), DenseShare(role, weight.layer()));
-    }
-  }
-
-  /// What an error of a weight outside the experts is weighed with.
-  double DenseShare(const std::string& role, int64_t layer) const {
-    const double square = energies_.experts_per_token() * energies_.experts_per_token();
-    return role == "lm_head" || role == "embedding" ? square : energies_.ShareOf(layer);
-  }
-
-  void AddUntouched() {
-    const uint64_t float_bytes = recipe_.float_bits() / 8;
-    const auto layers = model_.facts().layers;
-    const bool tied = MlxFactsOf(model_.parts().files->metadata.config).tied;
-    for (const ModelTensor& tensor : model_.tensors()) {
-      recipe_.coverage.source_bytes += tensor.info().nbytes;
-      if (covered_.contains(&tensor) || tensor.companion) continue;
-      const bool beyond =
-          layers && tensor.found.layer.value_or(-1) >= static_cast<int64_t>(*layers);
-      if (tensor.left_out != ModelTensor::LeftOut::kNo || beyond || tensor.found.stack) continue;
-      if (tied && tensor.info().name.ends_with("lm_head.weight")) continue;  // mlx-lm drops it
-      recipe_.coverage.untouched_bytes += tensor.elements() * float_bytes;
-    }
-  }
-
-  /// The bytes of its candidates, which have their costs; and what it is if it is kept.
-  void Complete(RecipeUnit& unit) {
-    const auto at = static_cast<size_t>(&unit - recipe_.units.data());
-    const unsigned float_bits = recipe_.float_bits();
-    const UnitKey key{unit.role, unit.layer.value_or(-1), unit.proj};
-    StoredForm kept;
-    if (eight_bits_.contains(key)) kept = QuantScheme{"", "affine", 8, 64};
-    if (packed_.contains(key)) kept = QuantScheme{"", "mxfp4", 4, 32};
-    auto bytes = StoredBytes(unit, kept, float_bits);
-    unit.chosen = {bytes ? kept : std::nullopt,
-                   bytes ? *bytes : *StoredBytes(unit, std::nullopt, float_bits), std::nullopt};
-    if (packed_.contains(key)) return;
-    for (size_t c = 0; c < candidates_.size(); ++c) {
-      const QuantScheme& scheme = errors_.schemes[candidates_[c]];
-      if (const auto size = StoredBytes(unit, scheme, float_bits)) {
-        unit.alternatives.push_back({scheme, *size, costs_[at][c]});
-      }
-    }
-  }
-
-  void Tell() {
-    auto& lines = recipe_.not_known;
-    lines.push_back(
-        "The objective ranks plans and is no KL divergence: confirm with a run of both models on "
-        "text (docs/recipes.md).");
-    if (!errors_.has_dense) {
-      lines.push_back(
-          "What quantizing anything but the experts costs: the run has no data/dense_quant_sim "
-          "(scan.dense_weights), so all of it stays as it is.");
-    } else {
-      lines.push_back(
-          "No study covers the costs of weights outside the routed experts: floors stand in for "
-          "it.");
-    }
-    if (energies_.replaced() > 0) {
-      lines.push_back(fmt::format(
-          "The calibration says nothing of {} experts (never routed, or no entry); their energies "
-          "are guessed from their weights.",
-          energies_.replaced()));
-    }
-    lines.insert(lines.end(), energies_.notes().begin(), energies_.notes().end());
-    if (!packed_storage_.empty()) {
-      lines.push_back(fmt::format(
-          "mlx-lm leaves experts stored as {} as they are, whatever it is asked: convert from the "
-          "unquantized checkpoint.",
-          packed_storage_));
-    }
-    const uint64_t unmeasured = recipe_.coverage.matrices - recipe_.coverage.measured;
-    if (unmeasured > 0) {
-      lines.push_back(fmt::format("The run has no errors of {} of {} matrices.", unmeasured,
-                                  recipe_.coverage.matrices));
-    }
-    TellWithoutCosts();
-    if (!energies_.measured() && kind_ == CostKind::kAuto) {
-      lines.push_back("The energies are guessed from the weights: no imatrix was given.");
-    }
-    if (other_stacks_ > 0) {
-      lines.push_back(fmt::format(
-          "{} matrices are of other stacks (MTP, encoders), which mlx-lm drops.", other_stacks_));
-    }
-    if (split_) {
-      lines.push_back(
-          "kv_b_proj becomes embed_q and unembed_out, whose groups run elsewhere: its error is "
-          "that "
-          "of the checkpoint's own form.");
-    }
-  }
-
-  /// Units that stay as they are because no candidate has a cost.
-  void TellWithoutCosts() {
-    std::vector<std::string> names;
-    for (const RecipeUnit& unit : recipe_.units) {
-      const auto has = [](const RecipeOption& option) { return option.cost.has_value(); };
-      if (unit.role == kRouter || std::ranges::any_of(unit.alternatives, has)) continue;
-      names.push_back(unit.modules.front().mlx);
-    }
-    if (names.empty() || (!errors_.has_dense && names.size() == recipe_.units.size())) return;
-    recipe_.not_known.push_back(
-        fmt::format("What {} of {} units cost in any candidate, as {}: they stay as they are.",
-                    names.size(), recipe_.units.size(), names.front()));
-  }
-
-  const Model& model_;
-  const RunErrors& errors_;
-  const MlxNames& names_;
-  const CostKind kind_;
-  const std::vector<size_t> candidates_;  // numbers of schemes
-  const Energies energies_;
-  Recipe recipe_;
-  std::map<UnitKey, size_t> places_;
-  std::vector<std::vector<std::optional<double>>> costs_;  // by unit and candidate
-  std::set<UnitKey> eight_bits_, packed_;
-  std::set<const ModelTensor*> covered_;
-  std::string packed_storage_;  // of experts that mlx-lm doesn't quantize; "": none
-  uint64_t other_stacks_ = 0;
-  bool split_ = false;
-};
+  recipe.coverage.untouched_bytes = UntouchedBytes(model, units.held, recipe.float_bits());
+  recipe.not_known = NotKnown(recipe, units, errors, costs.energies(), kind);
+  return recipe;
+}
 
 /// Numbers of the candidates among the schemes that were measured.
 Result<std::vector<size_t>> CandidatesOf(const RunErrors& errors,
@@ -414,11 +192,9 @@ Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& opti
   }
   auto candidates = CandidatesOf(*errors, options.candidates, run);
   if (!candidates) return tl::make_unexpected(candidates.error());
-  Recipe recipe = Builder(model, *errors, *names, options.kind, std::move(*candidates)).Build();
-  const auto has_cost = [](const RecipeUnit& unit) {
-    return std::ranges::any_of(unit.alternatives, [](const auto& o) { return o.cost.has_value(); });
-  };
-  if (std::ranges::none_of(recipe.units, has_cost)) {
+  const MatrixCosts costs(model, *errors, options.kind, std::move(*candidates));
+  Recipe recipe = RecipeOf(model, *errors, *names, costs, options.kind);
+  if (std::ranges::none_of(recipe.units, HasCost)) {
     return Fail(
         ErrorCode::kUnsupported, run.dir().string(),
         "tells of no unit what quantizing it costs: no scheme fits, or energies are unknown",

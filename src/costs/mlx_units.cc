@@ -1,0 +1,180 @@
+#include "costs/mlx_units.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "base/utf8.h"
+#include "experts/families.h"
+
+namespace moe {
+namespace {
+
+/// Gate and up are one unit: runtimes want it so, and it costs nothing.
+std::string UnitProj(const std::string& proj) {
+  return proj == kGateProj || proj == kUpProj ? "gate_proj+up_proj" : proj;
+}
+
+std::string LastPart(std::string_view path) {
+  return std::string(path.substr(path.rfind('.') + 1));
+}
+
+std::string_view RoleOf(const DenseWeight& weight, std::string_view path) {
+  if (weight.role() == Role::kRouter) return kRouterRole;
+  if (path == "lm_head" || path.ends_with(".lm_head")) return kHeadRole;
+  if (weight.role() == Role::kAttention) return kAttentionRole;
+  return weight.role() == Role::kEmbedding ? kEmbeddingRole : kDenseRole;
+}
+
+/// The module of that path; a new one is called after the matrix's weight.
+RecipeModule& ModuleOf(RecipeUnit& unit, const std::string& path, const ExpertMatrix& matrix) {
+  const auto found = std::ranges::find(unit.modules, path, &RecipeModule::mlx);
+  if (found != unit.modules.end()) return *found;
+  const bool of_many = !matrix.bank->is_shared_expert && matrix.bank->experts == 1;
+  return unit.modules.emplace_back(
+      RecipeModule{path, CheckpointModule(AsUtf8(matrix.weight().name), of_many), {}});
+}
+
+class Builder {
+ public:
+  Builder(const Model& model, const MlxNames& names, const MatrixCosts& costs)
+      : model_(model), names_(names), costs_(costs) {}
+
+  MlxUnits Build(unsigned float_bits) {
+    AddExperts();
+    AddDense();
+    for (Part& part : parts_) {
+      Complete(part, float_bits);
+      made_.units.push_back(std::move(part.unit));
+    }
+    return std::move(made_);
+  }
+
+ private:
+  struct Part {
+    RecipeUnit unit;
+    Costs costs;
+    StoredForm kept = {};    ///< what it is if nothing is chosen
+    bool is_packed = false;  ///< and nothing can be
+  };
+
+  Part& PartOf(std::string_view role, int64_t layer, const std::string& proj) {
+    const auto [place, is_new] =
+        places_.try_emplace({std::string(role), layer, proj}, parts_.size());
+    if (is_new) {
+      Part& part = parts_.emplace_back();
+      part.unit.role = role;
+      if (layer >= 0) part.unit.layer = layer;
+      part.unit.proj = proj;
+      part.costs.assign(costs_.candidates(), 0.0);
+    }
+    return parts_[place->second];
+  }
+
+  void Count(const MatrixId& id) {
+    ++made_.matrices;
+    made_.measured += costs_.Knows(id) ? 1 : 0;
+  }
+
+  void AddExperts() {
+    for (uint64_t i = 0; i < model_.matrices(); ++i) {
+      const ExpertMatrix matrix = model_.matrix(i);
+      const MatrixKey key = matrix.key();
+      made_.held.insert(matrix.tensor);
+      if (!key.stack.empty() || key.layer < 0) {
+        ++made_.other_stacks;
+        continue;
+      }
+      key.shared ? AddShared(matrix, key) : AddRouted(matrix, key);
+    }
+  }
+
+  void AddRouted(const ExpertMatrix& matrix, const MatrixKey& key) {
+    Part& part = PartOf(kRoutedRole, key.layer, UnitProj(key.proj));
+    RecipeModule& module = ModuleOf(part.unit, names_.Experts(key.layer, key.proj), matrix);
+    if (module.shape.empty()) module.shape = {0, matrix.rows(), matrix.cols()};
+    ++module.shape[0];
+    Count(IdOf(matrix));
+    AddTo(part.costs, costs_.OfRouted(matrix));
+    AddTerms(part.unit.cost_terms, key);
+    const std::string& storage = matrix.weight().storage;
+    if (IsLeftPacked(matrix)) {
+      part.is_packed = true;
+      part.kept = QuantScheme{"", "mxfp4", 4, 32};
+    } else if (!matrix.weight().is_plain() && !storage.starts_with("fp8_block")) {
+      made_.refused_storage = storage;
+    }
+  }
+
+  void AddTerms(std::map<std::string, double>& terms, const MatrixKey& key) const {
+    const auto energy = costs_.energies().OfExpert(key.layer, key.expert);
+    const auto residual = costs_.energies().Residual(key.layer);
+    if (energy && key.proj == kDownProj) terms["energy"] += *energy;
+    if (residual) terms["residual"] = *residual;
+    terms["factor"] = MatrixCosts::FactorOf(key.proj);
+  }
+
+  /// mlx-lm leaves gpt-oss's own MXFP4 experts as they are, whatever a predicate says.
+  bool IsLeftPacked(const ExpertMatrix& matrix) const {
+    return model_.family() == "gpt_oss" && matrix.weight().storage.starts_with("mxfp4");
+  }
+
+  void AddShared(const ExpertMatrix& matrix, const MatrixKey& key) {
+    const auto modules = names_.Modules(matrix.weight().name, matrix.weight().shape);
+    if (modules.empty()) return;
+    Part& part = PartOf(kSharedRole, key.layer, UnitProj(key.proj));
+    for (const MlxModule& made : modules) {
+      ModuleOf(part.unit, made.path, matrix).shape = made.shape;
+    }
+    Count(IdOf(matrix));
+    AddTo(part.costs, costs_.OfShared(matrix));
+  }
+
+  void AddDense() {
+    for (const DenseWeight& weight : model_.dense()) {
+      const auto modules = names_.Modules(weight.weight().name, weight.weight().shape);
+      if (modules.empty()) continue;
+      made_.held.insert(weight.tensor);
+      const std::string_view role = RoleOf(weight, modules.front().path);
+      Part& part = PartOf(role, weight.layer(), LastPart(weight.module));
+      for (const MlxModule& module : modules) {
+        part.unit.modules.push_back({module.path, AsUtf8(weight.module), module.shape});
+        if (module.eight_bits) part.kept = QuantScheme{"", "affine", 8, 64};
+      }
+      made_.is_split = made_.is_split || modules.size() > 1;
+      Count({AsUtf8(weight.module), -1, -1});
+      AddTo(part.costs, costs_.OfDense(weight, role, part.unit.proj));
+    }
+  }
+
+  /// The bytes of its candidates, and what it is if it is kept.
+  void Complete(Part& part, unsigned float_bits) const {
+    RecipeUnit& unit = part.unit;
+    const auto bytes = StoredBytes(unit, part.kept, float_bits);
+    unit.chosen = {bytes ? part.kept : std::nullopt,
+                   bytes ? *bytes : *StoredBytes(unit, std::nullopt, float_bits), std::nullopt};
+    for (size_t c = 0; !part.is_packed && c < part.costs.size(); ++c) {
+      const QuantScheme& scheme = costs_.candidate(c);
+      if (const auto size = StoredBytes(unit, scheme, float_bits)) {
+        unit.alternatives.push_back({scheme, *size, part.costs[c]});
+      }
+    }
+  }
+
+  const Model& model_;
+  const MlxNames& names_;
+  const MatrixCosts& costs_;
+  MlxUnits made_;
+  std::vector<Part> parts_;
+  std::map<std::tuple<std::string, int64_t, std::string>, size_t> places_;  // role, layer, proj
+};
+
+}  // namespace
+
+MlxUnits UnitsOf(const Model& model, const MlxNames& names, const MatrixCosts& costs,
+                 unsigned float_bits) {
+  return Builder(model, names, costs).Build(float_bits);
+}
+
+}  // namespace moe
