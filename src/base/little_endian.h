@@ -20,4 +20,12 @@ Unsigned LoadLittleEndian(std::span<const std::byte> bytes, size_t at = 0) {
   return std::bit_cast<Unsigned>(raw);
 }
 
+/// Writes `value` at `out`, least byte first, unaligned.
+template <class Unsigned>
+void StoreLittleEndian(Unsigned value, std::byte* out) {
+  auto raw = std::bit_cast<std::array<std::byte, sizeof(Unsigned)>>(value);
+  if constexpr (std::endian::native == std::endian::big) std::reverse(raw.begin(), raw.end());
+  std::memcpy(out, raw.data(), raw.size());
+}
+
 }  // namespace moe

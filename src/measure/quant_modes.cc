@@ -14,17 +14,13 @@ constexpr float kAffineMinScale = 1e-7f;
 
 // ---- affine (mlx-quantization.md sections 3 and 6) ----
 
-struct AffineFit {
-  float scale, bias;  // not yet rounded to T: codes come from these
-};
-
 struct Range {
   float lo, hi;
 };
 
 // NaN elements lose every comparison, so they are ignored.
-Range RangeOf(const float* x, size_t size, float start_hi) {
-  Range range{std::numeric_limits<float>::infinity(), start_hi};
+Range RangeOf(const float* x, size_t size) {
+  Range range{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
   for (size_t i = 0; i < size; ++i) {
     if (x[i] > range.hi) range.hi = x[i];
     if (x[i] < range.lo) range.lo = x[i];
@@ -38,9 +34,9 @@ float RoundCode(float value) {
 }
 
 template <bool kGpu>
-AffineFit FitAffine(const float* x, size_t size, unsigned bits) {
+AffineFit FitAffine(float lo, float hi, unsigned bits) {
   // The GPU kernels start the maximum at 0: all-negative groups get the range [lo, 0].
-  const auto [lo, hi] = RangeOf(x, size, kGpu ? 0.0f : -std::numeric_limits<float>::infinity());
+  if (kGpu && !(hi > 0.0f)) hi = 0.0f;
   if (bits == 1) return {std::max(hi - lo, kAffineMinScale), lo};
   const float levels = static_cast<float>((1u << bits) - 1);
   const float step = std::max((hi - lo) / levels, kAffineMinScale);
@@ -58,7 +54,8 @@ void RunAffine(const Quantizer& quantizer, GroupRun& run) {
   const size_t size = quantizer.group_size;
   for (size_t g = 0; g < run.groups; ++g) {
     const float* x = run.x + g * size;
-    const AffineFit fit = FitAffine<kGpu>(x, size, quantizer.bits);
+    const auto [lo, hi] = RangeOf(x, size);
+    const AffineFit fit = FitAffine<kGpu>(lo, hi, quantizer.bits);
     const float scale = run.scales[g] = RoundTo<kType>(fit.scale);
     const float bias = run.biases[g] = RoundTo<kType>(fit.bias);
     for (size_t i = 0; i < size; ++i) {
@@ -224,9 +221,10 @@ void RunGpuFloat(const Quantizer& quantizer, GroupRun& run) {
 // ---- the encoders of a mode, for float32, float16 and bfloat16 ----
 
 template <bool kGpu>
-constexpr QuantEncoders kAffine = {{{RunAffine<ComputeDType::kF32, kGpu>, nullptr},
-                                    {RunAffine<ComputeDType::kF16, kGpu>, nullptr},
-                                    {RunAffine<ComputeDType::kBF16, kGpu>, nullptr}}};
+constexpr QuantEncoders kAffine = {
+    {{RunAffine<ComputeDType::kF32, kGpu>, nullptr, FitAffine<kGpu>},
+     {RunAffine<ComputeDType::kF16, kGpu>, nullptr, FitAffine<kGpu>},
+     {RunAffine<ComputeDType::kBF16, kGpu>, nullptr, FitAffine<kGpu>}}};
 
 template <class Element>
 constexpr QuantEncoders kCpuMx = {

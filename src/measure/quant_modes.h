@@ -7,6 +7,7 @@
 
 namespace moe {
 
+struct AffineFit;
 struct FloatFit;
 struct GroupRun;
 struct Quantizer;
@@ -19,9 +20,11 @@ enum class ErrorKernel : uint8_t { kPortable, kAffine, kMxfp4, kMxfp8, kNvfp4 };
 struct QuantEncoder {
   using Run = void (*)(const Quantizer& quantizer, GroupRun& run);
   using Fit = FloatFit (*)(float largest, bool legacy);
+  using FitRange = AffineFit (*)(float lo, float hi, unsigned bits);
 
   Run run = nullptr;  ///< portable: fills every field of GroupRun, for every input
   Fit fit = nullptr;  ///< float modes: from the largest magnitude of a group without Inf and NaN
+  FitRange fit_range = nullptr;  ///< affine: from the smallest and largest of such a group
 };
 /// For float32, float16, bfloat16: the order of ComputeDType.
 using QuantEncoders = std::array<QuantEncoder, 3>;

@@ -1,24 +1,12 @@
 #include "moescope/quantize.h"
 
+#include <span>
+
+#include "base/little_endian.h"
+#include "measure/encode.h"
 #include "measure/quantizer.h"
 
 namespace moe {
-namespace {
-
-// Element i of the stream occupies bits [i * bits, (i + 1) * bits), least significant first. A row
-// is a whole number of words, so the matrix is one stream.
-std::vector<uint32_t> PackCodes(std::span<const uint8_t> codes, unsigned bits) {
-  std::vector<uint32_t> words((codes.size() * bits + 31) / 32);
-  for (size_t i = 0; i < codes.size(); ++i) {
-    const size_t bit = i * bits;
-    const uint64_t shifted = uint64_t{codes[i]} << (bit % 32);
-    words[bit / 32] |= static_cast<uint32_t>(shifted);
-    if (shifted >> 32 != 0) words[bit / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
-  }
-  return words;
-}
-
-}  // namespace
 
 Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, uint64_t cols,
                                        const QuantScheme& scheme, QuantProfile profile,
@@ -42,7 +30,11 @@ Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, 
   GroupRun run{w.data(),     groups, out.scales.data(), out.biases.data(), out.w_hat.data(),
                codes.data(), 0};
   quantizer->encoder.run(*quantizer, run);
-  out.codes = PackCodes(codes, quantizer->bits);
+  std::vector<std::byte> packed(codes.size() * quantizer->bits / 8);
+  PackCodes(codes.data(), codes.size(), quantizer->bits, packed.data());
+  for (size_t at = 0; at < packed.size(); at += sizeof(uint32_t)) {
+    out.codes.push_back(LoadLittleEndian<uint32_t>(packed, at));
+  }
   return out;
 }
 

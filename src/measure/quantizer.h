@@ -27,6 +27,11 @@ struct FloatFit {
   float scale;   ///< what element values are multiplied with to reconstruct
 };
 
+/// How affine encodes one group: not yet rounded to T, codes come from these.
+struct AffineFit {
+  float scale, bias;
+};
+
 /// A scheme that applies to a matrix, resolved to the functions that simulate it.
 struct Quantizer {
   /// What loops and their arrays have room for; MakeQuantizer() refuses the rest.

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "measure/array_matrix.h"
+#include "measure/encode.h"
 #include "measure/error_kernels.h"
 #include "measure/float_codes.h"
 #include "measure/quant_metrics.h"
@@ -358,6 +359,103 @@ TEST_P(OnTarget, ABatchIsTheSumOfItsGroups) {
     EXPECT_TRUE(Same(made.scales, expected.scales));
     EXPECT_TRUE(Same(made.biases, expected.biases));
   }
+}
+
+// ---- codes ----
+
+struct Encoded {
+  std::vector<std::byte> codes, scales, biases;
+  bool operator==(const Encoded&) const = default;
+};
+
+Encoded EncodedBy(const Quantizer& quantizer, const std::vector<float>& x) {
+  const GroupBytes each = GroupBytesOf(quantizer);
+  const size_t groups = x.size() / quantizer.group_size;
+  Encoded out = {std::vector<std::byte>(groups * each.codes),
+                 std::vector<std::byte>(groups * each.scale),
+                 std::vector<std::byte>(groups * each.bias)};
+  EncodeGroups(quantizer, x.data(), groups,
+               {out.codes.data(), out.scales.data(), out.biases.data()});
+  return out;
+}
+
+// By the mode's own encoder, bit by bit.
+Encoded EncodedPlainly(const Quantizer& quantizer, const std::vector<float>& x) {
+  const size_t size = quantizer.group_size, groups = x.size() / size;
+  const GroupBytes each = GroupBytesOf(quantizer);
+  std::vector<float> scales(groups), biases(groups), w_hat(x.size());
+  std::vector<uint8_t> codes(x.size());
+  GroupRun run{x.data(), groups, scales.data(), biases.data(), w_hat.data(), codes.data(), 0};
+  quantizer.encoder.run(quantizer, run);
+  Encoded out;
+  out.codes.resize(groups * each.codes);
+  for (size_t bit = 0; bit < out.codes.size() * 8; ++bit) {
+    const int value = codes[bit / quantizer.bits] >> bit % quantizer.bits & 1;
+    out.codes[bit / 8] |= static_cast<std::byte>(value << bit % 8);
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    std::byte bytes[4];
+    if (quantizer.mode->scale_bits == 8) {
+      out.scales.push_back(static_cast<std::byte>(scales[g]));
+    } else {
+      StoreFloat(quantizer.dtype, scales[g], bytes);
+      out.scales.insert(out.scales.end(), bytes, bytes + each.scale);
+    }
+    if (!quantizer.mode->has_bias) continue;
+    StoreFloat(quantizer.dtype, biases[g], bytes);
+    out.biases.insert(out.biases.end(), bytes, bytes + each.bias);
+  }
+  return out;
+}
+
+std::vector<Data> AnyData() {
+  auto data = FiniteData();
+  auto odd = TestWeights(4096);
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
+  odd[5] = inf;
+  odd[300] = -inf;
+  odd[640] = nan;
+  odd[1200] = -nan;
+  odd[1201] = inf;
+  for (size_t i = 2048; i < 2176; ++i) odd[i] = nan;
+  data.push_back({"not finite", odd});
+  return data;
+}
+
+std::vector<float> RoundedTo(ComputeDType dtype, std::vector<float> values) {
+  for (float& value : values) {
+    if (dtype == ComputeDType::kF16) value = RoundToHalf(value);
+    if (dtype == ComputeDType::kBF16) value = RoundToBFloat16(value);
+  }
+  return values;
+}
+
+TEST_P(OnTarget, CodesScalesAndBiasesEqualThePortableQuantizers) {
+  for (const Data& data : AnyData()) {
+    for (const auto dtype : {ComputeDType::kF32, ComputeDType::kF16, ComputeDType::kBF16}) {
+      const auto x = RoundedTo(dtype, data.values);
+      for (const QuantScheme& scheme : AllSchemes()) {
+        for (const auto profile : {QuantProfile::kMlxCpu, QuantProfile::kMlxGpu,
+                                   QuantProfile::kMlxCpuLegacy, QuantProfile::kMlxGpuLegacy}) {
+          if (IsLegacy(profile) && !scheme.mode.starts_with("mx")) continue;  // as today's
+          SCOPED_TRACE(testing::Message() << data.name << " " << scheme.mode << scheme.bits << " g"
+                                          << scheme.group_size << " " << ComputeDTypeName(dtype)
+                                          << " " << ProfileName(profile));
+          const auto quantizer = MakeQuantizer(scheme, profile, dtype, 1, x.size());
+          ASSERT_TRUE(quantizer.has_value());
+          EXPECT_TRUE(EncodedBy(*quantizer, x) == EncodedPlainly(*quantizer, x));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OnTarget, AModeWithoutAKernelIsEncoded) {
+  const auto x = NormalWeights();
+  const auto quantizer =
+      MakeQuantizer(kFp8, {"", "fp8", 8, 16}, QuantProfile::kMlxCpu, ComputeDType::kF32, 1, 4096);
+  ASSERT_TRUE(quantizer.has_value());
+  EXPECT_TRUE(EncodedBy(*quantizer, x) == EncodedPlainly(*quantizer, x));
 }
 
 // ---- sums ----

@@ -41,6 +41,9 @@ class File {
     return Widened<uint16_t>(name, BFloat16ToFloat);
   }
 
+  /// As the file holds it.
+  std::vector<std::byte> Bytes(const std::string& name) const { return Elements<std::byte>(name); }
+
   std::vector<uint32_t> Words(const std::string& name) const { return Elements<uint32_t>(name); }
 
  private:

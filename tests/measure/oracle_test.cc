@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "measure/encode.h"
+
 namespace moe {
 namespace {
 
@@ -35,6 +37,24 @@ TEST(Oracle, CodesScalesBiasesAndReconstructionAreBitExact) {
       EXPECT_TRUE(made->biases.empty());
     }
     EXPECT_EQ(FirstDifference(made->w_hat, file.Floats(c.name + ".w_hat")), -1);
+  }
+}
+
+TEST(Oracle, TheBytesOfFilesAreTheSame) {
+  for (const auto& c : oracle::AllCases()) {
+    SCOPED_TRACE(c.Label());
+    const auto& file = oracle::FileOf(c);
+    const auto w = file.Floats(c.name + ".w");
+    const auto quantizer = MakeQuantizer(c.scheme, c.profile, c.dtype, c.rows, c.cols);
+    ASSERT_TRUE(quantizer.has_value());
+    const GroupBytes each = GroupBytesOf(*quantizer);
+    const size_t groups = w.size() / quantizer->group_size;
+    std::vector<std::byte> codes(groups * each.codes), scales(groups * each.scale),
+        biases(groups * each.bias);
+    EncodeGroups(*quantizer, w.data(), groups, {codes.data(), scales.data(), biases.data()});
+    EXPECT_TRUE(codes == file.Bytes(c.name + ".q"));
+    EXPECT_TRUE(scales == file.Bytes(c.name + ".scales"));
+    EXPECT_TRUE(each.bias == 0 || biases == file.Bytes(c.name + ".biases"));
   }
 }
 
