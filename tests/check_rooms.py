@@ -49,7 +49,7 @@ ROOMS = [
          "which tensors are expert matrices, and a role for every tensor: the table of families (`families.cc`) and the rules "
          "made of it (`presets`); `filter`, `rules`, `packed_split`, `fallback` and `claims` are the steps of an extraction, `axes` "
          "asks the shapes of neighbours; what a config promises (`model_facts`, `layer_facts`), and which shapes contradict it or "
-         "each other (`shape_judge`); what mlx-lm calls the modules (`mlx_names`)",
+         "each other (`shape_judge`); what mlx-lm makes of the tensors (`mlx_families`, `mlx_names`)",
          "bytes, statistics",
          public=("experts.h", "model_facts.h"),
          knows={"base": "", "codec": "what companions are called"},
@@ -63,7 +63,7 @@ ROOMS = [
     Room("model",
          "what is in a checkpoint: where it lies (`location`), which files (`model_files`), its config.json (`metadata`), every "
          "tensor with its role (`open_checkpoint`, `decide`), which experts are missing (`expert_promise`): a `Model`, whose "
-         "matrices are opened by their keys; what to tell of it (`inspect`)",
+         "matrices are opened by their keys; what to tell of it (`inspect`); all of it as mlx-lm has it (`mlx_plan`)",
          "tables, runs, logs",
          public=("model.h",),
          knows=dict.fromkeys(["base", "checkpoint", "codec", "experts"], "")),

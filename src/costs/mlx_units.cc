@@ -140,7 +140,7 @@ class Builder {
       Part& part = PartOf(role, weight.layer(), LastPart(weight.module));
       for (const MlxModule& module : modules) {
         part.unit.modules.push_back({module.path, AsUtf8(weight.module), module.shape});
-        if (module.eight_bits) part.kept = QuantScheme{"", "affine", 8, 64};
+        if (module.eight_bits && role == kRouterRole) part.kept = QuantScheme{"", "affine", 8, 64};
       }
       made_.is_split = made_.is_split || modules.size() > 1;
       Count({AsUtf8(weight.module), -1, -1});

@@ -38,7 +38,7 @@ std::string FloatType(const Model& model) {
 uint64_t UntouchedBytes(const Model& model, const std::set<const ModelTensor*>& held,
                         unsigned float_bits) {
   const auto layers = model.facts().layers;
-  const bool tied = MlxFactsOf(model.parts().files->metadata.config).tied;
+  const bool tied = MlxFactsOf(model.parts().files->metadata.config).tied.value_or(false);
   uint64_t bytes = 0;
   for (const ModelTensor& tensor : model.tensors()) {
     if (held.contains(&tensor) || tensor.companion) continue;

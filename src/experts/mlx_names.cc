@@ -8,80 +8,13 @@
 
 #include "experts/config_numbers.h"
 #include "experts/families.h"
+#include "experts/mlx_families.h"
 #include "experts/roles.h"
 
 namespace moe {
-
-/// How mlx-lm's model of a family differs from the checkpoint.
-struct MlxFamily {
-  /// What becomes of the router's matrix: as any other, in 8 bits by the model's own predicate, or
-  /// it is no module that can be quantized.
-  enum class Router { kPlain, kEightBits, kRaw };
-
-  std::string_view name;  ///< of the row in families.cc
-  std::string_view experts = "mlp.switch_mlp";
-  Router router = Router::kPlain;
-  std::string_view router_module = "mlp.gate";
-  /// Whether mlx-lm has the text model below a module "language_model".
-  enum class Wrapped { kNever, kAlways, kIfNested } wrapped = Wrapped::kNever;
-  bool latent = false;  ///< kv_b_proj becomes embed_q and unembed_out
-  std::string_view layers = "model.layers";
-  std::array<std::string_view, 3> projs = {kGateProj, kUpProj, kDownProj};
-};
-
 namespace {
 
-using enum MlxFamily::Router;
-using Wrapped = MlxFamily::Wrapped;
-
-constexpr std::string_view kSparse = "block_sparse_moe.switch_mlp";
-
-// A family is here when its modules were compared with mlx-lm's own (tests/data/mlx_modules).
-constexpr MlxFamily kFamilies[] = {
-    {.name = "mixtral", .experts = kSparse},
-    {.name = "qwen2_moe"},
-    {.name = "qwen3_moe", .router = kEightBits},
-    {.name = "qwen3_next", .router = kEightBits},
-    {.name = "qwen3_5_moe", .router = kEightBits, .wrapped = Wrapped::kAlways},
-    {.name = "deepseek_v3", .router = kRaw, .latent = true},
-    {.name = "deepseek_v32", .router = kRaw, .latent = true},
-    {.name = "kimi_k2", .router = kRaw, .latent = true},
-    {.name = "glm4_moe_lite", .router = kRaw, .latent = true},
-    {.name = "glm4_moe", .router = kRaw},
-    {.name = "gpt_oss",
-     .experts = "mlp.experts",
-     .router = kEightBits,
-     .router_module = "mlp.router"},
-    {.name = "olmoe"},
-    {.name = "phimoe", .experts = kSparse},
-    {.name = "minimax_m2",
-     .experts = kSparse,
-     .router = kEightBits,
-     .router_module = "block_sparse_moe.gate"},
-    {.name = "granitemoe",
-     .experts = kSparse,
-     .router = kEightBits,
-     .router_module = "block_sparse_moe.router.layer"},
-    {.name = "jamba",
-     .experts = "feed_forward.switch_mlp",
-     .router = kEightBits,
-     .router_module = "feed_forward.router"},
-    {.name = "ernie4_5_moe"},
-    {.name = "gemma4",
-     .experts = "experts.switch_glu",
-     .router = kEightBits,
-     .router_module = "router.proj",
-     .wrapped = Wrapped::kIfNested},
-    {.name = "nemotron_h",
-     .experts = "mixer.switch_mlp",
-     .router = kRaw,
-     .router_module = "mixer.gate",
-     .layers = "backbone.layers",
-     .projs = {"", "fc1", "fc2"}},
-};
-
-/// The gate of a shared expert goes with the router (Qwen).
-constexpr std::string_view kSharedGate = "shared_expert_gate";
+using What = MlxEdit::What;
 
 constexpr std::string_view kWeight = ".weight";
 
@@ -90,12 +23,24 @@ bool EndsWithModule(std::string_view path, std::string_view module) {
          (path.size() == module.size() || path[path.size() - module.size() - 1] == '.');
 }
 
-/// The path in MLX's model of a module of the checkpoint.
-std::string PathOf(std::string_view module, std::string_view wrapper) {
+/// Where `part` stands in a name, at its start or behind a dot.
+std::optional<size_t> FindPart(std::string_view name, std::string_view part) {
+  for (size_t at = name.find(part); at != std::string_view::npos; at = name.find(part, at + 1)) {
+    if (at == 0 || name[at - 1] == '.') return at;
+  }
+  return std::nullopt;
+}
+
+bool HasPart(std::string_view name, std::string_view part) {
+  return FindPart(name, part).has_value();
+}
+
+/// The path in MLX's model of a tensor of the checkpoint, as far as the wrapper goes.
+std::string PathOf(std::string_view name, std::string_view wrapper) {
   constexpr std::string_view kTextModel = "model.language_model.";
-  if (wrapper.empty() || module.starts_with(wrapper)) return std::string(module);
-  if (!module.starts_with(kTextModel)) return fmt::format("{}{}", wrapper, module);
-  return fmt::format("{}model.{}", wrapper, module.substr(kTextModel.size()));
+  if (wrapper.empty() || name.starts_with(wrapper)) return std::string(name);
+  if (!name.starts_with(kTextModel)) return fmt::format("{}{}", wrapper, name);
+  return fmt::format("{}model.{}", wrapper, name.substr(kTextModel.size()));
 }
 
 /// The number behind "layers" in a module's path.
@@ -107,32 +52,69 @@ std::optional<int64_t> LayerIn(std::string_view path) {
   return std::nullopt;
 }
 
+uint64_t Product(std::span<const uint64_t> sizes) {
+  uint64_t product = 1;
+  for (const uint64_t size : sizes) product *= size;
+  return product;
+}
+
+/// All of a tensor as one matrix.
+MatrixView WholeOf(std::span<const uint64_t> shape) {
+  const uint64_t cols = shape.empty() ? 1 : shape.back();
+  const uint64_t rows = shape.empty() ? 1 : Product(shape.first(shape.size() - 1));
+  return {rows, cols, 0, cols, 1};
+}
+
+/// [channels, 1, width], as PyTorch has the kernel of a convolution of each channel alone; MLX has
+/// [channels, width, 1], of the same values in the same order.
+std::vector<uint64_t> WithoutMiddleAxis(std::string_view path, std::span<const uint64_t> shape) {
+  std::vector<uint64_t> moved(shape.begin(), shape.end());
+  const bool of_channels = HasPart(path, "conv1d.weight") || HasPart(path, "conv.weight");
+  if (of_channels && shape.size() == 3 && shape[1] == 1) std::swap(moved[1], moved[2]);
+  return moved;
+}
+
+std::optional<DType> CastTo(const Json& config) {
+  std::string_view declared = config["torch_dtype"].text();
+  if (declared.empty()) declared = config["text_config"]["dtype"].text();
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+    if (declared == DTypeName(dtype)) return dtype;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+std::string MlxModuleOf(std::string_view name) {
+  return std::string(name.substr(0, name.size() - (name.ends_with(kWeight) ? kWeight.size() : 0)));
+}
 
 MlxFacts MlxFactsOf(const Json& config) {
   const Json& text = config.contains("text_config") ? config["text_config"] : config;
-  constexpr const char* kTied = "tie_word_embeddings";
+  const Json& tied = (text.contains("tie_word_embeddings") ? text : config)["tie_word_embeddings"];
   return {.layers = WholeNumber(text["num_hidden_layers"]),
           .heads = WholeNumber(text["num_attention_heads"]),
           .nope_dim = WholeNumber(text["qk_nope_head_dim"]),
           .value_dim = WholeNumber(text["v_head_dim"]),
           .kv_shared = WholeNumber(text["num_kv_shared_layers"]),
           .nested = config.contains("text_config"),
-          .tied = (text.contains(kTied) ? text : config)[kTied].get<bool>()};
+          .tied = tied.is_boolean() ? std::optional(tied.get<bool>()) : std::nullopt,
+          .dtype = CastTo(config)};
 }
 
 MlxNames::MlxNames(const MlxFamily& family, const MlxFacts& facts)
     : family_(&family), facts_(facts) {
+  using Wrapped = MlxFamily::Wrapped;
   const bool wrapped =
       family.wrapped == Wrapped::kAlways || (family.wrapped == Wrapped::kIfNested && facts.nested);
   if (wrapped) wrapper_ = "language_model.";
 }
 
 Result<MlxNames> MlxNames::Of(std::string_view family, const MlxFacts& facts) {
-  const auto* row = std::ranges::find(kFamilies, family, &MlxFamily::name);
-  if (row != std::end(kFamilies)) return MlxNames(*row, facts);
+  const auto row = std::ranges::find(MlxFamilies(), family, &MlxFamily::name);
+  if (row != MlxFamilies().end()) return MlxNames(*row, facts);
   std::vector<std::string_view> known;
-  for (const MlxFamily& other : kFamilies) known.push_back(other.name);
+  for (const MlxFamily& other : MlxFamilies()) known.push_back(other.name);
   return Fail(ErrorCode::kUnsupported,
               family.empty() ? "a model of no known family" : fmt::format("family {}", family),
               "what mlx-lm calls its modules is not known",
@@ -146,48 +128,176 @@ std::string MlxNames::Experts(int64_t layer, std::string_view proj) const {
   return fmt::format("{}{}.{}.{}.{}", wrapper_, family_->layers, layer, family_->experts, word);
 }
 
-bool MlxNames::IsDropped(std::string_view path) const {
-  constexpr std::string_view kNeverRead[] = {"mtp.",
-                                             "model.visual.",
-                                             "vision_tower.",
-                                             "model.vision",
-                                             "model.audio_tower.",
-                                             "model.embed_vision.",
-                                             "model.embed_audio.",
-                                             "model.multi_modal_projector."};
-  const std::string_view below = path.starts_with(wrapper_) ? path.substr(wrapper_.size()) : path;
-  if (std::ranges::any_of(kNeverRead, [&](auto head) { return below.starts_with(head); }))
-    return true;
-  if (below == "lm_head" && facts_.tied) return true;
+MlxRule MlxNames::RuleFor(std::string_view path) const {
+  const auto ends = [&](std::string_view end) { return path.ends_with(end); };
+  return std::ranges::any_of(family_->eight_bits, ends) ? MlxRule::kEightBits : MlxRule::kDefault;
+}
+
+DType MlxNames::DTypeOf(std::string_view path, DType dtype) const {
+  const auto keeps = [&](const MlxEdit& edit) {
+    return edit.what == What::kKeepType && HasPart(path, edit.part);
+  };
+  if (!IsPlainFloat(dtype) || std::ranges::any_of(family_->edits, keeps)) return dtype;
+  return facts_.dtype.value_or(dtype);
+}
+
+bool MlxNames::HasHead() const {
+  switch (family_->head) {
+    case MlxFamily::Head::kAlways:
+      return true;
+    case MlxFamily::Head::kNever:
+      return false;
+    case MlxFamily::Head::kUntiedIfTold:
+      return !facts_.tied.value_or(true);
+    case MlxFamily::Head::kUnlessTied:
+      break;
+  }
+  return !facts_.tied.value_or(false);
+}
+
+const MlxEdit* MlxNames::DropOf(std::string_view path) const {
+  for (const auto* edits : {&MlxEditsOfAll(), &family_->edits}) {
+    for (const MlxEdit& edit : *edits) {
+      const bool drops = edit.what == What::kDrop || edit.what == What::kLose;
+      if (drops && HasPart(path, edit.part)) return &edit;
+    }
+  }
+  static constexpr MlxEdit kTied = {"", What::kDrop, "the head is the embedding"};
+  static constexpr MlxEdit kBeyond = {"", What::kDrop, "of a layer beyond the model's last"};
+  static constexpr MlxEdit kShared = {"", What::kDrop, "of a layer that shares an earlier one's"};
+  if (HasPart(path, "lm_head.") && !HasHead()) return &kTied;
   const auto layer = LayerIn(path);
-  if (!layer || !facts_.layers) return false;
-  const bool of_kv =
-      EndsWithModule(path, "self_attn.k_proj") || EndsWithModule(path, "self_attn.v_proj");
-  const uint64_t without = of_kv ? facts_.kv_shared.value_or(0) : 0;
-  return static_cast<uint64_t>(*layer) + without >= *facts_.layers;
+  if (!layer || !facts_.layers) return nullptr;
+  const auto number = static_cast<uint64_t>(*layer);
+  if (number >= *facts_.layers) return &kBeyond;
+  const bool of_kv = HasPart(path, "self_attn.k_proj.") || HasPart(path, "self_attn.v_proj.") ||
+                     HasPart(path, "self_attn.k_norm.");
+  const bool shares = of_kv && number + facts_.kv_shared.value_or(0) >= *facts_.layers;
+  return shares ? &kShared : nullptr;
+}
+
+/// kv_b_proj [heads x (nope + value), rank]: of each head, the transposed upper rows and the lower.
+std::vector<MlxTensor> MlxNames::Latent(std::string_view path,
+                                        std::span<const uint64_t> shape) const {
+  const uint64_t heads = facts_.heads.value_or(0), nope = facts_.nope_dim.value_or(0),
+                 value = facts_.value_dim.value_or(0);
+  const bool is_latent = family_->latent && HasPart(path, "kv_b_proj.weight") &&
+                         shape.size() == 2 && heads > 0 && shape[0] == heads * (nope + value);
+  if (!is_latent) return {};
+  const uint64_t rank = shape[1];
+  const std::string attention(path.substr(0, path.find("kv_b_proj.weight")));
+  MlxTensor queries = {.name = attention + "embed_q.weight", .shape = {heads, rank, nope}};
+  MlxTensor values = {.name = attention + "unembed_out.weight", .shape = {heads, value, rank}};
+  for (uint64_t head = 0; head < heads; ++head) {
+    const uint64_t begin = head * (nope + value) * rank;
+    queries.parts.push_back({rank, nope, begin, 1, rank});
+    values.parts.push_back({value, rank, begin + nope * rank, rank, 1});
+  }
+  return {std::move(queries), std::move(values)};
+}
+
+/// Every other element of the last axis.
+std::vector<MlxTensor> MlxNames::EvenOdd(std::string_view path,
+                                         std::span<const uint64_t> shape) const {
+  std::vector<MlxTensor> halves;
+  for (const MlxEdit& edit : family_->edits) {
+    const auto at = FindPart(path, edit.part);
+    if (edit.what != What::kEvenOdd || !at || shape.empty()) continue;
+    const MatrixView whole = WholeOf(shape);
+    const size_t space = edit.text.find(' ');
+    for (const std::string_view name : {edit.text.substr(0, space), edit.text.substr(space + 1)}) {
+      MlxTensor half = {.name = fmt::format("{}{}", path.substr(0, *at), name),
+                        .shape = {shape.begin(), shape.end()}};
+      half.shape.back() /= 2;
+      half.parts = {{whole.rows, whole.cols / 2, halves.size(), whole.cols, 2}};
+      halves.push_back(std::move(half));
+    }
+  }
+  return halves;
+}
+
+MlxTensor MlxNames::Whole(std::string path, std::span<const uint64_t> shape, bool is_mlx) const {
+  bool plus_one = false;
+  for (const MlxEdit& edit : family_->edits) {
+    const auto at = FindPart(path, edit.part);
+    if (!at) continue;
+    if (edit.what == What::kRename) path.replace(*at, edit.part.size(), edit.text);
+    plus_one = plus_one || (edit.what == What::kPlusOne && shape.size() == 1 && !is_mlx);
+  }
+  return {.name = path,
+          .shape = WithoutMiddleAxis(path, shape),
+          .plus_one = plus_one,
+          .parts = {WholeOf(shape)}};
+}
+
+/// Matrices are modules, and MLX's stacks of a latent's heads.
+bool MlxNames::IsModule(const MlxTensor& tensor) const {
+  if (!tensor.name.ends_with(kWeight)) return false;
+  const std::string path = MlxModuleOf(tensor.name);
+  const bool of_heads =
+      family_->latent && (EndsWithModule(path, "embed_q") || EndsWithModule(path, "unembed_out"));
+  const bool raw = !family_->raw_router.empty() && EndsWithModule(path, family_->raw_router);
+  return tensor.shape.size() == (of_heads ? 3 : 2) && !raw;
+}
+
+MlxFate MlxNames::FateOf(std::string_view name, std::span<const uint64_t> shape, DType dtype,
+                         bool is_mlx) const {
+  std::string path = PathOf(name, wrapper_);
+  if (const MlxEdit* edit = DropOf(path)) {
+    return {.dropped = std::string(edit->text), .is_loss = edit->what == What::kLose};
+  }
+  MlxFate fate;
+  fate.tensors = Latent(path, shape);
+  if (fate.tensors.empty()) fate.tensors = EvenOdd(path, shape);
+  if (fate.tensors.empty()) fate.tensors.push_back(Whole(std::move(path), shape, is_mlx));
+  for (MlxTensor& tensor : fate.tensors) {
+    tensor.dtype = DTypeOf(tensor.name, dtype);
+    if (IsModule(tensor)) tensor.rule = RuleFor(MlxModuleOf(tensor.name));
+  }
+  return fate;
 }
 
 std::vector<MlxModule> MlxNames::Modules(std::string_view name,
                                          std::span<const uint64_t> shape) const {
-  if (!name.ends_with(kWeight)) return {};
-  const std::string path = PathOf(name.substr(0, name.size() - kWeight.size()), wrapper_);
-  if (IsDropped(path)) return {};
-  const bool split = EndsWithModule(path, "embed_q") || EndsWithModule(path, "unembed_out");
-  if (shape.size() != (family_->latent && split ? 3 : 2)) return {};
-  MlxModule module = {path, {shape.begin(), shape.end()}};
-  if (EndsWithModule(path, family_->router_module) || EndsWithModule(path, kSharedGate)) {
-    if (family_->router == kRaw) return {};
-    module.eight_bits = family_->router == kEightBits;
+  std::vector<MlxModule> modules;
+  for (const MlxTensor& tensor : FateOf(name, shape, DType::kBF16, false).tensors) {
+    if (tensor.rule == MlxRule::kFloat) continue;
+    modules.push_back({MlxModuleOf(tensor.name), tensor.shape, tensor.rule == MlxRule::kEightBits});
   }
-  const uint64_t heads = facts_.heads.value_or(0), nope = facts_.nope_dim.value_or(0),
-                 value = facts_.value_dim.value_or(0);
-  if (family_->latent && EndsWithModule(path, "kv_b_proj") && heads > 0 &&
-      shape[0] == heads * (nope + value)) {
-    const std::string attention = path.substr(0, path.rfind('.') + 1);
-    return {{attention + "embed_q", {heads, shape[1], nope}},
-            {attention + "unembed_out", {heads, value, shape[1]}}};
+  return modules;
+}
+
+bool MlxNames::IsMlxForm(std::string_view name) const {
+  return std::ranges::any_of(family_->projs, [&](std::string_view proj) {
+    return HasPart(name, fmt::format("{}.{}.", family_->experts, proj));
+  });
+}
+
+std::string MlxNames::WhyNotLoaded(std::string_view name, const ExpertBank* experts,
+                                   std::string_view storage) const {
+  using Source = MlxFamily::Source;
+  const auto& storages = family_->storages;
+  if (!storage.empty() && std::ranges::find(storages, storage) == storages.end()) {
+    return fmt::format("of {}, mlx-lm reads no weights stored as {}", family_->name, storage);
   }
-  return {std::move(module)};
+  if (experts == nullptr) return "";
+  Source form = experts->row_stride == 1 ? Source::kInOut : Source::kOutIn;
+  if (experts->experts == 1) form = Source::kPerExpert;
+  if (family_->source == Source::kBlocks && !storage.empty()) form = Source::kBlocks;
+  if (form == family_->source) return "";
+  return fmt::format("of {}, mlx-lm reads no experts that lie as {} does", family_->name, name);
+}
+
+Result<void> MlxNames::CheckLayers(const std::set<int64_t>& with_experts) const {
+  if (!family_->experts_in_all_layers || !facts_.layers) return {};
+  for (uint64_t layer = 0; layer < *facts_.layers; ++layer) {
+    if (with_experts.contains(static_cast<int64_t>(layer))) continue;
+    return Fail(
+        ErrorCode::kUnsupported, fmt::format("layer {}", layer),
+        fmt::format("has no experts, and in mlx-lm's model of {} every layer has", family_->name),
+        "mlx-lm can't load this model");
+  }
+  return {};
 }
 
 std::string CheckpointModule(std::string_view name, bool of_one_expert) {

@@ -2,41 +2,76 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/json_text.h"
+#include "moescope/dtype.h"
 #include "moescope/error.h"
+#include "moescope/experts.h"
+#include "moescope/matrix_view.h"
 
 namespace moe {
+
+/// What mlx-lm's own rule does with a tensor when it quantizes a model.
+enum class MlxRule {
+  kFloat,      ///< nothing: of no module that can be quantized
+  kDefault,    ///< as it is asked to
+  kEightBits,  ///< affine, 8 bits, groups of 64: routers, and what single families add
+};
+
+/// A tensor of mlx-lm's model.
+struct MlxTensor {
+  std::string name;             ///< "model.layers.3.self_attn.q_proj.weight"
+  std::vector<uint64_t> shape;  ///< unquantized
+  DType dtype = DType::kOpaque;
+  MlxRule rule = MlxRule::kFloat;
+  /// 1 is added to the values in the checkpoint's dtype, before they are cast to `dtype`.
+  bool plus_one = false;
+  /// Its values, row-major: matrices of the checkpoint's tensor (as decoded), one after another.
+  std::vector<MatrixView> parts = {};
+};
+
+/// The module that has a tensor of mlx-lm's model as its weight: without ".weight".
+std::string MlxModuleOf(std::string_view name);
+
+/// What becomes of a tensor of the checkpoint.
+struct MlxFate {
+  std::vector<MlxTensor> tensors = {};  ///< usually one
+  std::string dropped = {};             ///< why there are none
+  bool is_loss = false;  ///< dropped, and the checkpoint's own model gives other results with it
+};
 
 /// A module of mlx-lm's model that it can quantize.
 struct MlxModule {
   std::string path;             ///< "model.layers.3.self_attn.q_proj"
   std::vector<uint64_t> shape;  ///< of its weight
-  /// mlx-lm's own rule stores it in affine, 8 bits, groups of 64: a router.
+  /// mlx-lm's own rule stores it in affine, 8 bits, groups of 64.
   bool eight_bits = false;
 };
 
-/// What of a config.json tells which modules there are.
+/// What of a config.json tells which tensors there are.
 struct MlxFacts {
   std::optional<uint64_t> layers = {};  ///< num_hidden_layers
   std::optional<uint64_t> heads = {}, nope_dim = {},
                           value_dim = {};  ///< of attention with a latent (MLA)
   std::optional<uint64_t> kv_shared = {};  ///< the last layers, which have no keys and values
-  bool nested = false;  ///< text_config: the text model is a part of a larger one
-  bool tied = false;    ///< tie_word_embeddings: there is no lm_head
+  bool nested = false;              ///< text_config: the text model is a part of a larger one
+  std::optional<bool> tied = {};    ///< tie_word_embeddings: there is no lm_head
+  std::optional<DType> dtype = {};  ///< that mlx-lm casts floats to; nullopt: each keeps its own
 };
 MlxFacts MlxFactsOf(const Json& config);
 
-struct MlxFamily;  // a row of the table
+struct MlxEdit;    // mlx_families.h
+struct MlxFamily;  // mlx_families.h
 
-/// What mlx-lm 0.32 calls the weights of a checkpoint, after its model's sanitize().
+/// What mlx-lm 0.32.2 makes of the tensors of a checkpoint, after its model's sanitize().
 class MlxNames {
  public:
-  /// For a family of docs/architectures.md. kUnsupported: its names are not known; the hint lists
+  /// For a family of docs/architectures.md. kUnsupported: its tensors are not known; the hint lists
   /// those that are.
   static Result<MlxNames> Of(std::string_view family, const MlxFacts& facts);
 
@@ -44,14 +79,41 @@ class MlxNames {
   /// "down_proj"). Its weight is [experts, out, in].
   std::string Experts(int64_t layer, std::string_view proj) const;
 
-  /// The modules that another weight becomes, usually one: `name` as in the checkpoint, with
-  /// ".weight". None: it is no matrix, or mlx-lm doesn't quantize it (norms, convolutions, the
-  /// routers of some families) or drops it (layers beyond the last, a tied head).
+  /// Its rule for a module that can be quantized.
+  MlxRule RuleFor(std::string_view path) const;
+
+  /// The dtype in mlx-lm's model of a tensor with that dtype in the checkpoint, decoded.
+  DType DTypeOf(std::string_view path, DType dtype) const;
+
+  /// What becomes of a tensor that holds no routed experts' matrices: name as in the checkpoint
+  /// (with ".weight"), shape and dtype as decoded. `is_mlx`: the checkpoint has MLX's names already
+  /// (IsMlxForm() of its experts).
+  MlxFate FateOf(std::string_view name, std::span<const uint64_t> shape, DType dtype,
+                 bool is_mlx) const;
+
+  /// Those of FateOf() that can be quantized.
   std::vector<MlxModule> Modules(std::string_view name, std::span<const uint64_t> shape) const;
+
+  /// A tensor of routed experts is called as in mlx-lm's model.
+  bool IsMlxForm(std::string_view name) const;
+
+  /// Why mlx-lm can't load a checkpoint that has a weight of that name stored so (Weight::storage;
+  /// "": floats), and, where it holds routed experts, they lie so; "": it can, as far as that
+  /// tells. Names of MLX's are not asked.
+  std::string WhyNotLoaded(std::string_view name, const ExpertBank* experts,
+                           std::string_view storage) const;
+
+  /// kUnsupported: mlx-lm has no model for experts in these layers alone.
+  Result<void> CheckLayers(const std::set<int64_t>& with_experts) const;
 
  private:
   MlxNames(const MlxFamily& family, const MlxFacts& facts);
-  bool IsDropped(std::string_view path) const;
+  bool HasHead() const;
+  const MlxEdit* DropOf(std::string_view path) const;  ///< why it is dropped; nullptr: it is not
+  std::vector<MlxTensor> Latent(std::string_view path, std::span<const uint64_t> shape) const;
+  std::vector<MlxTensor> EvenOdd(std::string_view path, std::span<const uint64_t> shape) const;
+  MlxTensor Whole(std::string path, std::span<const uint64_t> shape, bool is_mlx) const;
+  bool IsModule(const MlxTensor& tensor) const;
 
   const MlxFamily* family_;
   MlxFacts facts_;

@@ -171,7 +171,7 @@ def record(folder):
             experts.append([int(found[1]), PROJS["nemotron_h"].get(found[2], found[2]), path])
             continue
         modules[path] = shape
-        if rule(path, None) is not True and ("gate" in path or "router" in path):
+        if rule(path, None) is not True:
             eight_bits.append(path)
     weights = {}
     for file in sorted(folder.glob("model*.safetensors")):
