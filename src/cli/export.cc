@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "base/pending_file.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "costs/fingerprint.h"
+#include "model/inspect.h"
 #include "recipe/exporters.h"
 
 namespace moe::cli {
@@ -12,7 +15,21 @@ namespace {
 
 struct ExportOptions {
   std::string recipe, to, out;
+  std::optional<std::string> model;
 };
+
+/// `path` is the checkpoint that the recipe was made for.
+Result<void> CheckModel(const Recipe& recipe, const std::string& path) {
+  return OpenForInspection(path).and_then([&](const Model& model) -> Result<void> {
+    const std::string found = FingerprintOf(model);
+    if (found == recipe.model.fingerprint) return {};
+    return Fail(ErrorCode::kBadArgument, "--model",
+                fmt::format("{} is not the model of this recipe: its tensors are others ({}, not "
+                            "{})",
+                            path, found, recipe.model.fingerprint),
+                "'moescope analyze' and 'moescope recipe' make one for it");
+  });
+}
 
 ExitCode RunExport(const ExportOptions& options, Reporter& report) {
   const auto path = ResolvePath(options.recipe), out = ResolvePath(options.out);
@@ -22,6 +39,12 @@ ExitCode RunExport(const ExportOptions& options, Reporter& report) {
   }
   const auto recipe = ReadRecipe(path);
   if (!recipe) return FailWith(recipe.error(), report);
+  if (options.model) {
+    if (const auto same = CheckModel(*recipe, *options.model); !same) {
+      const ExitCode failed = FailWith(same.error(), report);
+      return same.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
+    }
+  }
   const auto written = WriteFileAtomically(out, FindExporter(options.to)->text(*recipe));
   if (!written) return FailWith(written.error(), report);
   report.object()["recipe"] = path.string();
@@ -45,6 +68,8 @@ void AddExport(const Command& program, ExitCode& exit, Reporter& report) {
   }
   cmd.Option("--to", opt->to, meaning).Required().OneOf(names);
   cmd.Option("-o,--out", opt->out, "The file to write; one that is there is replaced").Required();
+  cmd.Option("--model", opt->model,
+             "Writes it only if this is the checkpoint that the recipe is for");
   cmd.Footer(
       R"(Examples:
   moescope export recipe.json --to mlx-lm -o convert.py

@@ -119,13 +119,18 @@ Result<void> CheckRole(const std::string& flag, const std::string& role) {
 }
 
 /// The floor of a role that the user names goes before the usual one.
-Result<void> AddFloor(const std::string& text, std::vector<Recipe::Floor>& floors) {
-  return Split("--floor", text).and_then([&](const auto& floor) {
-    return CheckRole("--floor", floor.first).map([&] {
-      std::erase_if(floors, [&](const auto& usual) { return usual.role == floor.first; });
-      floors.push_back({floor.first, floor.second});
-    });
-  });
+Result<void> AddFloor(const std::string& text, PlanRules& rules) {
+  const auto floor = Split("--floor", text);
+  if (!floor) return tl::make_unexpected(floor.error());
+  const auto& [role, scheme] = *floor;
+  if (auto known = CheckRole("--floor", role); !known) return known;
+  if (std::ranges::count(rules.keep, role) > 0) {
+    return BadFlag("--floor", fmt::format("{} stays as mlx-lm's own rule has it (--keep)", role),
+                   "a --keep without it lets the budget choose");
+  }
+  std::erase_if(rules.floors, [&](const auto& usual) { return usual.role == role; });
+  rules.floors.push_back({role, scheme});
+  return {};
 }
 
 Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
@@ -142,7 +147,7 @@ Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
   }
   rules.floors = UsualFloors(recipe);
   for (const std::string& text : options.floors) {
-    if (auto done = AddFloor(text, rules.floors); !done) return tl::make_unexpected(done.error());
+    if (auto done = AddFloor(text, rules); !done) return tl::make_unexpected(done.error());
   }
   return rules;
 }

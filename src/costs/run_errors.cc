@@ -68,10 +68,11 @@ class Reader {
   Result<void> ReadErrors(std::string_view table, const std::string& name) {
     const bool experts = name == "derived_tensor";
     std::vector<WantedColumn> wanted = {
-        {name, ColumnType::kString},       {"layer", ColumnType::kInt64},
-        {"scheme", ColumnType::kString},   {"mode", ColumnType::kString},
-        {"bits", ColumnType::kInt64},      {"group_size", ColumnType::kInt64},
-        {"w_rel_fro", ColumnType::kDouble}};
+        {name, ColumnType::kString},        {"layer", ColumnType::kInt64},
+        {"scheme", ColumnType::kString},    {"mode", ColumnType::kString},
+        {"bits", ColumnType::kInt64},       {"group_size", ColumnType::kInt64},
+        {"w_rel_fro", ColumnType::kDouble}, {"rows", ColumnType::kInt64},
+        {"cols", ColumnType::kInt64}};
     if (experts) wanted.push_back({"expert_id", ColumnType::kInt64});
     if (!experts) wanted.push_back({"energy", ColumnType::kDouble});
     if (!experts && run_.Find(table) != nullptr) errors_.has_dense = true;
@@ -80,6 +81,8 @@ class Reader {
       const MatrixId id{TextOr(frame.at(name), row), experts ? IntAt(frame, "layer", row) : -1,
                         experts ? IntAt(frame, "expert_id", row) : -1};
       MatrixNumbers& numbers = errors_.matrices[id];
+      numbers.rows = IntAt(frame, "rows", row);
+      numbers.cols = IntAt(frame, "cols", row);
       PutAt(numbers.rel, scheme, NumberAt(frame, "w_rel_fro", row));
       if (!experts) numbers.energy = NumberAt(frame, "energy", row);
     });

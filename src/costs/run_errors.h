@@ -22,6 +22,7 @@ struct MatrixId {
 
 /// What the tables of a run say of one matrix, as far as recipes ask.
 struct MatrixNumbers {
+  int64_t rows = 0, cols = 0;                   ///< 0: not known
   std::vector<std::optional<double>> rel, act;  ///< w_rel_fro and act_rel_fro, by scheme
   std::optional<double> energy, guessed_energy, token_share;  ///< as in data/evidence
   bool never_routed = false;

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include "base/utf8.h"
 #include "costs/energies.h"
 #include "costs/fingerprint.h"
 #include "costs/matrix_costs.h"
@@ -144,20 +146,41 @@ Result<std::vector<size_t>> CandidatesOf(const RunErrors& errors,
   return numbers;
 }
 
-/// Every expert's matrix that the tables tell of is one of the model's, and most of its are there.
-Result<void> CheckSameModel(const Model& model, const RunErrors& errors, Run& run) {
-  std::set<MatrixId> of_model;
-  uint64_t there = 0, foreign = 0;
-  for (uint64_t i = 0; i < model.matrices(); ++i) of_model.insert(IdOf(model.matrix(i)));
-  for (const MatrixId& id : of_model) there += errors.matrices.contains(id) ? 1 : 0;
-  for (const auto& [id, numbers] : errors.matrices) {
-    const bool expert = id.layer >= 0 || id.expert >= 0;
-    foreign += expert && !of_model.contains(id) ? 1 : 0;
+/// Rows and columns of what the tables of a run may tell of.
+std::map<MatrixId, std::pair<uint64_t, uint64_t>> SizesOf(const Model& model) {
+  std::map<MatrixId, std::pair<uint64_t, uint64_t>> sizes;
+  for (uint64_t i = 0; i < model.matrices(); ++i) {
+    const ExpertMatrix matrix = model.matrix(i);
+    sizes[IdOf(matrix)] = {matrix.rows(), matrix.cols()};
   }
-  if (foreign == 0 && 2 * there > of_model.size()) return {};
-  return Fail(ErrorCode::kBadArgument, run.dir().string(),
-              "its tables are about another model than " + model.path().string(),
-              "run 'moescope analyze' on it");
+  for (const DenseWeight& weight : model.dense()) {
+    sizes[{AsUtf8(weight.module), -1, -1}] = {weight.rows, weight.cols};
+  }
+  return sizes;
+}
+
+/// Every expert's matrix that the tables tell of is one of the model's, and most of its are there;
+/// what both have is as large.
+Result<void> CheckSameModel(const Model& model, const RunErrors& errors, Run& run) {
+  const auto sizes = SizesOf(model);
+  uint64_t there = 0;
+  std::string foreign;
+  for (const auto& [id, numbers] : errors.matrices) {
+    const bool is_expert = id.layer >= 0 || id.expert >= 0;
+    const auto found = sizes.find(id);
+    const std::pair<uint64_t, uint64_t> size(numbers.rows, numbers.cols);
+    const bool is_same =
+        found == sizes.end() ? !is_expert : numbers.rows == 0 || size == found->second;
+    there += is_same && is_expert ? 1 : 0;
+    if (!is_same && foreign.empty()) {
+      foreign = fmt::format(", as {} ({} x {})", id.tensor, numbers.rows, numbers.cols);
+    }
+  }
+  if (foreign.empty() && 2 * there > model.matrices()) return {};
+  return Fail(
+      ErrorCode::kBadArgument, run.dir().string(),
+      fmt::format("its tables are about another model than {}{}", model.path().string(), foreign),
+      "run 'moescope analyze' on it");
 }
 
 /// Names of GGUF's tensors are no modules of mlx-lm, and it does not read them.

@@ -41,7 +41,7 @@ QuantScheme MlxDefault(const Recipe& recipe) {
     row->second += WeightsOf(unit);
   }
   // The smallest group of all divides every row, so there is one, unless all are floats.
-  if (weights.empty()) return recipe.default_scheme.value_or(QuantScheme{"", "affine", 4, 64});
+  if (weights.empty()) return {"", "affine", 4, 64};
   return std::ranges::max_element(weights, {}, [](const auto& row) { return row.second; })->first;
 }
 

@@ -168,7 +168,6 @@ Recipe RecipeOf(const Json& json) {
     recipe.pins.push_back({item["pattern"].text(), SchemeOf(item["scheme"])});
   }
   recipe.keep = json["keep"].get<std::vector<std::string>>();
-  recipe.default_scheme = SchemeOf(json["default_scheme"]);
   for (const Json& item : json["units"]) recipe.units.push_back(UnitOf(item));
   recipe.coverage = {coverage["matrices"].get<uint64_t>(), coverage["measured"].get<uint64_t>(),
                      coverage["source_bytes"].get<uint64_t>(),
@@ -302,7 +301,6 @@ std::string RecipeJson(const Recipe& recipe) {
                    {"floors", ListOf(recipe.floors)},
                    {"pins", ListOf(recipe.pins)},
                    {"keep", recipe.keep},
-                   {"default_scheme", ToJson(recipe.default_scheme)},
                    {"units", ListOf(recipe.units)},
                    {"coverage", CoverageJson(recipe)},
                    {"not_known", recipe.not_known}});

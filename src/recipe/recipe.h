@@ -103,7 +103,6 @@ struct Recipe {
   std::vector<Floor> floors;
   std::vector<Pin> pins;
   std::vector<std::string> keep;  ///< roles that MLX's own rule stores: "router", "norm"
-  StoredForm default_scheme;      ///< of modules that no unit holds
   std::vector<RecipeUnit> units;
   Coverage coverage;
   std::vector<std::string> not_known;  ///< sentences for people

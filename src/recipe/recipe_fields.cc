@@ -69,7 +69,6 @@ constexpr RecipeField kFields[] = {
     {"/pins/*/pattern", kString, "Searched in module names."},
     {"/pins/*/scheme", kScheme, "What they get."},
     {"/keep", kStrings, "Roles that are stored by MLX's own rule."},
-    {"/default_scheme", kScheme, "Of modules that no unit holds."},
     {"/units", kObjects, "What is stored in one way each."},
     {"/units/*/role", kString, "Of its weights; * for several."},
     {"/units/*/layer", kInteger, "Of its weights; null: of none, or of several.", kOrNull},

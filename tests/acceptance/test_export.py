@@ -42,7 +42,7 @@ def bytes_of(shape, scheme):
     return n * scheme["bits"] // 8 + n // scheme["group_size"] * SCALE_BYTES[scheme["mode"]]
 
 
-def recipe_of(modules, model_type="qwen3_moe", default=FLOAT):
+def recipe_of(modules, model_type="qwen3_moe"):
     """modules: path -> (shape, scheme). A recipe whose units are one module each."""
     units = [{"role": "*", "layer": None, "proj": "*", "weights": weights_of(shape), "chosen_by": "budget",
               "chosen": {"scheme": scheme, "bytes": bytes_of(shape, scheme), "cost": None},
@@ -52,7 +52,7 @@ def recipe_of(modules, model_type="qwen3_moe", default=FLOAT):
             "model": {"fingerprint": "", "model_type": model_type, "family": "", "dtype": "bfloat16"},
             "objective": {"name": "none", "value": 0, "reference": None, "reference_value": None},
             "budget": {"kind": "bits", "value": "4", "bytes": None, "cost": None}, "unit": "layer-proj",
-            "floors": [], "pins": [], "keep": [], "default_scheme": default, "units": units,
+            "floors": [], "pins": [], "keep": [], "units": units,
             "coverage": {"matrices": 0, "measured": 0, "source_bytes": 0, "untouched_bytes": 0,
                          "bytes": sum(unit["chosen"]["bytes"] for unit in units), "quantized_weights": 0,
                          "bits_per_weight": None},
@@ -83,13 +83,13 @@ class Export(AcceptanceTest):
         self.assertEqual(block["quantization_config"], block["quantization"])
 
     def test_python_file_needs_nothing_to_be_imported_and_says_how_to_run_it(self):
-        path = self.export(recipe_of(SAMPLE, default=EIGHT_BITS), "mlx-lm", "convert.py")
+        path = self.export(recipe_of(SAMPLE), "mlx-lm", "convert.py")
         code = ("import convert, json; print(json.dumps([convert.predicate(p, None) for p in "
                 "('lm_head', 'model.layers.0.mlp.switch_mlp.up_proj', 'other')]))")
         done = subprocess.run([sys.executable, "-S", "-B", "-c", code], cwd=self.tmp, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout), [False, {"group_size": 32, "bits": 4, "mode": "mxfp4"},
-                                                   {"group_size": 64, "bits": 8, "mode": "affine"}])
+                                                   False])
         for arguments in ([], ["model"], ["--help"]):
             done = subprocess.run([sys.executable, "-B", path, *arguments], capture_output=True, text=True)
             self.assertEqual(done.returncode, 1)
@@ -196,63 +196,77 @@ class ExportLoads(AcceptanceTest):
         return subprocess.run([sys.executable, "-B", *arguments], capture_output=True, text=True,
                               env={**os.environ, "HF_HUB_OFFLINE": "1"})
 
-    def test_modules_that_the_model_has_not_got_are_named(self):
-        source = self.tmp / "olmoe"
-        write_checkpoint("olmoe", source)
-        shape = [96, 128]
-        none = {f"model.layers.{i}.none": (shape, FLOAT) for i in range(7)}
-        for name, modules, missing in [
-                ("one", {"lm_head": (shape, EIGHT_BITS), "model.none": (shape, EIGHT_BITS)}, ["model.none"]),
-                ("norm", {"lm_head": (shape, FLOAT), "model.norm": (shape, EIGHT_BITS)}, ["model.norm"]),
-                ("many", none, [*list(none)[:5], "..."])]:
-            recipe, out = self.tmp / f"{name}.json", self.tmp / name
-            recipe.write_text(json.dumps(recipe_of(modules, "olmoe")))
-            script = self.tmp / f"{name}.py"
-            self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", script).returncode, 0)
-            with self.assertRaises(SystemExit) as stopped:
-                self.convert(script, source, out)
-            self.assertTrue(str(stopped.exception.code).endswith("not quantized: " + ", ".join(missing)))
-            self.assertNotIn("\n", stopped.exception.code)
-
-    def test_another_model_is_refused_before_anything_is_written(self):
-        recipe, script, out = self.tmp / "recipe.json", self.tmp / "convert.py", self.tmp / "out"
-        recipe.write_text(json.dumps(recipe_of({"lm_head": ([96, 128], FLOAT)}, "olmoe")))
+    def script_of(self, modules, name="convert", model_type="olmoe"):
+        recipe, script = self.tmp / f"{name}.json", self.tmp / f"{name}.py"
+        recipe.write_text(json.dumps(recipe_of(modules, model_type)))
         self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", script).returncode, 0)
+        return script
+
+    def refusal(self, script, model, out):
+        with self.assertRaises(SystemExit) as stopped:
+            self.convert(script, model, out)
+        self.assertIsInstance(stopped.exception.code, str)  # exit code 1, and this on stderr
+        self.assertNotIn("\n", stopped.exception.code)
+        return stopped.exception.code
+
+    def test_a_model_that_is_not_the_recipes_is_refused_before_anything_is_written(self):
+        source, out = self.tmp / "olmoe", self.tmp / "out"
+        write_checkpoint("olmoe", source)
+        good = self.chosen(source)
+        head, packed = good["lm_head"][0], self.tmp / "packed"
+        down = "model.layers.1.mlp.switch_mlp.down_proj"
+        none = {f"model.layers.{i}.none": (head, FLOAT) for i in range(7)}
+        of_recipe, other = "7 modules of this recipe are not there, or can't be quantized: ", dict(good)
+        del other[down]
+        for name, modules, part in [
+                ("many", {**good, **none}, of_recipe + ", ".join(list(none)[:5]) + ", ..."),
+                ("norm", {**good, "model.norm": ([1, 128], EIGHT_BITS)}, "or can't be quantized: model.norm"),
+                ("lacks", other, "1 modules are not in this recipe: " + down),
+                ("shape", {**good, "lm_head": ([head[0], 2 * head[1]], FLOAT)}, "have other shapes: lm_head")]:
+            self.assertTrue(self.refusal(self.script_of(modules, name), source, out).endswith(part), name)
+            self.assertFalse(out.exists())
+        self.convert(self.script_of(good), source, packed)
+        self.assertIn("is there already", self.refusal(self.script_of(good), source, packed))
+        eight = {path: (shape, EIGHT_BITS) for path, (shape, _) in good.items()}
+        self.assertIn("are quantized already", self.refusal(self.script_of(eight, "eight"), packed, out))
+        self.assertIn("no folder that can be written to",
+                      self.refusal(self.script_of(good), source, source / "config.json" / "out"))
+        (source / "model.safetensors").write_bytes(b"torn")
+        self.assertIn("mlx-lm does not convert it", self.refusal(self.script_of(good), source, out))
+        self.assertFalse(out.exists())
+
+    def test_another_config_is_refused_before_mlx_lm_is_asked(self):
+        script, out = self.script_of({"lm_head": ([96, 128], FLOAT)}), self.tmp / "out"
         model, part = self.tmp / "model", "config.json can't be read"
         model.mkdir()
-        for config, part in [(None, part), ("{", part), ('{"model_type": "mixtral"}', "its model_type is mixtral"),
+        for config, part in [(None, part), ("{", part), ("[]", part), ('{"model_type": "mixtral"}', "its model_type is mixtral"),
                              ('{"model_type": "a", "text_config": {"model_type": "b"}}', "this recipe is for olmoe"),
                              ("{}", "its model_type is None")]:
             if config is not None:
                 (model / "config.json").write_text(config)
-            done = self.run_program(script, model, out)
-            self.assertEqual(done.returncode, 1)
-            self.assertIn(part, done.stderr)
-            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
-            self.assertFalse(out.exists())
+            self.assertIn(part, self.refusal(script, str(model), out))
+        self.assertIn("config.json can't be read", self.refusal(script, model / "config.json", out))
+        self.assertIn("is no folder", self.refusal(script, self.tmp / "none", out))
         done = self.run_program(script, "org/none", out)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("org/none: config.json can't be read", done.stderr)
+        self.assertIn("org/none is no folder, and can't be had from the Hub", done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertFalse(out.exists())
 
     def test_the_models_type_may_stand_in_text_config(self):
         source, out = self.tmp / "olmoe", self.tmp / "out"
         write_checkpoint("olmoe", source)
         config = json.loads((source / "config.json").read_text())
-        recipe = self.tmp / "recipe.json"
-        recipe.write_text(json.dumps(recipe_of({"lm_head": ([96, 128], FLOAT)}, "olmoe_text")))
+        script = self.script_of(self.chosen(source), model_type="olmoe_text")
         (source / "config.json").write_text(json.dumps({**config, "text_config": {"model_type": "olmoe_text"}}))
-        self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", self.tmp / "convert.py").returncode, 0)
-        self.convert(self.tmp / "convert.py", source, out)
+        self.convert(script, source, out)
         self.assertTrue((out / "config.json").exists())
 
     def test_as_a_program(self):
         source, out = self.tmp / "olmoe", self.tmp / "out"
         write_checkpoint("olmoe", source)
         modules = self.chosen(source)
-        recipe = self.tmp / "recipe.json"
-        recipe.write_text(json.dumps(recipe_of(modules, "olmoe")))
-        self.assertEqual(run("export", recipe, "--to", "mlx-lm", "-o", self.tmp / "convert.py").returncode, 0)
-        done = self.run_program(self.tmp / "convert.py", source, out)
+        done = self.run_program(self.script_of(modules), source, out)
         self.assertEqual(done.returncode, 0, done.stderr)
         model, _ = self.logits(out)
         self.assertEqual(sorted(quantizable_modules(model)), sorted(modules))

@@ -146,6 +146,8 @@ class Recipe(AcceptanceTest):
         (self.tmp / "other").mkdir()
         other = self.model({name.replace("layers", "blocks"): value
                             for name, value in self.tensors.items()}, name="other", config=CONFIG)
+        wider = self.model({name: np.concatenate([value, value], axis=-1) if "down_proj" in name else value
+                            for name, value in self.tensors.items()}, name="wider", config=CONFIG)
         cases = [(["--bits", "2"], "fewest bits"), (["--size", "1kB"], "fewest"),
                  (["--bits", "4", "--candidates", "q3"], "affine_q3_g64"),
                  (["--bits", "4", "--pin", "nothing=q4"], "nothing"),
@@ -155,10 +157,12 @@ class Recipe(AcceptanceTest):
                  (["--bits", "4", "--objective", "activation"], "calibration"),
                  (["--bits", "4", "--front", self.tmp / "front.png"], "CSV"),
                  (["--bits", "6", "--floor", "atention=q8"], 'did you mean "attention"'),
+                 (["--bits", "6", "--floor", "router=q8"], "router stays"),
                  (["--bits", "6", "--keep", "ruoter"], 'did you mean "router"'),
                  (["--as-good-as", "q3"], "no numbers of q3"),
                  (["--bits", "6", "--front", self.tmp / "recipe.json"], "--front"),
-                 (["--bits", "4", "--model", other], "another model")]
+                 (["--bits", "4", "--model", other], "another model"),
+                 (["--bits", "4", "--model", wider], "down_proj (128 x 64)")]
         for flags, word in cases:
             with self.subTest(flags=flags):
                 self.recipe(*flags, expect=2)
@@ -166,6 +170,20 @@ class Recipe(AcceptanceTest):
                 self.assertEqual(len([line for line in lines if "error" in line]), 1, lines)
                 self.assertIn(word, self.done.stderr)
                 self.assertFalse((self.tmp / "recipe.json").exists())
+
+    def test_export_compares_the_model_if_it_is_told(self):
+        self.recipe("--bits", "6")
+        other = self.model({**self.tensors, "lm_head.weight": np.zeros((33, HIDDEN), np.float32)}, name="other",
+                           config=CONFIG)
+        out = self.tmp / "convert.py"
+        flags = ("export", self.tmp / "recipe.json", "--to", "mlx-lm", "-o", out, "--model")
+        for model, code, part in ((other, 2, "is not the model of this recipe"), (self.tmp / "none", 1, "none")):
+            done = run(*flags, model)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(part, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertFalse(out.exists())
+        self.assertEqual(run(*flags, self.folder).returncode, 0)
 
     def test_an_expert_that_the_imatrix_lacks_is_guessed_and_told(self):
         rng = np.random.default_rng(5)
