@@ -89,6 +89,12 @@ ROOMS = [
          "Arrow",
          knows={"base": ""},
          calls={"measure": "the numbers of a row"}),
+    Room("pairs",
+         "two checkpoints of one model side by side: what a weight is to its model, whatever its name (`weight_key`), which weights of "
+         "two belong together (`model_pairs`), their tiles read side by side on threads (`pair_work`), and how far they are apart "
+         "(`compare_matrix`, `compare_models`; `pair_rows` is the table)",
+         "what a difference means",
+         knows={"base": "", "codec": "what weights are called", "evidence": "llama.cpp's names", "model": "", "measure": "tiles and lanes", "rows": ""}),
     Room("run",
          "the run directory: config (schema, defaults, validation), manifest, logs",
          "numbers",
@@ -124,7 +130,7 @@ ROOMS = [
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",
          "logic",
-         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "costs", "report", "collect"], ""),
+         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "costs", "report", "collect", "pairs"], ""),
          calls={"measure": "the name of the instruction set"}),
 ]
 

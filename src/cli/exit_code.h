@@ -10,6 +10,7 @@ enum class ExitCode : int {
   kFailed = 1,      ///< missing config or model, corrupt input, write failure, ...
   kUsage = 2,       ///< the command line, or an analysis_config.json that can't be used
   kIncomplete = 3,  ///< done, but not all of it: see Meaning()
+  kDiffers = 4,     ///< of what compares: not the same, or not what it should be
   kInterrupted = 130,
 };
 
@@ -24,6 +25,8 @@ constexpr std::string_view Meaning(ExitCode exit) {
     case ExitCode::kIncomplete:
       return "done, but input was refused or skipped, coverage is too low, or a scheme fits no "
              "matrix";
+    case ExitCode::kDiffers:
+      return "done, and the two differ";
     case ExitCode::kInterrupted:
       return "interrupted";
   }

@@ -5,8 +5,8 @@
 #include "base/ordered_work.h"
 #include "collect/read_ahead.h"
 #include "collect/tensor_rows.h"
-#include "collect/work_weights.h"
 #include "model/model_parts.h"
+#include "model/work_weights.h"
 
 namespace moe {
 namespace {

@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "base/pattern.h"
+#include "rows/fields.h"
 
 namespace moe {
 namespace {
@@ -15,25 +16,10 @@ namespace {
 using enum WorseEnd;
 using enum Derivation::Form;
 
-constexpr bool kNullable = true;
-constexpr bool kNeverNull = false;
-
 // The first three percentiles have columns of their own in the contract; further ones come later.
 constexpr size_t kContractPercentiles = 3;
 
 // ---- columns that are no metrics ----
-
-Column Text(std::string name, std::string doc, bool nullable = kNeverNull) {
-  return {std::move(name), ColumnType::kString, nullable, "", std::move(doc)};
-}
-
-Column Integer(std::string name, std::string unit, std::string doc, bool nullable = kNeverNull) {
-  return {std::move(name), ColumnType::kInt64, nullable, std::move(unit), std::move(doc)};
-}
-
-Column Flag(std::string name, std::string doc, bool nullable = kNeverNull) {
-  return {std::move(name), ColumnType::kBool, nullable, "", std::move(doc)};
-}
 
 Column File() { return Text("file", "absolute path of the checkpoint file"); }
 
@@ -61,19 +47,6 @@ Column Stack() {
 
 // ---- cells ----
 
-Value ToValue(const std::string& value) { return value; }
-Value ToValue(bool value) { return value; }
-Value ToValue(int64_t value) { return value; }
-Value ToValue(uint64_t value) { return static_cast<int64_t>(value); }
-Value ToValue(double value) { return value; }
-Value ToValue(const std::vector<uint64_t>& value) {
-  return std::vector<int64_t>(value.begin(), value.end());
-}
-template <class T>
-Value ToValue(const std::optional<T>& value) {
-  return value ? ToValue(*value) : Value();
-}
-
 // The way back; a null leaves what is there.
 void Put(const Value& value, std::string& to) {
   if (const auto* text = std::get_if<std::string>(&value)) to = *text;
@@ -87,22 +60,6 @@ void Put(const Value& value, double& to) {
 template <class T>
 void Put(const Value& value, std::optional<T>& to) {
   if (value.index() != 0) Put(value, to.emplace());
-}
-
-template <class R>
-using Fields = std::vector<typename Table<R>::Field>;
-
-/// A column that holds a member of the record.
-template <class R, class T>
-typename Table<R>::Field Cell(Column column, T R::* member) {
-  return {std::move(column), [member](const R& record) { return ToValue(record.*member); }};
-}
-
-/// A column that holds a member of a member.
-template <class R, class S, class T>
-typename Table<R>::Field Cell(Column column, S R::* part, T S::* member) {
-  return {std::move(column),
-          [part, member](const R& record) { return ToValue(record.*part.*member); }};
 }
 
 /// Cell() of what is measured.

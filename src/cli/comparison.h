@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json_text.h"
+#include "cli/reporter.h"
+#include "pairs/model_pairs.h"
+#include "pairs/pair_work.h"
+#include "rows/schema.h"
+
+namespace moe::cli {
+
+// What commands that look at two checkpoints share.
+
+/// Interrupted by the user, with progress told.
+PairWorkOptions PairWork(unsigned threads, Reporter& report);
+
+/// Writes DIR/TABLE.parquet and DIR/TABLE.json together.
+Result<void> WritePairFiles(const std::filesystem::path& folder, const TableSchema& schema,
+                            const std::vector<Row>& rows, const Json& object);
+
+/// "3 only in A: x, y and 1 more": lists, with the reason of the first; nothing for none. With -v
+/// all, a line each.
+void TellUnpaired(std::string_view what, const std::vector<Unpaired>& list, Reporter& report);
+void TellUnpaired(const ModelPairs& pairs, const std::string& a, const std::string& b,
+                  Reporter& report);
+
+/// "5,961".
+std::string Grouped(uint64_t number);
+
+}  // namespace moe::cli

@@ -1,0 +1,200 @@
+#include "pairs/model_pairs.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "model/dense.h"
+
+namespace moe {
+namespace {
+
+using Kind = WeightKey::Kind;
+
+// MLA's latent projection and its halves, by llama.cpp's names.
+constexpr std::string_view kLatent = "attn_kv_b", kKeys = "attn_k_b", kValues = "attn_v_b";
+
+bool IsMatrix(const WeightItem& item) { return item.key.kind != Kind::kOther; }
+
+/// The heads of kv_b_proj, [heads * (nope + v), rank] in one checkpoint, and of its halves in the
+/// other, [heads, rank, nope] and [heads, v, rank].
+struct Heads {
+  uint64_t heads = 0, rank = 0, nope = 0, value = 0;
+
+  /// nullopt: the shapes don't fit.
+  static std::optional<Heads> Of(const WeightItem& latent, const WeightItem& keys,
+                                 const WeightItem& values) {
+    const std::vector<uint64_t>&k = keys.weight().shape, &v = values.weight().shape;
+    if (k.size() != 3 || v.size() != 3) return std::nullopt;
+    const Heads heads{k[0], k[1], k[2], v[1]};
+    const bool fit = v[0] == heads.heads && v[2] == heads.rank && latent.view.cols == heads.rank &&
+                     latent.view.rows == heads.heads * (heads.nope + heads.value);
+    return fit ? std::optional(heads) : std::nullopt;
+  }
+
+  MatrixView KeysInLatent(uint64_t head) const {  // transposed there
+    return {rank, nope, head * (nope + value) * rank, 1, rank};
+  }
+  MatrixView ValuesInLatent(uint64_t head) const {
+    return {value, rank, (head * (nope + value) + nope) * rank, rank, 1};
+  }
+  MatrixView Keys(uint64_t head) const { return {rank, nope, head * rank * nope, nope, 1}; }
+  MatrixView Values(uint64_t head) const { return {value, rank, head * value * rank, rank, 1}; }
+};
+
+/// A head of `item`, under the key of the half that it belongs to.
+WeightItem Part(WeightItem item, const WeightKey& half, uint64_t head, const MatrixView& view) {
+  item.view = view;
+  item.key = half;
+  item.key.number = static_cast<int64_t>(head);
+  return item;
+}
+
+class Pairing {
+ public:
+  Pairing(const Model& a, const Model& b) : a_(WeightsOf(a)), b_(WeightsOf(b)) {
+    for (size_t i = 0; i < b_.size(); ++i) b_by_key_[b_[i].key].push_back(i);
+    taken_.resize(b_.size());
+  }
+
+  ModelPairs Run() {
+    for (const WeightItem& item : a_) {
+      if (auto partner = Partner(item.key)) {
+        Add(item, b_[*partner]);
+      } else if (!PairHeads(item)) {
+        left_.push_back(&item);
+      }
+    }
+    for (const WeightItem* item : left_) {
+      if (!used_.contains(item)) pairs_.only_a.push_back(Alone(*item));
+    }
+    for (size_t i = 0; i < b_.size(); ++i) {
+      if (!taken_[i]) pairs_.only_b.push_back(Alone(b_[i]));
+    }
+    return std::move(pairs_);
+  }
+
+ private:
+  static Unpaired Alone(const WeightItem& item) {
+    return {item.module + (item.key.kind == Kind::kRouted ? ", " + item.key.Text() : ""),
+            "the other has no such weight", IsMatrix(item)};
+  }
+
+  /// Of several weights of one key the first that is free.
+  std::optional<size_t> Partner(const WeightKey& key) {
+    const auto found = b_by_key_.find(key);
+    if (found == b_by_key_.end() || found->second.empty()) return std::nullopt;
+    const size_t partner = found->second.front();
+    found->second.pop_front();
+    taken_[partner] = true;
+    return partner;
+  }
+
+  void Add(WeightItem a, WeightItem b) {
+    const bool same = a.view.rows == b.view.rows && a.view.cols == b.view.cols;
+    (same ? pairs_.pairs : pairs_.misshapen).push_back({std::move(a), std::move(b)});
+  }
+
+  static WeightKey Named(WeightKey key, std::string_view name) {
+    key.name = name;
+    return key;
+  }
+
+  const WeightItem* InA(const WeightKey& key) const {
+    const auto found = std::ranges::find(a_, key, &WeightItem::key);
+    return found == a_.end() ? nullptr : &*found;
+  }
+
+  const WeightItem* InB(const WeightKey& key) const {
+    const auto found = b_by_key_.find(key);
+    return found == b_by_key_.end() || found->second.empty() ? nullptr : &b_[found->second.front()];
+  }
+
+  /// Whether `item` is a latent projection whose halves b has, or the first half of b's.
+  bool PairHeads(const WeightItem& item) {
+    const WeightKey keys = Named(item.key, kKeys), values = Named(item.key, kValues);
+    if (item.key.kind != Kind::kMatrix) return false;
+    if (item.key.name == kLatent) return AddHeads(&item, InB(keys), InB(values), false);
+    if (item.key.name != kKeys) return false;
+    return AddHeads(InB(Named(item.key, kLatent)), &item, InA(values), true);
+  }
+
+  /// `split_a`: a has the halves, else b has them.
+  bool AddHeads(const WeightItem* latent, const WeightItem* keys, const WeightItem* values,
+                bool split_a) {
+    if (latent == nullptr || keys == nullptr || values == nullptr) return false;
+    const auto heads = Heads::Of(*latent, *keys, *values);
+    if (!heads) return false;
+    const auto add = [&](WeightItem whole, WeightItem half) {
+      if (split_a) std::swap(whole, half);
+      Add(std::move(whole), std::move(half));
+    };
+    for (uint64_t i = 0; i < heads->heads; ++i) {
+      add(Part(*latent, keys->key, i, heads->KeysInLatent(i)),
+          Part(*keys, keys->key, i, heads->Keys(i)));
+      add(Part(*latent, values->key, i, heads->ValuesInLatent(i)),
+          Part(*values, values->key, i, heads->Values(i)));
+    }
+    if (split_a) {
+      used_.insert(values);
+      Partner(latent->key);
+    } else {
+      Partner(keys->key);
+      Partner(values->key);
+    }
+    return true;
+  }
+
+  std::vector<WeightItem> a_, b_;
+  std::map<WeightKey, std::deque<size_t>> b_by_key_;
+  std::vector<bool> taken_;
+  std::vector<const WeightItem*> left_;
+  std::set<const WeightItem*> used_;
+  ModelPairs pairs_;
+};
+
+/// What is there and can't be compared.
+std::vector<Unpaired> Unread(const Model& model) {
+  std::vector<Unpaired> unread;
+  for (const ModelTensor& tensor : model.tensors()) {
+    const auto add = [&](const std::string& reason) {
+      unread.push_back({tensor.info().name, reason, true});
+    };
+    if (tensor.left_out != ModelTensor::LeftOut::kNo) continue;
+    if (!tensor.refusal.empty()) {
+      add(tensor.refusal);
+    } else if (tensor.found.unmatched_reason) {
+      add(*tensor.found.unmatched_reason);
+    } else if (const auto refusal = DenseRefusal(tensor)) {
+      add(*refusal);
+    }
+  }
+  return unread;
+}
+
+}  // namespace
+
+uint64_t ModelPairs::matrices() const {
+  return static_cast<uint64_t>(
+      std::ranges::count_if(pairs, [](const WeightPair& pair) { return IsMatrix(pair.a); }));
+}
+
+bool ModelPairs::complete() const {
+  const auto has_matrix = [](const std::vector<Unpaired>& list) {
+    return std::ranges::any_of(list, &Unpaired::matrix);
+  };
+  return !has_matrix(only_a) && !has_matrix(only_b) && unread_a.empty() && unread_b.empty() &&
+         std::ranges::none_of(misshapen, [](const auto& pair) { return IsMatrix(pair.a); });
+}
+
+ModelPairs PairModels(const Model& a, const Model& b) {
+  ModelPairs pairs = Pairing(a, b).Run();
+  pairs.unread_a = Unread(a);
+  pairs.unread_b = Unread(b);
+  return pairs;
+}
+
+}  // namespace moe

@@ -1,0 +1,133 @@
+#include "pairs/weight_key.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "codec/companions.h"
+#include "evidence/module_inputs.h"
+
+namespace moe {
+namespace {
+
+using Kind = WeightKey::Kind;
+
+constexpr std::string_view kBias = ".bias";
+
+/// Parts of a model that some checkpoints name before the text model, and others don't.
+constexpr std::string_view kWrappers[] = {"model.", "language_model.", "text_model.", "backbone.",
+                                          "transformer."};
+
+/// llama.cpp's names of what is no matrix, and those of HF and MLX, below the layer's number or
+/// alone. A name that means different norms in different families (ffn_norm) is not here.
+constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
+    {"attn_norm", "input_layernorm"},
+    {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"},
+    {"attn_q_a_norm", "self_attn.q_a_layernorm"},
+    {"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
+    {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"},
+    {"output_norm", "norm"},
+};
+
+std::string_view WithoutWrappers(std::string_view name) {
+  for (bool found = true; found;) {
+    found = false;
+    for (const std::string_view wrapper : kWrappers) {
+      if (!name.starts_with(wrapper)) continue;
+      name.remove_prefix(wrapper.size());
+      found = true;
+    }
+  }
+  return name;
+}
+
+ModuleName CanonicalName(std::string_view weight) {
+  const bool bias = weight.ends_with(kBias);
+  if (bias) weight.remove_suffix(kBias.size());
+  ModuleName name = ModuleNameOf(weight);
+  if (name.layer < 0) name.name = WithoutWrappers(name.name);
+  if (bias) name.name += kBias;
+  for (const auto& [gguf, other] : kOtherNames) {
+    if (name.name == gguf) name.name = other;
+  }
+  return name;
+}
+
+WeightItem Item(Kind kind, const ModelTensor& tensor, std::string_view name,
+                const MatrixView& view) {
+  ModuleName canonical = CanonicalName(name);
+  return {{kind, tensor.found.stack.value_or(""), canonical.layer, std::move(canonical.name), -1},
+          &tensor,
+          view,
+          std::string(name)};
+}
+
+/// Weights that stay floats, which are neither experts' nor in Model::dense().
+bool IsOther(const ModelTensor& tensor) {
+  return tensor.weight && tensor.weight->is_plain() && !tensor.companion &&
+         tensor.left_out == ModelTensor::LeftOut::kNo && tensor.found.banks.empty() &&
+         tensor.elements() > 0;
+}
+
+/// Matrices that differ and would have one key get their whole names.
+void TellApart(std::vector<WeightItem>& items) {
+  std::map<WeightKey, uint64_t> counts;
+  for (const WeightItem& item : items) ++counts[item.key];
+  for (WeightItem& item : items) {
+    const bool of_expert = item.key.kind == Kind::kRouted || item.key.kind == Kind::kShared;
+    if (!of_expert && counts[item.key] > 1) item.key.name = item.module;
+  }
+}
+
+}  // namespace
+
+std::string WeightKey::Text() const {
+  std::string text = stack.empty() ? "" : stack + " ";
+  if (layer >= 0) text += fmt::format("layer {} ", layer);
+  if (kind == Kind::kShared) text += "shared expert ";
+  if (kind == Kind::kRouted && number >= 0) text += fmt::format("expert {} ", number);
+  text += name;
+  if (kind == Kind::kMatrix && number >= 0) text += fmt::format(" head {}", number);
+  return text;
+}
+
+uint64_t WeightItem::stored_bytes() const {
+  return static_cast<uint64_t>(static_cast<double>(elements()) * weight().bits_per_weight / 8);
+}
+
+std::string_view RoleText(const WeightItem& item) { return RoleName(item.tensor->found.role); }
+
+std::vector<WeightItem> WeightsOf(const Model& model) {
+  std::vector<WeightItem> items;
+  const auto dense = model.dense();
+  size_t next_dense = 0;
+  uint64_t next_matrix = 0;
+  for (const ModelTensor& tensor : model.tensors()) {
+    for (; next_matrix < model.matrices() && model.matrix(next_matrix).tensor == &tensor;
+         ++next_matrix) {
+      const ExpertMatrix matrix = model.matrix(next_matrix);
+      MatrixKey key = matrix.key();
+      items.push_back({{key.shared ? Kind::kShared : Kind::kRouted, std::move(key.stack), key.layer,
+                        std::move(key.proj), key.expert},
+                       &tensor,
+                       matrix.view(),
+                       std::string(ModuleOf(tensor.info().name))});
+    }
+    if (next_dense < dense.size() && dense[next_dense].tensor == &tensor) {
+      const DenseWeight& weight = dense[next_dense++];
+      items.push_back(Item(Kind::kMatrix, tensor, weight.module, weight.view()));
+    } else if (IsOther(tensor)) {
+      const uint64_t elements = tensor.elements();
+      const MatrixView all{1, elements, 0, elements, 1};
+      items.push_back(Item(Kind::kOther, tensor, ModuleOf(tensor.info().name), all));
+    }
+  }
+  TellApart(items);
+  return items;
+}
+
+}  // namespace moe
