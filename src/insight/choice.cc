@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -111,23 +112,6 @@ std::vector<uint32_t> FrontBy(const Unit& unit, const ErrorOf& error) {
   return front;
 }
 
-/// Of a unit the schemes from the fewest bits on whose steps gain less and less for a bit.
-std::vector<uint32_t> HullOf(const Unit& unit) {
-  const auto slope = [&](uint32_t from, uint32_t to) {
-    const Option &a = unit.options[from], &b = unit.options[to];
-    return (a.square - b.square) / (b.bits - a.bits);
-  };
-  std::vector<uint32_t> hull;
-  for (const uint32_t s : FrontBy(unit, [](const Option& option) { return option.square; })) {
-    while (hull.size() > 1 &&
-           slope(hull[hull.size() - 2], hull.back()) <= slope(hull[hull.size() - 2], s)) {
-      hull.pop_back();
-    }
-    hull.push_back(s);
-  }
-  return hull;
-}
-
 }  // namespace
 
 std::vector<Unit> UnitsOf(const RunMatrices& matrices) {
@@ -159,35 +143,55 @@ std::vector<uint32_t> Frontier(const Unit& unit, size_t judge) {
   return FrontBy(unit, [judge](const Option& option) { return option.errors[judge]; });
 }
 
-/// A budget of bytes that remembers the least size that did not fit: what is chosen is the same for
-/// every budget below that.
-class Chooser::Budget {
+/// The choices of all units that the solver knows: bits and sums of squared errors.
+class Chooser::Mixtures {
  public:
-  explicit Budget(double bytes) : bytes_(bytes) {}
-  bool Fits(double bytes) {
-    if (bytes <= bytes_) return true;
-    next_ = std::min(next_, bytes);
-    return false;
+  explicit Mixtures(const Chooser& chooser) : chooser_(chooser) {
+    std::vector<Knapsack::Unit> items;
+    for (const Unit& unit : chooser.units_) {
+      schemes_.push_back(Fitting(unit));
+      items.emplace_back();
+      for (const uint32_t s : schemes_.back()) {
+        const Option& option = unit.options[s];
+        const auto bits = static_cast<uint64_t>(std::llround(option.bits * unit.weights));
+        items.back().push_back({bits, std::min(option.square * unit.weights, Knapsack::kMaxCost)});
+      }
+      if (!schemes_.back().empty()) continue;
+      schemes_.back() = {kAsStored};
+      items.back() = {{0, 0}};
+    }
+    if (auto made = Knapsack::Create(std::move(items))) knapsack_ = std::move(*made);
   }
-  double next() const { return next_; }
+
+  /// The fewest bits whose sum of squares is at most this; nullopt: there are none.
+  std::optional<Choice> FewestBits(double square) const {
+    if (!knapsack_) return std::nullopt;
+    const auto found = knapsack_->FewestBytes(square);
+    return found ? std::optional(ChoiceOf(*found)) : std::nullopt;
+  }
+
+  /// The least error in so many bits, from the fewest on.
+  std::vector<Choice> Front(uint64_t points) const {
+    std::vector<Choice> front;
+    if (!knapsack_) return front;
+    for (const KnapsackChoice& choice : knapsack_->Front(points)) front.push_back(ChoiceOf(choice));
+    return front;
+  }
 
  private:
-  double bytes_, next_ = std::numeric_limits<double>::infinity();
+  Choice ChoiceOf(const KnapsackChoice& choice) const {
+    std::vector<uint32_t> taken;
+    for (size_t u = 0; u < schemes_.size(); ++u) taken.push_back(schemes_[u][choice.options[u]]);
+    return chooser_.ChoiceOf(std::move(taken));
+  }
+
+  const Chooser& chooser_;
+  std::vector<std::vector<uint32_t>> schemes_;  ///< by unit and option
+  std::optional<Knapsack> knapsack_;
 };
 
 Chooser::Chooser(std::vector<Unit> units) : units_(std::move(units)) {
-  for (uint32_t u = 0; u < units_.size(); ++u) {
-    const auto& options = units_[u].options;
-    schemes_ = static_cast<uint32_t>(options.size());
-    const std::vector<uint32_t> hull = HullOf(units_[u]);
-    cheapest_.push_back(hull.empty() ? kAsStored : hull.front());
-    for (size_t i = 1; i < hull.size(); ++i) {
-      const Option &from = options[hull[i - 1]], &to = options[hull[i]];
-      steps_.push_back({u, hull[i], to.bits - from.bits, from.square - to.square});
-    }
-  }
-  std::ranges::stable_sort(steps_, std::greater(),
-                           [](const Step& step) { return step.gain / step.bits; });
+  if (!units_.empty()) schemes_ = static_cast<uint32_t>(units_.front().options.size());
   for (const uint32_t scheme : Usable()) uniform_.push_back({scheme, Uniform(scheme)});
 }
 
@@ -279,79 +283,42 @@ Pick Chooser::Better(Choice mixture, const Uniformly& base, const Worth& worth,
   return {std::move(mixture), base.scheme, saves};
 }
 
-/// The fewest bits whose sum of squares is at most this; nullopt: there are none.
-std::optional<Choice> Chooser::FewestBits(double square) const {
-  std::vector<std::vector<uint32_t>> schemes;
-  std::vector<Knapsack::Unit> items;
-  for (const Unit& unit : units_) {
-    schemes.push_back(Fitting(unit));
-    items.emplace_back();
-    for (const uint32_t s : schemes.back()) {
-      const Option& option = unit.options[s];
-      const auto bits = static_cast<uint64_t>(std::llround(option.bits * unit.weights));
-      items.back().push_back({bits, std::min(option.square * unit.weights, Knapsack::kMaxCost)});
-    }
-    if (!schemes.back().empty()) continue;
-    schemes.back() = {kAsStored};
-    items.back() = {{0, 0}};
-  }
-  const auto found = Knapsack::Create(std::move(items)).and_then([&](const Knapsack& knapsack) {
-    return knapsack.FewestBytes(square);
-  });
-  if (!found) return std::nullopt;
-  std::vector<uint32_t> taken;
-  for (size_t u = 0; u < schemes.size(); ++u) taken.push_back(schemes[u][found->options[u]]);
-  return ChoiceOf(std::move(taken));
-}
-
 Pick Chooser::AsGoodAs(uint32_t reference) const {
   constexpr double kRounding = 1e-9;
   const Uniformly base = {reference, Uniform(reference)};
-  const auto mixture = FewestBits(SumOfSquares(base.choice.schemes) * (1 + kRounding));
+  const auto mixture =
+      Mixtures(*this).FewestBits(SumOfSquares(base.choice.schemes) * (1 + kRounding));
   return Better(mixture.value_or(base.choice), base, kRealSaving, [&](const Choice& one) {
     return one.error <= base.choice.error * (1 + kRounding);
   });
 }
 
-/// From the fewest bits on every step that fits; a unit stays where one did not.
-Choice Chooser::MixtureWithin(Budget& budget) const {
-  std::vector<uint32_t> taken = cheapest_;
-  std::vector<bool> is_full(units_.size(), false);
-  double bytes = ChoiceOf(taken).bytes;
-  for (const Step& step : steps_) {
-    if (is_full[step.unit]) continue;
-    const double next = bytes + step.bits * units_[step.unit].weights / 8;
-    is_full[step.unit] = !budget.Fits(next);
-    if (is_full[step.unit]) continue;
-    taken[step.unit] = step.scheme;
-    bytes = next;
-  }
-  return ChoiceOf(std::move(taken));
-}
-
-Pick Chooser::Within(Budget& budget) const {
-  Choice mixture = MixtureWithin(budget);
+Pick Chooser::Within(Choice mixture, double bytes) const {
   const auto order = [](const Choice& choice) { return std::pair(choice.error, choice.bytes); };
   const Uniformly* base = nullptr;
   for (const Uniformly& one : uniform_) {
-    if (!budget.Fits(one.choice.bytes)) continue;
+    if (!(one.choice.bytes <= bytes)) continue;
     if (base == nullptr || order(one.choice) < order(base->choice)) base = &one;
   }
   if (base == nullptr) return {std::move(mixture), std::nullopt, 0};
   return Better(std::move(mixture), *base, kRealGain,
-                [&](const Choice& one) { return budget.Fits(one.bytes); });
+                [&](const Choice& one) { return one.bytes <= bytes; });
 }
 
 std::vector<BudgetPick> Chooser::ByBudget() const {
-  // So that the time that it takes does not grow with the square of the units.
-  const double one_budget = std::max(kOneBudget, 1e-7 * static_cast<double>(units_.size()));
-  const Choice cheapest = ChoiceOf(cheapest_);
-  std::vector<BudgetPick> picks = {{0, {cheapest, std::nullopt, 0}}};
-  double bytes = cheapest.bytes;
-  while (std::isfinite(bytes)) {
-    Budget budget(bytes);
-    picks.push_back({bytes, Within(budget)});
-    bytes = std::max(budget.next(), bytes * (1 + one_budget));
+  const std::vector<Choice> front = Mixtures(*this).Front(kBudgets);
+  std::vector<double> sizes;
+  for (const Choice& choice : front) sizes.push_back(choice.bytes);
+  for (const Uniformly& one : uniform_) sizes.push_back(one.choice.bytes);
+  std::erase_if(sizes, [](double size) { return !std::isfinite(size); });
+  std::ranges::sort(sizes);
+  sizes.erase(std::ranges::unique(sizes).begin(), sizes.end());
+
+  std::vector<BudgetPick> picks;
+  if (!front.empty()) picks.push_back({0, {front.front(), std::nullopt, 0}});
+  for (const double bytes : sizes) {
+    const auto above = std::ranges::upper_bound(front, bytes, {}, &Choice::bytes);
+    if (above != front.begin()) picks.push_back({bytes, Within(*std::prev(above), bytes)});
   }
   return picks;
 }

@@ -74,16 +74,13 @@ struct Worth {
 };
 inline constexpr Worth kRealSaving = {&Choice::bytes, 0.005}, kRealGain = {&Choice::error, 0.01};
 
-/// The share of a budget that is too little to buy something with.
-inline constexpr double kOneBudget = 1e-4;
+/// How many sizes of mixtures ByBudget() tells, about.
+inline constexpr uint64_t kBudgets = 400;
 
 /// Chooses a scheme for each unit.
 ///
-/// AsGoodAs() is exact. ByBudget(), which has thousands of budgets to answer, buys bits where they
-/// take most off the sum of squared errors: each unit goes along the lower hull of its options, and
-/// of all units' steps those that gain most for a bit come first. That is the best choice for each
-/// size that it passes; between two of them what still fits is taken. Where the mixture gains
-/// nothing real over one scheme for all, in whole or by one of its schemes, it is left.
+/// Mixtures are those of an exact solver (recipe/knapsack.h). Where one gains nothing real over one
+/// scheme for all, in whole or by one of its schemes, that is left.
 class Chooser {
  public:
   /// All units have as many options.
@@ -100,17 +97,13 @@ class Chooser {
 
   /// The fewest bytes whose error is at most that of Uniform(reference).
   Pick AsGoodAs(uint32_t reference) const;
-  /// The least error for every budget: the first is for all that even the fewest bits do not fit.
-  /// Budgets that differ by less than kOneBudget are one (more, of more than a thousand units).
+  /// The least error in budgets from so many bytes on: the first is for all that even the fewest
+  /// bits do not fit. No budget between two of them is looked at, nor any where sizes are not
+  /// known.
   std::vector<BudgetPick> ByBudget() const;
 
  private:
-  /// From one option of a unit to the next of its hull.
-  struct Step {
-    uint32_t unit, scheme;
-    double bits, gain;  ///< more per weight, less of the mean square
-  };
-  class Budget;
+  class Mixtures;
   /// A scheme, and Uniform() of it.
   struct Uniformly {
     uint32_t scheme;
@@ -119,16 +112,12 @@ class Chooser {
 
   Choice ChoiceOf(std::vector<uint32_t> schemes) const;
   double SumOfSquares(const std::vector<uint32_t>& schemes) const;
-  std::optional<Choice> FewestBits(double square) const;
-  Choice MixtureWithin(Budget& budget) const;
-  Pick Within(Budget& budget) const;
+  Pick Within(Choice mixture, double bytes) const;
   Pick Better(Choice mixture, const Uniformly& base, const Worth& worth,
               const std::function<bool(const Choice&)>& is_allowed) const;
 
   std::vector<Unit> units_;
   uint32_t schemes_ = 0;
-  std::vector<uint32_t> cheapest_;  ///< by unit
-  std::vector<Step> steps_;         ///< those that gain most for a bit first
   std::vector<Uniformly> uniform_;  ///< of Usable()
 };
 

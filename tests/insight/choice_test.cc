@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "insight/run_fixture.h"
@@ -148,6 +149,17 @@ TEST(Chooser, TakesASmallerStepWhereTheBestDoesNotFit) {
   ASSERT_GT(picks.size(), 3u);
   EXPECT_DOUBLE_EQ(picks[2].bytes, 125);  // 100 and the easy one's 25; the hard one's are 75
   EXPECT_THAT(picks[2].pick.choice.schemes, ElementsAre(1, 0));
+}
+
+TEST(Chooser, FindsABetterChoiceThanTheBestSteps) {
+  // Steps that gain most for a bit come to 225 bytes, beside which the first unit's 5 bits fit: 48.
+  const auto picks = Chooser({UnitOf(100, 0.25, 0.10, 0.09), UnitOf(300, 0.36, 0.09, 0.03),
+                              UnitOf(100, 0.12, 0.10, 0.10)})
+                         .ByBudget();
+  const auto pick = std::ranges::find(picks, 237.5, &BudgetPick::bytes);
+  ASSERT_NE(pick, picks.end());
+  EXPECT_THAT(pick->pick.choice.schemes, ElementsAre(0, 2, 0));
+  EXPECT_DOUBLE_EQ(pick->pick.choice.error, std::sqrt(46.0 / 500));
 }
 
 TEST(Chooser, LeavesWhatGainsNothingRealOutOfAMixture) {

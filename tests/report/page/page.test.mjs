@@ -840,6 +840,7 @@ describe("the report of a small run", () => {
       assert.equal(numbered.length, 3, numbered.join()); // the sizes, the worst matrices, the rest
       const heads = page.locator("#schemes table", {hasText: "Every scheme, by projection"}).locator("tr");
       const told = new Map();
+      await heads.nth(1).waitFor();
       for (const row of (await heads.all()).slice(1)) {
         const [proj, scheme, ...cells] = await row.locator("th, td").allTextContents();
         told.set(`${scheme} · ${proj}`, cells);
