@@ -29,6 +29,8 @@ struct MlxEdit {
 /// here.
 struct MlxFamily {
   std::string_view name;  ///< of the row in families.cc
+  /// config.json's model_type, of those that mlx-lm has a model for; none: `name`.
+  std::vector<std::string_view> model_types = {};
   std::string_view experts = "mlp.switch_mlp";
   /// Ends of paths that the model's own rule keeps in affine, 8 bits, groups of 64.
   std::vector<std::string_view> eight_bits = {};
@@ -43,7 +45,8 @@ struct MlxFamily {
   enum class Head { kUnlessTied, kUntiedIfTold, kAlways, kNever } head = Head::kUnlessTied;
   /// Whether mlx-lm has the text model below a module "language_model".
   enum class Wrapped { kNever, kAlways, kIfNested } wrapped = Wrapped::kNever;
-  bool latent = false;  ///< kv_b_proj becomes embed_q and unembed_out
+  bool latent = false;      ///< kv_b_proj becomes embed_q and unembed_out
+  bool norms_head = false;  ///< where the config has norm_head, lm_head is divided at every load
   std::string_view layers = "model.layers";
   std::array<std::string_view, 3> projs = {kGateProj, kUpProj, kDownProj};
 };

@@ -83,6 +83,20 @@ std::optional<DType> CastTo(const Json& config) {
   return std::nullopt;
 }
 
+Result<void> CheckModel(const MlxFamily& family, const MlxFacts& facts) {
+  auto types = family.model_types;
+  if (types.empty()) types.push_back(family.name);
+  if (!facts.model_type.empty() && std::ranges::find(types, facts.model_type) == types.end()) {
+    return Fail(ErrorCode::kUnsupported, "config.json",
+                fmt::format("mlx-lm has no model of model_type {}", facts.model_type),
+                fmt::format("of this family it has {}", fmt::join(types, ", ")));
+  }
+  if (!family.norms_head || !facts.norm_head) return {};
+  return Fail(ErrorCode::kUnsupported, "config.json",
+              "has norm_head, and mlx-lm divides lm_head by its columns' norms at every load",
+              "a quantized head would be spoilt");
+}
+
 }  // namespace
 
 std::string MlxModuleOf(std::string_view name) {
@@ -92,12 +106,14 @@ std::string MlxModuleOf(std::string_view name) {
 MlxFacts MlxFactsOf(const Json& config) {
   const Json& text = config.contains("text_config") ? config["text_config"] : config;
   const Json& tied = (text.contains("tie_word_embeddings") ? text : config)["tie_word_embeddings"];
-  return {.layers = WholeNumber(text["num_hidden_layers"]),
+  return {.model_type = config["model_type"].text(),
+          .layers = WholeNumber(text["num_hidden_layers"]),
           .heads = WholeNumber(text["num_attention_heads"]),
           .nope_dim = WholeNumber(text["qk_nope_head_dim"]),
           .value_dim = WholeNumber(text["v_head_dim"]),
           .kv_shared = WholeNumber(text["num_kv_shared_layers"]),
           .nested = config.contains("text_config"),
+          .norm_head = config["norm_head"].get<bool>(),
           .tied = tied.is_boolean() ? std::optional(tied.get<bool>()) : std::nullopt,
           .dtype = CastTo(config)};
 }
@@ -112,7 +128,10 @@ MlxNames::MlxNames(const MlxFamily& family, const MlxFacts& facts)
 
 Result<MlxNames> MlxNames::Of(std::string_view family, const MlxFacts& facts) {
   const auto row = std::ranges::find(MlxFamilies(), family, &MlxFamily::name);
-  if (row != MlxFamilies().end()) return MlxNames(*row, facts);
+  if (row != MlxFamilies().end()) {
+    if (auto loads = CheckModel(*row, facts); !loads) return tl::make_unexpected(loads.error());
+    return MlxNames(*row, facts);
+  }
   std::vector<std::string_view> known;
   for (const MlxFamily& other : MlxFamilies()) known.push_back(other.name);
   return Fail(ErrorCode::kUnsupported,
@@ -243,6 +262,10 @@ bool MlxNames::IsModule(const MlxTensor& tensor) const {
 MlxFate MlxNames::FateOf(std::string_view name, std::span<const uint64_t> shape, DType dtype,
                          bool is_mlx) const {
   std::string path = PathOf(name, wrapper_);
+  const bool no_head = family_->head == MlxFamily::Head::kNever && !facts_.tied.value_or(false);
+  if (no_head && HasPart(path, "lm_head.")) {
+    return {.refused = "mlx-lm's model has no head beside the embedding, and this is one"};
+  }
   if (const MlxEdit* edit = DropOf(path)) {
     return {.dropped = std::string(edit->text), .is_loss = edit->what == What::kLose};
   }

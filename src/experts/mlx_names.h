@@ -42,6 +42,7 @@ std::string MlxModuleOf(std::string_view name);
 struct MlxFate {
   std::vector<MlxTensor> tensors = {};  ///< usually one
   std::string dropped = {};             ///< why there are none
+  std::string refused = {};             ///< why mlx-lm's model can't have it, though it is needed
   bool is_loss = false;  ///< dropped, and the checkpoint's own model gives other results with it
 };
 
@@ -55,11 +56,13 @@ struct MlxModule {
 
 /// What of a config.json tells which tensors there are.
 struct MlxFacts {
+  std::string model_type = {};          ///< of the whole config; "": not known
   std::optional<uint64_t> layers = {};  ///< num_hidden_layers
   std::optional<uint64_t> heads = {}, nope_dim = {},
                           value_dim = {};  ///< of attention with a latent (MLA)
   std::optional<uint64_t> kv_shared = {};  ///< the last layers, which have no keys and values
   bool nested = false;              ///< text_config: the text model is a part of a larger one
+  bool norm_head = false;           ///< the output head has columns of length 1
   std::optional<bool> tied = {};    ///< tie_word_embeddings: there is no lm_head
   std::optional<DType> dtype = {};  ///< that mlx-lm casts floats to; nullopt: each keeps its own
 };
@@ -71,8 +74,8 @@ struct MlxFamily;  // mlx_families.h
 /// What mlx-lm 0.32.2 makes of the tensors of a checkpoint, after its model's sanitize().
 class MlxNames {
  public:
-  /// For a family of docs/architectures.md. kUnsupported: its tensors are not known; the hint lists
-  /// those that are.
+  /// For a family of docs/architectures.md. kUnsupported: its tensors are not known (the hint lists
+  /// those that are), or mlx-lm has no model of that type.
   static Result<MlxNames> Of(std::string_view family, const MlxFacts& facts);
 
   /// The module that holds all routed experts of a layer and projection ("gate_proj", "up_proj",

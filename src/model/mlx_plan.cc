@@ -60,9 +60,8 @@ class Planner {
       plan_.dropped.push_back({&tensor, std::move(fate.dropped), fate.is_loss});
       return {};
     }
-    if (!tensor.refusal.empty()) {
-      return Fail(ErrorCode::kUnsupported, tensor.info().name, tensor.refusal,
-                  "its values are needed");
+    if (const std::string& why = fate.refused.empty() ? tensor.refusal : fate.refused; why != "") {
+      return Fail(ErrorCode::kUnsupported, tensor.info().name, why, "its values are needed");
     }
     NoteLoading(tensor);
     if (HasRouted(tensor)) return AddBanks(tensor);

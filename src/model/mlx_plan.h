@@ -24,8 +24,8 @@ struct MlxPlan {
     std::vector<uint64_t> shape;  ///< unquantized
     DType dtype = DType::kOpaque;
     MlxRule rule = MlxRule::kFloat;
-    bool routed_experts = false;  ///< [experts, out, in]: a part is an expert's matrix
-    bool plus_one = false;        ///< 1 is added in the source's dtype, before the cast
+    bool routed_experts = false;   ///< [experts, out, in]: a part is an expert's matrix
+    bool plus_one = false;         ///< 1 is added in the source's dtype, before the cast
     std::vector<Part> parts = {};  ///< its values, row-major, one after another
 
     std::string module() const;  ///< without ".weight"

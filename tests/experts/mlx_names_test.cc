@@ -2,72 +2,11 @@
 
 #include <gmock/gmock.h>
 
-#include <map>
-#include <set>
-
-#include "base/test_files.h"
-#include "experts/families.h"
-
 namespace moe {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-using Shapes = std::map<std::string, std::vector<uint64_t>>;
-
-Shapes ShapesIn(const Json& json) {
-  Shapes shapes;
-  for (const auto& [name, sizes] : json.items()) {
-    for (const Json& size : sizes) shapes[name].push_back(size.get<uint64_t>());
-  }
-  return shapes;
-}
-
-class MlxModules : public testing::TestWithParam<const char*> {};
-
-// What mlx-lm's own models make of checkpoints: tests/data/mlx_modules.
-TEST_P(MlxModules, AreThoseOfMlxLm) {
-  const std::string file = GetParam();
-  const auto path = TestData() / "mlx_modules" / (file + ".json");
-  const auto record = ParseLenientJson(ReadText(path), path.string());
-  ASSERT_TRUE(record) << record.error().Text();
-  ModelFacts model;
-  model.model_type = (*record)["config"]["model_type"].text();
-  const Family* family = KnownFamilies().Find(model, {});
-  ASSERT_NE(family, nullptr);
-  const auto names = MlxNames::Of(family->name, MlxFactsOf((*record)["config"]));
-  ASSERT_TRUE(names) << names.error().Text();
-  Shapes modules;
-  std::set<std::string> eight_bits, expected_eight_bits;
-  for (const auto& [name, shape] : ShapesIn((*record)["weights"])) {
-    for (const MlxModule& module : names->Modules(name, shape)) {
-      modules[module.path] = module.shape;
-      if (module.eight_bits) eight_bits.insert(module.path);
-    }
-  }
-  for (const Json& item : (*record)["eight_bits"])
-    expected_eight_bits.insert(item.get<std::string>());
-  EXPECT_EQ(modules, ShapesIn((*record)["modules"]));
-  EXPECT_EQ(eight_bits, expected_eight_bits);
-  size_t experts = 0;
-  for (const Json& item : (*record)["experts"]) {
-    EXPECT_EQ(names->Experts(item[0].get<int64_t>(), item[1].get<std::string>()),
-              item[2].get<std::string>());
-    ++experts;
-  }
-  EXPECT_GE(experts, 2u);
-}
-
-INSTANTIATE_TEST_SUITE_P(Families, MlxModules,
-                         testing::Values("mixtral", "phimoe", "minimax_m2", "qwen2_moe",
-                                         "qwen3_moe", "qwen3_next", "qwen3_5_moe", "kimi_k2",
-                                         "deepseek_v32", "gemma4_text", "glm4_moe_lite",
-                                         "deepseek_v3", "glm4_moe", "gpt_oss", "olmoe",
-                                         "nemotron_h", "hf4_granitemoe", "hf4_ernie4_5_moe",
-                                         "hf4_jamba", "hf4_deepseek_v3"),
-                         [](const auto& tested) { return std::string(tested.param); });
 
 MlxNames Of(std::string_view family, const MlxFacts& facts = {}) {
   return *MlxNames::Of(family, facts);
@@ -95,6 +34,42 @@ TEST(MlxNames, AreRefusedForAFamilyThatIsNotKnown) {
   EXPECT_THAT(MlxNames::Of("", {}).error().Text(), HasSubstr("a model of no known family"));
 }
 
+TEST(MlxNames, AreRefusedForWhatMlxLmHasNoModelOf) {
+  EXPECT_TRUE(MlxNames::Of("bailing_moe", {.model_type = "bailing_moe"}));
+  EXPECT_THAT(MlxNames::Of("bailing_moe", {.model_type = "bailing_moe_v2"}).error().Text(),
+              HasSubstr("no model of model_type bailing_moe_v2"));
+  EXPECT_THAT(MlxNames::Of("bailing_moe", {.norm_head = true}).error().Text(),
+              HasSubstr("has norm_head"));
+  EXPECT_TRUE(Of("qwen2_moe", {.layers = 2}).CheckLayers({0, 1}));
+  EXPECT_THAT(Of("qwen2_moe", {.layers = 2}).CheckLayers({1}).error().Text(),
+              HasSubstr("layer 0: has no experts"));
+  EXPECT_TRUE(Of("qwen3_moe", {.layers = 2}).CheckLayers({1}));
+}
+
+TEST(MlxNames, TellALossFromWhatIsNotMissed) {
+  const auto fate_of = [](const MlxNames& names, std::string_view name) {
+    return names.FateOf(name, std::vector<uint64_t>{1, 6}, DType::kF32, false);
+  };
+  const std::string_view bias = "model.layers.1.mlp.moe_statics.e_score_correction_bias";
+  EXPECT_TRUE(fate_of(Of("ernie4_5_moe"), bias).is_loss);
+  EXPECT_THAT(fate_of(Of("ernie4_5_moe"), bias).dropped, HasSubstr("without this correction"));
+  EXPECT_EQ(fate_of(Of("glm4_moe"), bias).tensors.size(), 1u);
+  const MlxFate mtp = fate_of(Of("ernie4_5_moe"), "model.mtp_emb_norm.0.weight");
+  EXPECT_NE(mtp.dropped, "");
+  EXPECT_FALSE(mtp.is_loss);
+  // A head beside the embedding can't be left out, and mlx-lm's model has no place for it.
+  EXPECT_THAT(fate_of(Of("lfm2_moe"), "lm_head.weight").refused, HasSubstr("no head"));
+  EXPECT_NE(fate_of(Of("lfm2_moe", {.tied = true}), "lm_head.weight").dropped, "");
+}
+
+TEST(MlxNames, KeepTheDTypesThatMlxLmDoesNotCast) {
+  const MlxNames names = Of("nemotron_h", {.dtype = DType::kBF16});
+  EXPECT_EQ(names.DTypeOf("backbone.layers.0.mixer.A_log", DType::kF32), DType::kF32);
+  EXPECT_EQ(names.DTypeOf("backbone.layers.0.mixer.D", DType::kF32), DType::kBF16);
+  EXPECT_EQ(names.DTypeOf("backbone.layers.0.mixer.table", DType::kI64), DType::kI64);
+  EXPECT_EQ(Of("nemotron_h").DTypeOf("backbone.layers.0.mixer.D", DType::kF32), DType::kF32);
+}
+
 TEST(MlxNames, LieBelowTheLanguageModelWhereTheConfigHasMore) {
   const std::vector<uint64_t> shape = {8, 16};
   const MlxNames names = Of("gemma4", {.layers = 3, .kv_shared = 1, .nested = true});
@@ -120,7 +95,7 @@ TEST(MlxFacts, ComeFromTheTextModelsConfig) {
   EXPECT_EQ(facts.layers, 2u);
   EXPECT_EQ(facts.heads, std::nullopt);
   EXPECT_EQ(facts.value_dim, std::nullopt);
-  EXPECT_TRUE(facts.tied);
+  EXPECT_EQ(facts.tied, true);
   EXPECT_EQ(MlxFactsOf(Json()).layers, std::nullopt);
 }
 

@@ -2,15 +2,158 @@
 
 #include <gmock/gmock.h>
 
+#include <bit>
 #include <map>
+#include <set>
 
+#include "base/float_convert.h"
+#include "base/json_text.h"
+#include "base/temp_folder.h"
 #include "base/test_files.h"
+#include "model/model_parts.h"
 
 namespace moe {
 namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
+
+std::vector<uint64_t> ShapeIn(const Json& json) { return json.get<std::vector<uint64_t>>(); }
+
+uint64_t ElementsOf(const std::vector<uint64_t>& shape) {
+  uint64_t count = 1;
+  for (const uint64_t size : shape) count *= size;
+  return count;
+}
+
+std::string Bytes(uint64_t bits, size_t count) {
+  std::string bytes;
+  for (size_t i = 0; i < count; ++i) bytes += static_cast<char>(bits >> (8 * i));
+  return bytes;
+}
+
+/// The values of tests/acceptance/tiny_models.py.
+std::string ValuesOf(uint64_t place, const std::string& name, const std::string& dtype,
+                     uint64_t count) {
+  std::string bytes;
+  for (uint64_t i = 0; i < count; ++i) {
+    auto number = static_cast<uint32_t>(i * 2654435761 + place * 40503) >> 24;
+    const float value = (static_cast<float>(number) - 128) / 256;
+    if (dtype == "uint8") {
+      bytes += Bytes(name.ends_with("_scales") ? 120 + number % 8 : number, 1);
+    } else if (dtype == "float32") {
+      bytes += Bytes(std::bit_cast<uint32_t>(value), 4);
+    } else {
+      bytes += Bytes(FloatToBFloat16(value), 2);
+    }
+  }
+  return bytes;
+}
+
+/// A safetensors file of those tensors (name -> [dtype, shape]).
+std::string FileOf(const Json& tensors) {
+  const std::map<std::string, std::string> codes = {
+      {"uint8", "U8"}, {"float32", "F32"}, {"bfloat16", "BF16"}};
+  Json header = Json::Object();
+  std::string data;
+  uint64_t place = 0;
+  for (const auto& [name, tensor] : tensors.items()) {
+    const uint64_t begin = data.size();
+    data += ValuesOf(place++, name, tensor[0].text(), ElementsOf(ShapeIn(tensor[1])));
+    header[name] = Json({{"dtype", codes.at(tensor[0].text())},
+                         {"shape", tensor[1]},
+                         {"data_offsets", Json::Array({begin, data.size()})}});
+  }
+  const std::string text = header.Text();
+  return Bytes(text.size(), 8) + text + data;
+}
+
+uint32_t BitsOf(float value, DType dtype) {
+  if (dtype == DType::kF32) return std::bit_cast<uint32_t>(value);
+  return dtype == DType::kF16 ? FloatToHalf(value) : FloatToBFloat16(value);
+}
+
+float Rounded(float value, DType dtype) {
+  if (dtype == DType::kF32) return value;
+  return dtype == DType::kF16 ? RoundToHalf(value) : RoundToBFloat16(value);
+}
+
+/// digest() of tiny_models.py.
+uint64_t DigestOf(const Model& model, const MlxPlan::Tensor& tensor) {
+  uint64_t sum = 0, place = 0;
+  for (const MlxPlan::Part& part : tensor.parts) {
+    const auto array = model.parts().Array(*part.source->weight);
+    const auto matrix = (*array)->Matrix(part.view);
+    std::vector<float> values(part.view.rows * part.view.cols);
+    EXPECT_TRUE((*matrix)->Read({0, 0, part.view.rows, part.view.cols}, values.data()));
+    for (float value : values) {
+      if (tensor.plus_one) value = Rounded(value + 1, part.source->weight->float_dtype);
+      sum += BitsOf(value, tensor.dtype) * ((place++ * 2654435761 % (1ULL << 32) >> 16) + 1);
+    }
+  }
+  return sum;
+}
+
+std::vector<std::string> Records() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(TestData() / "mlx_modules")) {
+    names.push_back(entry.path().stem().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+class MlxRecord : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    const auto path = TestData() / "mlx_modules" / (GetParam() + ".json");
+    record_ = *ParseLenientJson(ReadText(path), path.string());
+    auto folder = TestData() / "zoo" / GetParam();
+    if (!exists(folder)) {
+      folder = made_.path();
+      made_.Write("model.safetensors", FileOf(record_["tensors"]));
+      made_.Write("config.json", record_["config"].Text());
+    }
+    auto model = Model::Open(folder.string());
+    ASSERT_TRUE(model) << model.error().Text();
+    model_ = std::move(*model);
+  }
+
+  TempFolder made_;
+  Json record_;
+  std::optional<Model> model_;
+};
+
+// What mlx-lm's convert() writes of a checkpoint that it doesn't quantize: tests/data/mlx_modules.
+TEST_P(MlxRecord, IsWhatThePlanSays) {
+  const auto plan = PlanForMlx(*model_);
+  ASSERT_TRUE(plan) << plan.error().Text();
+  EXPECT_EQ(plan->why_not_loaded, "");
+  const auto all = [&](const char* key) {
+    const auto list = record_[key].get<std::vector<std::string>>();
+    return std::set<std::string>(list.begin(), list.end());
+  };
+  std::set<std::string> names, modules, eight_bits;
+  for (const MlxPlan::Tensor& tensor : plan->tensors) {
+    SCOPED_TRACE(tensor.name);
+    names.insert(tensor.name);
+    if (tensor.rule != MlxRule::kFloat) modules.insert(tensor.module());
+    if (tensor.rule == MlxRule::kEightBits) eight_bits.insert(tensor.module());
+    const Json& made = record_["result"][tensor.name];
+    EXPECT_EQ(tensor.shape, ShapeIn(made[1]));
+    if (made[0].is_null()) continue;  // left as it is stored
+    EXPECT_EQ(DTypeName(tensor.dtype), made[0].text());
+    EXPECT_EQ(DigestOf(*model_, tensor), made[2].get<uint64_t>());
+  }
+  std::set<std::string> expected;
+  for (const auto& [name, made] : record_["result"].items()) expected.insert(name);
+  EXPECT_EQ(names, expected);
+  EXPECT_EQ(modules, all("modules"));
+  EXPECT_EQ(eight_bits, all("eight_bits"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MlxRecord, testing::ValuesIn(Records()),
+                         [](const auto& row) { return row.param; });
 
 Model ZooModel(const std::string& name) {
   return *Model::Open((TestData() / "zoo" / name).string());
