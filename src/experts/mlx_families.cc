@@ -36,7 +36,10 @@ MlxFamily Latent(MlxFamily family) {
 // A family is here when its tensors were compared with mlx-lm's own (tests/data/mlx_modules).
 std::vector<MlxFamily> Families() {
   return {
-      {.name = "mixtral", .experts = kSparse, .experts_in_all_layers = true},
+      {.name = "mixtral",
+       .experts = kSparse,
+       .edits = {{"mlp.gate.", What::kRename, "block_sparse_moe.gate."}},  // of transformers 5
+       .experts_in_all_layers = true},
       {.name = "qwen2_moe", .experts_in_all_layers = true, .head = Head::kAlways},
       {.name = "qwen3_moe", .eight_bits = {"mlp.gate"}},
       {.name = "qwen3_next",
@@ -118,7 +121,12 @@ std::vector<MlxFamily> Families() {
       {.name = "nemotron_h",
        .experts = "mixer.switch_mlp",
        .raw_router = "mixer.gate",
-       .edits = {kKeepCorrection, kKeepALog},
+       .edits = {kKeepCorrection,
+                 kKeepALog,
+                 // Of transformers 5.
+                 {"model.layers.", What::kRename, "backbone.layers."},
+                 {"model.embeddings.", What::kRename, "backbone.embeddings."},
+                 {"model.norm_f.", What::kRename, "backbone.norm_f."}},
        .head = Head::kAlways,
        .layers = "backbone.layers",
        .projs = {"", "fc1", "fc2"}},

@@ -78,7 +78,12 @@ class Planner {
   }
 
   void NoteLoading(const ModelTensor& tensor) {
-    if (!plan_.why_not_loaded.empty() || is_mlx_ || !tensor.weight) return;
+    if (!plan_.why_not_loaded.empty()) return;
+    const std::string file = tensor.ref.file->path().filename().string();
+    if (!file.starts_with("model") || !file.ends_with(".safetensors")) {
+      plan_.why_not_loaded = fmt::format("mlx-lm reads model*.safetensors, and no {}", file);
+    }
+    if (is_mlx_ || !tensor.weight || !plan_.why_not_loaded.empty()) return;
     const auto& banks = tensor.found.banks;
     plan_.why_not_loaded =
         names_.WhyNotLoaded(tensor.weight->name, HasRouted(tensor) ? &banks.front() : nullptr,

@@ -17,7 +17,8 @@ if HAS_MLX_LM:
 
     import mlx.core as mx
     from mlx_lm.utils import load_model
-    from tiny_models import FAMILIES, ZOO, quantizable_modules, record, source_of, write_checkpoint, zoo_checkpoint
+    from tiny_models import (FAMILIES, REFUSED, ZOO, quantizable_modules, record, record_refused, source_of,
+                             write_checkpoint, zoo_checkpoint)
 
 FLOAT = "float"
 SCHEMES = [{"mode": mode, "bits": bits, "group_size": group} for mode, bits, group in [
@@ -173,6 +174,8 @@ class ExportLoads(AcceptanceTest):
     def test_checkpoints_of_real_names(self):
         for name in ZOO:
             self.assertEqual(record(zoo_checkpoint(DATA / "zoo", name, self.tmp)), self.known(name))
+        for name in REFUSED:
+            self.assertEqual(record_refused(DATA / "zoo" / name), self.known(name))
 
     def convert(self, script, source, out):
         spec = importlib.util.spec_from_file_location("exported", script)

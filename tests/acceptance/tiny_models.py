@@ -114,6 +114,10 @@ DROPPED = {
 FLOAT32 = ["e_score_correction_bias", "expert_bias", "A_log", "inv_freq"]
 # Checkpoints of the zoo that mlx-lm loads: real names.
 ZOO = ["hf4_granitemoe", "hf4_granitemoehybrid", "hf4_ernie4_5_moe", "hf4_jamba", "hf4_deepseek_v3"]
+# Those that it does not load.
+REFUSED = ["awq_int4_qwen2_moe", "ct_fp8_block_qwen2_moe", "ct_int8_w8a8_mixtral", "ct_nvfp4_deepseek_v3",
+           "ct_w4a16_qwen3_moe", "fp8_qwen3_moe", "gptq_int3_olmoe", "gptq_int4_sym_qwen3_moe", "hf4_gpt_oss",
+           "hf5_qwen3_5_moe_vl", "hf5fused_deepseek_v3", "hf5fused_mixtral", "hf5fused_nemotron_h"]
 # What a projection is called in the checkpoint.
 FUSED = ["qwen3_5_moe", "gemma4_text", "gemma4"]  # experts.gate_up_proj is [experts, 2 * width, hidden], gate first
 IN_OUT = ["llama4", "qwen3_vl_moe"]  # the same transposed
@@ -288,17 +292,37 @@ def kind(w):
 def record(folder):
     """What mlx-lm makes of a checkpoint, unquantized; see tests/data/mlx_modules."""
     model, _ = load_model(folder, lazy=True)
-    rule = getattr(model, "quant_predicate", None) or (lambda path, module: True)
     modules = quantizable_modules(model)
     with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(io.StringIO()):
         convert(str(folder), out + "/out")
         made = tensors_in(pathlib.Path(out, "out"))
-    result = {name: [kind(w), list(w.shape), digest(w)] for name, w in sorted(made.items()) if w.dtype not in (mx.uint32, mx.uint8)}
+    result = {name: [kind(w), list(w.shape), digest(w)] for name, w in sorted(made.items())
+              if w.dtype not in (mx.uint32, mx.uint8)}
     for name, w in made.items():
         if w.dtype == mx.uint32:  # left as it is stored
             result[name] = [None, modules[name.removesuffix(".weight")], None]
-    return {"result": result, "modules": sorted(modules),
-            "eight_bits": sorted(path for path in modules if rule(path, None) is not True)}
+    return {"result": result, **modules_of(model)}
+
+
+def record_refused(folder):
+    """What mlx-lm's model has, of a checkpoint that it does not load."""
+    try:
+        load_model(folder, lazy=True)
+        raise AssertionError(f"{folder} loads")
+    except ValueError:
+        config = json.loads((folder / "config.json").read_text())
+        text = config.get("text_config", {})
+        if "layer_types" in text:  # mlx-lm goes by the older key
+            text["full_attention_interval"] = text["layer_types"].index("full_attention") + 1
+        model = new_model(config)
+    result = {name: [None, list(w.shape), None] for name, w in sorted(tree_flatten(model.parameters()))}
+    return {"refused": True, "result": result, **modules_of(model)}
+
+
+def modules_of(model):
+    modules = quantizable_modules(model)
+    rule = getattr(model, "quant_predicate", None) or (lambda path, module: True)
+    return {"modules": sorted(modules), "eight_bits": sorted(path for path in modules if rule(path, None) is not True)}
 
 
 def source_of(folder):
@@ -308,21 +332,21 @@ def source_of(folder):
 
 
 def main(out, zoo):
-    """Writes the records of all families, and of ZOO."""
-    out = pathlib.Path(out)
+    """Writes the records of all families, and of the zoo's checkpoints."""
+    out, zoo = pathlib.Path(out), pathlib.Path(zoo)
     with tempfile.TemporaryDirectory() as folder:
-        for name, path in checkpoints(pathlib.Path(folder), pathlib.Path(zoo)):
-            found = {**(source_of(path) if name in FAMILIES else {}), **record(path)}
-            (out / f"{name}.json").write_text(json.dumps(found, separators=(",", ":")) + "\n")
+        for name in FAMILIES:
+            path = pathlib.Path(folder) / name
+            write_checkpoint(name, path)
+            write_record(out / f"{name}.json", {**source_of(path), **record(path)})
+        for name in ZOO:
+            write_record(out / f"{name}.json", record(zoo_checkpoint(zoo, name, pathlib.Path(folder))))
+    for name in REFUSED:
+        write_record(out / f"{name}.json", record_refused(zoo / name))
 
 
-def checkpoints(folder, zoo):
-    """Names and folders of all families' checkpoints, and of ZOO's with a tokenizer."""
-    for model_type in FAMILIES:
-        write_checkpoint(model_type, folder / model_type)
-        yield model_type, folder / model_type
-    for name in ZOO:
-        yield name, zoo_checkpoint(zoo, name, folder)
+def write_record(path, content):
+    path.write_text(json.dumps(content, separators=(",", ":")) + "\n")
 
 
 def zoo_checkpoint(zoo, name, folder):
