@@ -75,7 +75,7 @@ ROOMS = [
          knows={"base": "", "checkpoint": "GGUF", "codec": "what weights are called", "experts": "which names are experts'",
                 "model": ""}),
     Room("recipe",
-         "a scheme for each unit of a model: the exact choice of the best one (`knapsack`) within what a user asks for (`plan`), and all that led to it as a value "
+         "a scheme for each unit of a model: the exact choice of the best one (`knapsack`) within what a user asks for (`plan`), mlx-lm's own mixtures to compare it with (`mixed_rules`), and all that led to it as a value "
          "and as a file (`recipe`), and in the forms of converters, a file each (`exporters` lists them)",
          "where a cost comes from",
          knows={"base": "", "measure": "the bits of a mode"}),
@@ -111,8 +111,8 @@ ROOMS = [
          knows={"base": "", "measure": "the bits of a mode", "recipe": "its exact solver", "rows": "", "run": "", "tables": ""}),
     Room("costs",
          "what quantizing each unit of a run's model costs (`run_recipe`): a run's errors (`run_errors`) weighed with what the "
-         "experts add to the residual stream (`energies`), under the names that mlx-lm gives its modules; mlx-lm's own mixtures "
-         "to compare with (`mixed_rules`)",
+         "experts add to the residual stream (`energies`, `matrix_costs`), under the names that mlx-lm gives its modules "
+         "(`mlx_units`)",
          "which choice is the best",
          knows=dict.fromkeys(["base", "experts", "evidence", "model", "recipe", "run", "tables", "insight"], ""),
          calls={"measure": "`QuantScheme`"}),

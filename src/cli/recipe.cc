@@ -13,9 +13,9 @@
 #include "cli/commands.h"
 #include "cli/pipeline.h"
 #include "cli/run_argument.h"
-#include "costs/mixed_rules.h"
 #include "costs/run_recipe.h"
 #include "model/inspect.h"
+#include "recipe/mixed_rules.h"
 #include "recipe/overview.h"
 #include "recipe/plan.h"
 #include "report/recipe_data.h"
@@ -176,17 +176,7 @@ Result<Recipe> Choose(const Plan& plan, const RecipeOptions& options) {
   const auto form = FormOf("--as-good-as", *options.as_good_as);
   if (!form) return tl::make_unexpected(form.error());
   if (!*form) return BadFlag("--as-good-as", "takes a scheme, as q4");
-  const Recipe any = plan.Uniform(**form);
-  const auto uniform = PlanOf(**form, any);
-  if (!uniform) {
-    return BadFlag("--as-good-as", fmt::format("the run has no numbers of {}", *options.as_good_as),
-                   "'moescope analyze MODEL --schemes LIST' measures more");
-  }
-  return with_text(plan.AtCost(uniform->cost).map([](Recipe recipe) {
-    recipe.budget.kind = "as_good_as";
-    return recipe;
-  }),
-                   *options.as_good_as);
+  return with_text(plan.AsGoodAs(**form), *options.as_good_as);
 }
 
 // ---- what is told ----
@@ -212,24 +202,17 @@ void TellUnits(const Recipe& recipe, Reporter& report) {
 }
 
 /// "q4 for all (9.1 MB): a recipe of no more bytes has 0.47 of its objective".
-void TellAgainst(const std::string& name, uint64_t bytes, double cost, const Plan& plan,
-                 Reporter& report) {
-  const auto ours = plan.AtSize(bytes);
-  if (!ours || !(cost > 0)) return;
-  report.Answer(fmt::format("{} ({}): a recipe of no more bytes has {:.3g} of its objective", name,
-                            HumanBytes(bytes), ours->objective.value / cost));
-}
-
 void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
-  if (const auto uniform = PlanOf(kReference, recipe); uniform && uniform->cost > 0) {
-    report.Answer(fmt::format("objective: {:.3g} of that of {} for all",
-                              recipe.objective.value / uniform->cost, FormLabel(kReference)));
-    TellAgainst(FormLabel(kReference) + " for all", uniform->bytes, uniform->cost, plan, report);
+  const auto& [name, value, reference, reference_value] = recipe.objective;
+  if (reference_value.value_or(0) > 0) {
+    report.Answer(fmt::format("objective: {:.3g} of that of {}", value / *reference_value,
+                              ReferenceName(recipe)));
   }
-  for (const MixedRule& rule : kMixedRules) {
-    const auto mixed = PlanOf(rule, recipe);
-    if (!mixed) continue;
-    TellAgainst(fmt::format("mlx-lm's {}", rule.name), mixed->bytes, mixed->cost, plan, report);
+  for (const Comparison& comparison : ComparisonsOf(recipe, plan)) {
+    report.Answer(fmt::format("{} ({}): a recipe of no more bytes has {:.3g} of its objective",
+                              ComparisonName(comparison, recipe),
+                              HumanBytes(comparison.other.bytes),
+                              comparison.best / comparison.other.cost));
   }
 }
 

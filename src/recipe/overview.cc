@@ -56,6 +56,18 @@ std::vector<RecipeGroup> GroupsOf(const Recipe& recipe) {
   return groups;
 }
 
+std::vector<Comparison> ComparisonsOf(const Recipe& recipe, const Plan& plan) {
+  std::vector<Comparison> comparisons;
+  const auto add = [&](std::string_view rule, const std::optional<RulePlan>& other) {
+    if (!other || !(other->cost > 0)) return;
+    const auto best = plan.AtSize(other->bytes);
+    if (best) comparisons.push_back({rule, *other, best->objective.value});
+  };
+  if (const StoredForm& reference = recipe.objective.reference) add("", PlanOf(*reference, recipe));
+  for (const MixedRule& rule : kMixedRules) add(rule.name, PlanOf(rule, recipe));
+  return comparisons;
+}
+
 std::vector<const RecipeUnit*> FurthestUnits(const Recipe& recipe, size_t most) {
   const double mean = MeanBits(recipe);
   std::vector<const RecipeUnit*> units;

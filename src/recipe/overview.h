@@ -3,8 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "recipe/mixed_rules.h"
+#include "recipe/plan.h"
 #include "recipe/recipe.h"
 
 namespace moe {
@@ -33,5 +36,15 @@ std::vector<RecipeGroup> GroupsOf(const Recipe& recipe);
 
 /// The quantized units, kept ones aside, whose bits are furthest from the mean, at most so many.
 std::vector<const RecipeUnit*> FurthestUnits(const Recipe& recipe, size_t most);
+
+/// Another way to quantize the model, beside the best recipe of no more bytes.
+struct Comparison {
+  std::string_view rule;  ///< of mlx_lm, as "mixed_3_6"; "": the recipe's reference for all
+  RulePlan other;
+  double best = 0;  ///< what that recipe costs
+};
+
+/// With the reference, and mlx_lm's rules as far as there are such; `plan` is the recipe's.
+std::vector<Comparison> ComparisonsOf(const Recipe& recipe, const Plan& plan);
 
 }  // namespace moe

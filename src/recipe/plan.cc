@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "base/pattern.h"
-#include "measure/quant_modes.h"
+#include "recipe/mixed_rules.h"
 
 namespace moe {
 namespace {
@@ -16,12 +16,6 @@ namespace {
 using Options = std::vector<RecipeOption>;
 
 constexpr const char* kEnergy = "energy";  // the cost term that can be added up
-
-const RecipeOption* OptionOf(const Options& options, const StoredForm& scheme) {
-  const auto found = std::ranges::find_if(
-      options, [&](const RecipeOption& option) { return AreSame(option.scheme, scheme); });
-  return found == options.end() ? nullptr : &*found;
-}
 
 struct CompiledPin {
   const Recipe::Pin& pin;
@@ -71,7 +65,7 @@ Result<const Recipe::Pin*> PinOf(const RecipeUnit& unit, std::vector<CompiledPin
 /// `scheme` alone, which `who` demands.
 Result<Options> OnlyOption(const RecipeUnit& unit, const StoredForm& scheme, unsigned float_bits,
                            const std::string& who) {
-  if (const RecipeOption* option = OptionOf(unit.alternatives, scheme)) return Options{*option};
+  if (const RecipeOption* option = FindOption(unit.alternatives, scheme)) return Options{*option};
   const auto bytes = StoredBytes(unit, scheme, float_bits);
   if (!bytes) {
     return Fail(ErrorCode::kBadArgument, who,
@@ -130,7 +124,7 @@ Result<Options> OptionsOf(RecipeUnit& unit, const PlanRules& rules, std::vector<
 Options Common(const Options& a, const Options& b) {
   Options common;
   for (const RecipeOption& option : a) {
-    const RecipeOption* other = OptionOf(b, option.scheme);
+    const RecipeOption* other = FindOption(b, option.scheme);
     if (other == nullptr) continue;
     common.push_back({option.scheme, option.bytes + other->bytes, std::nullopt});
     if (option.cost && other->cost) common.back().cost = *option.cost + *other->cost;
@@ -352,36 +346,26 @@ Result<Recipe> Plan::AtCost(double cost) const {
 }
 
 Result<Recipe> Plan::AsGoodAs(const QuantScheme& scheme) const {
-  return AtCost(Uniform(scheme).objective.value).map([&](Recipe recipe) {
+  const auto uniform = PlanOf(scheme, RecipeOf(knapsack_.smallest().options));
+  if (!uniform) {
+    return Fail(ErrorCode::kBadArgument, SchemeText(scheme), "no unit has numbers of this scheme",
+                "'moescope analyze MODEL --schemes LIST' measures more");
+  }
+  return AtCost(uniform->cost).map([&](Recipe recipe) {
     recipe.budget.kind = "as_good_as";
     recipe.budget.value = SchemeText(scheme);
     return recipe;
   });
 }
 
-Recipe Plan::Uniform(const QuantScheme& scheme) const {
-  const QuantMode* mode = FindQuantMode(scheme.mode);
-  std::vector<uint32_t> taken;
-  for (size_t u = 0; u < options_.size(); ++u) {
-    const double weights = static_cast<double>(WeightsOf(recipe_.units[u]));
-    const double bits = mode == nullptr ? static_cast<double>(scheme.bits)
-                                        : BitsPerWeight(*mode, scheme.bits, scheme.group_size,
-                                                        recipe_.float_bits());
-    const auto distance = [&](const RecipeOption& option) {
-      if (AreSame(option.scheme, scheme)) return -1.0;
-      return std::abs(8 * static_cast<double>(option.bytes) / weights - bits);
-    };
-    const auto nearest = std::ranges::min_element(options_[u], {}, distance);
-    taken.push_back(static_cast<uint32_t>(nearest - options_[u].begin()));
-  }
-  return RecipeOf(taken);
-}
-
 std::vector<Plan::Point> Plan::Front(uint64_t points) const {
   std::vector<Point> front;
-  for (const KnapsackChoice& choice : knapsack_.Front(points)) {
+  for (KnapsackChoice& choice : knapsack_.Front(points)) {
     front.push_back(
-        {choice.bytes + recipe_.coverage.untouched_bytes, BitsIn(choice.bytes), choice.cost});
+        {choice.bytes + recipe_.coverage.untouched_bytes, BitsIn(choice.bytes), choice.cost, {}});
+    for (size_t u = 0; u < options_.size(); ++u) {
+      front.back().schemes.push_back(options_[u][choice.options[u]].scheme);
+    }
   }
   return front;
 }

@@ -45,16 +45,13 @@ class Plan {
   Result<Recipe> AtBits(double bits) const;     ///< average over all weights that are quantized
   Result<Recipe> AtSize(uint64_t bytes) const;  ///< of all: untouched ones, too
   Result<Recipe> AtCost(double cost) const;
-  Result<Recipe> AsGoodAs(const QuantScheme& scheme) const;  ///< the cost of Uniform()
-
-  /// One scheme for all units that may choose, the nearest in bits where it is no candidate; the
-  /// others as in every recipe.
-  Recipe Uniform(const QuantScheme& scheme) const;
+  Result<Recipe> AsGoodAs(const QuantScheme& scheme) const;  ///< PlanOf() it, mixed_rules.h
 
   /// Recipes of all sizes, the smallest first: Knapsack::Front(). With `bits` of what is quantized.
   struct Point {
     uint64_t bytes = 0;  ///< as Recipe::bytes()
     double bits = 0, cost = 0;
+    std::vector<StoredForm> schemes;  ///< by unit
   };
   std::vector<Point> Front(uint64_t points) const;
 

@@ -251,6 +251,12 @@ std::string SchemeText(const StoredForm& scheme) {
   return fmt::format("{} {} bits in groups of {}", scheme->mode, scheme->bits, scheme->group_size);
 }
 
+const RecipeOption* FindOption(std::span<const RecipeOption> options, const StoredForm& scheme) {
+  const auto found = std::ranges::find_if(
+      options, [&](const RecipeOption& option) { return AreSame(option.scheme, scheme); });
+  return found == options.end() ? nullptr : &*found;
+}
+
 std::optional<uint64_t> StoredBytes(std::span<const uint64_t> shape, const StoredForm& scheme,
                                     unsigned float_bits) {
   const auto weights = CheckedProduct(shape);

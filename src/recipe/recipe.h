@@ -43,6 +43,9 @@ struct RecipeOption {
   std::optional<double> cost;  ///< nullopt: not known
 };
 
+/// That of a scheme; nullptr: there is none.
+const RecipeOption* FindOption(std::span<const RecipeOption> options, const StoredForm& scheme);
+
 /// What is stored in one way.
 struct RecipeUnit {
   std::string role;              ///< "routed_expert", "attention", ... or "*"

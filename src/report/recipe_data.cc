@@ -1,12 +1,13 @@
 #include "report/recipe_data.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "recipe/overview.h"
 #include "recipe/plan.h"
 #include "run/schemes.h"
 
@@ -42,10 +43,19 @@ Json GroupsJson(const Recipe& recipe) {
   return list;
 }
 
+/// Numbers of the units that are routed experts of one layer.
+std::vector<size_t> CellsOf(const Recipe& recipe) {
+  std::vector<size_t> cells;
+  for (size_t u = 0; u < recipe.units.size(); ++u) {
+    if (recipe.units[u].role == "routed_expert" && recipe.units[u].layer) cells.push_back(u);
+  }
+  return cells;
+}
+
 Json CellsJson(const Recipe& recipe) {
   Json list = Json::Array();
-  for (const RecipeUnit& unit : recipe.units) {
-    if (unit.role != "routed_expert" || !unit.layer) continue;
+  for (const size_t u : CellsOf(recipe)) {
+    const RecipeUnit& unit = recipe.units[u];
     list.push_back({{"layer", *unit.layer},
                     {"proj", unit.proj},
                     {"scheme", FormLabel(unit.chosen.scheme)},
@@ -103,6 +113,97 @@ std::optional<double> RelativeObjective(const Recipe& recipe) {
   return value / *reference_value;
 }
 
+/// Each other way to quantize, its size and objective, and that of the best recipe of no more
+/// bytes.
+Json BesideJson(const Recipe& recipe, const Plan& plan) {
+  const double unit = *recipe.objective.reference_value;
+  Json list = Json::Array();
+  for (const Comparison& comparison : ComparisonsOf(recipe, plan)) {
+    list.push_back({{"name", ComparisonName(comparison, recipe)},
+                    {"bytes", comparison.other.bytes},
+                    {"value", comparison.other.cost / unit},
+                    {"best", comparison.best / unit}});
+  }
+  return list;
+}
+
+/// Schemes by number, in the order of their first use.
+class SchemeList {
+ public:
+  /// `unit` is stored in it.
+  size_t NumberOf(const StoredForm& scheme, const RecipeUnit& unit, unsigned float_bits) {
+    const auto is_same = [&](const StoredForm& other) { return AreSame(other, scheme); };
+    const auto found = std::ranges::find_if(schemes_, is_same);
+    if (found != schemes_.end()) return static_cast<size_t>(found - schemes_.begin());
+    schemes_.push_back(scheme);
+    const auto bytes = static_cast<double>(StoredBytes(unit, scheme, float_bits).value_or(0));
+    list_.push_back(
+        {{"name", FormLabel(scheme)}, {"bits", 8 * bytes / static_cast<double>(WeightsOf(unit))}});
+    return schemes_.size() - 1;
+  }
+  const Json& list() const { return list_; }
+
+ private:
+  std::vector<StoredForm> schemes_;
+  Json list_ = Json::Array();
+};
+
+/// What the cells get in each point of the front.
+Json ChoicesJson(const Recipe& recipe, const std::vector<Plan::Point>& front) {
+  const std::vector<size_t> cells = CellsOf(recipe);
+  std::vector<std::optional<size_t>> before(cells.size());
+  SchemeList schemes;
+  Json list = Json::Array();
+  for (const Plan::Point& point : front) {
+    Json changes = Json::Array();
+    for (size_t i = 0; i < cells.size(); ++i) {
+      const size_t scheme =
+          schemes.NumberOf(point.schemes[cells[i]], recipe.units[cells[i]], recipe.float_bits());
+      if (scheme == before[i]) continue;
+      changes.push_back(i);
+      changes.push_back(scheme);
+      before[i] = scheme;
+    }
+    list.push_back(std::move(changes));
+  }
+  return {{"schemes", schemes.list()}, {"changes", std::move(list)}};
+}
+
+Json PointJson(uint64_t bytes, double value) { return Json::Array({bytes, value}); }
+
+Json ChartJson(const Recipe& recipe, const std::string& name, const Plan& plan,
+               const std::vector<Plan::Point>& front) {
+  const double unit = *recipe.objective.reference_value;
+  Json points = Json::Array(), reference = Json::Array(), rules = Json::Array();
+  for (const Plan::Point& point : front) {
+    points.push_back(Json::Array({point.bytes, point.cost / unit, point.bits}));
+  }
+  for (const Comparison& comparison : ComparisonsOf(recipe, plan)) {
+    (comparison.rule.empty() ? reference : rules)
+        .push_back(PointJson(comparison.other.bytes, comparison.other.cost / unit));
+  }
+  Json own = Json::Array({PointJson(recipe.bytes(), recipe.objective.value / unit)});
+  return {
+      {"title", "The least objective for every size"},
+      {"xName", "size of the whole checkpoint"},
+      {"yName", "objective, " + ReferenceName(recipe) + " = 1"},
+      {"points", std::move(points)},
+      {"marks", Json::Array({{{"name", name}, {"points", std::move(own)}},
+                             {{"name", ReferenceName(recipe)}, {"points", std::move(reference)}},
+                             {{"name", "mlx-lm's mixed rules"}, {"points", std::move(rules)}}})}};
+}
+
+/// What else there was to choose; null where nothing is relative.
+void AddFront(const Recipe& recipe, const std::string& name, Json& json) {
+  for (const char* key : {"front", "beside", "choices"}) json[key] = nullptr;
+  const auto plan = Plan::Of(recipe);
+  if (!RelativeObjective(recipe) || !plan) return;
+  const auto front = plan->Front(kFrontPoints);
+  json["front"] = ChartJson(recipe, name, *plan, front);
+  json["beside"] = BesideJson(recipe, *plan);
+  json["choices"] = ChoicesJson(recipe, front);
+}
+
 Json RecipeData(const Recipe& recipe, const std::string& name) {
   Json json = {{"name", name},
                {"budget", {{"kind", recipe.budget.kind}, {"value", recipe.budget.value}}},
@@ -112,9 +213,9 @@ Json RecipeData(const Recipe& recipe, const std::string& name) {
   const auto objective = RelativeObjective(recipe);
   json["reference"] = objective ? Json(FormLabel(recipe.objective.reference)) : Json();
   json["objective"] = OrNull(objective);
-  json["front"] = FrontChart(recipe, name);
   json["groups"] = GroupsJson(recipe);
   json["cells"] = CellsJson(recipe);
+  AddFront(recipe, name, json);
   json["pins"] = PinsJson(recipe);
   json["floors"] = FloorsJson(recipe);
   json["held"] = HeldJson(recipe);
@@ -130,23 +231,19 @@ std::string FormLabel(const StoredForm& form) {
   return name.empty() ? SchemeText(form) : name;
 }
 
+std::string ReferenceName(const Recipe& recipe) {
+  return FormLabel(recipe.objective.reference) + " for all";
+}
+
+std::string ComparisonName(const Comparison& comparison, const Recipe& recipe) {
+  return comparison.rule.empty() ? ReferenceName(recipe)
+                                 : fmt::format("mlx-lm's {}", comparison.rule);
+}
+
 Json FrontChart(const Recipe& recipe, const std::string& name) {
-  const auto objective = RelativeObjective(recipe);
   const auto plan = Plan::Of(recipe);
-  if (!objective || !plan) return nullptr;
-  const std::string reference = FormLabel(recipe.objective.reference) + " for all";
-  const uint64_t reference_bytes = plan->Uniform(*recipe.objective.reference).bytes();
-  Json points = Json::Array();
-  for (const Plan::Point& point : plan->Front(kFrontPoints)) {
-    points.push_back(
-        Json::Array({point.bytes, point.cost / *recipe.objective.reference_value, point.bits}));
-  }
-  return {{"title", "The least objective for every size"},
-          {"xName", "size of the whole checkpoint"},
-          {"yName", "objective, " + reference + " = 1"},
-          {"points", std::move(points)},
-          {"chosen", {{"name", name}, {"bytes", recipe.bytes()}, {"value", *objective}}},
-          {"reference", {{"name", reference}, {"bytes", reference_bytes}, {"value", 1}}}};
+  if (!RelativeObjective(recipe) || !plan) return nullptr;
+  return ChartJson(recipe, name, *plan, plan->Front(kFrontPoints));
 }
 
 Json RecipesJson(const std::filesystem::path& run_dir) {

@@ -159,7 +159,7 @@ class Recipe(AcceptanceTest):
                  (["--bits", "6", "--floor", "atention=q8"], 'did you mean "attention"'),
                  (["--bits", "6", "--floor", "router=q8"], "router stays"),
                  (["--bits", "6", "--keep", "ruoter"], 'did you mean "router"'),
-                 (["--as-good-as", "q3"], "no numbers of q3"),
+                 (["--as-good-as", "q3"], "affine 3 bits in groups of 64: no unit has numbers"),
                  (["--bits", "6", "--front", self.tmp / "recipe.json"], "--front"),
                  (["--bits", "4", "--model", other], "another model"),
                  (["--bits", "4", "--model", wider], "down_proj (128 x 64)")]

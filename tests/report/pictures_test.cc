@@ -21,8 +21,7 @@ constexpr char kHeatmap[] =
 
 constexpr char kFront[] =
     R"({"title": "t", "xName": "x", "yName": "y", "points": [[1000, 2, 3], [2000, 0.5, 4]],
-        "chosen": {"name": "a", "bytes": 2000, "value": 0.5},
-        "reference": {"name": "b", "bytes": 3000, "value": 1}})";
+        "marks": [{"name": "a", "points": [[2000, 0.5]]}, {"name": "b", "points": []}]})";
 
 TEST(Pictures, DependOnNothingButTheirData) {
   const auto fresh = *Pictures::Open(), used = *Pictures::Open();

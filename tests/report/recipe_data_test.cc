@@ -74,8 +74,13 @@ TEST(RecipeData, TellsEachRecipeByName) {
   EXPECT_EQ(one["bits"].get<double>(), 8.0 * 1120 / 1536);
   EXPECT_EQ(one["objective"].get<double>(), 0.5);
   EXPECT_EQ(one["reference"].text(), "q4");
-  EXPECT_EQ(one["front"]["reference"].Text(), R"({"name":"q4 for all","bytes":964,"value":1})");
-  EXPECT_EQ(one["front"]["chosen"].Text(), R"({"name":"b","bytes":1220,"value":0.5})");
+  EXPECT_EQ(one["front"]["marks"].Text(),
+            R"([{"name":"b","points":[[1220,0.5]]},{"name":"q4 for all","points":[[964,1.0]]},)"
+            R"({"name":"mlx-lm's mixed rules","points":[]}])");
+  EXPECT_EQ(one["beside"].Text(), R"([{"name":"q4 for all","bytes":964,"value":1.0,"best":1.0}])");
+  EXPECT_EQ(one["choices"].Text(),
+            R"({"schemes":[{"name":"q4","bits":4.5},{"name":"q8","bits":8.5}],)"
+            R"("changes":[[0,0,1,0,2,0],[0,1],[1,1]]})");
   EXPECT_EQ(one["groups"].front()["parts"].Text(),
             R"([{"scheme":"q4","units":2},{"scheme":"q8","units":1}])");
   EXPECT_EQ(one["cells"].size(), 3u);
@@ -108,7 +113,7 @@ TEST(RecipeData, WithoutAReferenceNothingIsRelative) {
   Write(folder.path() / "recipes/b.json", RecipeJson(recipe));
   const Json one = RecipesJson(folder.path()).front();
   EXPECT_TRUE(one["objective"].is_null());
-  EXPECT_TRUE(one["front"].is_null());
+  for (const char* key : {"front", "beside", "choices"}) EXPECT_TRUE(one[key].is_null()) << key;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The page's section about recipes, on a run that has two and a torn one, compared with their files.
 import assert from "node:assert/strict";
+import {spawnSync} from "node:child_process";
 import {readFileSync} from "node:fs";
 import {join} from "node:path";
 import {after, before, describe, test} from "node:test";
@@ -92,22 +93,55 @@ describe("the report of a run with recipes", () => {
       assert.deepEqual(pinned.slice(1), ["q8", "8.500", "pinned"]);
     }));
 
+  /** Title of the tip -> bits, of every cell of a map. */
+  const bitsOfMap = async (page, map) => {
+    await drawn(map);
+    const shown = new Map();
+    for (const {x, y} of await placesWithTips(map)) {
+      await page.mouse.move(x, y);
+      const {title, numbers} = await tipOf(page);
+      shown.set(title, Number(numbers["bits per weight"]));
+    }
+    return shown;
+  };
+
+  const assertBits = (shown, recipe) => {
+    const units = recipe.units.filter((unit) => unit.role === "routed_expert");
+    assert.equal(shown.size, units.length);
+    for (const {layer, proj, weights, chosen} of units) {
+      const bits = Number(((8 * chosen.bytes) / weights).toPrecision(4));
+      assert.equal(shown.get(`layer ${layer} · ${proj}`), bits);
+    }
+  };
+
   test("the map shows the scheme of each layer and projection", () =>
+    open({}, async (page) =>
+      assertBits(await bitsOfMap(page, page.locator("#recipes .chart.map").nth(1)), small),
+    ));
+
+  test("the slider shows what the command chooses for another size", () =>
     open({}, async (page) => {
-      const map = page.locator("#recipes .chart.map").nth(1);
-      await drawn(map);
-      const shown = new Map();
-      for (const {x, y} of await placesWithTips(map)) {
-        await page.mouse.move(x, y);
-        const {title, numbers} = await tipOf(page);
-        shown.set(title, Number(numbers["bits per weight"]));
-      }
-      const units = small.units.filter((unit) => unit.role === "routed_expert");
-      assert.equal(shown.size, units.length);
-      for (const {layer, proj, weights, chosen} of units) {
-        const bits = Number(((8 * chosen.bytes) / weights).toPrecision(4));
-        assert.equal(shown.get(`layer ${layer} · ${proj}`), bits);
-      }
+      const figure = page.locator("#recipes figure", {has: page.getByRole("slider")}).first();
+      const [slider, map] = [figure.getByRole("slider"), page.locator("#recipes .chart.map").first()];
+      assert.match(await figure.textContent(), /This recipe: /);
+      await slider.fill(String(Math.round(Number(await slider.getAttribute("max")) / 2)));
+      const [, size] = /--size (\d+)/.exec(await figure.locator("code").textContent());
+      const file = join(run.runDir, "sized.json");
+      const flags = ["recipe", run.runDir, "--size", size, "-o", file];
+      assert.equal(spawnSync(process.env.MOESCOPE, flags).status, 0);
+      const sized = JSON.parse(readFileSync(file, "utf8"));
+      assert.equal(sized.coverage.bytes, Number(size));
+      assertBits(await bitsOfMap(page, map), sized);
+      await figure.getByRole("button", {name: "This recipe"}).click();
+      assertBits(await bitsOfMap(page, map), good);
+    }));
+
+  test("other ways to quantize stand beside the best recipe of no more bytes", () =>
+    open({}, async (page) => {
+      const rows = await tableOf(page, "Beside other ways to quantize");
+      assert.equal(rows[0][0], "q4 for all");
+      assert.equal(Number(rows[0][2]), 1);
+      for (const [, , value, best] of rows) assert.ok(Number(best) <= Number(value));
     }));
 
   test("the front tells the best in each size", () =>

@@ -13,33 +13,41 @@ const MARKS = 6;
 // What a picture's title takes.
 const TITLE = 36;
 
+const allOf = (points, marks) => [...points, ...marks.flatMap((mark) => mark.points)];
+
 /** [name, bytes] of the unit that the chart counts sizes in. */
-export const unitOf = ({points, chosen, reference}) => {
-  const most = Math.max(...points.map(([bytes]) => bytes), chosen.bytes, reference.bytes);
-  return UNITS.find(([, unit]) => most >= unit);
+export const unitOf = ({points, marks}) => {
+  const sizes = allOf(points, marks).map(([bytes]) => bytes);
+  return UNITS.find(([, unit]) => Math.max(...sizes) >= unit);
 };
 
-const point = ({name, bytes, value}, unit, look, colour) => ({
+const seen = (points) => points.filter(([, value]) => value > 0);
+const placed = (points, unit) => points.map(([bytes, value]) => [bytes / unit, Math.log10(value)]);
+
+const dots = (name, data, itemStyle, size) => ({
   type: "line",
   name,
   silent: true,
   z: 3,
   symbol: "circle",
-  symbolSize: 10,
-  itemStyle: {color: look.series[colour], borderColor: look.background, borderWidth: 1},
-  data: [[bytes / unit, Math.log10(value)]],
+  symbolSize: size,
+  lineStyle: {width: 0},
+  itemStyle: {borderWidth: 1, ...itemStyle},
+  data,
 });
 
 /**
- * The least objective (y, logarithmic) for every size (x), and a recipe on it. What costs nothing has
- * no place there.
- * data: {title (of a picture), xName, yName, points: [[bytes, value]], by size; chosen, reference:
- * {name, bytes, value}}.
+ * The least objective (y, logarithmic) for every size (x), and what else there is to choose. What costs
+ * nothing has no place there.
+ * data: {title (of a picture), xName, yName, points: [[bytes, value]], by size; marks: [{name, points}];
+ * at: a point with a ring, if any}.
  */
 export const front = (data, look) => {
-  const points = data.points.filter(([, value]) => value > 0);
-  const marks = [data.chosen, data.reference].filter(({value}) => value > 0);
-  const values = [...points.map(([, value]) => value), ...marks.map(({value}) => value)];
+  const points = seen(data.points);
+  const marks = data.marks
+    .map((mark, i) => ({...mark, colour: look.series[i], points: seen(mark.points)}))
+    .filter((mark) => mark.points.length);
+  const values = allOf(points, marks).map(([, value]) => value);
   const [low, high] = [Math.min(...values) / 1.25, Math.max(...values) * 1.25];
   const [unitName, unit] = unitOf(data);
   const top = look.still ? TITLE : 0;
@@ -75,9 +83,17 @@ export const front = (data, look) => {
         symbol: "none",
         step: "end",
         lineStyle: {color: look.muted, width: 1.5},
-        data: points.map(([bytes, value]) => [bytes / unit, Math.log10(value)]),
+        data: placed(points, unit),
       },
-      ...marks.map((mark, i) => point(mark, unit, look, i)),
+      dots(
+        "",
+        placed(seen(data.at ? [data.at] : []), unit),
+        {color: "transparent", borderColor: look.text, borderWidth: 2},
+        14,
+      ),
+      ...marks.map(({name, colour, points: own}) =>
+        dots(name, placed(own, unit), {color: colour, borderColor: look.background}, 10),
+      ),
     ],
   };
 };

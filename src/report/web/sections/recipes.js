@@ -31,9 +31,6 @@ const sizeText = (recipe) =>
   `${bytes(recipe.bytes)}, instead of ${bytes(recipe.source_bytes)}: ` +
   `${count(recipe.bytes)} bytes and the headers of files`;
 
-const referenceText = ({reference, front: all}) =>
-  all ? `${bytes(all.reference.bytes)} under ${clipped(reference)} for all that may choose` : null;
-
 const each = (list, of) => (list.length ? list.map(of).join("; ") : null);
 
 const kept = ({held}) =>
@@ -46,7 +43,6 @@ const recipeFacts = (recipe) =>
   factList([
     ["Budget", budgetText(recipe.budget)],
     ["Size", sizeText(recipe)],
-    ["To compare", referenceText(recipe)],
     ["Bits per quantized weight", significant(recipe.bits, BITS_DIGITS)],
     ["Objective", relative(recipe)],
     ["Pinned", each(recipe.pins, ({what, scheme}) => `${clipped(what, 200)} to ${scheme}`)],
@@ -93,6 +89,16 @@ const GROUP_COLUMNS = [
   },
 ];
 
+const times = (value) => significant(value, 3);
+
+const BESIDE_COLUMNS = [
+  {key: "name", label: "Instead", value: ({name}) => name, cell: ({name}) => named(clipped(name, 60))},
+  numberColumn("bytes", "Size", ({bytes: size}) => size, bytes),
+  numberColumn("value", "Its objective", ({value}) => value, times),
+  numberColumn("best", "Best of no more bytes", ({best}) => best, times),
+  numberColumn("share", "Share", ({value, best}) => best / value, times),
+];
+
 const HELD = {budget: "chosen freely", pin: "pinned", floor: "no lower than its floor", keep: "kept"};
 
 const moduleText = ({module, more}) => [
@@ -129,26 +135,34 @@ const tableOf = (title, columns, rows) => {
 // ---- bits by layer ----
 
 /** Names of schemes, from the fewest bits to the most, and where on the ramp each stands. */
-const ranksOf = (cells) => {
-  const bits = new Map(cells.map((cell) => [cell.scheme, cell.bits]));
+const ranksOf = (cells, schemes) => {
+  const bits = new Map([
+    ...cells.map((cell) => [cell.scheme, cell.bits]),
+    ...schemes.map(({name, bits: one}) => [name, one]),
+  ]);
   const order = [...bits.keys()].sort((a, b) => bits.get(a) - bits.get(b));
   return {order, shares: order.map((_, i) => i / Math.max(1, order.length - 1))};
 };
 
-const layerMap = ({studio}, {name, cells}) => {
+/** {element, show(cells)}; null where no unit is a projection of one layer. */
+const layerMap = ({studio}, {name, cells, choices}) => {
   if (!cells.length) return null;
+  let shown = cells;
   const layers = [...new Set(cells.map(({layer}) => layer))].sort((a, b) => a - b);
   const projs = [...new Set(cells.map(({proj}) => proj))].sort();
-  const {order, shares} = ranksOf(cells);
+  const {order, shares} = ranksOf(cells, choices?.schemes ?? []);
   const legend = h("ul", {class: "legend", "aria-label": "Colours of the schemes"});
   const chart = studio.chart(`Bits of each layer and projection in ${clipped(name)}`, "map");
   chart.element.style.setProperty("--rows", projs.length);
   const at = (cell) => ({x: layers.indexOf(cell.layer), y: projs.indexOf(cell.proj)});
-  chart.update((look, size) => {
+  const draw = (look, size) => {
     const colours = shares.map((share) => colourAt(look.ramp, share));
+    const used = order.map((scheme, i) => [scheme, colours[i]]);
     fill(
       legend,
-      order.map((scheme, i) => h("li", null, swatch(colours[i]), printable(scheme))),
+      used
+        .filter(([scheme]) => shown.some((cell) => cell.scheme === scheme))
+        .map(([scheme, colour]) => h("li", null, swatch(colour), printable(scheme))),
     );
     return plan(
       {
@@ -157,7 +171,7 @@ const layerMap = ({studio}, {name, cells}) => {
         yLabels: projs.map((proj) => clipped(proj, 60)),
         colours,
         inks: shares.map((share) => inkAt(look.ramp, share)),
-        cells: cells.map((cell) => ({
+        cells: shown.map((cell) => ({
           ...at(cell),
           met: true,
           colour: order.indexOf(cell.scheme),
@@ -167,57 +181,126 @@ const layerMap = ({studio}, {name, cells}) => {
       look,
       size,
     );
-  });
+  };
+  chart.update(draw);
   tellOver(chart.element, (event) => {
     const place = chart.under(event);
-    const cell = place && cells.find((one) => at(one).x === place[0] && at(one).y === place[1]);
+    const cell = place && shown.find((one) => at(one).x === place[0] && at(one).y === place[1]);
     if (!cell) return hideTip();
     return showTip(event, `layer ${cell.layer} · ${clipped(cell.proj, 60)}`, [
       ["scheme", printable(cell.scheme)],
       ["bits per weight", significant(cell.bits, BITS_DIGITS)],
     ]);
   });
-  return figure(
-    [legend, chart.element],
-    "Routed experts by layer and projection. Dark is cheap, bright is expensive.",
-  );
+  return {
+    element: figure(
+      [legend, chart.element],
+      "Routed experts by layer and projection. Dark is cheap, bright is expensive.",
+    ),
+    show: (now) => {
+      shown = now;
+      chart.update(draw);
+    },
+  };
 };
 
 // ---- all sizes ----
 
-/** What the chart shows, with names as short as a legend has room for. */
-const frontData = (data) => {
-  const named = (mark) => ({...mark, name: clipped(mark.name, 24)});
-  return {...data, chosen: named(data.chosen), reference: named(data.reference)};
+/** The number of the best choice of at most so many bytes; -1: none is so small. */
+const bestIn = (points, size) => points.findLastIndex(([least]) => least <= size);
+
+/** What cells get in a point of the front. */
+const cellsAt = ({cells, choices: {schemes, changes}}, point) => {
+  const taken = cells.map(() => 0);
+  for (const change of changes.slice(0, point + 1)) {
+    for (let i = 0; i < change.length; i += 2) taken[change[i]] = change[i + 1];
+  }
+  return cells.map((cell, i) => {
+    const {name, bits} = schemes[taken[i]];
+    return {...cell, scheme: name, bits};
+  });
 };
 
-/** The best choice of at most so many bytes. */
-const bestIn = (points, size) => points.filter(([least]) => least <= size).at(-1);
+/** A slider over the points of the front: {element}. onmove(point), null: the recipe itself. */
+const sizeSlider = (recipe, onmove) => {
+  const {points} = recipe.front;
+  const own = String(Math.max(0, bestIn(points, recipe.bytes)));
+  const text = h("p", {class: "quiet", "aria-live": "polite"});
+  const show = (point) => {
+    const [size, value, bits] =
+      point === null ? [recipe.bytes, recipe.objective, recipe.bits] : points[point];
+    const told =
+      `${bytes(size, BITS_DIGITS)}, ${significant(bits, BITS_DIGITS)} bits per quantized weight, ` +
+      `${times(value)} times the objective of ${clipped(recipe.reference)} for all`;
+    bar.setAttribute("aria-valuetext", told);
+    back.hidden = point === null;
+    fill(
+      text,
+      point === null
+        ? `This recipe: ${told}.`
+        : [`${told}: `, h("code", null, `moescope recipe RUN --size ${size}`), " with the same flags. "],
+      back,
+    );
+    onmove(point);
+  };
+  const bar = h("input", {
+    type: "range",
+    min: "0",
+    max: String(points.length - 1),
+    step: "1",
+    value: own,
+    "aria-label": "Size of the best choice",
+    oninput: () => show(Number(bar.value)),
+  });
+  const back = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        bar.value = own;
+        show(null);
+      },
+    },
+    "This recipe",
+  );
+  show(null);
+  return h(
+    "div",
+    {class: "controls"},
+    h("div", {class: "control grow"}, h("label", null, "Size"), h("div", {class: "limit"}, bar), text),
+  );
+};
 
-const frontFigure = ({studio}, recipe) => {
+const frontFigure = ({studio}, recipe, map) => {
   if (!(recipe.front?.points.length > 1)) return null;
-  const data = frontData(recipe.front);
+  const {points} = recipe.front;
+  const marks = recipe.front.marks.map((mark) => ({...mark, name: clipped(mark.name, 24)}));
+  const data = {...recipe.front, marks};
   const [, unit] = unitOf(data);
   const chart = studio.chart(
     `The least objective for every size, and the recipe ${clipped(recipe.name)}`,
     "medium",
   );
-  chart.update((look) => front(data, look));
   tellOver(chart.element, (event) => {
-    const at = chart.under(event);
-    const best = at && bestIn(data.points, at[0] * unit);
-    if (!best) return hideTip();
-    const [size, value, bits] = best;
-    return showTip(event, `the best in ${bytes(at[0] * unit)}`, [
+    const place = chart.under(event);
+    const point = place ? bestIn(points, place[0] * unit) : -1;
+    if (point < 0) return hideTip();
+    const [size, value, bits] = points[point];
+    return showTip(event, `the best in ${bytes(place[0] * unit)}`, [
       ["size", bytes(size, BITS_DIGITS)],
       ["bits per quantized weight", significant(bits, BITS_DIGITS)],
-      ["objective, relative", significant(value, 3)],
+      ["objective, relative", times(value)],
     ]);
   });
+  const slider = sizeSlider(recipe, (point) => {
+    chart.update((look) => front({...data, at: point === null ? null : points[point]}, look));
+    map?.show(point === null ? recipe.cells : cellsAt(recipe, point));
+  });
   return figure(
-    chart.element,
+    [chart.element, slider],
     "The least objective for every size, under the same pins, floors and candidates. The line is exact at ",
-    `${plural(data.points.length, "size")}; between two of them there may be better choices.`,
+    `${plural(points.length, "size")}; between two of them there may be better choices. `,
+    map ? "The schemes of the size that the slider says stand below." : null,
   );
 };
 
@@ -228,12 +311,14 @@ const recipePart = (page, recipe) => {
       note("warning", "This recipe can't be read: ", named(clipped(recipe.error, 400))),
     ];
   }
+  const map = layerMap(page, recipe);
   return [
     h("h3", null, named(clipped(recipe.name))),
     recipeFacts(recipe),
     tableOf("By role and projection", GROUP_COLUMNS, recipe.groups),
-    layerMap(page, recipe),
-    frontFigure(page, recipe),
+    recipe.beside?.length ? tableOf("Beside other ways to quantize", BESIDE_COLUMNS, recipe.beside) : null,
+    frontFigure(page, recipe, map),
+    map?.element,
     tableOf("Units furthest from the mean", FURTHEST_COLUMNS, recipe.furthest),
     notKnown(recipe),
     confirm(recipe),

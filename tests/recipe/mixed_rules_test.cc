@@ -1,4 +1,4 @@
-#include "costs/mixed_rules.h"
+#include "recipe/mixed_rules.h"
 
 #include <gtest/gtest.h>
 
@@ -42,7 +42,7 @@ TEST(PlanOf, OfOneSchemeIsBlindToFloorsAndLeavesWhatDoesNotFitAFloat) {
   const auto plan = PlanOf(QuantScheme{"", "affine", 6, 64}, recipe);
   ASSERT_TRUE(plan.has_value());
   EXPECT_EQ(plan->bytes, 60u + 2 * 640 + 20);
-  EXPECT_DOUBLE_EQ(plan->cost, 6);
+  EXPECT_DOUBLE_EQ(plan->cost, 6 + 200);
   EXPECT_FALSE(PlanOf(QuantScheme{"", "affine", 5, 64}, recipe).has_value());
 }
 
@@ -50,7 +50,9 @@ TEST(PlanOf, LeavesWhatIsNotFreeAndNeedsBothWidths) {
   Recipe recipe;
   recipe.units = {Unit(0, "down_proj"), Unit(1, "down_proj")};
   recipe.units[0].chosen_by = "pin";
-  EXPECT_EQ(PlanOf({"mixed_2_6", 2, 6}, recipe)->bytes, 20u + 60);
+  const auto plan = PlanOf({"mixed_2_6", 2, 6}, recipe);
+  EXPECT_EQ(plan->bytes, 20u + 60);
+  EXPECT_DOUBLE_EQ(plan->cost, 200 + 6);  // of a pin as in the recipe, which it is compared with
   EXPECT_FALSE(PlanOf({"mixed_3_6", 3, 4}, recipe).has_value());
 }
 

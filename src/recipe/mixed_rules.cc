@@ -1,4 +1,4 @@
-#include "costs/mixed_rules.h"
+#include "recipe/mixed_rules.h"
 
 #include <algorithm>
 
@@ -16,10 +16,7 @@ bool IsHigh(const RecipeUnit& unit, int64_t layers) {
 
 const RecipeOption* OptionOf(const RecipeUnit& unit, const QuantScheme& scheme) {
   if (AreSame(unit.chosen.scheme, scheme)) return &unit.chosen;
-  const auto found = std::ranges::find_if(unit.alternatives, [&](const RecipeOption& option) {
-    return AreSame(option.scheme, scheme);
-  });
-  return found == unit.alternatives.end() ? nullptr : &*found;
+  return FindOption(unit.alternatives, scheme);
 }
 
 /// `scheme_of` says what each unit gets.
@@ -30,6 +27,7 @@ std::optional<RulePlan> PlanOfAll(const Recipe& recipe, SchemeOf scheme_of) {
   for (const RecipeUnit& unit : recipe.units) {
     if (unit.chosen_by == "pin" || unit.chosen_by == "keep") {
       plan.bytes += unit.chosen.bytes;
+      plan.cost += unit.chosen.cost.value_or(0);
       continue;
     }
     const RecipeOption* option = OptionOf(unit, scheme_of(unit));
