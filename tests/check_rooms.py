@@ -95,6 +95,12 @@ ROOMS = [
          "(`compare_matrix`, `compare_models`; `pair_rows` is the table)",
          "what a difference means",
          knows={"base": "", "codec": "what weights are called", "evidence": "llama.cpp's names", "model": "", "measure": "tiles and lanes", "rows": ""}),
+    Room("verify",
+         "whether a quantized checkpoint holds what it should of its original: codes and scales made again and compared "
+         "(`stored_codes`), else the error that is to be expected (`expectation`), weight by weight (`check_pair`), and what is wrong "
+         "with those that are not right (`findings`), by sketches of all weights (`sketch`)",
+         "how it is told",
+         knows={"base": "", "codec": "weights", "experts": "what mlx-lm drops", "measure": "MLX's encoders", "model": "", "pairs": "", "rows": ""}),
     Room("run",
          "the run directory: config (schema, defaults, validation), manifest, logs",
          "numbers",
@@ -130,7 +136,7 @@ ROOMS = [
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",
          "logic",
-         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "costs", "report", "collect", "pairs"], ""),
+         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "costs", "report", "collect", "pairs", "verify"], ""),
          calls={"measure": "the name of the instruction set"}),
 ]
 

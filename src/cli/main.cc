@@ -36,8 +36,8 @@ constexpr const char* kFooter = R"(Examples:
 moescope help COMMAND, or COMMAND --help, explains a command.
 
 Exit codes: 0 done; 1 failed; 2 bad command line or config; 3 done, but input was refused or
-skipped, coverage is too low, or a scheme fits no matrix; 4 (compare): they differ;
-130 interrupted.)";
+skipped, coverage is too low, or a scheme fits no matrix; 4 (verify, compare): the two
+differ; 130 interrupted.)";
 
 /// Help of 80 columns: names of options to the left, what they mean in lines to the right.
 class HelpFormatter : public CLI::Formatter {
@@ -167,6 +167,7 @@ int Run(int argc, char** argv) {
   AddShow(program, exit, report);
   AddRecipe(program, exit, report);
   AddExport(program, exit, report);
+  AddVerify(program, exit, report);
   AddCompare(program, exit, report);
   AddConfig(program, exit, report);
   AddOutputFlags(app, report);

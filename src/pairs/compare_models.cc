@@ -53,14 +53,6 @@ void CountExperts(const std::vector<WeightPair>& pairs, Comparison& comparison) 
   for (const auto& [layer, expert] : changed) comparison.changed_experts[layer].push_back(expert);
 }
 
-Json ListJson(const std::vector<Unpaired>& list) {
-  Json json = Json::Array();
-  for (const auto& [name, reason, matrix] : list) {
-    json.push_back({{"tensor", name}, {"reason", reason}, {"matrix", matrix}});
-  }
-  return json;
-}
-
 Json WorstJson(const Comparison& comparison) {
   Json json = Json::Array();
   for (const CompareRow* row : comparison.Worst(kWorstInJson)) {
@@ -155,10 +147,10 @@ Json ComparisonJson(const Comparison& comparison, const Model& a, const Model& b
           {"changed_experts", std::move(experts)},
           {"worst", WorstJson(comparison)},
           {"misshapen", std::move(misshapen)},
-          {"only_a", ListJson(comparison.pairs.only_a)},
-          {"only_b", ListJson(comparison.pairs.only_b)},
-          {"unread_a", ListJson(comparison.pairs.unread_a)},
-          {"unread_b", ListJson(comparison.pairs.unread_b)}};
+          {"only_a", UnpairedJson(comparison.pairs.only_a)},
+          {"only_b", UnpairedJson(comparison.pairs.only_b)},
+          {"unread_a", UnpairedJson(comparison.pairs.unread_a)},
+          {"unread_b", UnpairedJson(comparison.pairs.unread_b)}};
 }
 
 }  // namespace moe

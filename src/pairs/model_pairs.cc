@@ -80,7 +80,7 @@ class Pairing {
  private:
   static Unpaired Alone(const WeightItem& item) {
     return {item.module + (item.key.kind == Kind::kRouted ? ", " + item.key.Text() : ""),
-            "the other has no such weight", IsMatrix(item)};
+            "the other has no such weight", IsMatrix(item), item.tensor};
   }
 
   /// Of several weights of one key the first that is free.
@@ -161,7 +161,7 @@ std::vector<Unpaired> Unread(const Model& model) {
   std::vector<Unpaired> unread;
   for (const ModelTensor& tensor : model.tensors()) {
     const auto add = [&](const std::string& reason) {
-      unread.push_back({tensor.info().name, reason, true});
+      unread.push_back({tensor.info().name, reason, true, &tensor});
     };
     if (tensor.left_out != ModelTensor::LeftOut::kNo) continue;
     if (!tensor.refusal.empty()) {
@@ -188,6 +188,14 @@ bool ModelPairs::complete() const {
   };
   return !has_matrix(only_a) && !has_matrix(only_b) && unread_a.empty() && unread_b.empty() &&
          std::ranges::none_of(misshapen, [](const auto& pair) { return IsMatrix(pair.a); });
+}
+
+Json UnpairedJson(const std::vector<Unpaired>& list) {
+  Json json = Json::Array();
+  for (const Unpaired& one : list) {
+    json.push_back({{"tensor", one.name}, {"reason", one.reason}, {"matrix", one.matrix}});
+  }
+  return json;
 }
 
 ModelPairs PairModels(const Model& a, const Model& b) {

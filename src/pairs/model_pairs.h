@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json_text.h"
 #include "moescope/model.h"
 #include "pairs/weight_key.h"
 
@@ -19,6 +20,7 @@ struct Unpaired {
   std::string name;  ///< as its checkpoint calls it
   std::string reason;
   bool matrix = false;  ///< of an expert, or another one that runtimes quantize
+  const ModelTensor* tensor = nullptr;
 };
 
 /// The weights of two checkpoints, paired by what they are to the model: whatever they are called
@@ -35,6 +37,9 @@ struct ModelPairs {
   uint64_t matrices() const;  ///< of the pairs, those that runtimes quantize
   bool complete() const;      ///< every matrix of both has its partner, and can be decoded
 };
+
+/// A list of {tensor, reason, matrix}.
+Json UnpairedJson(const std::vector<Unpaired>& list);
 
 /// Both outlive the result.
 ModelPairs PairModels(const Model& a, const Model& b);

@@ -165,6 +165,8 @@ class ExportLoads(AcceptanceTest):
             self.assertEqual(done.returncode, 0, done.stderr)
         self.convert(script, source, out)
         self.check_result(modules, out, json.loads(block.read_text()))
+        done = run("verify", out, "--against", source, "--json")
+        self.assertEqual((done.returncode, json.loads(done.stdout)["verdict"]), (0, "attested"), done.stdout)
 
     @staticmethod
     def known(name):

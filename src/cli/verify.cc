@@ -1,0 +1,162 @@
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <memory>
+
+#include "base/text.h"
+#include "checkpoint/names.h"
+#include "cli/commands.h"
+#include "cli/comparison.h"
+#include "cli/pipeline.h"
+#include "model/inspect.h"
+#include "verify/verify_models.h"
+
+namespace moe::cli {
+namespace {
+
+struct VerifyArguments {
+  std::string quantized, original, tolerance = "1";
+  std::optional<std::string> out;
+  unsigned threads = 0;
+};
+
+Result<double> ToleranceOf(const std::string& text) {
+  double number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool good = failed == std::errc() && end == text.data() + text.size();
+  if (good && number >= 0 && std::isfinite(number)) return number;
+  return Fail(ErrorCode::kBadArgument, "--tolerance",
+              fmt::format("\"{}\" is no number that is not negative", text), "1 is the usual one");
+}
+
+std::string Verdict(const Verification& done) {
+  const VerifyCounts all = done.all();
+  const std::string total = Grouped(all.weights);
+  if (done.differs()) {
+    return all.differs > 0 ? fmt::format("differs: {} of {} weights are not what they should be",
+                                         Grouped(all.differs), total)
+                           : "differs: the files hold more than the weights";
+  }
+  const std::string made =
+      fmt::format("{} of {} weights attested or copies", Grouped(all.attested + all.copies), total);
+  const std::string rest =
+      all.within == 0 ? "" : fmt::format(", {} within the expected error", Grouped(all.within));
+  const std::string_view verdict = done.verdict();
+  return fmt::format("{}: {}{}{}", verdict, made, rest,
+                     verdict == "incomplete" ? "; not all could be compared" : "");
+}
+
+void TellRoles(const Verification& done, Reporter& report) {
+  report.Answer(fmt::format("{:<14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}", "role", "weights",
+                            "attested", "copies", "within", "differs", "unread"));
+  for (const auto& [role, counts] : done.roles) {
+    report.Answer(fmt::format("{:<14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}", role,
+                              Grouped(counts.weights), Grouped(counts.attested),
+                              Grouped(counts.copies), Grouped(counts.within),
+                              Grouped(counts.differs), Grouped(counts.unread)));
+  }
+}
+
+void TellEncoders(const Verification& done, Reporter& report) {
+  for (const auto& [storage, encoding] : done.encodings) {
+    report.Answer(fmt::format("{} made again as {}", storage, encoding.Text()));
+  }
+}
+
+void TellWorst(const Verification& done, Reporter& report) {
+  const auto number = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.4g}", *value) : "-";
+  };
+  const auto worst = done.Worst(report.verbose() ? 1000 : 10);
+  if (worst.empty()) return;
+  report.Answer(fmt::format("{:>9} {:>9}  {}", "error", "expected", "worst"));
+  for (const VerifyRow* row : worst) {
+    const auto expected = row->expected ? number(row->expected) : "<" + number(row->allowed);
+    report.Answer(fmt::format(
+        "{:>9} {:>9}  {}{}", number(row->error), row->method == "copy" ? "0" : expected,
+        Printable(row->id.text),
+        row->finding ? fmt::format(": {}: {}", *row->finding, Printable(row->detail.value_or("")))
+                     : ""));
+  }
+}
+
+void TellOthers(const Verification& done, Reporter& report) {
+  std::vector<Unpaired> list;
+  for (const FileFinding& one : done.others) {
+    list.push_back({one.name,
+                    fmt::format("{}: {}", FindingName(one.finding.kind), one.finding.detail), false,
+                    nullptr});
+  }
+  TellUnpaired("beside the weights", list, report);
+  TellUnpaired("only in the original", done.pairs.only_a, report);
+  TellUnpaired("only in the quantized", done.pairs.only_b, report);
+  TellUnpaired("not read in the original", done.pairs.unread_a, report);
+  TellUnpaired("not read in the quantized", done.pairs.unread_b, report);
+}
+
+ExitCode ExitOf(const Verification& done) {
+  if (done.differs()) return ExitCode::kDiffers;
+  return done.complete() ? ExitCode::kOk : ExitCode::kIncomplete;
+}
+
+ExitCode RunVerify(const VerifyArguments& arguments, Reporter& report) {
+  const auto tolerance = ToleranceOf(arguments.tolerance);
+  if (!tolerance) {
+    report.Error(tolerance.error());
+    return ExitCode::kUsage;
+  }
+  const auto quantized = OpenForInspection(arguments.quantized);
+  if (!quantized) return FailWith(quantized.error(), report);
+  const auto original = OpenForInspection(arguments.original);
+  if (!original) return FailWith(original.error(), report);
+  const auto done =
+      VerifyModels(*original, *quantized, {PairWork(arguments.threads, report), *tolerance});
+  if (!done) return FailWith(done.error(), report);
+  const Json object = VerificationJson(*done, *original, *quantized, *tolerance);
+  if (arguments.out) {
+    std::vector<Row> rows;
+    for (const VerifyRow& row : done->rows) rows.push_back(VerifyTable().RowOf(row));
+    const auto written =
+        WritePairFiles(ResolvePath(*arguments.out), VerifyTable().Schema(), rows, object);
+    if (!written) return FailWith(written.error(), report);
+  }
+  if (report.json()) report.object() = object;
+  report.Answer(Verdict(*done));
+  TellRoles(*done, report);
+  if (report.verbose()) TellEncoders(*done, report);
+  TellWorst(*done, report);
+  TellOthers(*done, report);
+  return ExitOf(*done);
+}
+
+}  // namespace
+
+void AddVerify(const Command& program, ExitCode& exit, Reporter& report) {
+  auto opt = std::make_shared<VerifyArguments>();
+  const Command cmd = program.Add(
+      "verify",
+      "Whether a quantized checkpoint holds what it should of every weight of its original");
+  cmd.Option("QUANTIZED", opt->quantized, "The checkpoint to judge: MLX, GGUF, FP8, GPTQ, ...")
+      .Required();
+  cmd.Option("--against", opt->original, "The checkpoint that it was made of, in whatever form")
+      .Required();
+  cmd.Option("--tolerance", opt->tolerance,
+             "What the largest errors that are no fault are multiplied with")
+      .ShowDefault();
+  cmd.Option("-o,--out", opt->out,
+             "Write verify.parquet (a row for each weight) and verify.json into this folder; "
+             "without it nothing is written");
+  AddThreadsFlag(cmd, opt->threads);
+  cmd.Footer(
+      R"(Exit code 0: every weight is attested (its codes and scales made again), a copy, or within
+the error that its scheme makes; 4: some are not; 3: none is wrong, but not all could be
+compared.
+
+Examples:
+  moescope verify Qwen3-30B-A3B-4bit --against ~/models/Qwen3-30B-A3B
+  moescope verify Qwen3-30B-A3B-Q4_K_M.gguf --against ~/models/Qwen3-30B-A3B --out verified)");
+  cmd.OnRun([opt, &exit, &report] { exit = RunVerify(*opt, report); });
+}
+
+}  // namespace moe::cli

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pairs/pair_work.h"
+#include "verify/check_pair.h"
+
+namespace moe {
+
+/// What is wrong with a weight.
+enum class FindingKind {
+  kNone,
+  kNonfinite,           ///< NaN or Inf where the original has none
+  kZeroedCodes,         ///< all codes are 0, or all values of a float
+  kZeroedScales,        ///< all scales are 0
+  kDeadRows,            ///< rows of zeros
+  kTruncated,           ///< the last rows are zeros
+  kWrongSignBiases,     ///< affine's biases have the other sign
+  kPowerOfTwo,          ///< scales are off by a power of two
+  kScaled,              ///< all values are off by another factor
+  kWrongSign,           ///< all values have the other sign
+  kSwappedProjections,  ///< holds another projection of its expert: gate is up
+  kPermutedExperts,     ///< holds another expert, whose own place holds something else, too
+  kDuplicatedExpert,    ///< holds another expert, which is in its own place as well
+  kWrongLayer,          ///< holds a matrix of another layer
+  kOtherMatrix,         ///< holds another weight of the model
+  kTransposed,
+  kReversedRows,
+  kReversedColumns,
+  kSwappedNibbles,   ///< the two codes of each byte changed places
+  kUnrelated,        ///< nothing of the original that was found
+  kOtherShape,       ///< rows and columns are others
+  kCodesDiffer,      ///< some codes or scales are not those of the encoder that made the others
+  kChangedCopy,      ///< a float that should be a copy of the original's
+  kLargeError,       ///< beyond what its scheme makes of these weights
+  kLargerError,      ///< larger than plain rounding makes it, as calibrated encoders do: no fault
+  kRoundedCopy,      ///< a copy that was rounded once more: no fault
+  kOrphanedScales,   ///< scales without codes
+  kDifferentScales,  ///< global scales of gate and up, which vLLM fuses, differ: no fault by itself
+  kDropped,          ///< mlx-lm has no use for it: no fault
+};
+std::string_view FindingName(FindingKind kind);  ///< "permuted_experts"; "" of kNone
+bool IsFault(FindingKind kind);
+
+struct Finding {
+  FindingKind kind = FindingKind::kNone;
+  std::string detail;  ///< one clause: "holds layer 0 expert 3 down_proj"
+  std::string origin;  ///< of the original that it holds; "": none
+};
+
+/// A pair and what its check gave.
+struct CheckedPair {
+  const WeightPair* pair = nullptr;
+  PairCheck check;
+  Finding finding;
+};
+
+/// Why the suspects among `checked` are not what they should be: by what is stored of them, by
+/// their numbers, by where else in the original their sketch is found, and by reading them in other
+/// orders. Fails when they can't be read again.
+Result<void> Diagnose(std::vector<CheckedPair>& checked);
+
+/// The finding of a pair of different shapes.
+Result<Finding> DiagnoseShape(const WeightPair& pair);
+
+}  // namespace moe

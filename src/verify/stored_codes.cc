@@ -1,0 +1,164 @@
+#include "verify/stored_codes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+
+namespace moe {
+namespace {
+
+/// The number behind `mark` in "affine_q4_g64".
+int64_t NumberBehind(std::string_view text, std::string_view mark) {
+  int64_t number = 0;
+  const size_t at = text.find(mark);
+  if (at == std::string_view::npos) return 0;
+  const std::string_view digits = text.substr(at + mark.size());
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
+}
+
+bool IsCalled(const TensorRef& part, std::string_view stem, std::string_view suffix) {
+  return part.info().name == std::string(stem) + std::string(suffix);
+}
+
+/// Code number `i` of a stream of `bits` bits each.
+unsigned CodeAt(const std::byte* stream, size_t i, unsigned bits) {
+  const size_t bit = i * bits, byte = bit / 8;
+  unsigned word = static_cast<unsigned>(stream[byte]);
+  if (bit % 8 + bits > 8) word |= static_cast<unsigned>(stream[byte + 1]) << 8;
+  return word >> (bit % 8) & ((1u << bits) - 1);
+}
+
+/// So many of `count` items of `size` bytes differ.
+uint64_t Differing(const std::byte* a, const std::byte* b, size_t count, size_t size) {
+  uint64_t differing = 0;
+  for (size_t i = 0; i < count; ++i) {
+    differing += std::memcmp(a + i * size, b + i * size, size) == 0 ? 0 : 1;
+  }
+  return differing;
+}
+
+/// So many of `count` floats of `size` bytes, little-endian, are those of the other with the other
+/// sign.
+uint64_t Negated(const std::byte* a, const std::byte* b, size_t count, size_t size) {
+  uint64_t negated = 0;
+  for (size_t i = 0; i < count; ++i, a += size, b += size) {
+    const bool top = (a[size - 1] ^ b[size - 1]) == std::byte{0x80};
+    negated += top && std::memcmp(a, b, size - 1) == 0 ? 1 : 0;
+  }
+  return negated;
+}
+
+}  // namespace
+
+std::string Encoding::Text() const {
+  return fmt::format("{}, {} bits, groups of {}, {}, {}", scheme.mode, scheme.bits,
+                     scheme.group_size, ComputeDTypeName(dtype), ProfileName(profile));
+}
+
+std::optional<QuantScheme> MlxSchemeOf(const Weight& weight) {
+  if (weight.parts.size() < 2 || weight.parts[0].info().dtype != DType::kU32) return std::nullopt;
+  std::string_view stem = weight.parts[0].info().name;
+  if (!stem.ends_with(".weight")) return std::nullopt;
+  stem.remove_suffix(std::string_view(".weight").size());
+  if (!IsCalled(weight.parts[1], stem, ".scales")) return std::nullopt;
+  if (weight.storage.starts_with("affine_q")) {
+    if (weight.parts.size() != 3) return std::nullopt;
+    return QuantScheme{"", "affine", NumberBehind(weight.storage, "_q"),
+                       NumberBehind(weight.storage, "_g")};
+  }
+  const QuantMode* mode = FindQuantMode(weight.storage);
+  if (mode == nullptr || weight.parts.size() != 2) return std::nullopt;
+  return QuantScheme{"", weight.storage, mode->default_bits, mode->default_group_size};
+}
+
+std::optional<ComputeDType> ScaleDTypeOf(const Weight& weight) {
+  switch (weight.float_dtype) {
+    case DType::kF16:
+      return ComputeDType::kF16;
+    case DType::kBF16:
+      return ComputeDType::kBF16;
+    default:
+      return weight.parts[1].info().dtype == DType::kF32 ? std::optional(ComputeDType::kF32)
+                                                         : std::nullopt;
+  }
+}
+
+Result<std::optional<StoredCodes>> StoredCodes::Of(const WeightItem& item,
+                                                   const Encoding& encoding) {
+  const auto none = std::optional<StoredCodes>();
+  const auto quantizer = MakeQuantizer(encoding.scheme, encoding.profile, encoding.dtype,
+                                       item.view.rows, item.view.cols);
+  if (!quantizer) return none;
+  const uint64_t group = quantizer->group_size;
+  if (item.view.col_stride != 1 || item.view.offset % group != 0 ||
+      (item.view.rows > 1 && item.view.row_stride % group != 0)) {
+    return none;
+  }
+  const GroupBytes bytes = GroupBytesOf(*quantizer);
+  auto parts = ReadParts(item.weight());
+  if (!parts) return tl::make_unexpected(parts.error());
+  uint64_t groups = 1;
+  for (const uint64_t size : item.weight().shape) groups *= size;
+  groups /= group;
+  const bool fits = (*parts)[0].data.size() == groups * bytes.codes &&
+                    (*parts)[1].data.size() == groups * bytes.scale &&
+                    (bytes.bias == 0 || (*parts)[2].data.size() == groups * bytes.bias);
+  if (!fits) return none;
+  return StoredCodes(*quantizer, item.view, std::move(*parts));
+}
+
+bool StoredCodes::Compare(const Tile& tile, std::span<const float> x,
+                          CodeDifferences& differences) const {
+  const size_t group = quantizer_.group_size, groups = x.size() / group;
+  const size_t per_row = static_cast<size_t>(tile.cols) / group;
+  std::vector<std::byte> codes(groups * bytes_.codes), scales(groups * bytes_.scale),
+      biases(groups * bytes_.bias);
+  EncodeGroups(quantizer_, x.data(), groups,
+               {codes.data(), scales.data(), bytes_.bias == 0 ? nullptr : biases.data()});
+  const CodeDifferences before = differences;
+  for (uint64_t r = 0; r < tile.rows; ++r) {
+    const uint64_t first = (view_.offset + (tile.row + r) * view_.row_stride + tile.col) / group;
+    const size_t at = static_cast<size_t>(r) * per_row;
+    const std::byte* stored = parts_[0].data.data() + first * bytes_.codes;
+    const std::byte* made = &codes[at * bytes_.codes];
+    if (std::memcmp(stored, made, per_row * bytes_.codes) != 0) {
+      for (size_t i = 0; i < tile.cols; ++i) {
+        if (CodeAt(stored, i, quantizer_.bits) == CodeAt(made, i, quantizer_.bits)) continue;
+        if (differences.codes++ == 0) differences.first = {tile.row + r, tile.col + i};
+      }
+    }
+    differences.scales += Differing(parts_[1].data.data() + first * bytes_.scale,
+                                    &scales[at * bytes_.scale], per_row, bytes_.scale);
+    if (bytes_.bias == 0) continue;
+    const std::byte *kept = parts_[2].data.data() + first * bytes_.bias,
+                    *bias = &biases[at * bytes_.bias];
+    differences.all_biases += per_row;
+    differences.biases += Differing(kept, bias, per_row, bytes_.bias);
+    differences.negated_biases += Negated(kept, bias, per_row, bytes_.bias);
+  }
+  return differences.codes != before.codes || differences.scales != before.scales ||
+         differences.biases != before.biases;
+}
+
+double StoredCodes::ErrorOf(std::span<const float> x) const {
+  return SimulatedError(quantizer_, x);
+}
+
+double SimulatedError(const Quantizer& quantizer, std::span<const float> x) {
+  const size_t groups = x.size() / quantizer.group_size;
+  std::vector<float> scales(groups), biases(groups), w_hat(x.size());
+  GroupRun run{x.data(), groups, scales.data(), biases.data(), w_hat.data(), nullptr, 0};
+  quantizer.encoder.run(quantizer, run);
+  double sum = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double d = static_cast<double>(x[i]) - static_cast<double>(w_hat[i]);
+    sum += d * d;
+  }
+  return sum;
+}
+
+}  // namespace moe
