@@ -295,7 +295,7 @@ Result<Finding> Explain(const std::vector<CheckedPair>& checked, size_t i, const
 std::set<std::string> AttestedStorages(const std::vector<CheckedPair>& checked) {
   std::map<std::string, std::pair<uint64_t, uint64_t>> counts;
   for (const CheckedPair& one : checked) {
-    if (one.check.method != Method::kRederived) continue;
+    if (!one.check.codes || one.check.is_copy()) continue;
     auto& [attested, all] = counts[one.pair->b.weight().storage];
     attested += one.check.attested() ? 1 : 0;
     ++all;
