@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -33,19 +34,23 @@ RecipeModule& ModuleOf(RecipeUnit& unit, const std::string& path, const ExpertMa
   if (found != unit.modules.end()) return *found;
   const bool of_many = !matrix.bank->is_shared_expert && matrix.bank->experts == 1;
   return unit.modules.emplace_back(
-      RecipeModule{path, CheckpointModule(AsUtf8(matrix.weight().name), of_many), {}});
+      RecipeModule{path, CheckpointModule(AsUtf8(matrix.weight().name), of_many), {}, ""});
 }
 
 class Builder {
  public:
-  Builder(const Model& model, const MlxNames& names, const MatrixCosts& costs)
-      : model_(model), names_(names), costs_(costs) {}
+  Builder(const Model& model, const MlxNames& names, const MlxPlan& plan, const MatrixCosts& costs,
+          std::string_view dtype)
+      : model_(model), names_(names), costs_(costs), dtype_(dtype) {
+    for (const MlxPlan::Dropped& dropped : plan.dropped) dropped_.insert(dropped.source);
+    for (const MlxPlan::Tensor& tensor : plan.tensors) dtypes_[tensor.module()] = tensor.dtype;
+  }
 
-  MlxUnits Build(unsigned float_bits) {
+  MlxUnits Build() {
     AddExperts();
     AddDense();
     for (Part& part : parts_) {
-      Complete(part, float_bits);
+      Complete(part);
       made_.units.push_back(std::move(part.unit));
     }
     return std::move(made_);
@@ -81,8 +86,7 @@ class Builder {
     for (uint64_t i = 0; i < model_.matrices(); ++i) {
       const ExpertMatrix matrix = model_.matrix(i);
       const MatrixKey key = matrix.key();
-      made_.held.insert(matrix.tensor);
-      if (!key.stack.empty() || key.layer < 0) {
+      if (dropped_.contains(matrix.tensor) || !key.stack.empty() || key.layer < 0) {
         ++made_.other_stacks;
         continue;
       }
@@ -135,11 +139,10 @@ class Builder {
     for (const DenseWeight& weight : model_.dense()) {
       const auto modules = names_.Modules(weight.weight().name, weight.weight().shape);
       if (modules.empty()) continue;
-      made_.held.insert(weight.tensor);
       const std::string_view role = RoleOf(weight, modules.front().path);
       Part& part = PartOf(role, weight.layer(), LastPart(weight.module));
       for (const MlxModule& module : modules) {
-        part.unit.modules.push_back({module.path, AsUtf8(weight.module), module.shape});
+        part.unit.modules.push_back({module.path, AsUtf8(weight.module), module.shape, ""});
         if (module.eight_bits && role == kRouterRole) part.kept = QuantScheme{"", "affine", 8, 64};
       }
       made_.is_split = made_.is_split || modules.size() > 1;
@@ -149,8 +152,15 @@ class Builder {
   }
 
   /// The bytes of its candidates, and what it is if it is kept.
-  void Complete(Part& part, unsigned float_bits) const {
+  void Complete(Part& part) const {
     RecipeUnit& unit = part.unit;
+    const unsigned float_bits = FloatBits(dtype_);
+    for (RecipeModule& module : unit.modules) {
+      const auto own = dtypes_.find(module.mlx);
+      if (own != dtypes_.end() && DTypeName(own->second) != dtype_) {
+        module.dtype = DTypeName(own->second);
+      }
+    }
     const auto bytes = StoredBytes(unit, part.kept, float_bits);
     unit.chosen = {bytes ? part.kept : std::nullopt,
                    bytes ? *bytes : *StoredBytes(unit, std::nullopt, float_bits), std::nullopt};
@@ -165,6 +175,9 @@ class Builder {
   const Model& model_;
   const MlxNames& names_;
   const MatrixCosts& costs_;
+  const std::string_view dtype_;
+  std::set<const ModelTensor*> dropped_;
+  std::map<std::string, DType> dtypes_;  // of the modules' weights
   MlxUnits made_;
   std::vector<Part> parts_;
   std::map<std::tuple<std::string, int64_t, std::string>, size_t> places_;  // role, layer, proj
@@ -172,9 +185,9 @@ class Builder {
 
 }  // namespace
 
-MlxUnits UnitsOf(const Model& model, const MlxNames& names, const MatrixCosts& costs,
-                 unsigned float_bits) {
-  return Builder(model, names, costs).Build(float_bits);
+MlxUnits UnitsOf(const Model& model, const MlxNames& names, const MlxPlan& plan,
+                 const MatrixCosts& costs, std::string_view dtype) {
+  return Builder(model, names, plan, costs, dtype).Build();
 }
 
 }  // namespace moe

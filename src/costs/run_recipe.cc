@@ -16,6 +16,7 @@
 #include "costs/mlx_units.h"
 #include "costs/run_errors.h"
 #include "experts/mlx_names.h"
+#include "model/mlx_plan.h"
 #include "model/model_parts.h"
 #include "run/schemes.h"
 
@@ -25,29 +26,24 @@ namespace {
 constexpr std::array kFloored = {kAttentionRole, kEmbeddingRole, kHeadRole, kSharedRole,
                                  kDenseRole};
 
-/// What mlx-lm casts floats to: torch_dtype, or dtype of the text model; without either they stay
-/// what they are, as the experts are.
-std::string FloatType(const Model& model) {
-  const Json& config = model.parts().files->metadata.config;
-  std::string declared = config["torch_dtype"].text();
-  if (declared.empty()) declared = config["text_config"]["dtype"].text();
-  if (declared.starts_with("torch.")) declared.erase(0, 6);
-  if (declared.empty() && model.matrices() > 0) declared = model.matrix(0).weight().storage;
-  return declared == "float16" || declared == "float32" ? declared : "bfloat16";
+/// What floats are in mlx-lm's model, where they are not all the same: those of the experts.
+std::string FloatType(const MlxPlan& plan) {
+  const auto experts = std::ranges::find(plan.tensors, true, &MlxPlan::Tensor::routed_experts);
+  const DType dtype = experts == plan.tensors.end() ? DType::kBF16 : experts->dtype;
+  const bool is_other = dtype == DType::kF16 || dtype == DType::kF32;
+  return std::string(DTypeName(is_other ? dtype : DType::kBF16));
 }
 
-/// Bytes of what no unit holds, as mlx-lm stores it.
-uint64_t UntouchedBytes(const Model& model, const std::set<const ModelTensor*>& held,
-                        unsigned float_bits) {
-  const auto layers = model.facts().layers;
-  const bool tied = MlxFactsOf(model.parts().files->metadata.config).tied.value_or(false);
+/// Bytes of what no unit holds.
+uint64_t UntouchedBytes(const MlxPlan& plan, const std::vector<RecipeUnit>& units) {
+  std::set<std::string_view> held;
+  for (const RecipeUnit& unit : units) {
+    for (const RecipeModule& module : unit.modules) held.insert(module.mlx);
+  }
   uint64_t bytes = 0;
-  for (const ModelTensor& tensor : model.tensors()) {
-    if (held.contains(&tensor) || tensor.companion) continue;
-    const bool beyond = layers && tensor.found.layer.value_or(-1) >= static_cast<int64_t>(*layers);
-    if (tensor.left_out != ModelTensor::LeftOut::kNo || beyond || tensor.found.stack) continue;
-    if (tied && tensor.info().name.ends_with("lm_head.weight")) continue;  // mlx-lm drops it
-    bytes += tensor.elements() * (float_bits / 8);
+  for (const MlxPlan::Tensor& tensor : plan.tensors) {
+    const bool is_weight = tensor.rule != MlxRule::kFloat;
+    bytes += is_weight && held.contains(tensor.module()) ? 0 : tensor.float_bytes();
   }
   return bytes;
 }
@@ -70,7 +66,7 @@ std::string WithoutCosts(const Recipe& recipe, bool has_dense) {
 }
 
 /// What the recipe can't tell: lines for people.
-std::vector<std::string> NotKnown(const Recipe& recipe, const MlxUnits& units,
+std::vector<std::string> NotKnown(const Recipe& recipe, const MlxPlan& plan, const MlxUnits& units,
                                   const RunErrors& errors, const Energies& energies,
                                   CostKind kind) {
   std::vector<std::string> lines;
@@ -90,7 +86,14 @@ std::vector<std::string> NotKnown(const Recipe& recipe, const MlxUnits& units,
                    "energies are guessed from their weights.",
                    energies.replaced()));
   lines.insert(lines.end(), energies.notes().begin(), energies.notes().end());
-  tell(!units.refused_storage.empty(),
+  tell(!plan.why_not_loaded.empty(),
+       fmt::format("mlx-lm can't load this checkpoint ({}); 'moescope quantize' reads it.",
+                   AsUtf8(plan.why_not_loaded)));
+  for (const MlxPlan::Dropped& dropped : plan.dropped) {
+    tell(dropped.is_loss,
+         fmt::format("{} is lost: {}.", AsUtf8(dropped.source->info().name), dropped.why));
+  }
+  tell(!units.refused_storage.empty() && plan.why_not_loaded.empty(),
        fmt::format("mlx-lm leaves experts stored as {} as they are, whatever it is asked: convert "
                    "from the unquantized checkpoint.",
                    units.refused_storage));
@@ -111,20 +114,20 @@ std::vector<std::string> NotKnown(const Recipe& recipe, const MlxUnits& units,
 }
 
 Recipe RecipeOf(const Model& model, const RunErrors& errors, const MlxNames& names,
-                const MatrixCosts& costs, CostKind kind) {
+                const MlxPlan& plan, const MatrixCosts& costs, CostKind kind) {
   Recipe recipe;
   recipe.model = {FingerprintOf(model), model.model_type(), std::string(model.family()),
-                  FloatType(model)};
+                  FloatType(plan)};
   recipe.objective.name = costs.Name();
-  MlxUnits units = UnitsOf(model, names, costs, recipe.float_bits());
+  MlxUnits units = UnitsOf(model, names, plan, costs, recipe.model.dtype);
   recipe.units = std::move(units.units);
   recipe.coverage.matrices = units.matrices;
   recipe.coverage.measured = units.measured;
   for (const ModelTensor& tensor : model.tensors()) {
     recipe.coverage.source_bytes += tensor.info().nbytes;
   }
-  recipe.coverage.untouched_bytes = UntouchedBytes(model, units.held, recipe.float_bits());
-  recipe.not_known = NotKnown(recipe, units, errors, costs.energies(), kind);
+  recipe.coverage.untouched_bytes = UntouchedBytes(plan, recipe.units);
+  recipe.not_known = NotKnown(recipe, plan, units, errors, costs.energies(), kind);
   return recipe;
 }
 
@@ -199,6 +202,8 @@ Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& opti
   }
   const auto names = MlxNames::Of(model.family(), MlxFactsOf(model.parts().files->metadata.config));
   if (!names) return tl::make_unexpected(names.error());
+  const auto plan = PlanForMlx(model);
+  if (!plan) return tl::make_unexpected(plan.error());
   const auto errors = ReadRunErrors(run);
   if (!errors) return tl::make_unexpected(errors.error());
   if (auto done = CheckSameModel(model, *errors, run); !done) {
@@ -216,7 +221,7 @@ Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& opti
   auto candidates = CandidatesOf(*errors, options.candidates, run);
   if (!candidates) return tl::make_unexpected(candidates.error());
   const MatrixCosts costs(model, *errors, options.kind, std::move(*candidates));
-  Recipe recipe = RecipeOf(model, *errors, *names, costs, options.kind);
+  Recipe recipe = RecipeOf(model, *errors, *names, *plan, costs, options.kind);
   if (std::ranges::none_of(recipe.units, HasCost)) {
     return Fail(
         ErrorCode::kUnsupported, run.dir().string(),

@@ -46,7 +46,9 @@ Json ToJson(const RecipeOption& option) {
 }
 
 Json ToJson(const RecipeModule& module) {
-  return {{"mlx", module.mlx}, {"hf", module.hf}, {"shape", module.shape}};
+  Json json = {{"mlx", module.mlx}, {"hf", module.hf}, {"shape", module.shape}};
+  if (!module.dtype.empty()) json["dtype"] = module.dtype;
+  return json;
 }
 
 Json ToJson(const Recipe::Floor& floor) {
@@ -131,7 +133,8 @@ RecipeOption OptionOf(const Json& json) {
 }
 
 RecipeModule ModuleOf(const Json& json) {
-  return {json["mlx"].text(), json["hf"].text(), json["shape"].get<std::vector<uint64_t>>()};
+  return {json["mlx"].text(), json["hf"].text(), json["shape"].get<std::vector<uint64_t>>(),
+          json["dtype"].text()};
 }
 
 RecipeUnit UnitOf(const Json& json) {
@@ -274,7 +277,8 @@ std::optional<uint64_t> StoredBytes(const RecipeUnit& unit, const StoredForm& sc
                                     unsigned float_bits) {
   uint64_t sum = 0;
   for (const RecipeModule& module : unit.modules) {
-    const auto bytes = StoredBytes(module.shape, scheme, float_bits);
+    const unsigned bits = module.dtype.empty() ? float_bits : FloatBits(module.dtype);
+    const auto bytes = StoredBytes(module.shape, scheme, bits);
     if (!bytes) return std::nullopt;
     sum += *bytes;
   }
@@ -289,7 +293,9 @@ uint64_t WeightsOf(const RecipeUnit& unit) {
   return weights;
 }
 
-unsigned Recipe::float_bits() const { return model.dtype == "float32" ? 32 : 16; }
+unsigned FloatBits(std::string_view dtype) { return dtype == "float32" ? 32 : 16; }
+
+unsigned Recipe::float_bits() const { return FloatBits(model.dtype); }
 
 uint64_t Recipe::bytes() const {
   uint64_t sum = coverage.untouched_bytes;

@@ -27,6 +27,9 @@ std::string SchemeText(const StoredForm& scheme);  ///< "affine 4 bits in groups
 std::optional<uint64_t> StoredBytes(std::span<const uint64_t> shape, const StoredForm& scheme,
                                     unsigned float_bits);
 
+/// Bits of a float of that dtype, "bfloat16", "float16" or "float32".
+unsigned FloatBits(std::string_view dtype);
+
 /// A module of MLX's model, and what it is made of.
 struct RecipeModule {
   std::string mlx;  ///< its path: "model.layers.3.mlp.switch_mlp.down_proj"
@@ -34,6 +37,7 @@ struct RecipeModule {
   /// "model.layers.3.mlp.experts.*.down_proj".
   std::string hf;
   std::vector<uint64_t> shape;  ///< of MLX's weight: [experts, out, in] or [out, in]
+  std::string dtype = {};       ///< of its floats, scales and biases; "": Recipe::Model::dtype
 };
 
 /// One way to store a unit.
@@ -118,7 +122,7 @@ struct Recipe {
 uint64_t WeightsOf(const RecipeModule& module);
 uint64_t WeightsOf(const RecipeUnit& unit);
 
-/// Of all modules of a unit; nullopt as for each.
+/// Of all modules of a unit; nullopt as for each. `float_bits`: of modules without a dtype.
 std::optional<uint64_t> StoredBytes(const RecipeUnit& unit, const StoredForm& scheme,
                                     unsigned float_bits);
 

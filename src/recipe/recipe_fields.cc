@@ -26,18 +26,21 @@ enum class FieldType {
 };
 using enum FieldType;
 
-/// A key of recipe.json. All of them must be there. Check and JSON Schema come from this table.
+/// A key of recipe.json. All but optional ones must be there. Check and JSON Schema come from this
+/// table.
 struct RecipeField {
   std::string_view pointer;  ///< "/units/*/layer"; `*` is any element
   FieldType type;
   std::string_view doc;
   bool nullable = false;
   std::string_view values = "";  ///< allowed strings, "a|b|c"; "" any
+  bool optional = false;
 
   std::string_view name() const { return pointer.substr(pointer.rfind('/') + 1); }
 };
 
 constexpr bool kOrNull = true;
+constexpr std::string_view kFloatTypes = "bfloat16|float16|float32";
 constexpr std::string_view kVersionKey = "/schema_version";
 
 constexpr RecipeField kFields[] = {
@@ -49,7 +52,7 @@ constexpr RecipeField kFields[] = {
     {"/model/family", kString,
      "The model's family, as docs/architectures.md has it; empty: unknown."},
     {"/model/dtype", kString, "Of the weights that stay floats, of scales and biases.", false,
-     "bfloat16|float16|float32"},
+     kFloatTypes},
     {"/objective", kObject, "What was made small."},
     {"/objective/name", kString, "Which costs were added up."},
     {"/objective/value", kNumber, "Of the recipe."},
@@ -90,6 +93,8 @@ constexpr RecipeField kFields[] = {
     {"/units/*/modules/*/mlx", kString, "Path in MLX's model, without .weight."},
     {"/units/*/modules/*/hf", kString, "Name in the checkpoint; * for the number of an expert."},
     {"/units/*/modules/*/shape", kShape, "Of MLX's weight: [experts, out, in] or [out, in]."},
+    {"/units/*/modules/*/dtype", kString,
+     "Of its floats, scales and biases, where that is not the model's.", false, kFloatTypes, true},
     {"/coverage", kObject, "How much of the model was seen, and how large it gets."},
     {"/coverage/matrices", kUnsigned, "Expert matrices and other weights of the model."},
     {"/coverage/measured", kUnsigned, "Of them, those with numbers."},
@@ -205,7 +210,10 @@ Result<void> CheckAt(const RecipeField& field, std::string_view rest, const Json
   rest.remove_prefix(end);
   if (key != "*") {
     const std::string below = pointer + "/" + key;
-    if (!json.contains(key)) return Bad(where, below, "is missing");
+    if (!json.contains(key)) {
+      if (field.optional && rest.empty()) return {};
+      return Bad(where, below, "is missing");
+    }
     return CheckAt(field, rest, json[key], where, below);
   }
   size_t i = 0;
@@ -290,7 +298,7 @@ Json SchemaOfObject(const std::string& pointer) {
       continue;
     }
     schema["properties"][std::string(field.name())] = SchemaWithDoc(field);
-    schema["required"].push_back(std::string(field.name()));
+    if (!field.optional) schema["required"].push_back(std::string(field.name()));
   }
   return schema;
 }

@@ -18,14 +18,14 @@ if HAS_MLX_LM:
     import mlx.core as mx
     from mlx_lm.utils import load_model
     from tiny_models import (FAMILIES, REFUSED, ZOO, quantizable_modules, record, record_refused, source_of,
-                             write_checkpoint, zoo_checkpoint)
+                             tensors_in, write_checkpoint, zoo_checkpoint)
 
 FLOAT = "float"
 SCHEMES = [{"mode": mode, "bits": bits, "group_size": group} for mode, bits, group in [
     ("affine", 4, 64), ("mxfp4", 4, 32), ("nvfp4", 4, 16), ("affine", 3, 32), ("mxfp8", 8, 32), ("affine", 6, 64),
     ("affine", 2, 128), ("affine", 8, 64), ("affine", 5, 32)]] + [FLOAT]
+BLOCKS = ["qwen3_moe", "deepseek_v3", "gpt_oss", "qwen3_5_moe"]  # whose config block is tried, too
 EIGHT_BITS = {"mode": "affine", "bits": 8, "group_size": 64}
-SCALE_BYTES = {"affine": 4, "mxfp4": 1, "mxfp8": 1, "nvfp4": 1}  # of a group, with 16-bit scale and bias
 
 
 def weights_of(shape):
@@ -35,12 +35,13 @@ def weights_of(shape):
     return count
 
 
-def bytes_of(shape, scheme):
+def bytes_of(shape, scheme, float_bits=16):
     """As MLX's file has them, by hand."""
     n = weights_of(shape)
     if scheme == FLOAT:
-        return 2 * n
-    return n * scheme["bits"] // 8 + n // scheme["group_size"] * SCALE_BYTES[scheme["mode"]]
+        return float_bits // 8 * n
+    of_group = float_bits // 4 if scheme["mode"] == "affine" else 1  # scale and bias, or a scale
+    return n * scheme["bits"] // 8 + n // scheme["group_size"] * of_group
 
 
 def recipe_of(modules, model_type="qwen3_moe"):
@@ -156,17 +157,43 @@ class ExportLoads(AcceptanceTest):
         source, out = self.tmp / model_type, self.tmp / (model_type + "-out")
         write_checkpoint(model_type, source)
         self.assertEqual({**source_of(source), **record(source)}, self.known(model_type))
-        modules = self.chosen(source)
-        recipe = self.tmp / f"{model_type}.json"
-        recipe.write_text(json.dumps(recipe_of(modules, model_type)))
+        recipe, modules = self.recipe_of_run(source)
         script, block = self.tmp / f"{model_type}.py", self.tmp / f"{model_type}.block"
         for to, path in (("mlx-lm", script), ("mlx-config", block)):
-            done = run("export", recipe, "--to", to, "-o", path)
-            self.assertEqual(done.returncode, 0, done.stderr)
+            if to == "mlx-lm" or model_type in BLOCKS:
+                done = run("export", recipe, "--to", to, "-o", path)
+                self.assertEqual(done.returncode, 0, done.stderr)
         self.convert(script, source, out)
-        self.check_result(modules, out, json.loads(block.read_text()))
+        self.assertEqual(sum(w.nbytes for w in tensors_in(out).values()),
+                         json.loads(recipe.read_text())["coverage"]["bytes"])
+        self.check_result(modules, out)
         done = run("verify", out, "--against", source, "--json")
         self.assertEqual((done.returncode, json.loads(done.stdout)["verdict"]), (0, "attested"), done.stdout)
+        if model_type in BLOCKS:
+            self.check_block(out, json.loads(block.read_text()))
+
+    def recipe_of_run(self, source):
+        """Of the program, but for its choices: all schemes in turn. Its file; path -> (shape, scheme, bits of a float)."""
+        done = run("analyze", source, "-o", self.tmp / "runs", "--schemes", "q4", "--no-report")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        path = self.tmp / (source.name + ".json")
+        done = run("recipe", self.tmp / "runs" / source.name, "--bits", "8", "-o", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        recipe, modules = json.loads(path.read_text()), {}
+        for i, unit in enumerate(recipe["units"]):
+            fitting = [s for s in SCHEMES if s == FLOAT or
+                       all(m["shape"][-1] % s["group_size"] == 0 for m in unit["modules"])]
+            if unit["role"] != "router" and unit["alternatives"]:
+                unit["chosen"]["scheme"] = fitting[i % len(fitting)]
+            for m in unit["modules"]:
+                modules[m["mlx"]] = (m["shape"], unit["chosen"]["scheme"], 32 if m.get("dtype") == "float32" else 16)
+            unit["chosen"]["bytes"] = sum(bytes_of(*modules[m["mlx"]]) for m in unit["modules"])
+        coverage = recipe["coverage"]
+        coverage["bytes"] = coverage["untouched_bytes"] + sum(unit["chosen"]["bytes"] for unit in recipe["units"])
+        path.write_text(json.dumps(recipe))
+        model, _ = load_model(source, lazy=True)
+        self.assertEqual({path: module[0] for path, module in sorted(modules.items())}, quantizable_modules(model))
+        return path, modules
 
     @staticmethod
     def known(name):
@@ -186,20 +213,21 @@ class ExportLoads(AcceptanceTest):
         with contextlib.redirect_stdout(io.StringIO()):
             exported.main([str(source), str(out)])
 
-    def check_result(self, modules, out, block):
-        model, logits = self.logits(out)
+    def check_result(self, modules, out):
+        model, _ = self.logits(out)
         by_path = dict(model.named_modules())
-        tensors = {}
-        for path in out.glob("model*.safetensors"):
-            tensors.update(mx.load(str(path)))
-        for path, (shape, scheme) in modules.items():
+        tensors = tensors_in(out)
+        for path, (shape, scheme, float_bits) in modules.items():
             found = FLOAT
             if hasattr(by_path[path], "bits"):
                 found = {key: getattr(by_path[path], key) for key in ("mode", "bits", "group_size")}
             self.assertEqual(found, scheme, path)
             size = sum(tensors[name].nbytes for name in (f"{path}.{part}" for part in ("weight", "scales", "biases"))
                        if name in tensors)
-            self.assertEqual(size, bytes_of(shape, scheme), path)
+            self.assertEqual(size, bytes_of(shape, scheme, float_bits), path)
+
+    def check_block(self, out, block):
+        logits = self.logits(out)[1]
         config = json.loads((out / "config.json").read_text())
         (out / "config.json").write_text(json.dumps({**config, **block}))
         self.assertTrue(mx.array_equal(self.logits(out)[1], logits).item())

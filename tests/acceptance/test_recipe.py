@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 from picture import Picture, pixels_of
-from support import AcceptanceTest, experts, run, write_imatrix
+from support import DATA, AcceptanceTest, experts, run, write_imatrix
 
 LAYERS, EXPERTS, WIDTH, HIDDEN, PER_TOKEN = 2, 4, 64, 128, 2
 SCHEMES = {"affine_q2_g64": 2, "affine_q4_g64": 4, "affine_q8_g64": 8}
@@ -202,6 +202,15 @@ class Recipe(AcceptanceTest):
         self.assertTrue(all(unit["chosen"]["cost"] > 0 for unit in routed))
         self.assertTrue(any(line.startswith(f"The calibration says nothing of {EXPERTS} experts")
                             for line in recipe["not_known"]))
+
+    def test_what_mlx_lm_does_not_load_or_loses_is_told(self):
+        for name, part in (("hf5fused_mixtral", "mlx-lm can't load this checkpoint"),
+                           ("hf4_ernie4_5_moe", "e_score_correction_bias is lost")):
+            done = run("analyze", DATA / "zoo" / name, "-o", self.tmp / "zoo", "--schemes", "q4g32", "--no-report")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            done = run("recipe", self.tmp / "zoo" / name, "--bits", "6", "-o", self.tmp / "recipe.json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(part, "\n".join(json.loads((self.tmp / "recipe.json").read_text())["not_known"]))
 
     def test_the_front_and_the_runs_own_file(self):
         done = run("recipe", self.run_dir, "--bits", "4.5", "--name", "small", "--front",

@@ -41,7 +41,7 @@ GRANITE = {"num_local_experts": 3, "intermediate_size": 64, "logits_scaling": 1.
 FAMILIES = {
     "qwen3_moe": {"mlp_only_layers": [], "decoder_sparse_step": 1, "tie_word_embeddings": True},
     "qwen2_moe": {"shared_expert_intermediate_size": 96},
-    "olmoe": {},
+    "olmoe": {"intermediate_size": 64},
     "mixtral": {"num_local_experts": 3, "intermediate_size": 64},
     "phimoe": {"num_local_experts": 3, "intermediate_size": 64,
                "rope_scaling": {"short_factor": [1.0] * 16, "long_factor": [1.0] * 16, "short_mscale": 1.0,
@@ -73,7 +73,7 @@ FAMILIES = {
                          "mamba_n_groups": 1, "mamba_proj_bias": False, "mamba_conv_bias": True},
     "ernie4_5_moe": {"moe_num_experts": 3, "moe_k": 2, "moe_num_shared_experts": 1, "moe_layer_start_index": 1,
                      "use_bias": False},
-    "jamba": {"attn_layer_offset": 1, "attn_layer_period": 2, "expert_layer_offset": 1, "expert_layer_period": 2,
+    "jamba": {"intermediate_size": 64, "attn_layer_offset": 1, "attn_layer_period": 2, "expert_layer_offset": 1, "expert_layer_period": 2,
               "mamba_d_conv": 4, "mamba_d_state": 16, "mamba_expand": 2},
     "lfm2_moe": {"num_dense_layers": 1, "conv_L_cache": 3, "conv_bias": False, "use_expert_bias": True,
                  "norm_eps": 1e-6, "layer_types": ["conv", "full_attention"]},
@@ -217,7 +217,7 @@ def values_of(place, name, shape, dtype):
 
 
 def dtype_of(model_type, name, dtype):
-    is_float32 = any(part in name for part in FLOAT32) or (model_type in UNDECLARED and "norm" in name)
+    is_float32 = any(part in name for part in FLOAT32) or (model_type in UNDECLARED and re.search(r"norm|mlp\.gate", name))
     return mx.float32 if is_float32 else dtype
 
 
