@@ -79,6 +79,12 @@ ROOMS = [
          "and as a file (`recipe`), and in the forms of converters, a file each (`exporters` lists them)",
          "where a cost comes from",
          knows={"base": "", "measure": "the bits of a mode"}),
+    Room("quantize",
+         "a model as the MLX checkpoint that mlx_lm.convert would make of it: every tensor that it will have, from a recipe or one "
+         "scheme (`output_plan`), written piece by piece on threads (`write_weights`) with what stands beside weights (`mlx_folder`, "
+         "`model_card`), and gone on with after a run that ended early (`quantize`)",
+         "which scheme is best",
+         knows=dict.fromkeys(["base", "checkpoint", "experts", "measure", "model", "recipe"], "")),
     Room("mlx",
          "the backend that asks the real MLX instead; the plugin `moescope_mlx.so` that it opens at run time, which alone "
          "links MLX",
@@ -136,7 +142,7 @@ ROOMS = [
          "one file per subcommand: arguments in, exit code out; `command.h` declares them for the library that parses; the "
          "only room that prints",
          "logic",
-         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "mlx", "rows", "run", "tables", "insight", "costs", "report", "collect", "pairs", "verify"], ""),
+         knows=dict.fromkeys(["base", "checkpoint", "model", "recipe", "quantize", "mlx", "rows", "run", "tables", "insight", "costs", "report", "collect", "pairs", "verify"], ""),
          calls={"measure": "the name of the instruction set"}),
 ]
 

@@ -441,4 +441,9 @@ Result<std::unique_ptr<TensorFile>> OpenSafetensors(std::shared_ptr<const ByteSo
   return MakeFileInPlace(std::move(file), std::move(in_place));
 }
 
+std::string_view SafetensorsName(DType dtype) {
+  const auto* known = std::ranges::find(kDTypeNames, dtype, &NamedDType::dtype);
+  return known == std::end(kDTypeNames) ? "" : known->name;
+}
+
 }  // namespace moe

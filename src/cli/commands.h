@@ -18,6 +18,7 @@ void AddReport(const Command& program, ExitCode& exit, Reporter& report);
 void AddShow(const Command& program, ExitCode& exit, Reporter& report);
 void AddRecipe(const Command& program, ExitCode& exit, Reporter& report);
 void AddExport(const Command& program, ExitCode& exit, Reporter& report);
+void AddQuantize(const Command& program, ExitCode& exit, Reporter& report);
 void AddVerify(const Command& program, ExitCode& exit, Reporter& report);
 void AddCompare(const Command& program, ExitCode& exit, Reporter& report);
 void AddConfig(const Command& program, ExitCode& exit, Reporter& report);

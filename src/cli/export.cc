@@ -6,7 +6,7 @@
 #include "base/pending_file.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "costs/fingerprint.h"
+#include "model/fingerprint.h"
 #include "model/inspect.h"
 #include "recipe/exporters.h"
 

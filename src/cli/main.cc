@@ -167,6 +167,7 @@ int Run(int argc, char** argv) {
   AddShow(program, exit, report);
   AddRecipe(program, exit, report);
   AddExport(program, exit, report);
+  AddQuantize(program, exit, report);
   AddVerify(program, exit, report);
   AddCompare(program, exit, report);
   AddConfig(program, exit, report);

@@ -11,7 +11,7 @@
 
 #include "base/utf8.h"
 #include "costs/energies.h"
-#include "costs/fingerprint.h"
+#include "model/fingerprint.h"
 #include "costs/matrix_costs.h"
 #include "costs/mlx_units.h"
 #include "costs/run_errors.h"

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/test_files.h"
-#include "costs/fingerprint.h"
+#include "model/fingerprint.h"
 
 namespace moe {
 namespace {

@@ -1,4 +1,4 @@
-#include "costs/fingerprint.h"
+#include "model/fingerprint.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,0 +1,234 @@
+#include "quantize/quantize.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include "base/json_text.h"
+#include "base/pending_file.h"
+#include "base/version.h"
+#include "model/fingerprint.h"
+#include "model/model_parts.h"
+#include "quantize/mlx_folder.h"
+#include "quantize/model_card.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kProgressName = "moescope-progress.jsonl";
+
+tl::unexpected<Error> SystemFail(const fs::path& path, std::string_view what,
+                                 const std::error_code& error) {
+  return Fail(ErrorCode::kIo, path.string(), fmt::format("{}: {}", what, error.message()));
+}
+
+/// Tells whether an unfinished folder is of this plan.
+std::string KeyOf(const Model& model, const OutputPlan& plan,
+                  const std::vector<SafetensorsPlan>& files) {
+  uLong digest = 0;
+  const auto add = [&](std::string_view text) {
+    digest = ::crc32_z(digest, reinterpret_cast<const Bytef*>(text.data()), text.size());
+  };
+  for (const SafetensorsPlan& file : files) add(file.name + file.header);
+  add(plan.quantization.Text());
+  return fmt::format("{} {} {:08x}", kVersion, FingerprintOf(model), digest);
+}
+
+/// How far an unfinished checkpoint is: the plan's key, then a line for each weight that is whole,
+/// with the digests of its tensors.
+class Progress {
+ public:
+  Progress(fs::path path, std::string key) : path_(std::move(path)), key_(std::move(key)) {}
+  ~Progress() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  const std::vector<WeightDigests>& done() const { return done_; }
+
+  /// What an earlier run has noted. kBadArgument: of another plan.
+  Result<void> Read() {
+    std::ifstream file(path_);
+    std::string line;
+    if (!std::getline(file, line)) return {};
+    const auto first = Json::Parse(line);
+    if (!first || (*first)["plan"].text() != key_) {
+      return Fail(ErrorCode::kBadArgument, path_.parent_path().string(),
+                  "was begun from another model, with another scheme or by another version",
+                  "remove it to start over");
+    }
+    while (std::getline(file, line)) {
+      const auto digests = Json::Parse(line);
+      if (!digests || !digests->is_array()) break;  // a line that was cut
+      done_.push_back(digests->get<WeightDigests>());
+    }
+    return {};
+  }
+
+  /// Goes on after the first `count` weights.
+  Result<void> Begin(size_t count) {
+    done_.resize(count);
+    std::string text = Json{{"plan", key_}}.Text() + "\n";
+    for (const WeightDigests& digests : done_) text += Json(digests).Text() + "\n";
+    if (auto written = WriteFileAtomically(path_, text); !written) return written;
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    return descriptor_ >= 0 ? Result<void>() : Failed();
+  }
+
+  Result<void> Add(const WeightDigests& digests) {
+    done_.push_back(digests);
+    const std::string line = Json(digests).Text() + "\n";
+    const ssize_t written = ::write(descriptor_, line.data(), line.size());
+    return written == static_cast<ssize_t>(line.size()) ? Result<void>() : Failed();
+  }
+
+ private:
+  Result<void> Failed() const {
+    return SystemFail(path_, "writing failed", {errno, std::generic_category()});
+  }
+
+  const fs::path path_;
+  const std::string key_;
+  std::vector<WeightDigests> done_;
+  int descriptor_ = -1;
+};
+
+class Quantization {
+ public:
+  Quantization(const Model& model, const OutputPlan& plan, const OutputChoice& choice,
+               const QuantizeOptions& options)
+      : model_(model),
+        plan_(plan),
+        choice_(choice),
+        options_(options),
+        folder_(UnfinishedFolder(options.out)),
+        files_(PlanSafetensors(plan.tensors)),
+        progress_(folder_ / kProgressName, KeyOf(model, plan, files_)) {}
+
+  Result<QuantizeReport> Run() {
+    const auto started = std::chrono::steady_clock::now();
+    auto done = CheckOut(options_)
+                    .and_then([&] { return OpenFiles(); })
+                    .and_then([&] { return SkipWhatIsWhole(); })
+                    .and_then([&] { return WriteAllWeights(); })
+                    .and_then([&] { return WriteOtherFiles(); })
+                    .and_then([&] { return TakeName(); });
+    if (!done) return tl::make_unexpected(done.error());
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
+    report_.seconds = elapsed.count();
+    return report_;
+  }
+
+ private:
+  Result<void> OpenFiles() {
+    std::error_code failed;
+    fs::create_directories(folder_, failed);
+    if (failed) return SystemFail(folder_, "can't be created", failed);
+    if (auto read = progress_.Read(); !read) return read;
+    auto opened = SafetensorsWriter::Open(folder_, files_);
+    if (!opened) return tl::make_unexpected(opened.error());
+    writer_ = std::move(*opened);
+    return {};
+  }
+
+  /// Weights whose bytes are still those that the earlier run has noted.
+  Result<void> SkipWhatIsWhole() {
+    const auto& noted = progress_.done();
+    size_t whole = 0;
+    for (; whole < noted.size() && whole < plan_.weights.size(); ++whole) {
+      if (auto go_on = options_.write.stop.Check(); !go_on) return go_on;
+      const auto found = DigestsOf(plan_, plan_.weights[whole], *writer_);
+      if (!found) return tl::make_unexpected(found.error());
+      if (*found != noted[whole]) break;
+    }
+    report_.weights_kept = whole;
+    return progress_.Begin(whole);
+  }
+
+  Result<void> WriteAllWeights() {
+    auto done = WriteWeights(plan_, report_.weights_kept, options_.write, *writer_,
+                             [&](const WeightDigests& digests) { return progress_.Add(digests); });
+    return done ? writer_->Finish() : done;
+  }
+
+  Result<void> WriteOtherFiles() {
+    const ModelMetadata& metadata = model_.parts().files->metadata;
+    const fs::path source = metadata.config_path->parent_path();
+    const std::string name = model_.path().filename().string();
+    Json generation;
+    if (const auto text = ReadTextFile(source / "generation_config.json")) {
+      generation = Json::Parse(*text).value_or(Json());
+    }
+    const std::pair<const char*, std::string> texts[] = {
+        {"model.safetensors.index.json", IndexText(plan_, files_)},
+        {"README.md", ModelCardText(model_, name, plan_, choice_)},
+        {"moescope.json",
+         JsonText(ManifestOf(model_, name, plan_, choice_, files_, progress_.done()))},
+        {"config.json", ConfigText(metadata.config, generation, plan_.quantization)}};
+    for (const fs::path& file : FilesToCopy(source)) {
+      std::error_code failed;
+      fs::copy_file(file, folder_ / file.filename(), fs::copy_options::overwrite_existing, failed);
+      if (failed) return SystemFail(file, "can't be copied", failed);
+    }
+    for (const auto& [file, text] : texts) {
+      if (auto written = WriteFileAtomically(folder_ / file, text); !written) return written;
+    }
+    return {};
+  }
+
+  Result<void> TakeName() {
+    std::error_code failed;
+    fs::remove(folder_ / kProgressName, failed);
+    fs::rename(folder_, options_.out, failed);
+    if (!failed) return {};
+    return SystemFail(folder_,
+                      fmt::format("is whole, but can't take the name {}", options_.out.string()),
+                      failed);
+  }
+
+  const Model& model_;
+  const OutputPlan& plan_;
+  const OutputChoice& choice_;
+  const QuantizeOptions& options_;
+  const fs::path folder_;
+  const std::vector<SafetensorsPlan> files_;
+  Progress progress_;
+  std::unique_ptr<SafetensorsWriter> writer_;
+  QuantizeReport report_;
+};
+
+}  // namespace
+
+fs::path UnfinishedFolder(const fs::path& out) {
+  fs::path folder = out;
+  return folder += ".unfinished";
+}
+
+Result<void> CheckOut(const QuantizeOptions& options) {
+  std::error_code unknown;
+  if (fs::exists(options.out, unknown) && !fs::is_empty(options.out, unknown)) {
+    return Fail(ErrorCode::kBadArgument, options.out.string(), "is there already",
+                "give a new folder");
+  }
+  const fs::path folder = UnfinishedFolder(options.out);
+  if (options.resume || !fs::exists(folder, unknown)) return {};
+  return Fail(ErrorCode::kBadArgument, folder.string(), "is what an earlier run has not finished",
+              "--resume goes on with it; remove it to start over");
+}
+
+Result<QuantizeReport> Quantize(const Model& model, const OutputPlan& plan,
+                                const OutputChoice& choice, const QuantizeOptions& options) {
+  return Quantization(model, plan, choice, options).Run();
+}
+
+}  // namespace moe
