@@ -29,10 +29,18 @@ EvidenceWork::Inputs EvidenceWork::InputsOf(uint64_t number) const {
 EvidenceWork::Inputs EvidenceWork::InputsOfDense(uint64_t number) const {
   const DenseWeight& weight = model_.dense()[number];
   Inputs inputs;
+  if (const auto& norm = norms_.Of(weight); !norm.empty()) {
+    inputs.sums = {SquareSums::Of::kRows, norm};
+  }
   if (evidence_ == nullptr) return inputs;
   inputs.known = evidence_->OfModule(weight.module);
   if (inputs.known.mean_square.size() != weight.cols) inputs.known.mean_square.clear();
   return inputs;
+}
+
+std::optional<double> EvidenceWork::GuessOfDense(const MatrixMeasurement& measured) {
+  if (measured.square_sums.empty()) return std::nullopt;
+  return SumOf(measured.square_sums);
 }
 
 void EvidenceWork::Put(const Inputs& inputs, MeasureInput& input) {

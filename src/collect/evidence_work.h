@@ -33,9 +33,12 @@ class EvidenceWork {
   };
   /// What to measure beside, of matrix `number`. Threads: any at once.
   Inputs InputsOf(uint64_t number) const;
-  /// Of number `number` of Model::dense(): its inputs, if calibration tells of them.
+  /// Of number `number` of Model::dense(): its inputs, if calibration tells of them, and of what
+  /// makes attention's values also the norm before it.
   Inputs InputsOfDense(uint64_t number) const;
   static void Put(const Inputs& inputs, MeasureInput& input);
+  /// DenseQuantSimRow's guessed_energy.
+  static std::optional<double> GuessOfDense(const MatrixMeasurement& measured);
 
   /// What was measured of matrix `number`, in their order.
   void Add(uint64_t number, const MatrixMeasurement& measured);
@@ -65,7 +68,7 @@ class EvidenceWork {
 
   const Model& model_;
   const Evidence* evidence_;
-  const ExpertNorms norms_;
+  const InputNorms norms_;
   std::vector<Numbers> matrices_;
   std::map<ExpertKey, Expert> open_;
 };

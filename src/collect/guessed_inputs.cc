@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <string_view>
+
+#include "evidence/module_inputs.h"
 
 namespace moe {
 namespace {
@@ -60,9 +63,8 @@ const std::array<double, kNodes>& SiluTable() {
 
 // ---- norms ----
 
-/// The norm before a layer's experts, after the name of the layer. Of several that there are, the
-/// first.
-constexpr std::string_view kNorms[] = {
+// The norms before weights of a layer, after its name. Of several that there are, the first.
+constexpr std::string_view kExpertNorms[] = {
     "pre_feedforward_layernorm_2.weight",  // Gemma 4: of the experts, beside the dense MLP's
     "pre_feedforward_layernorm.weight",
     "pre_mlp_layernorm.weight",
@@ -74,17 +76,30 @@ constexpr std::string_view kNorms[] = {
     "ln_2.weight",
     "norm2.weight",
     "norm.weight"};  // Nemotron-H: one norm a block
+constexpr std::string_view kAttentionNorms[] = {"input_layernorm.weight",
+                                                "attention_norm.weight",
+                                                "attn_norm.weight",
+                                                "operator_norm.weight",
+                                                "norm_attn_norm.norm_1.weight",
+                                                "ln_1.weight",
+                                                "norm1.weight",
+                                                "norm.weight"};
+constexpr std::string_view kLatentNorms[] = {"self_attn.kv_a_layernorm.weight",
+                                             "attn_kv_a_norm.weight"};
+
+/// What makes attention's values, as ModuleName has it, and the norms before it.
+struct ValueRow {
+  std::string_view module;
+  std::span<const std::string_view> norms;
+};
+constexpr ValueRow kValues[] = {{"attn_v", kAttentionNorms},
+                                {"attn_qkv", kAttentionNorms},
+                                {"attn_kv_b", kLatentNorms},
+                                {"attn_v_b", kLatentNorms}};
 
 /// Families whose norms add 1 to their weight, as transformers writes it; MLX and GGUF store the
 /// sum.
 constexpr std::string_view kOffsetFamilies[] = {"qwen3_next", "qwen3_5_moe"};
-
-/// "model.layers.3." of "model.layers.3.mlp.experts.0.up_proj.weight"; "" if it has no such layer.
-std::string LayerPrefix(std::string_view name, int64_t layer) {
-  const std::string number = "." + std::to_string(layer) + ".";
-  const size_t at = name.find(number);
-  return at == name.npos ? "" : std::string(name.substr(0, at + number.size()));
-}
 
 }  // namespace
 
@@ -109,25 +124,37 @@ std::vector<double> GuessDownInput(const std::vector<double>& gate, const std::v
   return input;
 }
 
-ExpertNorms::ExpertNorms(const Model& model) : model_(model) {
+InputNorms::InputNorms(const Model& model) : model_(model) {
   for (const ModelTensor& tensor : model.tensors()) {
     if (tensor.info().name.ends_with(".weight") && tensor.weight) tensors_.Add(tensor.ref);
   }
 }
 
-const std::vector<double>& ExpertNorms::Of(const ExpertMatrix& matrix) const {
+const std::vector<double>& InputNorms::Of(const ExpertMatrix& matrix) const {
+  return First(kExpertNorms, matrix.weight().name, matrix.key().layer, matrix.cols());
+}
+
+const std::vector<double>& InputNorms::Of(const DenseWeight& weight) const {
+  const std::string name = ModuleNameOf(weight.module).name;
+  const auto* row = std::ranges::find(kValues, name, &ValueRow::module);
+  const auto norms = row == std::end(kValues) ? std::span<const std::string_view>() : row->norms;
+  return First(norms, weight.module, weight.layer(), weight.cols);
+}
+
+const std::vector<double>& InputNorms::First(std::span<const std::string_view> names,
+                                             std::string_view weight, int64_t layer,
+                                             uint64_t cols) const {
   static const std::vector<double> kNone;
-  const std::string prefix = LayerPrefix(matrix.weight().name, matrix.key().layer);
+  const std::string_view prefix = LayerPrefix(weight, layer);
   if (prefix.empty()) return kNone;
-  for (const std::string_view name : kNorms) {
+  for (const std::string_view name : names) {
     const auto norm = tensors_.Find(prefix, name);
-    if (!norm || norm->info().shape != std::vector<uint64_t>{matrix.cols()}) continue;
-    return Squares(*norm);
+    if (norm && norm->info().shape == std::vector<uint64_t>{cols}) return Squares(*norm);
   }
   return kNone;
 }
 
-const std::vector<double>& ExpertNorms::Squares(const TensorRef& norm) const {
+const std::vector<double>& InputNorms::Squares(const TensorRef& norm) const {
   const std::lock_guard lock(mutex_);
   const auto [place, is_new] = squares_.try_emplace(norm.info().name);
   std::vector<double>& squares = place->second;

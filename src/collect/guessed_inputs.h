@@ -2,7 +2,9 @@
 
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "moescope/model.h"
@@ -22,18 +24,22 @@ double MeanSquareOfSilu(double variance);
 /// be empty.
 std::vector<double> GuessDownInput(const std::vector<double>& gate, const std::vector<double>& up);
 
-/// What stands before the experts of each layer.
+/// What stands before the experts of each layer, and before what makes attention's values.
 ///
 /// Threads: Of() may be called from any thread at once.
-class ExpertNorms {
+class InputNorms {
  public:
-  explicit ExpertNorms(const Model& model);
+  explicit InputNorms(const Model& model);
 
   /// Squares of the weights of the norm before this gate or up matrix, cols() many; empty: no norm
   /// of that width is there, or it can't be read.
   const std::vector<double>& Of(const ExpertMatrix& matrix) const;
+  /// The same of a weight that makes values (v_proj and the like); empty also of other weights.
+  const std::vector<double>& Of(const DenseWeight& weight) const;
 
  private:
+  const std::vector<double>& First(std::span<const std::string_view> names, std::string_view weight,
+                                   int64_t layer, uint64_t cols) const;
   const std::vector<double>& Squares(const TensorRef& norm) const;
 
   const Model& model_;

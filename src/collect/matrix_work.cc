@@ -120,7 +120,7 @@ class MatrixWork {
       all.push_back(past ? options_.past->ErrorOf(item, scheme) : std::move(*next++));
     }
     measured.quant = std::move(all);
-    if (item.dense) measured.energy = options_.past->EnergyOfDense(item.number);
+    if (item.dense) measured.energy = options_.past->EnergiesOfDense(item.number).first;
   }
 
   /// In output order, for data/evidence.
@@ -188,7 +188,7 @@ class MatrixWork {
 
   Result<void> ConsumeDense(const WorkItem& item, Result<MatrixMeasurement> measured) {
     weights_.Release(item.weight());
-    return measured ? EmitDense(model_.dense()[item.number], std::move(*measured))
+    return measured ? EmitDense(item.number, std::move(*measured))
                     : HandleUnreadable(item, measured.error());
   }
 
@@ -231,14 +231,18 @@ class MatrixWork {
     return {};
   }
 
-  Result<void> EmitDense(const DenseWeight& dense, MatrixMeasurement measured) {
+  Result<void> EmitDense(uint64_t number, MatrixMeasurement measured) {
+    const DenseWeight& dense = model_.dense()[number];
     const DenseIdentity id = IdentityOf(dense);
+    const auto guess = options_.past != nullptr ? options_.past->EnergiesOfDense(number).second
+                                                : EvidenceWork::GuessOfDense(measured);
     results_.AddDense(NumberOf(*dense.tensor), id, measured.stats);
     auto done = sinks_.dense_stats->Append(dense_table_.RowOf({id, measured.stats}));
     for (size_t s = 0; done && s < options_.schemes.size(); ++s) {
       results_.AddDenseQuant(s, NumberOf(*dense.tensor), id, measured.quant[s]);
-      done = sinks_.dense_quant_sim->Append(
-          DenseQuantSimTable().RowOf(QuantRowOf(id, s, measured, dense.weight())));
+      auto row = QuantRowOf(id, s, measured, dense.weight());
+      row.guessed_energy = guess;
+      done = sinks_.dense_quant_sim->Append(DenseQuantSimTable().RowOf(row));
     }
     return done;
   }
@@ -254,7 +258,8 @@ class MatrixWork {
             options_.backend->name(),
             options_.backend->profile(),
             !weight.is_plain(),
-            measured.energy};
+            measured.energy,
+            std::nullopt};
   }
 
   /// Tells of `file` and of those before it that were not told of; nullptr: of all.

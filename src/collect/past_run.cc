@@ -179,9 +179,11 @@ QuantError PastTables<Identity>::ErrorOf(uint64_t matrix, size_t scheme) const {
 }
 
 template <class Identity>
-std::optional<double> PastTables<Identity>::EnergyOf(uint64_t matrix) const {
-  if (schemes_.empty()) return std::nullopt;
-  return RecordAt(quant_table_, quant_, QuantRowOf(matrix, 0)).energy;
+std::pair<std::optional<double>, std::optional<double>> PastTables<Identity>::EnergiesOf(
+    uint64_t matrix) const {
+  if (schemes_.empty()) return {};
+  const auto row = RecordAt(quant_table_, quant_, QuantRowOf(matrix, 0));
+  return {row.energy, row.guessed_energy};
 }
 
 template <class Identity>
@@ -250,8 +252,9 @@ std::pair<std::optional<double>, std::optional<double>> PastRun::EnergiesOf(uint
   return {row.energy, row.guessed_energy};
 }
 
-std::optional<double> PastRun::EnergyOfDense(uint64_t number) const {
-  return dense_->EnergyOf(number);
+std::pair<std::optional<double>, std::optional<double>> PastRun::EnergiesOfDense(
+    uint64_t number) const {
+  return dense_->EnergiesOf(number);
 }
 
 MatrixStats PastRun::StatsOf(const WorkItem& item) const {

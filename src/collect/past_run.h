@@ -48,7 +48,8 @@ class PastTables {
 
   MatrixStats StatsOf(uint64_t matrix) const;
   QuantError ErrorOf(uint64_t matrix, size_t scheme) const;
-  std::optional<double> EnergyOf(uint64_t matrix) const;
+  /// Energy and guessed_energy of a row's; nullopt also without schemes.
+  std::pair<std::optional<double>, std::optional<double>> EnergiesOf(uint64_t matrix) const;
   ComputeDType DTypeOf(uint64_t matrix) const;
 
  private:
@@ -84,8 +85,8 @@ class PastRun {
   QuantError ErrorOf(const WorkItem& item, const QuantScheme& scheme) const;
   /// EvidenceRow's energy and guessed_energy of an expert's matrix; it was opened with evidence.
   std::pair<std::optional<double>, std::optional<double>> EnergiesOf(uint64_t matrix) const;
-  /// QuantRow's energy of a weight outside the experts; nullopt also without schemes.
-  std::optional<double> EnergyOfDense(uint64_t number) const;
+  /// The same of a weight outside the experts; nullopt also without schemes.
+  std::pair<std::optional<double>, std::optional<double>> EnergiesOfDense(uint64_t number) const;
   /// The T of its schemes; must have one.
   ComputeDType DTypeOf(const WorkItem& item) const;
 

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <string_view>
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "evidence/module_inputs.h"
 #include "experts/families.h"
 #include "model/model_parts.h"
 
@@ -18,13 +20,15 @@ double SumOf(const std::map<int64_t, double>& numbers) {
                          [](double sum, const auto& entry) { return sum + entry.second; });
 }
 
-/// Whether what it gives is added to the residual stream: the last of attention or of a dense MLP.
-bool AddsToStream(const DenseWeight& weight) {
-  constexpr std::string_view kNames[] = {"o_proj", "out_proj",  "attn_output", "attn_out",
-                                         "wo",     "down_proj", "ffn_down"};
-  const std::string_view name = weight.module;
-  return !weight.stack() && weight.layer() >= 0 &&
-         std::ranges::count(kNames, name.substr(name.rfind('.') + 1)) > 0;
+// What gives a layer's part of the residual stream, as ModuleName has it.
+constexpr std::string_view kAttentionOutput = "attn_output";
+constexpr std::string_view kAddToStream[] = {kAttentionOutput, "ffn_down", "ssm_out",
+                                             "shortconv.out_proj", "linear_attn.out_proj"};
+/// Of their energy, what attention's mean over tokens leaves (as the study took it).
+constexpr double kLeftByAttention = 0.5;
+
+bool IsAmong(std::string_view name, std::span<const std::string_view> names) {
+  return std::ranges::count(names, name) > 0;
 }
 
 /// What a model multiplies its embeddings with.
@@ -70,7 +74,7 @@ Energies::Energies(const Model& model, const RunErrors& errors)
         "(scan.dense_weights).");
   }
   AddExperts(model, errors);
-  if (measured_) AddDense(model, errors);
+  measured_ ? AddDense(model, errors) : GuessAttention(model, errors);
   ReplaceUnseen();
   AddUp();
 }
@@ -116,8 +120,31 @@ void Energies::AddExperts(const Model& model, const RunErrors& errors) {
 void Energies::AddDense(const Model& model, const RunErrors& errors) {
   for (const DenseWeight& weight : model.dense()) {
     const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
-    if (!AddsToStream(weight) || found == errors.matrices.end()) continue;
+    if (weight.stack() || weight.layer() < 0 || found == errors.matrices.end()) continue;
+    if (!IsAmong(ModuleNameOf(weight.module).name, kAddToStream)) continue;
     layers_[weight.layer()].dense += found->second.energy.value_or(0);
+  }
+}
+
+/// Attention's output, with values of the mean energy of those that its layer makes.
+void Energies::GuessAttention(const Model& model, const RunErrors& errors) {
+  std::map<int64_t, double> values, outputs;  // mean square of a value; sum of squared weights
+  for (const DenseWeight& weight : model.dense()) {
+    const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
+    if (weight.stack() || weight.layer() < 0 || found == errors.matrices.end()) continue;
+    const MatrixNumbers& numbers = found->second;
+    if (numbers.guessed_energy) {  // what makes values
+      values[weight.layer()] = *numbers.guessed_energy / static_cast<double>(weight.rows);
+    }
+    if (numbers.rms && ModuleNameOf(weight.module).name == kAttentionOutput) {
+      outputs[weight.layer()] =
+          *numbers.rms * *numbers.rms * static_cast<double>(weight.rows * weight.cols);
+    }
+  }
+  for (const auto& [layer, square] : values) {
+    const auto output = outputs.find(layer);
+    if (output == outputs.end()) continue;
+    layers_[layer].dense += kLeftByAttention * square * output->second;
   }
 }
 

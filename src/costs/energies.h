@@ -23,8 +23,9 @@ MatrixId IdOf(const ExpertMatrix& matrix);
 /// expert, which is `energy` of data/evidence times token_share times K, the experts per token.
 /// (The router's weights, about 1/K each, are left out: they are the same for all.) An expert that
 /// the calibration says nothing of has the guessed one instead, on the scale of its layer's
-/// others. resid(l) is the mean squared length of an embedding, and what layers 0 to l add,
-/// attention and dense MLPs too where the calibration tells of them (docs/recipes.md).
+/// others. resid(l) is the mean squared length of an embedding, and what layers 0 to l add: of
+/// attention, too (guessed from the weights of values and output), and of dense MLPs where the
+/// calibration tells of them (docs/recipes.md).
 class Energies {
  public:
   Energies(const Model& model, const RunErrors& errors);
@@ -46,6 +47,7 @@ class Energies {
 
  private:
   void AddDense(const Model& model, const RunErrors& errors);
+  void GuessAttention(const Model& model, const RunErrors& errors);
   void AddExperts(const Model& model, const RunErrors& errors);
   void ReplaceUnseen();
   void AddUp();

@@ -74,7 +74,9 @@ class Reader {
         {"w_rel_fro", ColumnType::kDouble}, {"rows", ColumnType::kInt64},
         {"cols", ColumnType::kInt64}};
     if (experts) wanted.push_back({"expert_id", ColumnType::kInt64});
-    if (!experts) wanted.push_back({"energy", ColumnType::kDouble});
+    for (const char* energy : {"energy", "guessed_energy"}) {
+      if (!experts) wanted.push_back({energy, ColumnType::kDouble});
+    }
     if (!experts && run_.Find(table) != nullptr) errors_.has_dense = true;
     return ForRows(table, wanted, [&](const Frame& frame, uint64_t row) {
       const size_t scheme = SchemeNumber(frame, row);
@@ -84,7 +86,9 @@ class Reader {
       numbers.rows = IntAt(frame, "rows", row);
       numbers.cols = IntAt(frame, "cols", row);
       PutAt(numbers.rel, scheme, NumberAt(frame, "w_rel_fro", row));
-      if (!experts) numbers.energy = NumberAt(frame, "energy", row);
+      if (experts) return;
+      numbers.energy = NumberAt(frame, "energy", row);
+      numbers.guessed_energy = NumberAt(frame, "guessed_energy", row);
     });
   }
 

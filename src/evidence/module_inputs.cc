@@ -106,19 +106,18 @@ const Row* Find(std::span<const Row> rows, std::string_view name) {
   return found == rows.end() ? nullptr : &*found;
 }
 
-/// What follows the layer's number in `module`; all of it where nothing does.
-std::string_view BelowLayer(std::string_view module, int64_t layer) {
-  const std::string number = "." + std::to_string(layer) + ".";
-  const size_t at = module.find(number);
-  return at == std::string_view::npos ? module : module.substr(at + number.size());
-}
-
 }  // namespace
+
+std::string_view LayerPrefix(std::string_view name, int64_t layer) {
+  const std::string number = "." + std::to_string(layer) + ".";
+  const size_t at = name.find(number);
+  return at == std::string_view::npos ? "" : name.substr(0, at + number.size());
+}
 
 ModuleName ModuleNameOf(std::string_view weight) {
   const std::string_view module = ModuleOf(weight);
   if (const auto layer = LayerNumber(module)) {
-    const std::string_view below = BelowLayer(module, *layer);
+    const std::string_view below = module.substr(LayerPrefix(module, *layer).size());
     if (const Row* row = Find(InLayers(), below)) return {*layer, row->gguf};
     return {*layer, std::string(below)};
   }

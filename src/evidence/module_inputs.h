@@ -18,6 +18,9 @@ struct ModuleName {
   auto operator<=>(const ModuleName&) const = default;
 };
 
+/// "model.layers.3." of "model.layers.3.mlp.experts.0.up_proj"; "" if it has no such layer.
+std::string_view LayerPrefix(std::string_view name, int64_t layer);
+
 /// `weight`: the name of a weight or of its module.
 ModuleName ModuleNameOf(std::string_view weight);
 

@@ -589,6 +589,18 @@ Column Energy() {
               "tells."};
 }
 
+/// `how`: what a_c is taken to be.
+Column GuessedEnergy(const std::string& how) {
+  return {
+      .name = "guessed_energy",
+      .unit = "activations^2",
+      .doc = fmt::format("the same with a_c guessed from the weights: {} (docs/recipes.md); only "
+                         "ratios mean anything; null where it can't be guessed",
+                         how),
+      .label = "Output energy, guessed",
+      .plain = "The same, guessed from the weights alone. Only ratios mean anything."};
+}
+
 /// The match of `pattern` with all of `name`.
 std::optional<PatternMatch> WholeMatch(std::string_view pattern, std::string_view name) {
   auto match = Pattern::Compile(fmt::format("(?:{})\\Z", pattern), "column")
@@ -669,6 +681,9 @@ const Table<DenseQuantSimRow>& DenseQuantSimTable() {
         Lifted(&R::error, Fields<QuantError>{MeasuredCell(ActRelFro(), &QuantError::act_rel_fro)}),
         table.fields);
     table.fields.push_back(MeasuredCell(Energy(), &R::energy));
+    table.fields.push_back(MeasuredCell(
+        GuessedEnergy("the square of the norm before; of what makes attention's values alone"),
+        &R::guessed_energy));
     return table;
   }();
   return kTable;
@@ -708,15 +723,9 @@ const Table<EvidenceRow>& EvidenceTable() {
              .plain = "How large the inputs of this matrix were in the calibration."},
             &R::input_mean_square),
        MeasuredCell(ActRelFro(), &R::act_rel_fro), MeasuredCell(Energy(), &R::energy),
-       MeasuredCell(
-           {.name = "guessed_energy",
-            .unit = "activations^2",
-            .doc = "the same with a_c guessed from the weights: of gate and up the square of the "
-                   "norm before them, of down what gate and up then give (docs/recipes.md); only "
-                   "ratios mean anything; null where it can't be guessed",
-            .label = "Output energy, guessed",
-            .plain = "The same, guessed from the weights alone. Only ratios mean anything."},
-           &R::guessed_energy),
+       MeasuredCell(GuessedEnergy("of gate and up the square of the norm before them, of down what "
+                                  "gate and up then give"),
+                    &R::guessed_energy),
        Cell(Text("missing", "why there is no a_c: never routed, no entry, no imatrix; else null",
                  kNullable),
             &R::missing),

@@ -79,7 +79,8 @@ struct QuantRow {
   std::string backend;                ///< "native" or "mlx"
   std::string profile;                ///< ProfileName(), or "mlx-<version>-<device>"
   bool requantized = false;           ///< the stored weights were quantized already
-  std::optional<double> energy = {};  ///< of dense_quant_sim: as EvidenceRow::energy
+  // Of dense_quant_sim, as in EvidenceRow.
+  std::optional<double> energy = {}, guessed_energy = {};
 };
 using QuantSimRow = QuantRow<MatrixIdentity>;
 using DenseQuantSimRow = QuantRow<DenseIdentity>;

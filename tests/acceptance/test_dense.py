@@ -111,7 +111,7 @@ class Tables(DenseTest):
         self.assertEqual(list(stats)[8:], list(self.table(run_dir, "matrix_stats"))[12:])
         self.assertEqual(list(quant)[:7], IDENTITY)
         self.assertEqual(list(quant)[7:], [*list(self.table(run_dir, "quant_sim"))[10:],
-                                           "act_rel_fro", "energy"])
+                                           "act_rel_fro", "energy", "guessed_energy"])
         router = stats[stats.module == "model.layers.2.mlp.gate"].iloc[0]
         self.assertEqual((router.role, router.layer, router.source_tensor, router.storage),
                          ("router", 2, "model.layers.2.mlp.gate.weight", "bfloat16"))

@@ -39,7 +39,7 @@ COLUMNS = {
                  "act_rel_fro", "energy", "guessed_energy", "missing", "stack"],
     "dense_stats": [*DENSE_KEYS, "dtype", *STATISTICS, *GROUPS, "nonfinite_count", "storage",
                     "storage_bits_per_weight", "stack"],
-    "dense_quant_sim": [*DENSE_KEYS, *ERRORS, "act_rel_fro", "energy"],
+    "dense_quant_sim": [*DENSE_KEYS, *ERRORS, "act_rel_fro", "energy", "guessed_energy"],
     "unmatched_tensors": ["file", "tensor_name", "dtype", "shape", "ndim", "reason"],
 }
 INTEGERS = {"ndim", "nbytes", "layer", "block4", "expert_id", "rows", "cols", "bits", "group_size",

@@ -32,6 +32,8 @@ class Recipe(AcceptanceTest):
             at = f"model.layers.{layer}"
             norm = rng.uniform(0.5, 1.5, HIDDEN).astype(np.float32)
             self.tensors[f"{at}.post_attention_layernorm.weight"] = norm
+            norm = rng.uniform(0.5, 1.5, HIDDEN).astype(np.float32)
+            self.tensors[f"{at}.input_layernorm.weight"] = norm
             self.tensors[f"{at}.mlp.gate.weight"] = self.normal(rng, EXPERTS, HIDDEN)
             for proj in "qkvo":
                 self.tensors[f"{at}.self_attn.{proj}_proj.weight"] = self.normal(rng, HIDDEN, HIDDEN)
@@ -60,7 +62,7 @@ class Recipe(AcceptanceTest):
         energy = down.guessed_energy / EXPERTS * PER_TOKEN
         residual, stream = {}, self.embedding()
         for layer in range(LAYERS):
-            stream += energy[layer].sum() / PER_TOKEN ** 2
+            stream += energy[layer].sum() / PER_TOKEN ** 2 + self.attention(layer)
             residual[layer] = stream
         costs = {}
         for layer, (unit, projs, factor) in itertools.product(range(LAYERS), (
@@ -72,6 +74,13 @@ class Recipe(AcceptanceTest):
                 weights = len(projs) * EXPERTS * WIDTH * HIDDEN
                 costs.setdefault((layer, unit), {})[scheme] = (affine_bytes(weights, bits), error)
         return costs
+
+    def attention(self, layer):
+        """Half of the values' mean energy, through the output's weights."""
+        at = f"model.layers.{layer}"
+        norm, value, output = (self.tensors[f"{at}.{name}.weight"].astype(np.float64) for name in
+                               ("input_layernorm", "self_attn.v_proj", "self_attn.o_proj"))
+        return 0.5 * (value ** 2 @ norm ** 2).mean() * (output ** 2).sum()
 
     def embedding(self):
         path = self.run_dir / "data/dense_stats.parquet"

@@ -316,16 +316,17 @@ TEST(DenseTables, HaveTheNumbersOfTheExpertsTablesBehindTheirModule) {
 
   EXPECT_EQ(DenseQuantSimTable().name, "dense_quant_sim");
   const QuantSimRow of_expert = ExampleQuant();
-  DenseQuantSimRow quant{id,  of_expert.scheme, of_expert.error, "bf16", "native", "mlx-cpu", true,
-                         0.75};
+  DenseQuantSimRow quant{
+      id, of_expert.scheme, of_expert.error, "bf16", "native", "mlx-cpu", true, 0.75, 0.25};
   quant.error.act_rel_fro = 0.5;
   cells = Cells(DenseQuantSimTable().Schema(), DenseQuantSimTable().RowOf(quant));
   EXPECT_TRUE(std::equal(identity.begin(), identity.end(), cells.begin()));
   EXPECT_EQ(cells[identity.size()].first, "scheme");
   auto dense_cells = cells_behind(DenseQuantSimTable(), quant, "scheme");
-  const decltype(dense_cells) inputs = {{"act_rel_fro", 0.5}, {"energy", 0.75}};
-  EXPECT_TRUE(std::equal(inputs.begin(), inputs.end(), dense_cells.end() - 2));
-  dense_cells.resize(dense_cells.size() - 2);  // of experts they are in evidence
+  const decltype(dense_cells) inputs = {
+      {"act_rel_fro", 0.5}, {"energy", 0.75}, {"guessed_energy", 0.25}};
+  EXPECT_TRUE(std::equal(inputs.begin(), inputs.end(), dense_cells.end() - 3));
+  dense_cells.resize(dense_cells.size() - 3);  // of experts they are in evidence
   EXPECT_EQ(dense_cells, cells_behind(QuantSimTable(), of_expert, "scheme"));
 }
 
