@@ -19,18 +19,17 @@ PairWorkOptions PairWork(unsigned threads, Reporter& report) {
 }
 
 Result<void> WritePairFiles(const std::filesystem::path& folder, const TableSchema& schema,
-                            const std::vector<Row>& rows, const Json& object) {
+                            const std::function<Result<Json>(RowSink&)>& fill) {
   FileTransaction files;
-  auto table = TableWriter::Open(folder, schema, {.compression = "zstd"}, files);
+  const auto table = TableWriter::Open(folder, schema, {.compression = "zstd"}, files);
   if (!table) return tl::make_unexpected(table.error());
-  for (const Row& row : rows) {
-    if (auto done = (*table)->Append(row); !done) return done;
-  }
+  const auto object = fill(**table);
+  if (!object) return tl::make_unexpected(object.error());
   return (*table)
       ->Finish()
       .and_then([&] {
         return AddFile(files, folder / (schema.name + ".json"),
-                       object.Text({.indented = true}) + "\n");
+                       object->Text({.indented = true}) + "\n");
       })
       .and_then([&] { return files.Commit(); });
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,9 +19,23 @@ namespace moe::cli {
 /// Interrupted by the user, with progress told.
 PairWorkOptions PairWork(unsigned threads, Reporter& report);
 
-/// Writes DIR/TABLE.parquet and DIR/TABLE.json together.
+/// Writes DIR/TABLE.parquet and DIR/TABLE.json together: the rows that `fill` appends, and the
+/// object that it gives.
 Result<void> WritePairFiles(const std::filesystem::path& folder, const TableSchema& schema,
-                            const std::vector<Row>& rows, const Json& object);
+                            const std::function<Result<Json>(RowSink&)>& fill);
+
+/// The same of rows that are there.
+template <class R>
+Result<void> WritePairFiles(const std::filesystem::path& folder, const Table<R>& table,
+                            const std::vector<R>& rows, const Json& object) {
+  return WritePairFiles(folder, table.Schema(), [&](RowSink& sink) -> Result<Json> {
+    for (const R& row : rows) {
+      if (auto done = sink.Append(table.RowOf(row)); !done)
+        return tl::make_unexpected(done.error());
+    }
+    return object;
+  });
+}
 
 /// "3 only in A: x, y and 1 more": lists, with the reason of the first; nothing for none. With -v
 /// all, a line each.

@@ -115,10 +115,8 @@ ExitCode RunVerify(const VerifyArguments& arguments, Reporter& report) {
   if (!done) return FailWith(done.error(), report);
   const Json object = VerificationJson(*done, *original, *quantized, *tolerance);
   if (arguments.out) {
-    std::vector<Row> rows;
-    for (const VerifyRow& row : done->rows) rows.push_back(VerifyTable().RowOf(row));
     const auto written =
-        WritePairFiles(ResolvePath(*arguments.out), VerifyTable().Schema(), rows, object);
+        WritePairFiles(ResolvePath(*arguments.out), VerifyTable(), done->rows, object);
     if (!written) return FailWith(written.error(), report);
   }
   if (report.json()) report.object() = object;

@@ -92,6 +92,34 @@ class Compare(AcceptanceTest):
             self.assertAlmostEqual(row["cosine"], -1)
             self.assertEqual((rows["status"] == "changed").sum(), 1)
 
+    def test_runs_are_joined_by_matrix_and_scheme(self):
+        tensors = experts(count=3, rows=32, cols=64)
+        changed = {**tensors, EXPERT: tensors[EXPERT] * np.float32(2)}
+        runs = []
+        for name, model, schemes in (("a", tensors, "q4g32,q8g32"), ("b", changed, "q4g32,mxfp4")):
+            done = run("analyze", self.model(model, name), "--out", self.tmp / "runs", "--run-name", name, "-q",
+                       "--no-report", "--schemes", schemes)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            runs.append(self.tmp / "runs" / name / name)
+        done = run("compare", *runs, "--out", self.tmp / "out", "--json")
+        self.assertEqual(done.returncode, 4, done.stderr)
+        told = json.loads((self.tmp / "out" / "compare_runs.json").read_text())
+        self.assertEqual(told["metrics"], json.loads(done.stdout)["metrics"])
+        self.assertEqual((told["verdict"], told["complete"], told["matrices"]), ("differs", False, 9))
+        self.assertEqual((told["schemes_only_a"], told["schemes_only_b"]), (["affine_q8_g32"], ["mxfp4_g32"]))
+        metrics = {(one["scheme"], one["metric"]): one for one in told["metrics"]}
+        rms = metrics[None, "rms"]
+        self.assertEqual((rms["matrices"], rms["equal"], rms["less_in_b"], rms["furthest_at"]),
+                         (9, 8, 0, "Layer 0, expert 1, up_proj"))
+        self.assertAlmostEqual(rms["furthest"], np.sqrt(np.square(tensors[EXPERT].astype(float)).mean()))
+        error = metrics["affine_q4_g32", "w_rel_fro"]  # scaled by two: as large
+        self.assertEqual((error["matrices"], error["median_a"]), (9, error["median_b"]))
+        table = pd.read_parquet(self.tmp / "out" / "compare_runs.parquet")
+        row = table[(table["metric"] == "max_abs") & (table["difference"] != 0)].iloc[0]
+        self.assertEqual((row["layer"], row["expert"], row["proj"], row["scheme"], row["b"]),
+                         (0, "1", "up_proj", "", 2 * row["a"]))
+        self.assertEqual(run("compare", runs[0], runs[0]).returncode, 0)
+
     def test_files_are_the_same_for_any_number_of_threads(self):
         a, b = ZOO / "hf5fused_deepseek_v3", ZOO / "hf4_deepseek_v3"
         self.compare(a, b, 4, "-j", "1")
