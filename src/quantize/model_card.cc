@@ -23,7 +23,7 @@ std::map<std::string, Share> SharesOf(const OutputPlan& plan) {
   for (const OutputWeight& weight : plan.weights) {
     Share& share = shares[SchemeText(weight.scheme)];
     ++share.modules;
-    share.weights += weight.elements();
+    share.weights += weight.made.elements();
     for (size_t i = 0; i < weight.tensors; ++i) {
       share.bytes += plan.tensors[weight.first_tensor + i].bytes();
     }

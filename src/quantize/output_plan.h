@@ -7,6 +7,8 @@
 
 #include "base/json.h"
 #include "checkpoint/safetensors_writer.h"
+#include "measure/quantizer.h"
+#include "model/mlx_plan.h"
 #include "moescope/model.h"
 #include "moescope/quantize.h"
 #include "recipe/recipe.h"
@@ -21,30 +23,24 @@ struct OutputChoice {
   std::optional<Recipe> recipe = {};  ///< instead: its modules; others stay floats
 };
 
-/// A matrix of the source.
-struct SourceMatrix {
-  const ModelTensor* tensor = nullptr;
-  MatrixView view;
-};
-
-/// A tensor of mlx-lm's model: what it becomes, and where its values come from.
+/// A tensor of mlx-lm's model, and what it becomes.
 struct OutputWeight {
-  std::string name;                     ///< "model.layers.3.mlp.switch_mlp.down_proj.weight"
-  std::vector<uint64_t> shape;          ///< unquantized
-  DType dtype = DType::kOpaque;         ///< of its floats, or its scales and biases
+  MlxPlan::Tensor made;                 ///< unquantized; its parts are all of one shape
   DType source_dtype = DType::kOpaque;  ///< that the source's values are meant in
-  bool plus_one = false;                ///< 1 is added, in source_dtype
   StoredForm scheme = {};
   /// Of what is MXFP4 already, MLX's GPU encoder: it keeps the sign of zero, and so the codes.
   QuantProfile profile = QuantProfile::kMlxCpu;
-  std::vector<SourceMatrix> parts = {};  ///< row-major, one after another, all of one shape
   size_t first_tensor = 0;  ///< of OutputPlan::tensors: itself; then scales and biases, if it has
   size_t tensors = 1;       ///< how many these are
 
-  uint64_t part_rows() const { return parts.front().view.rows; }
-  uint64_t cols() const { return parts.front().view.cols; }
-  uint64_t elements() const { return parts.size() * part_rows() * cols(); }
+  const std::string& name() const { return made.name; }
+  uint64_t part_rows() const { return made.parts.front().view.rows; }
+  uint64_t rows() const { return made.parts.size() * part_rows(); }
+  uint64_t cols() const { return made.parts.front().view.cols; }
 };
+
+/// What encodes a weight that has a scheme. kBadArgument: it takes no rows like these.
+Result<Quantizer> QuantizerOf(const OutputWeight& weight);
 
 /// An MLX checkpoint before any of its bytes is made.
 struct OutputPlan {

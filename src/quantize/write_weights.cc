@@ -27,7 +27,7 @@ struct Piece {
   size_t part = 0;
   uint64_t row = 0, rows = 0;
 
-  const SourceMatrix& source() const { return weight->parts[part]; }
+  const MlxPlan::Part& source() const { return weight->made.parts[part]; }
   uint64_t elements() const { return rows * weight->cols(); }
 };
 
@@ -60,7 +60,7 @@ class Pieces {
     return std::max<size_t>(1, (weight.part_rows() + RowsOf(weight) - 1) / RowsOf(weight));
   }
   static size_t CountOf(const OutputWeight& weight) {
-    return weight.parts.size() * SlicesOf(weight);
+    return weight.made.parts.size() * SlicesOf(weight);
   }
 
   const OutputPlan& plan_;
@@ -84,10 +84,10 @@ void RoundAll(std::span<float> values, DType dtype) {
 /// As astype() of mlx makes them: in the dtype of the source, plus 1, in that of the model.
 void Convert(const OutputWeight& weight, bool is_plain, std::span<float> values) {
   if (!is_plain) RoundAll(values, weight.source_dtype);
-  if (weight.plus_one) {
+  if (weight.made.plus_one) {
     for (float& value : values) value = Rounded(value + 1.0f, weight.source_dtype);
   }
-  if (weight.dtype != weight.source_dtype) RoundAll(values, weight.dtype);
+  if (weight.made.dtype != weight.source_dtype) RoundAll(values, weight.made.dtype);
 }
 
 void StoreFloats(std::span<const float> values, DType dtype, std::vector<std::byte>& out) {
@@ -103,12 +103,6 @@ void StoreFloats(std::span<const float> values, DType dtype, std::vector<std::by
       StoreLittleEndian(std::bit_cast<uint32_t>(values[i]), at);
     }
   }
-}
-
-ComputeDType ComputeTypeOf(DType dtype) {
-  return dtype == DType::kF16    ? ComputeDType::kF16
-         : dtype == DType::kBF16 ? ComputeDType::kBF16
-                                 : ComputeDType::kF32;
 }
 
 /// What a thread works in.
@@ -128,9 +122,9 @@ uint32_t DigestOf(std::span<const std::byte> bytes) {
   return static_cast<uint32_t>(::crc32_z(0, data, bytes.size()));
 }
 
-uint64_t StoredBytes(const SourceMatrix& part, uint64_t elements) {
+uint64_t StoredBytes(const MlxPlan::Part& part, uint64_t elements) {
   return static_cast<uint64_t>(static_cast<double>(elements) *
-                               part.tensor->weight->bits_per_weight / 8);
+                               part.source->weight->bits_per_weight / 8);
 }
 
 class Work {
@@ -139,7 +133,8 @@ class Work {
        const SafetensorsWriter& files)
       : options_(options), files_(files), pieces_(plan, first), weights_done_(first) {
     for (size_t i = first; i < plan.weights.size(); ++i) {
-      for (const SourceMatrix& part : plan.weights[i].parts) ++uses_[part.tensor->weight.get()];
+      for (const MlxPlan::Part& part : plan.weights[i].made.parts)
+        ++uses_[part.source->weight.get()];
     }
     for (size_t i = 0; i < first; ++i) bytes_done_ += SourceBytes(plan.weights[i]);
   }
@@ -162,13 +157,13 @@ class Work {
     thread_local Buffers buffers;
     auto read = ReadValues(piece, buffers);
     if (!read) return tl::make_unexpected(read.error());
-    for (const TensorRef& part : piece.source().tensor->weight->parts) {
+    for (const TensorRef& part : piece.source().source->weight->parts) {
       if (auto whole = part.file->CheckWhole(); !whole) return tl::make_unexpected(whole.error());
     }
     const std::span<float> values(buffers.values.data(), piece.elements());
-    Convert(*piece.weight, piece.source().tensor->weight->is_plain(), values);
+    Convert(*piece.weight, piece.source().source->weight->is_plain(), values);
     if (!piece.weight->scheme) {
-      StoreFloats(values, piece.weight->dtype, buffers.bytes[0]);
+      StoreFloats(values, piece.weight->made.dtype, buffers.bytes[0]);
     } else if (auto done = Encode(piece, values, buffers); !done) {
       return tl::make_unexpected(done.error());
     }
@@ -176,7 +171,7 @@ class Work {
   }
 
   Result<void> ReadValues(const Piece& piece, Buffers& buffers) {
-    const Weight& weight = *piece.source().tensor->weight;
+    const Weight& weight = *piece.source().source->weight;
     const auto array = weights_.Get(weight);
     if (!array) return tl::make_unexpected(array.error());
     buffers.values.resize(piece.elements());
@@ -200,10 +195,7 @@ class Work {
   }
 
   static Result<void> Encode(const Piece& piece, std::span<const float> values, Buffers& buffers) {
-    const OutputWeight& weight = *piece.weight;
-    const auto quantizer =
-        MakeQuantizer(*weight.scheme, weight.profile, ComputeTypeOf(weight.dtype),
-                      weight.parts.size() * weight.part_rows(), weight.cols());
+    const auto quantizer = QuantizerOf(*piece.weight);
     if (!quantizer) return tl::make_unexpected(quantizer.error());
     const size_t groups = values.size() / quantizer->group_size;
     const GroupBytes each = GroupBytesOf(*quantizer);
@@ -241,7 +233,8 @@ class Work {
     const OutputWeight& weight = *piece.weight;
     if (piece.row + piece.rows == weight.part_rows()) Release(piece.source());
     Result<void> done;
-    if (piece.part + 1 == weight.parts.size() && piece.row + piece.rows == weight.part_rows()) {
+    if (piece.part + 1 == weight.made.parts.size() &&
+        piece.row + piece.rows == weight.part_rows()) {
       done = on_done(digests_);
       digests_.clear();
       ++weights_done_;
@@ -251,8 +244,8 @@ class Work {
     return done;
   }
 
-  void Release(const SourceMatrix& part) {
-    const Weight* weight = part.tensor->weight.get();
+  void Release(const MlxPlan::Part& part) {
+    const Weight* weight = part.source->weight.get();
     if (--uses_[weight] == 0) weights_.Release(*weight);
   }
 
@@ -269,7 +262,7 @@ class Work {
 
 uint64_t SourceBytes(const OutputWeight& weight) {
   uint64_t bytes = 0;
-  for (const SourceMatrix& part : weight.parts) {
+  for (const MlxPlan::Part& part : weight.made.parts) {
     bytes += StoredBytes(part, part.view.rows * part.view.cols);
   }
   return bytes;

@@ -29,17 +29,17 @@ TEST(OutputPlan, AStackIsMadeOfItsExpertsInTheirOrder) {
   const Planned planned("hf4_qwen3_moe", kFour);
   const OutputPlan& plan = planned.plan;
   const OutputWeight& up = WeightOf(plan, "model.layers.1.mlp.switch_mlp.up_proj.weight");
-  ASSERT_EQ(up.shape.size(), 3u);
-  ASSERT_EQ(up.parts.size(), up.shape[0]);
-  for (size_t e = 0; e < up.parts.size(); ++e) {
-    EXPECT_NE(up.parts[e].tensor->info().name.find("experts." + std::to_string(e) + "."),
+  ASSERT_EQ(up.made.shape.size(), 3u);
+  ASSERT_EQ(up.made.parts.size(), up.made.shape[0]);
+  for (size_t e = 0; e < up.made.parts.size(); ++e) {
+    EXPECT_NE(up.made.parts[e].source->info().name.find("experts." + std::to_string(e) + "."),
               std::string::npos);
   }
   ASSERT_EQ(up.tensors, 3u);
   EXPECT_EQ(plan.tensors[up.first_tensor].dtype, DType::kU32);
-  EXPECT_EQ(plan.tensors[up.first_tensor].shape.back(), up.shape.back() / 8);
+  EXPECT_EQ(plan.tensors[up.first_tensor].shape.back(), up.made.shape.back() / 8);
   EXPECT_EQ(plan.tensors[up.first_tensor + 1].name, "model.layers.1.mlp.switch_mlp.up_proj.scales");
-  EXPECT_EQ(plan.tensors[up.first_tensor + 2].shape.back(), up.shape.back() / 32);
+  EXPECT_EQ(plan.tensors[up.first_tensor + 2].shape.back(), up.made.shape.back() / 32);
 }
 
 TEST(OutputPlan, RoutersHaveEightBitsAndNormsNone) {
@@ -55,15 +55,15 @@ TEST(OutputPlan, RoutersHaveEightBitsAndNormsNone) {
 TEST(OutputPlan, WhatTheGroupDoesNotDivideStaysFloatAndIsTold) {
   const Planned planned("hf4_qwen3_moe", {"", "affine", 4, 128});
   const OutputPlan& plan = planned.plan;
-  for (const OutputWeight& weight : plan.weights) EXPECT_FALSE(weight.scheme) << weight.name;
+  for (const OutputWeight& weight : plan.weights) EXPECT_FALSE(weight.scheme) << weight.name();
   EXPECT_NE(plan.notes.front().find("rows are no multiple of 128"), std::string::npos);
 }
 
 TEST(OutputPlan, WeightsAreInTheirOrderTheHeadLast) {
   const Planned planned("hf4_olmoe", kFour);
   const OutputPlan& plan = planned.plan;
-  EXPECT_EQ(plan.weights.front().name, "model.embed_tokens.weight");
-  EXPECT_EQ(plan.weights.back().name, "lm_head.weight");
+  EXPECT_EQ(plan.weights.front().name(), "model.embed_tokens.weight");
+  EXPECT_EQ(plan.weights.back().name(), "lm_head.weight");
   uint64_t bytes = 0;
   for (const PlannedTensor& tensor : plan.tensors) bytes += tensor.bytes();
   EXPECT_EQ(plan.bytes, bytes);
