@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "evidence/module_inputs.h"
 #include "experts/families.h"
 
 namespace moe {
@@ -24,7 +25,8 @@ std::string LastPart(std::string_view path) {
 std::string_view RoleOf(const DenseWeight& weight, std::string_view path) {
   if (weight.role() == Role::kRouter) return kRouterRole;
   if (path == "lm_head" || path.ends_with(".lm_head")) return kHeadRole;
-  if (weight.role() == Role::kAttention) return kAttentionRole;
+  const bool is_called_so = ModuleNameOf(weight.module).name.starts_with("attn_");  // Nemotron-H
+  if (weight.role() == Role::kAttention || is_called_so) return kAttentionRole;
   return weight.role() == Role::kEmbedding ? kEmbeddingRole : kDenseRole;
 }
 

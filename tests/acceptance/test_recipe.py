@@ -264,3 +264,16 @@ class Recipe(AcceptanceTest):
     def test_a_page_without_recipes_does_not_speak_of_them(self):
         self.assertEqual(run("report", self.run_dir).returncode, 0)
         self.assertIsNone(self.page_recipes())
+
+
+class Roles(AcceptanceTest):
+    def test_attention_that_is_called_otherwise_has_its_floor(self):
+        done = run("analyze", DATA / "zoo/hf5fused_nemotron_h", "-o", self.tmp, "--schemes", "q4,q6,q8", "--no-report")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = run("recipe", self.tmp, "--bits", "6", "-o", self.tmp / "recipe.json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        units = json.loads((self.tmp / "recipe.json").read_text())["units"]
+        attention = {unit["proj"]: unit for unit in units if unit["role"] == "attention"}
+        self.assertEqual(sorted(attention), ["k_proj", "o_proj", "q_proj", "v_proj"])
+        for proj in ("k_proj", "q_proj", "v_proj"):  # a group of 64 divides no row of o_proj
+            self.assertGreaterEqual(attention[proj]["chosen"]["scheme"]["bits"], 6)
