@@ -95,16 +95,6 @@ Result<std::pair<std::string, StoredForm>> Split(const std::string& flag, const 
   });
 }
 
-std::vector<std::string> Words(std::string_view list) {
-  std::vector<std::string> words;
-  while (!list.empty()) {
-    const size_t comma = std::min(list.find(','), list.size());
-    if (const auto word = Trimmed(list.substr(0, comma)); !word.empty()) words.emplace_back(word);
-    list.remove_prefix(std::min(comma + 1, list.size()));
-  }
-  return words;
-}
-
 /// Roles of a recipe's units, and "norm", which is never one's.
 Result<void> CheckRole(const std::string& flag, const std::string& role) {
   static const std::vector<std::string> kRoles = {"router",    "norm",         "attention",
@@ -136,7 +126,9 @@ Result<void> AddFloor(const std::string& text, PlanRules& rules) {
 Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
   PlanRules rules;
   rules.unit = options.unit;
-  rules.keep = Words(options.keep);
+  for (const std::string_view role : SplitAtCommas(options.keep)) {
+    if (!role.empty()) rules.keep.emplace_back(role);
+  }
   for (const std::string& text : options.pins) {
     const auto pin = Split("--pin", text);
     if (!pin) return tl::make_unexpected(pin.error());

@@ -20,7 +20,8 @@ double SumOf(const std::map<int64_t, double>& numbers) {
                          [](double sum, const auto& entry) { return sum + entry.second; });
 }
 
-// What gives a layer's part of the residual stream, as ModuleName has it.
+// Weights, as ModuleName has them: the head, and what gives a layer's part of the residual stream.
+constexpr std::string_view kHead = "output";
 constexpr std::string_view kAttentionOutput = "attn_output";
 constexpr std::string_view kAddToStream[] = {kAttentionOutput, "ffn_down", "ssm_out",
                                              "shortconv.out_proj", "linear_attn.out_proj"};
@@ -44,7 +45,7 @@ double EmbeddingFactor(const Model& model, double width) {
 double EmbeddingOf(const Model& model, const RunErrors& errors) {
   for (const DenseWeight& weight : model.dense()) {
     if (weight.role() != Role::kEmbedding || weight.layer() >= 0 || weight.stack()) continue;
-    if (weight.module.ends_with("lm_head") || weight.module == "output") continue;  // the head
+    if (ModuleNameOf(weight.module).name == kHead) continue;
     const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
     if (found == errors.matrices.end() || !found->second.rms) continue;
     const auto width = static_cast<double>(weight.cols);

@@ -64,16 +64,6 @@ SchemeChoice TemplateChoice() {
   return {config->quant_schemes, config->delta_pairs};
 }
 
-std::vector<std::string_view> SplitAtCommas(std::string_view list) {
-  std::vector<std::string_view> words;
-  while (true) {
-    const size_t comma = list.find(',');
-    words.push_back(Trimmed(list.substr(0, comma)));
-    if (comma == std::string_view::npos) return words;
-    list.remove_prefix(comma + 1);
-  }
-}
-
 tl::unexpected<Error> UnknownScheme(std::string_view word) {
   std::vector<std::string> known;
   for (const SchemeSet& set : kSets) known.emplace_back(set.name);
@@ -228,6 +218,16 @@ std::optional<QuantScheme> ParseScheme(std::string_view text) {
     if (whole || word == ShortSchemeName(scheme)) return std::move(scheme);
   }
   return std::nullopt;
+}
+
+std::vector<std::string_view> SplitAtCommas(std::string_view list) {
+  std::vector<std::string_view> words;
+  while (true) {
+    const size_t comma = list.find(',');
+    words.push_back(Trimmed(list.substr(0, comma)));
+    if (comma == std::string_view::npos) return words;
+    list.remove_prefix(comma + 1);
+  }
 }
 
 Result<SchemeChoice> ParseSchemes(std::string_view list) {

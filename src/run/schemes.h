@@ -15,6 +15,9 @@ namespace moe {
 // ("affine_q4_g64", "mxfp4_g32"), and a short one ("q4", "q4g32", "mxfp4"), which leaves out the
 // usual group: 64 elements of affine, of another mode what it takes where nothing is said.
 
+/// The words of "a, b", without the spaces around them; of "" one that is empty.
+std::vector<std::string_view> SplitAtCommas(std::string_view list);
+
 /// "q4" of affine with 4 bits in groups of 64; "" for what no MLX takes.
 std::string ShortSchemeName(const QuantScheme& scheme);
 
