@@ -60,7 +60,8 @@ class Planner {
       plan_.dropped.push_back({&tensor, std::move(fate.dropped), fate.is_loss});
       return {};
     }
-    if (const std::string& why = fate.refused.empty() ? tensor.refusal : fate.refused; why != "") {
+    if (const std::string& why = fate.refused.empty() ? tensor.refusal : fate.refused;
+        !why.empty()) {
       return Fail(ErrorCode::kUnsupported, tensor.info().name, why, "its values are needed");
     }
     NoteLoading(tensor);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <bit>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -27,31 +28,29 @@ uint64_t ElementsOf(const std::vector<uint64_t>& shape) {
 }
 
 std::string Bytes(uint64_t bits, size_t count) {
-  std::string bytes;
-  for (size_t i = 0; i < count; ++i) bytes += static_cast<char>(bits >> (8 * i));
-  return bytes;
+  return {reinterpret_cast<const char*>(&bits), count};
 }
 
 /// The values of tests/acceptance/tiny_models.py.
 std::string ValuesOf(uint64_t place, const std::string& name, const std::string& dtype,
                      uint64_t count) {
-  std::string bytes;
+  const size_t size = dtype == "float32" ? 4 : dtype == "uint8" ? 1 : 2;
+  const bool is_scale = size == 1 && name.ends_with("_scales");
+  std::string bytes(count * size, '\0');
   for (uint64_t i = 0; i < count; ++i) {
-    auto number = static_cast<uint32_t>(i * 2654435761 + place * 40503) >> 24;
-    const float value = (static_cast<float>(number) - 128) / 256;
-    if (dtype == "uint8") {
-      bytes += Bytes(name.ends_with("_scales") ? 120 + number % 8 : number, 1);
-    } else if (dtype == "float32") {
-      bytes += Bytes(std::bit_cast<uint32_t>(value), 4);
-    } else {
-      bytes += Bytes(FloatToBFloat16(value), 2);
-    }
+    const auto number = static_cast<uint32_t>(i * 2654435761 + place * 40503) >> 24;
+    const auto bits = std::bit_cast<uint32_t>((static_cast<float>(number) - 128) / 256);
+    const uint32_t stored = size == 4   ? bits
+                            : size == 2 ? bits >> 16
+                            : is_scale  ? 120 + number % 8
+                                        : number;
+    std::memcpy(bytes.data() + i * size, &stored, size);
   }
   return bytes;
 }
 
-/// A safetensors file of those tensors (name -> [dtype, shape]).
-std::string FileOf(const Json& tensors) {
+/// A safetensors file of those tensors (name -> [dtype, shape]), of zeros or of ValuesOf().
+std::string FileOf(const Json& tensors, bool zeros = false) {
   const std::map<std::string, std::string> codes = {
       {"uint8", "U8"}, {"float32", "F32"}, {"bfloat16", "BF16"}};
   Json header = Json::Object();
@@ -59,7 +58,9 @@ std::string FileOf(const Json& tensors) {
   uint64_t place = 0;
   for (const auto& [name, tensor] : tensors.items()) {
     const uint64_t begin = data.size();
-    data += ValuesOf(place++, name, tensor[0].text(), ElementsOf(ShapeIn(tensor[1])));
+    const uint64_t count = ElementsOf(ShapeIn(tensor[1]));
+    data += zeros ? std::string(count * (tensor[0] == "float32" ? 4 : 2), '\0')
+                  : ValuesOf(place++, name, tensor[0].text(), count);
     header[name] = Json({{"dtype", codes.at(tensor[0].text())},
                          {"shape", tensor[1]},
                          {"data_offsets", Json::Array({begin, data.size()})}});
@@ -150,6 +151,33 @@ TEST_P(MlxRecord, IsWhatThePlanSays) {
   EXPECT_EQ(names, expected);
   EXPECT_EQ(modules, all("modules"));
   EXPECT_EQ(eight_bits, all("eight_bits"));
+}
+
+TEST_P(MlxRecord, IsLeftAsItIsByThePlanOfWhatMlxLmWrote) {
+  const Json& made = record_["result"];
+  const auto is_stored = [](const auto& member) { return member.value[0].is_null(); };
+  if (!record_.contains("tensors") || std::ranges::any_of(made.items(), is_stored)) return;
+  const TempFolder folder;
+  folder.Write("model.safetensors", FileOf(made, true));
+  folder.Write("config.json", record_["config"].Text());
+  const auto model = Model::Open(folder.path().string());
+  ASSERT_TRUE(model) << model.error().Text();
+  const auto plan = PlanForMlx(*model);
+  ASSERT_TRUE(plan) << plan.error().Text();
+  EXPECT_THAT(plan->dropped, IsEmpty());
+  EXPECT_EQ(plan->tensors.size(), made.size());
+  for (const MlxPlan::Tensor& tensor : plan->tensors) {
+    EXPECT_EQ(tensor.shape, ShapeIn(made[tensor.name][1])) << tensor.name;
+    EXPECT_FALSE(tensor.plus_one) << tensor.name;
+    uint64_t place = 0;
+    for (const auto& [source, view] : tensor.parts) {
+      EXPECT_EQ(source->info().name, tensor.name);
+      const bool next =
+          view.offset == place && view.row_stride == view.cols && view.col_stride == 1;
+      EXPECT_TRUE(next) << tensor.name;
+      place += view.rows * view.cols;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MlxRecord, testing::ValuesIn(Records()),
