@@ -202,13 +202,13 @@ Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& opti
   }
   const auto names = MlxNames::Of(model.family(), MlxFactsOf(model.parts().files->metadata.config));
   if (!names) return tl::make_unexpected(names.error());
-  const auto plan = PlanForMlx(model);
-  if (!plan) return tl::make_unexpected(plan.error());
   const auto errors = ReadRunErrors(run);
   if (!errors) return tl::make_unexpected(errors.error());
   if (auto done = CheckSameModel(model, *errors, run); !done) {
     return tl::make_unexpected(done.error());
   }
+  const auto plan = PlanForMlx(model);
+  if (!plan) return tl::make_unexpected(plan.error());
   if (options.kind == CostKind::kActivation && !errors->has_energies) {
     return Fail(ErrorCode::kBadArgument, run.dir().string(), "has no energies of a calibration",
                 "'moescope analyze MODEL --imatrix FILE' adds them");

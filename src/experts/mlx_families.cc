@@ -40,8 +40,11 @@ std::vector<MlxFamily> Families() {
        .experts = kSparse,
        .edits = {{"mlp.gate.", What::kRename, "block_sparse_moe.gate."}},  // of transformers 5
        .experts_in_all_layers = true},
-      {.name = "qwen2_moe", .experts_in_all_layers = true, .head = Head::kAlways},
-      {.name = "qwen3_moe", .eight_bits = {"mlp.gate"}},
+      {.name = "qwen2_moe",
+       .experts_in_all_layers = true,
+       .head = Head::kAlways,
+       .same_in_gguf = true},
+      {.name = "qwen3_moe", .eight_bits = {"mlp.gate"}, .same_in_gguf = true},
       {.name = "qwen3_next",
        .eight_bits = {"mlp.gate", "shared_expert_gate"},
        .edits = NormsPlusOne({})},
@@ -74,7 +77,10 @@ std::vector<MlxFamily> Families() {
        .storages = {"mxfp4"},
        .experts_in_all_layers = true,
        .head = Head::kAlways},
-      {.name = "olmoe", .experts_in_all_layers = true, .head = Head::kUntiedIfTold},
+      {.name = "olmoe",
+       .experts_in_all_layers = true,
+       .head = Head::kUntiedIfTold,
+       .same_in_gguf = true},
       {.name = "phimoe", .experts = kSparse, .experts_in_all_layers = true, .head = Head::kAlways},
       {.name = "minimax_m2",
        .experts = kSparse,
@@ -161,6 +167,31 @@ std::vector<MlxFamily> Families() {
 const std::vector<MlxFamily>& MlxFamilies() {
   static const std::vector<MlxFamily> families = Families();
   return families;
+}
+
+std::span<const GgufName> GgufNames() {
+  static constexpr GgufName kNames[] = {
+      {"token_embd", "model.embed_tokens", false},
+      {"output_norm", "model.norm", false},
+      {"output", "lm_head", false},
+      {"attn_norm", "input_layernorm"},
+      {"attn_q", "self_attn.q_proj"},
+      {"attn_k", "self_attn.k_proj"},
+      {"attn_v", "self_attn.v_proj"},
+      {"attn_output", "self_attn.o_proj"},
+      {"attn_q_norm", "self_attn.q_norm"},
+      {"attn_k_norm", "self_attn.k_norm"},
+      {"ffn_norm", "post_attention_layernorm"},
+      {"ffn_gate_inp", "mlp.gate"},
+      {"ffn_gate_inp_shexp", "mlp.shared_expert_gate"},
+      {"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
+      {"ffn_up_shexp", "mlp.shared_expert.up_proj"},
+      {"ffn_down_shexp", "mlp.shared_expert.down_proj"},
+      {"ffn_gate", "mlp.gate_proj"},
+      {"ffn_up", "mlp.up_proj"},
+      {"ffn_down", "mlp.down_proj"},
+  };
+  return kNames;
 }
 
 const std::vector<MlxEdit>& MlxEditsOfAll() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,14 +46,23 @@ struct MlxFamily {
   enum class Head { kUnlessTied, kUntiedIfTold, kAlways, kNever } head = Head::kUnlessTied;
   /// Whether mlx-lm has the text model below a module "language_model".
   enum class Wrapped { kNever, kAlways, kIfNested } wrapped = Wrapped::kNever;
-  bool latent = false;      ///< kv_b_proj becomes embed_q and unembed_out
-  bool norms_head = false;  ///< where the config has norm_head, lm_head is divided at every load
+  bool same_in_gguf = false;  ///< llama.cpp has the same values, as GgufNames() calls them
+  bool latent = false;        ///< kv_b_proj becomes embed_q and unembed_out
+  bool norms_head = false;    ///< where the config has norm_head, lm_head is divided at every load
   std::string_view layers = "model.layers";
   std::array<std::string_view, 3> projs = {kGateProj, kUpProj, kDownProj};
 };
 
 /// The families whose tensors in mlx-lm 0.32.2 are known.
 const std::vector<MlxFamily>& MlxFamilies();
+
+/// What llama.cpp calls a module of Hugging Face's: alone, or below "blk.L." and "model.layers.L.".
+struct GgufName {
+  std::string_view gguf, hf;
+  bool in_layer = true;
+};
+/// Of the families that are the same in GGUF.
+std::span<const GgufName> GgufNames();
 
 /// Edits that hold for all of them: parts that no model of mlx-lm has.
 const std::vector<MlxEdit>& MlxEditsOfAll();

@@ -35,6 +35,25 @@ bool HasPart(std::string_view name, std::string_view part) {
   return FindPart(name, part).has_value();
 }
 
+constexpr std::string_view kBlock = "blk.";  // in llama.cpp's names: a layer
+
+/// What Hugging Face calls a tensor of a GGUF file; nullopt: of a name that is not known.
+std::optional<std::string> NameInHf(std::string_view name) {
+  std::string layer;
+  if (name.starts_with(kBlock)) {
+    const size_t end = std::min(name.find('.', kBlock.size()) + 1, name.size());
+    layer = fmt::format("model.layers.{}", name.substr(kBlock.size(), end - kBlock.size()));
+    name.remove_prefix(end);
+  }
+  const std::string_view suffix = name.substr(std::min(name.rfind('.'), name.size()));
+  const std::string_view module = name.substr(0, name.size() - suffix.size());
+  for (const GgufName& known : GgufNames()) {
+    if (known.in_layer == layer.empty() || known.gguf != module) continue;
+    return fmt::format("{}{}{}", layer, known.hf, suffix);
+  }
+  return layer.empty() ? std::optional(std::string(name)) : std::nullopt;
+}
+
 /// The path in MLX's model of a tensor of the checkpoint, as far as the wrapper goes.
 std::string PathOf(std::string_view name, std::string_view wrapper) {
   constexpr std::string_view kTextModel = "model.language_model.";
@@ -65,13 +84,15 @@ MatrixView WholeOf(std::span<const uint64_t> shape) {
   return {rows, cols, 0, cols, 1};
 }
 
-/// [channels, 1, width], as PyTorch has the kernel of a convolution of each channel alone; MLX has
-/// [channels, width, 1], of the same values in the same order.
-std::vector<uint64_t> WithoutMiddleAxis(std::string_view path, std::span<const uint64_t> shape) {
-  std::vector<uint64_t> moved(shape.begin(), shape.end());
+/// MLX's, of the same values in the same order. PyTorch has the kernel of a convolution of each
+/// channel alone as [channels, 1, width], MLX as [channels, width, 1]; the gate of a shared expert
+/// is a vector in GGUF, else a row.
+std::vector<uint64_t> ShapeOf(std::string_view path, std::span<const uint64_t> shape) {
+  std::vector<uint64_t> made(shape.begin(), shape.end());
   const bool of_channels = HasPart(path, "conv1d.weight") || HasPart(path, "conv.weight");
-  if (of_channels && shape.size() == 3 && shape[1] == 1) std::swap(moved[1], moved[2]);
-  return moved;
+  if (of_channels && shape.size() == 3 && shape[1] == 1) std::swap(made[1], made[2]);
+  if (HasPart(path, "shared_expert_gate.weight") && shape.size() == 1) made.insert(made.begin(), 1);
+  return made;
 }
 
 std::optional<DType> CastTo(const Json& config) {
@@ -243,10 +264,8 @@ MlxTensor MlxNames::Whole(std::string path, std::span<const uint64_t> shape, boo
     if (edit.what == What::kRename) path.replace(*at, edit.part.size(), edit.text);
     plus_one = plus_one || (edit.what == What::kPlusOne && shape.size() == 1 && !is_mlx);
   }
-  return {.name = path,
-          .shape = WithoutMiddleAxis(path, shape),
-          .plus_one = plus_one,
-          .parts = {WholeOf(shape)}};
+  return {
+      .name = path, .shape = ShapeOf(path, shape), .plus_one = plus_one, .parts = {WholeOf(shape)}};
 }
 
 /// Matrices are modules, and MLX's stacks of a latent's heads.
@@ -261,7 +280,9 @@ bool MlxNames::IsModule(const MlxTensor& tensor) const {
 
 MlxFate MlxNames::FateOf(std::string_view name, std::span<const uint64_t> shape, DType dtype,
                          bool is_mlx) const {
-  std::string path = PathOf(name, wrapper_);
+  const auto in_hf = family_->same_in_gguf ? NameInHf(name) : std::string(name);
+  if (!in_hf) return {.refused = "llama.cpp's name of it is not known"};
+  std::string path = PathOf(*in_hf, wrapper_);
   const bool no_head = family_->head == MlxFamily::Head::kNever && !facts_.tied.value_or(false);
   if (no_head && HasPart(path, "lm_head.")) {
     return {.refused = "mlx-lm's model has no head beside the embedding, and this is one"};
@@ -289,6 +310,8 @@ std::vector<MlxModule> MlxNames::Modules(std::string_view name,
   }
   return modules;
 }
+
+bool MlxNames::ReadsGguf() const { return family_->same_in_gguf; }
 
 bool MlxNames::IsMlxForm(std::string_view name) const {
   return std::ranges::any_of(family_->projs, [&](std::string_view proj) {

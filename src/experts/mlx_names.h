@@ -97,6 +97,9 @@ class MlxNames {
   /// Those of FateOf() that can be quantized.
   std::vector<MlxModule> Modules(std::string_view name, std::span<const uint64_t> shape) const;
 
+  /// FateOf() knows llama.cpp's names, and its files have the checkpoint's own values.
+  bool ReadsGguf() const;
+
   /// A tensor of routed experts is called as in mlx-lm's model.
   bool IsMlxForm(std::string_view name) const;
 

@@ -49,6 +49,12 @@ class Planner {
                                [](const ExpertBank& bank) { return !bank.is_shared_expert; });
   }
 
+  static std::string WhyRefused(const ModelTensor& tensor, const std::string& by_name) {
+    if (!tensor.refusal.empty()) return tensor.refusal;
+    const bool unread = tensor.found.banks.empty() && tensor.found.role == Role::kRoutedExpert;
+    return unread ? tensor.found.unmatched_reason.value_or(by_name) : by_name;
+  }
+
   static const std::string& NameOf(const ModelTensor& tensor) {
     return tensor.weight ? tensor.weight->name : tensor.info().name;
   }
@@ -60,12 +66,12 @@ class Planner {
       plan_.dropped.push_back({&tensor, std::move(fate.dropped), fate.is_loss});
       return {};
     }
-    if (const std::string& why = fate.refused.empty() ? tensor.refusal : fate.refused;
-        !why.empty()) {
+    const bool is_routed = HasRouted(tensor);  // whose fate the name alone doesn't tell
+    if (const std::string why = WhyRefused(tensor, is_routed ? "" : fate.refused); !why.empty()) {
       return Fail(ErrorCode::kUnsupported, tensor.info().name, why, "its values are needed");
     }
     NoteLoading(tensor);
-    if (HasRouted(tensor)) return AddBanks(tensor);
+    if (is_routed) return AddBanks(tensor);
     for (MlxTensor& made : fate.tensors) {
       MlxPlan::Tensor& added =
           plan_.tensors.emplace_back(MlxPlan::Tensor{.name = std::move(made.name),
@@ -162,13 +168,16 @@ uint64_t MlxPlan::Tensor::elements() const {
 uint64_t MlxPlan::Tensor::float_bytes() const { return elements() * DTypeBits(dtype) / 8; }
 
 Result<MlxPlan> PlanForMlx(const Model& model) {
-  if (!model.facts().gguf_arch.empty()) {
-    return Fail(ErrorCode::kUnsupported, model.path().string(),
-                "its tensors have GGUF's names, and what mlx-lm calls them is not known",
-                "take the checkpoint that it was made from");
-  }
   const auto names = MlxNames::Of(model.family(), MlxFactsOf(model.parts().files->metadata.config));
   if (!names) return tl::make_unexpected(names.error());
+  const bool is_gguf = std::ranges::any_of(model.tensors(), [](const ModelTensor& tensor) {
+    return tensor.ref.file->path().extension() == ".gguf";
+  });
+  if (is_gguf && !names->ReadsGguf()) {
+    return Fail(ErrorCode::kUnsupported, model.path().string(),
+                "what llama.cpp makes of this family's tensors is not known to moescope quantize",
+                "take the checkpoint that the GGUF was made from");
+  }
   return Planner(model, *names).Plan();
 }
 

@@ -70,6 +70,21 @@ TEST(MlxNames, KeepTheDTypesThatMlxLmDoesNotCast) {
   EXPECT_EQ(Of("nemotron_h").DTypeOf("backbone.layers.0.mixer.D", DType::kF32), DType::kF32);
 }
 
+TEST(MlxNames, OfLlamaCppAreKnownWhereItsValuesAreTheCheckpoints) {
+  const MlxNames names = Of("qwen2_moe", {.layers = 2});
+  const auto fate = [&](std::string_view name, const std::vector<uint64_t>& shape) {
+    return names.FateOf(name, shape, DType::kF32, false);
+  };
+  const MlxTensor gate = fate("blk.1.ffn_gate_inp_shexp.weight", {64}).tensors.at(0);
+  EXPECT_EQ(gate.name, "model.layers.1.mlp.shared_expert_gate.weight");
+  EXPECT_EQ(gate.shape, (std::vector<uint64_t>{1, 64}));
+  EXPECT_EQ(fate("blk.0.attn_q.bias", {64}).tensors.at(0).name,
+            "model.layers.0.self_attn.q_proj.bias");
+  EXPECT_EQ(fate("output.weight", {8, 64}).tensors.at(0).name, "lm_head.weight");
+  EXPECT_THAT(fate("blk.0.attn_qkv.weight", {64, 64}).refused, HasSubstr("not known"));
+  EXPECT_FALSE(Of("mixtral").ReadsGguf());  // rows of q and k change their places
+}
+
 TEST(MlxNames, LieBelowTheLanguageModelWhereTheConfigHasMore) {
   const std::vector<uint64_t> shape = {8, 16};
   const MlxNames names = Of("gemma4", {.layers = 3, .kv_shared = 1, .nested = true});

@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "base/float_convert.h"
 #include "base/json_text.h"
@@ -79,18 +81,26 @@ float Rounded(float value, DType dtype) {
   return dtype == DType::kF16 ? RoundToHalf(value) : RoundToBFloat16(value);
 }
 
-/// digest() of tiny_models.py.
-uint64_t DigestOf(const Model& model, const MlxPlan::Tensor& tensor) {
-  uint64_t sum = 0, place = 0;
+std::vector<float> ValuesOf(const Model& model, const MlxPlan::Tensor& tensor) {
+  std::vector<float> all;
   for (const MlxPlan::Part& part : tensor.parts) {
     const auto array = model.parts().Array(*part.source->weight);
     const auto matrix = (*array)->Matrix(part.view);
     std::vector<float> values(part.view.rows * part.view.cols);
     EXPECT_TRUE((*matrix)->Read({0, 0, part.view.rows, part.view.cols}, values.data()));
-    for (float value : values) {
-      if (tensor.plus_one) value = Rounded(value + 1, part.source->weight->float_dtype);
-      sum += BitsOf(value, tensor.dtype) * ((place++ * 2654435761 % (1ULL << 32) >> 16) + 1);
+    for (const float value : values) {
+      const DType dtype = part.source->weight->float_dtype;
+      all.push_back(tensor.plus_one ? Rounded(value + 1, dtype) : value);
     }
+  }
+  return all;
+}
+
+/// digest() of tiny_models.py.
+uint64_t DigestOf(const std::vector<float>& values, DType dtype) {
+  uint64_t sum = 0, place = 0;
+  for (const float value : values) {
+    sum += BitsOf(value, dtype) * ((place++ * 2654435761 % (1ULL << 32) >> 16) + 1);
   }
   return sum;
 }
@@ -144,7 +154,7 @@ TEST_P(MlxRecord, IsWhatThePlanSays) {
     EXPECT_EQ(tensor.shape, ShapeIn(made[1]));
     if (made[0].is_null()) continue;  // left as it is stored, or refused
     EXPECT_EQ(DTypeName(tensor.dtype), made[0].text());
-    EXPECT_EQ(DigestOf(*model_, tensor), made[2].get<uint64_t>());
+    EXPECT_EQ(DigestOf(ValuesOf(*model_, tensor), tensor.dtype), made[2].get<uint64_t>());
   }
   std::set<std::string> expected;
   for (const auto& [name, made] : record_["result"].items()) expected.insert(name);
@@ -221,9 +231,50 @@ TEST(MlxPlan, SaysWhyMlxLmCannotLoadTheCheckpointAsItIs) {
   }
 }
 
+// Of one model, by the gguf package of llama.cpp.
+TEST(MlxPlan, OfGgufIsThatOfTheCheckpointThatItWasMadeFrom) {
+  const TempFolder folder;
+  const auto zoo = TestData() / "zoo";
+  copy(zoo / "gguf_qwen3moe_bf16_split", folder.path());
+  auto config = *ParseLenientJson(ReadText(zoo / "hf4_qwen3_moe/config.json"), "config");
+  config["torch_dtype"] = "bfloat16";  // else its norms would stay float32, as GGUF has them
+  folder.Write("config.json", config.Text());
+  const Model gguf = *Model::Open(folder.path().string()), hf = ZooModel("hf4_qwen3_moe");
+  const auto of_gguf = PlanForMlx(gguf), of_hf = PlanForMlx(hf);
+  ASSERT_TRUE(of_gguf) << of_gguf.error().Text();
+  EXPECT_THAT(of_gguf->why_not_loaded, HasSubstr("no model-00001-of-00005.gguf"));
+  ASSERT_EQ(of_gguf->tensors.size(), of_hf->tensors.size());
+  for (size_t i = 0; i < of_hf->tensors.size(); ++i) {
+    const MlxPlan::Tensor &a = of_gguf->tensors[i], &b = of_hf->tensors[i];
+    EXPECT_EQ(a.name, b.name);
+    EXPECT_EQ(std::tuple(a.shape, a.dtype, a.rule), std::tuple(b.shape, b.dtype, b.rule)) << a.name;
+    const std::vector<float> values = ValuesOf(gguf, a), expected = ValuesOf(hf, b);
+    for (size_t n = 0; n < expected.size(); ++n) {
+      // Of float32, each library rounded by itself.
+      ASSERT_NEAR(values[n], expected[n], std::abs(expected[n]) / 128) << a.name;
+    }
+  }
+}
+
+TEST(MlxPlan, OfGgufHasTheNamesAndShapesOfMlxLmsModel) {
+  const TempFolder folder;
+  const auto zoo = TestData() / "zoo";
+  copy(zoo / "gguf_olmoe_mixed", folder.path());
+  copy(zoo / "gptq_int3_olmoe/config.json", folder.path());  // of the same model
+  const Model gguf = *Model::Open(folder.path().string());
+  const auto plan = PlanForMlx(gguf);
+  ASSERT_TRUE(plan) << plan.error().Text();
+  const auto record =
+      *ParseLenientJson(ReadText(TestData() / "mlx_modules/gptq_int3_olmoe.json"), "record");
+  EXPECT_EQ(plan->tensors.size(), record["result"].size());
+  for (const MlxPlan::Tensor& tensor : plan->tensors) {
+    EXPECT_EQ(tensor.shape, ShapeIn(record["result"][tensor.name][1])) << tensor.name;
+  }
+}
+
 TEST(MlxPlan, RefusesWhatMlxLmHasNoNamesFor) {
   EXPECT_THAT(PlanForMlx(ZooModel("hf4_dbrx")).error().Text(), HasSubstr("family dbrx"));
-  EXPECT_THAT(PlanForMlx(ZooModel("gguf_olmoe_mixed")).error().Text(), HasSubstr("GGUF"));
+  EXPECT_THAT(PlanForMlx(ZooModel("gguf_glm4moe_f16_shared")).error().Text(), HasSubstr("GGUF"));
   EXPECT_THAT(PlanForMlx(ZooModel("hf4_qwen2_moe")).error().Text(), HasSubstr("layer 0"));
   EXPECT_THAT(PlanForMlx(ZooModel("hf5_lfm2_moe")).error().Text(), HasSubstr("lm_head.weight"));
 }
