@@ -147,6 +147,13 @@ class QuantizeEqualsMlxLm(AcceptanceTest):
                 if not name.startswith(("hf5", "npz")):
                     self.assertIn("made from decoded values", (out / "README.md").read_text())
 
+    def test_gguf_with_the_config_of_its_model(self):
+        for name, config in (("gguf_qwen3moe_bf16_split", "hf4_qwen3_moe"), ("gguf_olmoe_mixed", "gptq_int3_olmoe")):
+            source = shutil.copytree(ZOO / name, self.tmp / name)
+            shutil.copy(ZOO / config / "config.json", source)
+            out = self.done(source, self.tmp / f"{name}-out", "--scheme", "q4g32")
+            self.assertTrue(mx.all(mx.isfinite(logits_of(out))).item())
+
 
 class Quantize(AcceptanceTest):
     MODEL = ZOO / "hf4_qwen3_moe"
