@@ -181,6 +181,7 @@ class CheckpointOpener {
     auto found = FindWeight(tensor.ref, index_, config_);
     if (!found) {
       tensor.refusal = found.error().message;
+      tensor.contradictory = found.error().code == ErrorCode::kMalformed;
       if (tensor.refusal.empty()) tensor.refusal = "can't be decoded";
     } else if (*found) {
       if (!(*found)->is_plain()) {
@@ -205,6 +206,7 @@ class CheckpointOpener {
       if (!odd || entry(tensor.weight->parts[0].info().name) != entry(odd->neighbour)) continue;
       tensor.weight = nullptr;
       tensor.refusal = odd->reason;
+      tensor.contradictory = true;
     }
   }
 
@@ -215,6 +217,7 @@ class CheckpointOpener {
       tensor.companion = true;
       tensor.weight = nullptr;
       tensor.refusal.clear();
+      tensor.contradictory = false;
     }
   }
 

@@ -110,9 +110,10 @@ class Check {
     double expected = 0;
     auto check =
         Read(Method::kSimulated, [&](const Tile& tile, std::span<float> a, std::span<float> b) {
-          RoundToCompute(a.data(), a.size(), quantizer.dtype);
           sums_.Add(tile, a, b);
-          expected += SimulatedError(quantizer, a);
+          std::vector<float> rounded(a.begin(), a.end());
+          RoundToCompute(rounded.data(), rounded.size(), quantizer.dtype);
+          expected += SimulatedError(quantizer, rounded);
         });
     if (check) Expect(expected, *check);
     return check;

@@ -50,7 +50,9 @@ constexpr Row kRows[] = {
     {"larger_error", false},
     {"rounded_copy", false},
     {"orphaned_scales", true},
+    {"contradiction", true},
     {"different_global_scales", false},
+    {"rotary_order", false},
     {"dropped", false},
 };
 
@@ -213,6 +215,70 @@ Result<Finding> ByOrder(const CheckedPair& checked) {
   return Finding();
 }
 
+// ---- q and k in llama.cpp's files ----
+
+/// llama.cpp's converter of some architectures (Mixtral, Granite) interleaves the halves of each
+/// head of q and k.
+class RotaryOrder {
+ public:
+  RotaryOrder(const WeightPair& pair, const Encodings& encodings, double tolerance)
+      : pair_(pair), encodings_(encodings), tolerance_(tolerance) {}
+
+  bool MayBe() const {
+    const WeightKey& key = pair_.a.key;
+    const bool of_heads = key.name == "attn_q" || key.name == "attn_k";
+    return key.kind == WeightKey::Kind::kMatrix && of_heads && IsGguf(pair_.a) != IsGguf(pair_.b);
+  }
+
+  /// kNone: not in this order, whatever the size of a head.
+  Result<Finding> Find() const {
+    for (uint64_t head = kLeastHead; head <= std::min(kMostHead, pair_.a.view.rows); head += 2) {
+      if (pair_.a.view.rows % head != 0) continue;
+      const auto fits = FitsInHeadsOf(head);
+      if (!fits) return tl::make_unexpected(fits.error());
+      if (!*fits) continue;
+      return Finding{Kind::kRotaryOrder,
+                     fmt::format("its rows are in llama.cpp's order, in heads of {}", head), ""};
+    }
+    return Finding();
+  }
+
+ private:
+  static constexpr uint64_t kLeastHead = 16, kMostHead = 512;
+
+  static bool IsGguf(const WeightItem& item) { return item.module.starts_with("blk."); }
+
+  /// One half of a head: rows that follow each other, or every second one.
+  static WeightItem Half(WeightItem item, uint64_t head, uint64_t number, uint64_t half) {
+    const bool interleaved = IsGguf(item);
+    const uint64_t first = number * head + half * (interleaved ? 1 : head / 2);
+    item.view.offset += first * item.view.row_stride;
+    item.view.rows = head / 2;
+    if (interleaved) item.view.row_stride *= 2;
+    return item;
+  }
+
+  Result<bool> FitsInHeadsOf(uint64_t head) const {
+    for (uint64_t number = 0; number < pair_.a.view.rows / head; ++number) {
+      for (const uint64_t half : {0, 1}) {
+        const WeightPair part{Half(pair_.a, head, number, half), Half(pair_.b, head, number, half)};
+        auto a = OpenItem(part.a);
+        if (!a) return tl::make_unexpected(a.error());
+        auto b = OpenItem(part.b);
+        if (!b) return tl::make_unexpected(b.error());
+        const auto check = CheckPair(part, {std::move(*a), std::move(*b)}, encodings_, tolerance_);
+        if (!check) return tl::make_unexpected(check.error());
+        if (!check->within()) return false;
+      }
+    }
+    return true;
+  }
+
+  const WeightPair& pair_;
+  const Encodings& encodings_;
+  const double tolerance_;
+};
+
 // ---- elsewhere in the original ----
 
 class Origins {
@@ -336,7 +402,8 @@ bool IsLarger(const PairCheck& check) {
 std::string_view FindingName(FindingKind kind) { return kRows[static_cast<size_t>(kind)].name; }
 bool IsFault(FindingKind kind) { return kRows[static_cast<size_t>(kind)].fault; }
 
-Result<void> Diagnose(std::vector<CheckedPair>& checked) {
+Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodings,
+                      double tolerance) {
   const Origins origins(checked);
   const auto attested = AttestedStorages(checked);
   for (size_t i = 0; i < checked.size(); ++i) {
@@ -350,7 +417,9 @@ Result<void> Diagnose(std::vector<CheckedPair>& checked) {
                                  *one.check.error(), *one.check.expected),
                      ""};
     } else {
-      auto finding = Explain(checked, i, origins);
+      const RotaryOrder rotary(*one.pair, encodings, tolerance);
+      auto finding = rotary.MayBe() ? rotary.Find() : Finding();
+      if (finding && finding->kind == Kind::kNone) finding = Explain(checked, i, origins);
       if (!finding) return tl::make_unexpected(finding.error());
       one.finding = std::move(*finding);
     }

@@ -38,7 +38,9 @@ enum class FindingKind {
   kLargerError,      ///< larger than plain rounding makes it, as calibrated encoders do: no fault
   kRoundedCopy,      ///< a copy that was rounded once more: no fault
   kOrphanedScales,   ///< scales without codes
+  kContradiction,    ///< its tensors, or they and config.json, contradict each other
   kDifferentScales,  ///< global scales of gate and up, which vLLM fuses, differ: no fault by itself
+  kRotaryOrder,      ///< q or k in llama.cpp's order for rotary embeddings: no fault
   kDropped,          ///< mlx-lm has no use for it: no fault
 };
 std::string_view FindingName(FindingKind kind);  ///< "permuted_experts"; "" of kNone
@@ -60,7 +62,8 @@ struct CheckedPair {
 /// Why the suspects among `checked` are not what they should be: by what is stored of them, by
 /// their numbers, by where else in the original their sketch is found, and by reading them in other
 /// orders. Fails when they can't be read again.
-Result<void> Diagnose(std::vector<CheckedPair>& checked);
+Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodings,
+                      double tolerance);
 
 /// The finding of a pair of different shapes.
 Result<Finding> DiagnoseShape(const WeightPair& pair);

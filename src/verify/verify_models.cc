@@ -105,6 +105,16 @@ std::vector<FileFinding> OrphanedScales(const Model& model) {
   return orphans;
 }
 
+/// What can't be decoded since it is broken.
+std::vector<FileFinding> Contradictions(const Model& model) {
+  std::vector<FileFinding> found;
+  for (const ModelTensor& tensor : model.tensors()) {
+    if (!tensor.contradictory || tensor.left_out != ModelTensor::LeftOut::kNo) continue;
+    found.push_back({tensor.info().name, {FindingKind::kContradiction, tensor.refusal, ""}});
+  }
+  return found;
+}
+
 /// Gate and up of an expert whose global scales differ.
 std::vector<FileFinding> DifferentScales(const std::vector<CheckedPair>& checked) {
   std::map<std::tuple<std::string, int64_t, int64_t>, std::pair<const CheckedPair*, uint64_t>> seen;
@@ -164,10 +174,13 @@ class Verifying {
     if (!encodings) return tl::make_unexpected(encodings.error());
     out_.encodings = std::move(*encodings);
     auto done =
-        CheckAll().and_then([&] { return Diagnose(checked_); }).and_then([&] { return AddRows(); });
+        CheckAll()
+            .and_then([&] { return Diagnose(checked_, out_.encodings, options_.tolerance); })
+            .and_then([&] { return AddRows(); });
     if (!done) return tl::make_unexpected(done.error());
-    for (auto&& list : {TakeDropped(original_, quantized_, out_.pairs.only_a),
-                        OrphanedScales(quantized_), DifferentScales(checked_)}) {
+    for (auto&& list :
+         {TakeDropped(original_, quantized_, out_.pairs.only_a), Contradictions(quantized_),
+          OrphanedScales(quantized_), DifferentScales(checked_)}) {
       out_.others.insert(out_.others.end(), list.begin(), list.end());
     }
     for (const VerifyRow& row : out_.rows) Count(row, out_.roles[row.id.role]);

@@ -281,8 +281,9 @@ class PlantedFaults(AcceptanceTest):
         kept = Affine(stacks, rest)
         good = {**kept.tensors(), **rest}
         missing = {name: x for name, x in good.items() if name != name_of(1, "up_proj") + ".scales"}
-        told, table = self.verify(self.folder("missing", missing, kept.config), source, 3)
-        self.assertEqual((told["verdict"], told["findings"]), ("incomplete", []))
+        told, table = self.verify(self.folder("missing", missing, kept.config), source, 4)
+        self.assertEqual([(f["tensor"], f["finding"]) for f in told["findings"]],
+                         [(name_of(1, "up_proj") + ".weight", "contradiction")])
         self.assertEqual([one["tensor"] for one in told["unread_quantized"]], [name_of(1, "up_proj") + ".weight"])
         self.assertEqual(len(table[table["role"] == "routed_expert"]), (LAYERS * 3 - 1) * EXPERTS)
 
@@ -292,9 +293,34 @@ class PlantedFaults(AcceptanceTest):
                          [("model.layers.0.mlp.none.scales", "orphaned_scales")])
 
         wrong = {**kept.config, "quantization": {**kept.config["quantization"], "bits": 8}}
-        told, _ = self.verify(self.folder("wrong", good, wrong), source, 3)
+        told, _ = self.verify(self.folder("wrong", good, wrong), source, 4)
         self.assertEqual(len(told["unread_quantized"]), LAYERS * 3)
+        self.assertEqual({f["finding"] for f in told["findings"]}, {"contradiction"})
         self.assertIn("bits", told["unread_quantized"][0]["reason"])
+
+    def test_rows_of_q_and_k_in_the_order_of_llama_cpp_are_no_fault_there(self):
+        rng = np.random.default_rng(3)
+        q = mx.array(rng.standard_normal((4 * 32, SIZE)).astype(np.float32)).astype(mx.bfloat16)
+        there = q.reshape(4, 2, 16, SIZE).swapaxes(1, 2).reshape(q.shape)
+        stacks, rest = original()
+        at = "model.layers.0.self_attn.q_proj.weight"
+        source = self.folder("original", {**Bf16(stacks, rest).tensors(), **rest, at: q}, CONFIG)
+        names = {"gate_proj": "ffn_gate_exps", "up_proj": "ffn_up_exps", "down_proj": "ffn_down_exps"}
+        gguf = {f"blk.{layer}.{names[proj]}.weight": stack for (layer, proj), stack in stacks.items()}
+        _, table = self.verify(self.folder("gguf", {**gguf, "blk.0.attn_q.weight": there}, {}), source, 3)
+        row = table[table["weight"] == "attn_q"].iloc[0]
+        self.assertEqual((row["status"], row["finding"]), ("within", "rotary_order"))
+        self.assertIn("heads of 32", row["detail"])
+        moved = {**Bf16(stacks, rest).tensors(), **rest, at: there}
+        _, table = self.verify(self.folder("moved", moved, CONFIG), source, 4)
+        self.assertEqual(table[table["weight"] == "attn_q"].iloc[0]["finding"], "unrelated")
+
+    def test_nvfp4_scales_of_gate_and_up_that_differ_are_told(self):
+        folder = ZOO / "ct_nvfp4_deepseek_v3"
+        told, table = self.verify(folder, folder, 0)
+        self.assertEqual(set(table["status"]), {"copy"})
+        self.assertEqual({(f["finding"], f["fault"]) for f in told["findings"]}, {("different_global_scales", False)})
+        self.assertIn("up_proj", told["findings"][0]["tensor"])
 
     def test_tolerance_and_files(self):
         stacks, rest = original()
