@@ -204,7 +204,8 @@ const MlxEdit* MlxNames::DropOf(std::string_view path) const {
   }
   static constexpr MlxEdit kTied = {"", What::kDrop, "the head is the embedding"};
   static constexpr MlxEdit kBeyond = {"", What::kDrop, "of a layer beyond the model's last"};
-  static constexpr MlxEdit kShared = {"", What::kDrop, "of a layer that shares an earlier one's"};
+  static constexpr MlxEdit kShared = {"", What::kDrop,
+                                      "of a layer that takes an earlier one's keys and values"};
   if (HasPart(path, "lm_head.") && !HasHead()) return &kTied;
   const auto layer = LayerIn(path);
   if (!layer || !facts_.layers) return nullptr;
@@ -221,15 +222,15 @@ std::vector<MlxTensor> MlxNames::Latent(std::string_view path,
                                         std::span<const uint64_t> shape) const {
   const uint64_t heads = facts_.heads.value_or(0), nope = facts_.nope_dim.value_or(0),
                  value = facts_.value_dim.value_or(0);
-  const bool is_latent = family_->latent && HasPart(path, "kv_b_proj.weight") &&
-                         shape.size() == 2 && heads > 0 && shape[0] == heads * (nope + value);
-  if (!is_latent) return {};
-  const uint64_t rank = shape[1];
+  if (!family_->latent || !HasPart(path, "kv_b_proj.weight") || shape.size() != 2) return {};
+  const uint64_t rows = nope + value, rank = shape[1];
+  const bool fits = rows > nope && rank > 0 && shape[0] % rows == 0 && shape[0] / rows == heads;
+  if (!fits) return {};
   const std::string attention(path.substr(0, path.find("kv_b_proj.weight")));
   MlxTensor queries = {.name = attention + "embed_q.weight", .shape = {heads, rank, nope}};
   MlxTensor values = {.name = attention + "unembed_out.weight", .shape = {heads, value, rank}};
   for (uint64_t head = 0; head < heads; ++head) {
-    const uint64_t begin = head * (nope + value) * rank;
+    const uint64_t begin = head * rows * rank;
     queries.parts.push_back({rank, nope, begin, 1, rank});
     values.parts.push_back({value, rank, begin + nope * rank, rank, 1});
   }

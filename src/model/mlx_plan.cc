@@ -15,8 +15,10 @@ namespace {
 /// Of several that become one tensor.
 DType Wider(DType a, DType b) { return a == b ? a : DType::kF32; }
 
+/// That its values are meant in; MLX has no float64.
 DType DTypeOf(const ModelTensor& tensor) {
-  return tensor.weight ? tensor.weight->float_dtype : tensor.info().dtype;
+  const DType dtype = tensor.weight ? tensor.weight->float_dtype : tensor.info().dtype;
+  return dtype == DType::kF64 ? DType::kF32 : dtype;
 }
 
 class Planner {
@@ -89,6 +91,8 @@ class Planner {
     const std::string file = tensor.ref.file->path().filename().string();
     if (!file.starts_with("model") || !file.ends_with(".safetensors")) {
       plan_.why_not_loaded = fmt::format("mlx-lm reads model*.safetensors, and no {}", file);
+    } else if (tensor.info().dtype == DType::kF64) {
+      plan_.why_not_loaded = fmt::format("mlx-lm reads no float64, which {} is", NameOf(tensor));
     }
     if (is_mlx_ || !tensor.weight || !plan_.why_not_loaded.empty()) return;
     const auto& banks = tensor.found.banks;
@@ -99,11 +103,12 @@ class Planner {
 
   Result<void> AddBanks(const ModelTensor& tensor) {
     for (const ExpertBank& bank : tensor.found.banks) {
-      if (bank.is_shared_expert || bank.has_layer_axis) {
+      if (bank.is_shared_expert || bank.has_layer_axis || bank.stack || bank.LayerAt(0) < 0) {
         return Fail(ErrorCode::kUnsupported, tensor.info().name,
-                    "holds several layers' experts, or shared ones beside routed ones",
-                    "mlx-lm has no such stacks");
+                    "is not of the routed experts of one layer of the model",
+                    "mlx-lm has no other stacks");
       }
+      if (tensor.elements() == 0) return Malformed(tensor.info().name, "has no elements");
       for (uint64_t e = 0; e < bank.experts; ++e) {
         Stack& stack = stacks_[{bank.LayerAt(0), bank.proj}];
         const MatrixView view = {bank.rows, bank.cols, bank.offset + e * bank.expert_stride,
@@ -174,9 +179,10 @@ Result<MlxPlan> PlanForMlx(const Model& model) {
     return tensor.ref.file->path().extension() == ".gguf";
   });
   if (is_gguf && !names->ReadsGguf()) {
-    return Fail(ErrorCode::kUnsupported, model.path().string(),
-                "what llama.cpp makes of this family's tensors is not known to moescope quantize",
-                "take the checkpoint that the GGUF was made from");
+    return Fail(
+        ErrorCode::kUnsupported, model.path().string(),
+        fmt::format("what llama.cpp makes of the tensors of {} is not known", model.family()),
+        "take the checkpoint that the GGUF was made from");
   }
   return Planner(model, *names).Plan();
 }

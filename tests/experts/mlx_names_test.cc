@@ -62,6 +62,20 @@ TEST(MlxNames, TellALossFromWhatIsNotMissed) {
   EXPECT_NE(fate_of(Of("lfm2_moe", {.tied = true}), "lm_head.weight").dropped, "");
 }
 
+TEST(MlxNames, SplitALatentOnlyWhereTheConfigsHeadsFit) {
+  const auto tensors = [](uint64_t heads, uint64_t nope, uint64_t value) {
+    const MlxFacts facts = {.heads = heads, .nope_dim = nope, .value_dim = value};
+    return Of("deepseek_v3", facts)
+        .FateOf("model.layers.0.self_attn.kv_b_proj.weight", std::vector<uint64_t>{8, 4},
+                DType::kBF16, false)
+        .tensors.size();
+  };
+  EXPECT_EQ(tensors(2, 3, 1), 2u);
+  EXPECT_EQ(tensors(3, 3, 1), 1u);
+  EXPECT_EQ(tensors((1ULL << 62) + 2, 3, 1), 1u);  // times 4 that is 8, too
+  EXPECT_EQ(tensors(2, ~0ULL, 5), 1u);
+}
+
 TEST(MlxNames, KeepTheDTypesThatMlxLmDoesNotCast) {
   const MlxNames names = Of("nemotron_h", {.dtype = DType::kBF16});
   EXPECT_EQ(names.DTypeOf("backbone.layers.0.mixer.A_log", DType::kF32), DType::kF32);

@@ -53,17 +53,20 @@ std::string ValuesOf(uint64_t place, const std::string& name, const std::string&
 
 /// A safetensors file of those tensors (name -> [dtype, shape]), of zeros or of ValuesOf().
 std::string FileOf(const Json& tensors, bool zeros = false) {
-  const std::map<std::string, std::string> codes = {
-      {"uint8", "U8"}, {"float32", "F32"}, {"bfloat16", "BF16"}};
+  const std::map<std::string, std::pair<std::string, size_t>> codes = {{"uint8", {"U8", 1}},
+                                                                       {"float64", {"F64", 8}},
+                                                                       {"float32", {"F32", 4}},
+                                                                       {"bfloat16", {"BF16", 2}}};
   Json header = Json::Object();
   std::string data;
   uint64_t place = 0;
   for (const auto& [name, tensor] : tensors.items()) {
     const uint64_t begin = data.size();
     const uint64_t count = ElementsOf(ShapeIn(tensor[1]));
-    data += zeros ? std::string(count * (tensor[0] == "float32" ? 4 : 2), '\0')
-                  : ValuesOf(place++, name, tensor[0].text(), count);
-    header[name] = Json({{"dtype", codes.at(tensor[0].text())},
+    const auto& [code, size] = codes.at(tensor[0].text());
+    data +=
+        zeros ? std::string(count * size, '\0') : ValuesOf(place++, name, tensor[0].text(), count);
+    header[name] = Json({{"dtype", code},
                          {"shape", tensor[1]},
                          {"data_offsets", Json::Array({begin, data.size()})}});
   }
@@ -270,6 +273,22 @@ TEST(MlxPlan, OfGgufHasTheNamesAndShapesOfMlxLmsModel) {
   for (const MlxPlan::Tensor& tensor : plan->tensors) {
     EXPECT_EQ(tensor.shape, ShapeIn(record["result"][tensor.name][1])) << tensor.name;
   }
+}
+
+TEST(MlxPlan, TellsOfFloat64WhichMlxHasNot) {
+  const auto path = TestData() / "mlx_modules/mixtral.json";
+  auto record = *ParseLenientJson(ReadText(path), path.string());
+  record["tensors"]["model.norm.weight"] = Json::Array({"float64", Json::Array({128})});
+  record["config"].erase("torch_dtype");
+  const TempFolder folder;
+  folder.Write("model.safetensors", FileOf(record["tensors"], true));
+  folder.Write("config.json", record["config"].Text());
+  const Model model = *Model::Open(folder.path().string());
+  const auto plan = PlanForMlx(model);
+  ASSERT_TRUE(plan) << plan.error().Text();
+  EXPECT_THAT(plan->why_not_loaded, HasSubstr("no float64, which model.norm.weight is"));
+  EXPECT_EQ(plan->tensors.back().name, "model.norm.weight");
+  EXPECT_EQ(plan->tensors.back().dtype, DType::kF32);
 }
 
 TEST(MlxPlan, RefusesWhatMlxLmHasNoNamesFor) {
