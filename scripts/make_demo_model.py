@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a small Mixture-of-Experts checkpoint, always the same bytes, to look at moescope with.
 
-Qwen3-MoE names: 4 layers of 16 experts, bf16, one shard for each layer and an index. A few experts
-are odd on purpose: see ODD_EXPERTS. Usage: make_demo_model.py FOLDER
+A whole Qwen3-MoE but for its tokenizer: 4 layers of 16 experts, bf16, one shard for each layer and an
+index. A few experts are odd on purpose: see ODD_EXPERTS. Usage: make_demo_model.py FOLDER
 """
 import argparse
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-LAYERS, EXPERTS, HIDDEN, INTERMEDIATE, VOCABULARY = 4, 16, 512, 256, 2048
+LAYERS, EXPERTS, HIDDEN, INTERMEDIATE, HEADS, VOCABULARY = 4, 16, 512, 256, 8, 2048
 # (layer, expert): what is wrong with it
 ODD_EXPERTS = {
     (0, 3): "heavy tails",
@@ -43,6 +43,8 @@ def layer_tensors(layer):
     yield f"{prefix}.post_attention_layernorm.weight", np.ones(HIDDEN)
     for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
         yield f"{prefix}.self_attn.{name}.weight", normal(rng, (HIDDEN, HIDDEN))
+    for name in ("q_norm", "k_norm"):
+        yield f"{prefix}.self_attn.{name}.weight", np.ones(HIDDEN // HEADS)
     yield f"{prefix}.mlp.gate.weight", normal(rng, (EXPERTS, HIDDEN))
     for expert in range(EXPERTS):
         # Real experts differ a little: the spread grows with the layer, and from expert to expert.
@@ -101,7 +103,10 @@ def main():
         "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe",
         "torch_dtype": "bfloat16", "num_hidden_layers": LAYERS, "num_experts": EXPERTS,
         "num_experts_per_tok": 4, "hidden_size": HIDDEN, "moe_intermediate_size": INTERMEDIATE,
-        "vocab_size": VOCABULARY}, indent=2) + "\n")
+        "vocab_size": VOCABULARY, "intermediate_size": 2 * HIDDEN, "num_attention_heads": HEADS,
+        "num_key_value_heads": HEADS, "head_dim": HIDDEN // HEADS, "decoder_sparse_step": 1,
+        "mlp_only_layers": [], "norm_topk_prob": True, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+        "max_position_embeddings": 4096, "tie_word_embeddings": False}, indent=2) + "\n")
     print(f"{folder}: {LAYERS} layers x {EXPERTS} experts, {total / 1e6:.0f} MB in "
           f"{len(shards)} shards; odd on purpose:")
     for (layer, expert), kind in ODD_EXPERTS.items():

@@ -55,7 +55,7 @@ void NoteLeftOut(const SchemeChoice& usual, const SchemeChoice& fitting, Reporte
 struct PreparedRun {
   std::filesystem::path dir;
   Config config;                             ///< as analysis_config.json has it
-  std::optional<std::string> config_before;  ///< text of the configuration that was there
+  std::optional<std::string> config_before;  ///< text of what stays if the run fails
   std::filesystem::path config_path() const { return dir / "analysis_config.json"; }
 };
 
@@ -69,6 +69,16 @@ void TellKept(const std::filesystem::path& path, const Config& config, const Con
   if (!change.schemes || dropped_pairs.empty()) return;
   report.Note(fmt::format("config: delta pairs that went with their schemes: {}",
                           fmt::join(dropped_pairs, ", ")));
+}
+
+/// What stays of a new run that fails: another try may be with other files of evidence, or none.
+Result<std::string> ConfigWithoutEvidence(const std::filesystem::path& path, const Config& config,
+                                          ConfigChange change) {
+  change.imatrix.clear();
+  change.usage.clear();
+  return ChangeConfig(path, config, change).and_then([&](const Config&) {
+    return ReadTextFile(path);
+  });
 }
 
 /// Makes or finds the run directory of `model`, with the configuration that the flags ask for.
@@ -119,6 +129,11 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
   std::vector<std::string> dropped;
   if (kept && wanted) dropped = KeepOwnPairs(*config, *wanted);
   const ConfigChange change = ChangeFor(*config, model, wanted, options.flags);
+  if (!run.config_before) {
+    const auto before = ConfigWithoutEvidence(path, *config, change);
+    if (!before) return fail(before.error());
+    run.config_before = *before;
+  }
   auto changed = ChangeConfig(path, *config, change);
   if (!changed) return fail(changed.error());
   run.config = std::move(*changed);

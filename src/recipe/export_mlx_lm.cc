@@ -53,6 +53,9 @@ def check_model(model):
     """Ends where MODEL, a folder or the name of one on the Hub, is of another model_type."""
     path = os.path.join(model, "config.json")
     if not os.path.lexists(model):
+        owner, _, name = model.partition("/")
+        if not owner or not name or "/" in name or os.path.lexists(owner):  # of the Hub they are OWNER/NAME
+            sys.exit(f"{{model}} is no folder that is there")
         try:
             from huggingface_hub import hf_hub_download
             path = hf_hub_download(model, "config.json")

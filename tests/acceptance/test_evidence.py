@@ -187,3 +187,6 @@ class Evidence(AcceptanceTest):
                 self.assertEqual(list((run_dir / "data").glob("*")), [])
                 config = json.loads((run_dir / "analysis_config.json").read_text())
                 self.assertEqual(config["evidence"]["imatrix"], [])
+        flags = ("analyze", self.model(self.tensors), "-o", self.tmp / "new", "--schemes", "q4", "--no-report")
+        self.assertEqual(run(*flags, "--imatrix", self.tmp / "no.gguf").returncode, 1)
+        self.assertEqual(run(*flags).returncode, 0)  # the run that failed does not want that file again

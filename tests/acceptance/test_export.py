@@ -287,7 +287,8 @@ class ExportLoads(AcceptanceTest):
                 (model / "config.json").write_text(config)
             self.assertIn(part, self.refusal(script, str(model), out))
         self.assertIn("config.json can't be read", self.refusal(script, model / "config.json", out))
-        self.assertIn("is no folder", self.refusal(script, self.tmp / "none", out))
+        for none in (self.tmp / "none", "none", "./none", f"{self.tmp.name}/a/b", "", "~"):
+            self.assertIn("is no folder that is there", self.refusal(script, none, out))
         done = self.run_program(script, "org/none", out)
         self.assertEqual(done.returncode, 1)
         self.assertIn("org/none is no folder, and can't be had from the Hub", done.stderr)
