@@ -161,9 +161,11 @@ Result<Recipe> Choose(const Plan& plan, const RecipeOptions& options) {
     return with_text(plan.AtSize(*bytes), *options.size);
   }
   if (options.max_error) {
-    const auto cost = NumberOf("--max-error", *options.max_error);
-    if (!cost) return tl::make_unexpected(cost.error());
-    return with_text(plan.AtCost(*cost), *options.max_error);
+    const auto share = NumberOf("--max-error", *options.max_error);
+    if (!share) return tl::make_unexpected(share.error());
+    auto recipe = plan.AsGoodAs(kReference, *share);
+    if (recipe) recipe->budget.kind = "max_error";
+    return with_text(std::move(recipe), *options.max_error);
   }
   const auto form = FormOf("--as-good-as", *options.as_good_as);
   if (!form) return tl::make_unexpected(form.error());
@@ -195,10 +197,9 @@ void TellUnits(const Recipe& recipe, Reporter& report) {
 
 /// "q4 for all (9.1 MB): a recipe of no more bytes has 0.47 of its objective".
 void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
-  const auto& [name, value, reference, reference_value] = recipe.objective;
-  if (reference_value.value_or(0) > 0) {
-    report.Answer(fmt::format("objective: {:.3g} of that of {}", value / *reference_value,
-                              ReferenceName(recipe)));
+  if (const auto objective = RelativeObjective(recipe)) {
+    report.Answer(
+        fmt::format("objective: {:.3g} of that of {}", *objective, ReferenceName(recipe)));
   }
   for (const Comparison& comparison : ComparisonsOf(recipe, plan)) {
     report.Answer(fmt::format("{} ({}): a recipe of no more bytes has {:.3g} of its objective",
@@ -206,6 +207,23 @@ void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
                               HumanBytes(comparison.other.bytes),
                               comparison.best / comparison.other.cost));
   }
+}
+
+/// What the user said of some modules, and what roles are held to.
+void TellHeld(const Recipe& recipe, Reporter& report) {
+  const auto tell = [&](const std::string& what, const std::vector<std::string>& list) {
+    if (!list.empty()) report.Answer(fmt::format("{}: {}", what, fmt::join(list, ", ")));
+  };
+  std::vector<std::string> pins, floors;
+  for (const auto& [pattern, scheme] : recipe.pins) {
+    pins.push_back(fmt::format("{} to {}", pattern, FormLabel(scheme)));
+  }
+  for (const auto& [role, scheme] : recipe.floors) {
+    if (std::ranges::count(recipe.units, role, &RecipeUnit::role) == 0) continue;
+    floors.push_back(fmt::format("{} {}", role, FormLabel(scheme)));
+  }
+  tell("pinned", pins);
+  tell("no fewer bits than", floors);
 }
 
 void TellExtremes(const Recipe& recipe, Reporter& report) {
@@ -218,11 +236,14 @@ void TellExtremes(const Recipe& recipe, Reporter& report) {
   }
 }
 
-Result<void> WriteFront(const Plan& plan, const std::filesystem::path& path) {
+/// Objectives relative to the reference; none without one.
+Result<void> WriteFront(const Recipe& recipe, const Plan& plan, const std::filesystem::path& path) {
   constexpr uint64_t kPoints = 200;
   std::string text = "bytes,bits,objective\n";
+  const double reference = recipe.objective.reference_value.value_or(0);
   for (const Plan::Point& point : plan.Front(kPoints)) {
-    text += fmt::format("{},{},{}\n", point.bytes, point.bits, point.cost);
+    text += fmt::format("{},{},{}\n", point.bytes, point.bits,
+                        reference > 0 ? fmt::format("{}", point.cost / reference) : "");
   }
   return WriteFileAtomically(path, text);
 }
@@ -298,11 +319,14 @@ Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options,
 
   const auto path = OutPath(options, run);
   if (!path) return tl::make_unexpected(path.error());
-  auto written = WriteFileAtomically(*path, RecipeJson(*recipe));
-  if (written && options.front) {
+  Result<void> written;
+  if (options.front) {
     const std::filesystem::path front = ResolvePath(*options.front);
-    written = WriteFront(*plan, front).and_then([&] { return DrawFront(*recipe, front, report); });
+    written = WriteFront(*recipe, *plan, front).and_then([&] {
+      return DrawFront(*recipe, front, report);
+    });
   }
+  if (written) written = WriteFileAtomically(*path, RecipeJson(*recipe));
   if (!written) return tl::make_unexpected(written.error());
   report.Answer(
       fmt::format("{:.4f} bits a quantized weight, {} in all ({} bytes and the headers of "
@@ -311,12 +335,13 @@ Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options,
                   HumanBytes(recipe->coverage.source_bytes)));
   TellUnits(*recipe, report);
   TellComparisons(*plan, *recipe, report);
+  TellHeld(*recipe, report);
   TellExtremes(*recipe, report);
   for (const std::string& line : recipe->not_known) report.Note("not known: " + line);
   report.object()["recipe"] = path->string();
   report.object()["bytes"] = recipe->bytes();
   report.object()["bits"] = MeanBits(*recipe);
-  report.object()["objective"] = recipe->objective.value;
+  report.object()["objective"] = OrNull(RelativeObjective(*recipe));
   return path;
 }
 
@@ -330,7 +355,8 @@ void AddRecipe(const Command& program, ExitCode& exit, Reporter& report) {
   const std::pair<const char*, std::pair<std::optional<std::string>*, const char*>> budgets[] = {
       {"--bits", {&opt->bits, "Average bits of all quantized weights, scales included: 4.25"}},
       {"--size", {&opt->size, "Bytes of the whole checkpoint: 18GiB, 19.3GB"}},
-      {"--max-error", {&opt->max_error, "The objective's largest value; the fewest bytes for it"}},
+      {"--max-error",
+       {&opt->max_error, "The fewest bytes for so many times the objective of q4 for all: 0.5"}},
       {"--as-good-as",
        {&opt->as_good_as, "The fewest bytes for the objective of this scheme: q4"}}};
   for (const auto& [name, what] : budgets) cmd.Option(name, *what.first, what.second);

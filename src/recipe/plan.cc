@@ -332,28 +332,22 @@ Result<Recipe> Plan::AtSize(uint64_t bytes) const {
   });
 }
 
-Result<Recipe> Plan::AtCost(double cost) const {
-  if (!(cost >= knapsack_.best().cost)) {
-    return Fail(ErrorCode::kBadArgument, fmt::format("an objective of {}", cost),
-                fmt::format("no choice of these schemes is so good; the least is {}",
-                            knapsack_.best().cost));
-  }
-  return knapsack_.FewestBytes(cost).map([&](const KnapsackChoice& choice) {
-    Recipe recipe = RecipeOf(choice);
-    recipe.budget = {"max_error", fmt::format("{}", cost), std::nullopt, cost};
-    return recipe;
-  });
-}
-
-Result<Recipe> Plan::AsGoodAs(const QuantScheme& scheme) const {
+Result<Recipe> Plan::AsGoodAs(const QuantScheme& scheme, double share) const {
   const auto uniform = PlanOf(scheme, RecipeOf(knapsack_.smallest().options));
   if (!uniform) {
     return Fail(ErrorCode::kBadArgument, SchemeText(scheme), "no unit has numbers of this scheme",
                 "'moescope analyze MODEL --schemes LIST' measures more");
   }
-  return AtCost(uniform->cost).map([&](Recipe recipe) {
-    recipe.budget.kind = "as_good_as";
-    recipe.budget.value = SchemeText(scheme);
+  const double cost = share * uniform->cost, least = knapsack_.best().cost;
+  if (!(cost >= least)) {
+    return Fail(ErrorCode::kBadArgument,
+                fmt::format("{} times the objective of {} for all", share, SchemeText(scheme)),
+                fmt::format("no choice of these schemes is so good; the least is {} times",
+                            RoundedUp(least / uniform->cost, 4)));
+  }
+  return knapsack_.FewestBytes(cost).map([&](const KnapsackChoice& choice) {
+    Recipe recipe = RecipeOf(choice);
+    recipe.budget = {"as_good_as", SchemeText(scheme), std::nullopt, cost};
     return recipe;
   });
 }

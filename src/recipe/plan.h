@@ -39,13 +39,13 @@ class Plan {
   /// or one of their alternatives; pinned and kept ones are as they are.
   static Result<Plan> Of(Recipe recipe);
 
-  // The least cost, or in the last two the fewest bytes. kBadArgument names the nearest budget that
+  // The least cost, or in the last one the fewest bytes. kBadArgument names the nearest budget that
   // can be met. `value` of the recipe's budget is the number; who read it from a text may set that.
 
   Result<Recipe> AtBits(double bits) const;     ///< average over all weights that are quantized
   Result<Recipe> AtSize(uint64_t bytes) const;  ///< of all: untouched ones, too
-  Result<Recipe> AtCost(double cost) const;
-  Result<Recipe> AsGoodAs(const QuantScheme& scheme) const;  ///< PlanOf() it, mixed_rules.h
+  /// At most `share` times what that scheme costs for all: PlanOf() it, mixed_rules.h.
+  Result<Recipe> AsGoodAs(const QuantScheme& scheme, double share = 1) const;
 
   /// Recipes of all sizes, the smallest first: Knapsack::Front(). With `bits` of what is quantized.
   struct Point {

@@ -59,8 +59,10 @@ constexpr RecipeField kFields[] = {
     {"/objective/reference", kScheme, "One scheme for all, to compare with.", kOrNull},
     {"/objective/reference_value", kNumber, "The same sum under it.", kOrNull},
     {"/budget", kObject, "What was asked for."},
-    {"/budget/kind", kString, "bits: average of quantized weights; size: of all files.", false,
-     "bits|size|max_error|as_good_as"},
+    {"/budget/kind", kString,
+     "bits: average of quantized weights; size: of all files; as_good_as: the objective of one "
+     "scheme for all; max_error: so many times that of affine, 4 bits in groups of 64.",
+     false, "bits|size|max_error|as_good_as"},
     {"/budget/value", kString, "As the user wrote it."},
     {"/budget/bytes", kUnsigned, "That it leaves to the units.", kOrNull},
     {"/budget/cost", kNumber, "That it allows.", kOrNull},

@@ -106,13 +106,6 @@ Json FurthestJson(const Recipe& recipe) {
   return list;
 }
 
-/// The objective relative to one scheme for all, which alone means something.
-std::optional<double> RelativeObjective(const Recipe& recipe) {
-  const auto& [name, value, reference, reference_value] = recipe.objective;
-  if (!reference || !(reference_value.value_or(0) > 0)) return std::nullopt;
-  return value / *reference_value;
-}
-
 /// Each other way to quantize, its size and objective, and that of the best recipe of no more
 /// bytes.
 Json BesideJson(const Recipe& recipe, const Plan& plan) {
@@ -229,6 +222,12 @@ Json RecipeData(const Recipe& recipe, const std::string& name) {
 std::string FormLabel(const StoredForm& form) {
   const std::string name = form ? ShortSchemeName(*form) : "";
   return name.empty() ? SchemeText(form) : name;
+}
+
+std::optional<double> RelativeObjective(const Recipe& recipe) {
+  const auto& [name, value, reference, reference_value] = recipe.objective;
+  if (!reference || !(reference_value.value_or(0) > 0)) return std::nullopt;
+  return value / *reference_value;
 }
 
 std::string ReferenceName(const Recipe& recipe) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "base/json_text.h"
@@ -12,6 +13,8 @@ namespace moe {
 /// What a form is called where there is little room: "q4", "float".
 std::string FormLabel(const StoredForm& form);
 
+/// The objective relative to one scheme for all, which alone means something; nullopt: not known.
+std::optional<double> RelativeObjective(const Recipe& recipe);
 std::string ReferenceName(const Recipe& recipe);  ///< "q4 for all"
 /// "q4 for all", "mlx-lm's mixed_3_6".
 std::string ComparisonName(const Comparison& comparison, const Recipe& recipe);

@@ -133,8 +133,12 @@ class Recipe(AcceptanceTest):
         np.testing.assert_allclose(recipe["objective"]["reference_value"], reference, rtol=1e-12)
         self.assertLessEqual(sum(unit["chosen"]["bytes"] for unit in recipe["units"]
                                  if unit["role"] == "routed_expert"), uniform)
-        same = self.recipe("--max-error", repr(float(reference) * (1 + 1e-12)), *ONLY_EXPERTS)
+        same = self.recipe("--max-error", repr(1 + 1e-12), *ONLY_EXPERTS)
         self.assertEqual(same["units"], recipe["units"])
+        half = self.recipe("--max-error", "0.5", *ONLY_EXPERTS)
+        self.assertLessEqual(half["objective"]["value"], reference / 2)
+        self.assertEqual(half["budget"], {"kind": "max_error", "value": "0.5", "bytes": None,
+                                          "cost": half["objective"]["reference_value"] / 2})
 
     def test_pins_floors_and_kept_routers_hold(self):
         recipe = self.recipe("--bits", "6.5", "--pin", "layers.0.*down=q8", "--pin", "self_attn=bf16",
@@ -157,7 +161,7 @@ class Recipe(AcceptanceTest):
                             for name, value in self.tensors.items()}, name="other", config=CONFIG)
         wider = self.model({name: np.concatenate([value, value], axis=-1) if "down_proj" in name else value
                             for name, value in self.tensors.items()}, name="wider", config=CONFIG)
-        cases = [(["--bits", "2"], "fewest bits"), (["--size", "1kB"], "fewest"),
+        cases = [(["--bits", "2"], "fewest bits"), (["--max-error", "0.0001"], "the least is"), (["--size", "1kB"], "fewest"),
                  (["--bits", "4", "--candidates", "q3"], "affine_q3_g64"),
                  (["--bits", "4", "--pin", "nothing=q4"], "nothing"),
                  (["--bits", "4", "--pin", "down=q4", "--pin", "layers.0.*down=q8"], "contradicts"),

@@ -89,7 +89,7 @@ TEST(Plan, TakesTheLeastCostInASizeOfAllFiles) {
 }
 
 TEST(Plan, TakesTheFewestBytesThatAreGoodEnough) {
-  EXPECT_THAT(BitsOf(*Of().AtCost(18)), ElementsAre(4, 8, 4, 4, 4, 8));
+  EXPECT_THAT(BitsOf(*Of().AsGoodAs(kQ4, 0.7)), ElementsAre(4, 8, 4, 4, 4, 8));
   const auto as_q4 = Of().AsGoodAs(kQ4);
   ASSERT_TRUE(as_q4);
   EXPECT_THAT(BitsOf(*as_q4), ElementsAre(4, 4, 4, 4, 4, 8));
@@ -102,8 +102,9 @@ TEST(Plan, NamesTheNearestBudgetThatCanBeMet) {
   EXPECT_THAT(Of().AtBits(5).error().Text(), HasSubstr("the fewest bits are 5.0200"));  // 5.01990
   EXPECT_TRUE(Of().AtBits(5.0200));
   EXPECT_THAT(Of().AtSize(17143).error().Text(), HasSubstr("the fewest are 17144"));
-  EXPECT_THAT(Of().AtCost(4.5).error().Text(), HasSubstr("the least is 5"));
-  EXPECT_EQ(Of().AtCost(4.5).error().code, ErrorCode::kBadArgument);
+  EXPECT_THAT(Of().AsGoodAs(kQ4, 0.15).error().Text(), HasSubstr("the least is 0.1924"));  // 5/26
+  EXPECT_TRUE(Of().AsGoodAs(kQ4, 0.1924));
+  EXPECT_EQ(Of().AsGoodAs(kQ4, 0.15).error().code, ErrorCode::kBadArgument);
 }
 
 TEST(Plan, IsReadFromTheRecipeThatItMade) {

@@ -16,7 +16,7 @@ const words = (role) => printable(role).replaceAll("_", " ");
 const BUDGETS = {
   bits: (value) => `${value} bits per quantized weight`,
   size: (value) => `${value} for the whole checkpoint`,
-  max_error: (value) => `an objective of at most ${value}`,
+  max_error: (value) => `at most ${value} times the objective of q4 for all`,
   as_good_as: (value) => `as good as ${value} for all`,
 };
 const budgetText = ({kind, value}) =>
