@@ -100,7 +100,8 @@ Result<Comparison> CompareModels(const Model& a, const Model& b, const PairWorkO
     if (!read) return tl::make_unexpected(read.error());
     return sums.numbers();
   };
-  const auto take = [&](const WeightPair& pair, Result<PairNumbers> numbers) -> Result<void> {
+  const auto take = [&](const WeightPair& pair,
+                        const Result<PairNumbers>& numbers) -> Result<void> {
     comparison.rows.push_back(RowOf(pair, numbers));
     Count(comparison.rows.back(), comparison.roles[comparison.rows.back().id.role]);
     return {};

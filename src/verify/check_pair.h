@@ -13,6 +13,11 @@
 
 namespace moe {
 
+struct VerifyOptions {
+  PairWorkOptions work;
+  double tolerance = 1;  ///< what allowed errors are multiplied with
+};
+
 /// Storage scheme -> the encoder that a checkpoint of MLX's form was made with.
 using Encodings = std::map<std::string, Encoding>;
 

@@ -287,7 +287,7 @@ class Origins {
     for (size_t i = 0; i < checked.size(); ++i) {
       const WeightItem& item = checked[i].pair->a;
       if (item.key.kind == WeightKey::Kind::kOther) continue;
-      of_shape_[{item.view.rows, item.view.cols}].push_back(i);
+      of_shape_[{item.view.rows, item.view.cols}].push_back({i, UnitOf(checked[i].check.a)});
     }
   }
 
@@ -298,8 +298,9 @@ class Origins {
     if (shape == of_shape_.end()) return std::nullopt;
     std::optional<size_t> nearest;
     double best = std::max(kSketched, CosineOf(checked_[i].check.a, checked_[i].check.b));
-    for (const size_t other : shape->second) {
-      const double cosine = CosineOf(checked_[other].check.a, checked_[i].check.b);
+    const Sketch unit = UnitOf(checked_[i].check.b);
+    for (const auto& [other, original] : shape->second) {
+      const double cosine = Dot(original, unit);
       if (other == i || cosine <= best) continue;
       best = cosine;
       nearest = other;
@@ -309,7 +310,8 @@ class Origins {
 
  private:
   const std::vector<CheckedPair>& checked_;
-  std::map<std::pair<uint64_t, uint64_t>, std::vector<size_t>> of_shape_;
+  /// Number of the pair, and its sketch of length 1.
+  std::map<std::pair<uint64_t, uint64_t>, std::vector<std::pair<size_t, Sketch>>> of_shape_;
 };
 
 /// `in_place`: the original that it holds is in its own place, too.
@@ -403,11 +405,12 @@ std::string_view FindingName(FindingKind kind) { return kRows[static_cast<size_t
 bool IsFault(FindingKind kind) { return kRows[static_cast<size_t>(kind)].fault; }
 
 Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodings,
-                      double tolerance) {
+                      const VerifyOptions& options) {
   const Origins origins(checked);
   const auto attested = AttestedStorages(checked);
   for (size_t i = 0; i < checked.size(); ++i) {
     CheckedPair& one = checked[i];
+    if (auto go_on = options.work.stop.Check(); !go_on) return go_on;
     const bool others_attested = attested.contains(one.pair->b.weight().storage);
     if (one.check.within()) {
       one.finding = OfWithin(one, others_attested);
@@ -417,7 +420,7 @@ Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodi
                                  *one.check.error(), *one.check.expected),
                      ""};
     } else {
-      const RotaryOrder rotary(*one.pair, encodings, tolerance);
+      const RotaryOrder rotary(*one.pair, encodings, options.tolerance);
       auto finding = rotary.MayBe() ? rotary.Find() : Finding();
       if (finding && finding->kind == Kind::kNone) finding = Explain(checked, i, origins);
       if (!finding) return tl::make_unexpected(finding.error());

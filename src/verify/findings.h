@@ -61,9 +61,9 @@ struct CheckedPair {
 
 /// Why the suspects among `checked` are not what they should be: by what is stored of them, by
 /// their numbers, by where else in the original their sketch is found, and by reading them in other
-/// orders. Fails when they can't be read again.
+/// orders. Fails when they can't be read again; kInterrupted.
 Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodings,
-                      double tolerance);
+                      const VerifyOptions& options);
 
 /// The finding of a pair of different shapes.
 Result<Finding> DiagnoseShape(const WeightPair& pair);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "measure/kernels.h"
+
 namespace moe {
 
 SketchPlaces PlacesOf(uint64_t rows, uint64_t cols) {
@@ -33,16 +35,25 @@ void SketchPicker::Add(const Tile& tile, std::span<const float> a, std::span<con
   }
 }
 
-double CosineOf(const Sketch& a, const Sketch& b) {
-  double ab = 0, aa = 0, bb = 0;
-  for (size_t i = 0; i < kSketchSize; ++i) {
-    const double x = a[i], y = b[i];
-    ab += x * y;
-    aa += x * x;
-    bb += y * y;
+double Dot(const Sketch& a, const Sketch& b) {
+  double lanes[kSumLanes] = {};
+  for (size_t i = 0; i < kSketchSize; i += kSumLanes) {
+    for (size_t lane = 0; lane < kSumLanes; ++lane) {
+      lanes[lane] += static_cast<double>(a[i + lane]) * static_cast<double>(b[i + lane]);
+    }
   }
-  const double norms = std::sqrt(aa) * std::sqrt(bb);
-  return norms > 0 && std::isfinite(norms) && std::isfinite(ab) ? ab / norms : 0;
+  return FoldSum(lanes);
 }
+
+Sketch UnitOf(const Sketch& sketch) {
+  const double norm = std::sqrt(Dot(sketch, sketch));
+  Sketch unit = {};
+  if (!(norm > 0) || !std::isfinite(norm)) return unit;
+  std::ranges::transform(sketch, unit.begin(),
+                         [norm](float x) { return static_cast<float>(x / norm); });
+  return unit;
+}
+
+double CosineOf(const Sketch& a, const Sketch& b) { return Dot(UnitOf(a), UnitOf(b)); }
 
 }  // namespace moe

@@ -33,7 +33,11 @@ class SketchPicker {
   size_t next_ = 0;
 };
 
-/// sum a b / (|a| |b|); 0 where a norm is 0 or not finite.
+/// Divided by its norm; zeros where that is 0 or not finite.
+Sketch UnitOf(const Sketch& sketch);
+/// sum a b.
+double Dot(const Sketch& a, const Sketch& b);
+/// Of their units.
 double CosineOf(const Sketch& a, const Sketch& b);
 
 }  // namespace moe

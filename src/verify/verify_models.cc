@@ -173,10 +173,9 @@ class Verifying {
     auto encodings = FindEncodings(out_.pairs.pairs);
     if (!encodings) return tl::make_unexpected(encodings.error());
     out_.encodings = std::move(*encodings);
-    auto done =
-        CheckAll()
-            .and_then([&] { return Diagnose(checked_, out_.encodings, options_.tolerance); })
-            .and_then([&] { return AddRows(); });
+    auto done = CheckAll()
+                    .and_then([&] { return Diagnose(checked_, out_.encodings, options_); })
+                    .and_then([&] { return AddRows(); });
     if (!done) return tl::make_unexpected(done.error());
     for (auto&& list :
          {TakeDropped(original_, quantized_, out_.pairs.only_a), Contradictions(quantized_),

@@ -13,11 +13,6 @@
 
 namespace moe {
 
-struct VerifyOptions {
-  PairWorkOptions work;
-  double tolerance = 1;  ///< what allowed errors are multiplied with
-};
-
 /// A row of verify.parquet.
 struct VerifyRow {
   PairIdentity id;     ///< a: the original
