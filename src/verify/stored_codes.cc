@@ -76,14 +76,15 @@ std::optional<QuantScheme> MlxSchemeOf(const Weight& weight) {
 }
 
 std::optional<ComputeDType> ScaleDTypeOf(const Weight& weight) {
-  switch (weight.float_dtype) {
+  switch (weight.parts[1].info().dtype) {
     case DType::kF16:
       return ComputeDType::kF16;
     case DType::kBF16:
       return ComputeDType::kBF16;
+    case DType::kF32:
+      return ComputeDType::kF32;
     default:
-      return weight.parts[1].info().dtype == DType::kF32 ? std::optional(ComputeDType::kF32)
-                                                         : std::nullopt;
+      return std::nullopt;
   }
 }
 

@@ -38,5 +38,14 @@ TEST(MlxSchemeOf, TellsWhatMlxsEncodersMakeFromWhatOthersDo) {
   }
 }
 
+TEST(ScaleDTypeOf, IsThatOfTheTensorWhateverTheConfigSays) {
+  const auto model = Model::Open((TestData() / "zoo/mlx_olmoe_q5_g64_f16").string());
+  ASSERT_TRUE(model.has_value());
+  EXPECT_EQ(ScaleDTypeOf(model->matrix(0).weight()), ComputeDType::kF16);
+  const auto bytes = Model::Open((TestData() / "zoo/mlx_qwen2_moe_mxfp4").string());
+  ASSERT_TRUE(bytes.has_value());
+  EXPECT_EQ(ScaleDTypeOf(bytes->matrix(0).weight()), std::nullopt);
+}
+
 }  // namespace
 }  // namespace moe
