@@ -158,7 +158,7 @@ Result<MlxNames> MlxNames::Of(std::string_view family, const MlxFacts& facts) {
   return Fail(ErrorCode::kUnsupported,
               family.empty() ? "a model of no known family" : fmt::format("family {}", family),
               "what mlx-lm calls its modules is not known",
-              fmt::format("known: {}", fmt::join(known, ", ")));
+              fmt::format("known: {}; mlx_lm.convert may know others", fmt::join(known, ", ")));
 }
 
 std::string MlxNames::Experts(int64_t layer, std::string_view proj) const {

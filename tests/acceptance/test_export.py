@@ -17,7 +17,7 @@ if HAS_MLX_LM:
 
     import mlx.core as mx
     from mlx_lm.utils import load_model
-    from tiny_models import (FAMILIES, REFUSED, ZOO, quantizable_modules, record, record_refused, source_of,
+    from tiny_models import (FAMILIES, MORE, REFUSED, ZOO, quantizable_modules, record, record_refused, source_of,
                              tensors_in, write_checkpoint, zoo_checkpoint)
 
 FLOAT = "float"
@@ -200,7 +200,10 @@ class ExportLoads(AcceptanceTest):
         """As tiny_models.py writes it."""
         return json.loads((DATA / "mlx_modules" / f"{name}.json").read_text())
 
-    def test_checkpoints_of_real_names(self):
+    def test_checkpoints_that_are_recorded_alone(self):
+        for name in MORE:
+            write_checkpoint(name, self.tmp / name)
+            self.assertEqual({**source_of(self.tmp / name), **record(self.tmp / name)}, self.known(name))
         for name in ZOO:
             self.assertEqual(record(zoo_checkpoint(DATA / "zoo", name, self.tmp)), self.known(name))
         for name in REFUSED:

@@ -87,6 +87,25 @@ FAMILIES = {
 GEMMA = FAMILIES["gemma4_text"]
 FAMILIES["gemma4"] = {**GEMMA, "num_kv_shared_layers": 1, "num_hidden_layers": 3,
                       "layer_types": ["sliding_attention", "full_attention", "full_attention"]}
+# Recorded alone, without a run of the program: what is left for it to do is as in FAMILIES.
+MORE = {
+    "deepseek": {**GLM, "num_key_value_heads": 4},
+    "deepseek_v2": {**LATENT, "topk_method": "greedy",
+                    "rope_scaling": {"type": "yarn", "factor": 1.0, "original_max_position_embeddings": 64,
+                                     "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0}},
+    "dots1": GLM,
+    "exaone_moe": {"num_shared_experts": 1, "sliding_window": 8, "is_moe_layer": [False, True],
+                   "layer_types": ["sliding_attention", "full_attention"]},
+    "solar_open": {**GLM, "partial_rotary_factor": 1.0},
+    "afmoe": {"num_shared_experts": 1, "num_dense_layers": 1, "sliding_window": 8,
+              "layer_types": ["sliding_attention", "full_attention"]},
+    "mimo_v2_flash": {**GLM, "hybrid_layer_pattern": [1, 0], "moe_layer_freq": [0, 1], "n_shared_experts": None,
+                      "add_swa_attention_sink_bias": True, "add_full_attention_sink_bias": False,
+                      "sliding_window_size": 8, "topk_method": "noaux_tc", "scoring_func": "sigmoid",
+                      "layernorm_epsilon": 1e-6, "swa_rope_theta": 10000.0, "swa_num_attention_heads": 4,
+                      "swa_num_key_value_heads": 2, "v_head_dim": 32, "swa_head_dim": 32, "swa_v_head_dim": 32,
+                      "partial_rotary_factor": 0.5},
+}
 NESTED = ["llama4", "qwen3_vl_moe", "gemma4", "kimi_k25"]  # the text model's config is text_config
 UNDECLARED = ["olmoe"]  # no torch_dtype: each tensor keeps its own dtype
 # Tensors of real checkpoints that mlx-lm drops, and their shapes.
@@ -99,6 +118,8 @@ DROPPED = {
     "glm4_moe": {"model.layers.2.eh_proj.weight": [128, 256]},
     "qwen3_next": {"mtp.fc.weight": [128, 256]},
     "qwen3_5_moe": {"mtp.fc.weight": [128, 256], "model.visual.patch_embed.proj.weight": [64, 16]},
+    "mimo_v2_flash": {"model.mtp.layers.0.eh_proj.weight": [128, 256]},
+    "dots1": {"model.layers.0.self_attn.rotary_emb.inv_freq": [16]},
     "nemotron_h": {"mtp.layers.0.eh_proj.weight": [128, 256]},
     "ernie4_5_moe": {"model.layers.1.mlp.moe_statics.e_score_correction_bias": [1, 3],
                      "model.mtp_linear_proj.0.weight": [128, 256]},
@@ -166,6 +187,8 @@ def hf_name(model_type, name):
             name = name.removeprefix("language_model.")
     if model_type == "lfm2_moe":
         name = re.sub(r"feed_forward\.(gate|up|down)_proj", lambda found: f"feed_forward.{W123[found[1] + '_proj']}", name)
+    if model_type == "exaone_moe":
+        name = name.replace("mlp.gate.e_score", "mlp.e_score")
     return name.replace("mlp.gate.gate_proj.", "mlp.gate.") if model_type == "bailing_moe" else name
 
 
@@ -222,7 +245,7 @@ def dtype_of(model_type, name, dtype):
 
 
 def config_of(model_type):
-    text = {**COMMON, **FAMILIES[model_type]}
+    text = {**COMMON, **{**FAMILIES, **MORE}[model_type]}
     if model_type in NESTED:
         text["dtype"] = "bfloat16"
         return {"model_type": model_type, "text_config": {**text, "model_type": model_type.replace("_moe", "_moe_text")},
@@ -335,7 +358,7 @@ def main(out, zoo):
     """Writes the records of all families, and of the zoo's checkpoints."""
     out, zoo = pathlib.Path(out), pathlib.Path(zoo)
     with tempfile.TemporaryDirectory() as folder:
-        for name in FAMILIES:
+        for name in {**FAMILIES, **MORE}:
             path = pathlib.Path(folder) / name
             write_checkpoint(name, path)
             write_record(out / f"{name}.json", {**source_of(path), **record(path)})
