@@ -143,15 +143,7 @@ class ExportLoads(AcceptanceTest):
         for i, (path, shape) in enumerate(quantizable_modules(model).items()):
             fitting = [s for s in SCHEMES if s == FLOAT or shape[-1] % s["group_size"] == 0]
             modules[path] = (shape, fitting[i % len(fitting)])
-            if path.endswith(("mlp.gate", "router", "shared_expert_gate")):
-                modules[path] = (shape, EIGHT_BITS)
-            elif not hasattr(self.at(model, path), "to_quantized"):  # gpt-oss: packed already
-                modules[path] = (shape, {"mode": "mxfp4", "bits": 4, "group_size": 32})
         return modules
-
-    @staticmethod
-    def at(model, path):
-        return dict(model.named_modules())[path]
 
     def check(self, model_type):
         source, out = self.tmp / model_type, self.tmp / (model_type + "-out")
