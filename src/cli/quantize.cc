@@ -21,6 +21,7 @@ namespace {
 struct QuantizeFlags {
   std::string model;
   std::optional<std::string> out, recipe, scheme;
+  std::string encoder = "mlx";
   unsigned threads = 0;
   bool dry_run = false, resume = false;
 };
@@ -33,15 +34,16 @@ Result<OutputChoice> ChoiceOf(const QuantizeFlags& flags) {
   if (flags.recipe.has_value() == flags.scheme.has_value()) {
     return Usage("quantize", "wants one of --recipe and --scheme", "as --scheme q4");
   }
+  const bool search = flags.encoder == "search";
   if (flags.scheme) {
     const auto scheme = ParseScheme(*flags.scheme);
-    if (scheme) return OutputChoice{.scheme = *scheme};
+    if (scheme) return OutputChoice{.scheme = *scheme, .search = search};
     return Usage("--scheme", fmt::format("there is no scheme '{}'", *flags.scheme),
                  "as q4, q8g32, mxfp4, nvfp4");
   }
   auto recipe = ReadRecipe(ResolvePath(*flags.recipe));
   if (!recipe) return tl::make_unexpected(std::move(recipe.error()));
-  return OutputChoice{.scheme = {}, .recipe = std::move(*recipe)};
+  return OutputChoice{.scheme = {}, .search = search, .recipe = std::move(*recipe)};
 }
 
 Result<Model> OpenWhole(const std::string& path) {
@@ -146,6 +148,11 @@ void AddQuantize(const Command& program, ExitCode& exit, Reporter& report) {
   cmd.Option("--recipe", opt->recipe, "A recipe.json of this model");
   cmd.Option("--scheme", opt->scheme,
              "One scheme for all that mlx-lm quantizes: q4, q8g32, mxfp4, nvfp4");
+  cmd.Option("--encoder", opt->encoder,
+             "mlx: the codes of mlx_lm.convert; search: less error in the same bytes, ten times as "
+             "slow (docs/quantize.md)")
+      .OneOf({"mlx", "search"})
+      .ShowDefault();
   cmd.Flag("--dry-run", opt->dry_run, "Only list the tensors and files with their sizes");
   cmd.Flag("--resume", opt->resume, "Go on where a run that ended early has stopped");
   AddThreadsFlag(cmd, opt->threads);

@@ -94,6 +94,100 @@ bool HasNonFinite(const float* HWY_RESTRICT x, size_t count) {
   return static_cast<uint32_t>(MaxLane(I(), largest)) >= kInfinityBits;
 }
 
+// ---- search ----
+
+// Shares of the smallest and the largest weight that make a range to try.
+constexpr float kShares[][2] = {{1, 1},       {0.95f, 0.95f}, {0.9f, 0.9f}, {0.85f, 0.85f},
+                                {0.8f, 0.8f}, {0.75f, 0.75f}, {0.7f, 0.7f}, {0.65f, 0.65f},
+                                {0.6f, 0.6f}, {1, 0.9f},      {1, 0.8f},    {1, 0.7f},
+                                {0.9f, 1},    {0.8f, 1},      {0.7f, 1}};
+
+// Squared distance of a group to what MLX decodes of its codes.
+template <ComputeDType kType>
+HWY_INLINE double AffineError(const Quantizer& quantizer, const AffineFit& fit, const float* x) {
+  const V scale = Constant(fit.scale), bias = Constant(fit.bias), zero = hn::Zero(F());
+  const V stored_scale = Constant(RoundTo<kType>(fit.scale)),
+          stored_bias = Constant(RoundTo<kType>(fit.bias));
+  const V last = Constant(static_cast<float>((1u << quantizer.bits) - 1));
+  W sums[kParts];
+  for (W& sum : sums) sum = hn::Zero(D());
+  for (size_t i = 0; i < quantizer.group_size; i += kFloats) {
+    const V v = hn::LoadU(F(), x + i);
+    const V level = RoundLevel<false>(hn::Div(hn::Sub(v, bias), scale));
+    const V code = hn::Min(hn::Max(level, zero), last);
+    const V scaled = RoundInRange<kType>(hn::Mul(code, stored_scale));
+    const V d = hn::Sub(v, RoundInRange<kType>(hn::Add(scaled, stored_bias)));
+    W& first = sums[i % kSumLanes / kDoubles];
+    first = hn::MulAdd(Widen<0>(d), Widen<0>(d), first);  // an exact square
+    if constexpr (kHalves == 2) {
+      W& second = sums[i % kSumLanes / kDoubles + 1];
+      second = hn::MulAdd(Widen<1>(d), Widen<1>(d), second);
+    }
+  }
+  double lanes[kSumLanes];
+  for (size_t p = 0; p < kParts; ++p) hn::StoreU(sums[p], D(), lanes + p * kDoubles);
+  return FoldSum(lanes);
+}
+
+template <ComputeDType kType>
+AffineFit SearchAffine(const Quantizer& quantizer, const float* x, float lo, float hi) {
+  const float last = static_cast<float>((1u << quantizer.bits) - 1);
+  AffineFit best = quantizer.encoder.fit_range(lo, hi, quantizer.bits);
+  double least = AffineError<kType>(quantizer, best, x);
+  const auto try_fit = [&](const AffineFit& fit) {
+    const AffineFit stored = {RoundTo<kType>(fit.scale), RoundTo<kType>(fit.bias)};
+    if (stored.scale == 0.0f || !std::isfinite(stored.scale)) return;
+    const double error = AffineError<kType>(quantizer, stored, x);
+    if (error < least) {
+      least = error;
+      best = stored;
+    }
+  };
+  for (const auto& [of_lo, of_hi] : kShares) {
+    const float low = lo * of_lo, high = hi * of_hi;
+    if (!(low < high)) continue;
+    try_fit(quantizer.encoder.fit_range(low, high, quantizer.bits));
+    try_fit({(high - low) / last, low});
+  }
+  return best;
+}
+
+// The error of codes under a float mode's scale; their products are exact in every T.
+double FloatError(const Quantizer& quantizer, const uint8_t* codes, float scale, const float* x) {
+  const float* values = quantizer.bits == 8 ? kE4m3Values.data() : kFp4Values.data();
+  double lanes[kSumLanes] = {};
+  for (size_t i = 0; i < quantizer.group_size; ++i) {
+    const double d = x[i] - values[codes[i]] * scale;
+    lanes[i % kSumLanes] += d * d;
+  }
+  return FoldSum(lanes);
+}
+
+// The scales next to MLX's: of mx modes the next smaller one, of nvfp4 two to either side.
+template <ComputeDType kType, bool kFp8>
+FloatFit SearchFloat(const Quantizer& quantizer, const FloatFit& usual, const float* x,
+                     uint8_t* codes) {
+  const bool of_powers = quantizer.mode->kernel != ErrorKernel::kNvfp4;
+  const auto& scales = *quantizer.mode->scale_values;
+  MakeFloatCodes<kType, false, kFp8>(quantizer, usual, x, codes);
+  FloatFit best = usual;
+  double least = FloatError(quantizer, codes, usual.scale, x);
+  const int first = std::max(1, usual.byte - (of_powers ? 1 : 2));
+  const int last = of_powers ? usual.byte - 1 : std::min(126, usual.byte + 2);
+  for (int byte = first; byte <= last; ++byte) {
+    const float scale = scales[static_cast<size_t>(byte)];
+    const FloatFit fit = {static_cast<uint8_t>(byte), scale, RoundTo<kType>(scale)};
+    if (fit.scale == 0.0f) continue;
+    MakeFloatCodes<kType, false, kFp8>(quantizer, fit, x, codes);
+    const double error = FloatError(quantizer, codes, fit.scale, x);
+    if (error < least) {
+      least = error;
+      best = fit;
+    }
+  }
+  return best;
+}
+
 // ---- groups ----
 
 // From this magnitude on a range overflows float32 (affine), or MLX's distances to the codes are
@@ -109,7 +203,7 @@ class Groups {
       : quantizer_(quantizer), bytes_(GroupBytesOf(quantizer)), out_(out) {}
 
   /// Group `g`, whose smallest and largest are known.
-  template <ErrorKernel kKernel, ComputeDType kType, bool kGpu>
+  template <ErrorKernel kKernel, ComputeDType kType, bool kGpu, bool kSearch>
   HWY_INLINE void Encode(const float* x, size_t g, float lo, float hi) {
     const float largest = std::max(std::fabs(lo), std::fabs(hi));
     // The bias of one bit is the smallest weight, and only the weights tell the sign of its zero.
@@ -117,12 +211,19 @@ class Groups {
     if (largest > kLargestInVectors<kKernel> || signed_zero) return EncodePortably(x, g);
     uint8_t codes[Quantizer::kMostGroupSize];
     if constexpr (kKernel == ErrorKernel::kAffine) {
-      const AffineFit fit = quantizer_.encoder.fit_range(lo, hi, quantizer_.bits);
+      AffineFit fit;
+      if constexpr (kSearch) {
+        fit = SearchAffine<kType>(quantizer_, x, lo, hi);
+      } else {
+        fit = quantizer_.encoder.fit_range(lo, hi, quantizer_.bits);
+      }
       MakeAffineCodes<kGpu>(quantizer_, fit, x, codes);
       Store(g, codes, fit.scale, fit.bias);
     } else {
-      const FloatFit fit = quantizer_.encoder.fit(largest, IsLegacy(quantizer_.profile));
-      MakeFloatCodes<kType, kGpu, kKernel == ErrorKernel::kMxfp8>(quantizer_, fit, x, codes);
+      constexpr bool kFp8 = kKernel == ErrorKernel::kMxfp8;
+      FloatFit fit = quantizer_.encoder.fit(largest, IsLegacy(quantizer_.profile));
+      if constexpr (kSearch) fit = SearchFloat<kType, kFp8>(quantizer_, fit, x, codes);
+      MakeFloatCodes<kType, kGpu, kFp8>(quantizer_, fit, x, codes);
       Store(g, codes, fit.byte, 0);
     }
   }
@@ -152,7 +253,7 @@ class Groups {
   const EncodedGroups& out_;
 };
 
-template <ErrorKernel kKernel, ComputeDType kType, bool kGpu>
+template <ErrorKernel kKernel, ComputeDType kType, bool kGpu, bool kSearch>
 void EncodeAll(const Quantizer& quantizer, const float* x, size_t count, const EncodedGroups& out) {
   constexpr size_t kBatch = 256;
   const size_t size = quantizer.group_size;
@@ -168,7 +269,7 @@ void EncodeAll(const Quantizer& quantizer, const float* x, size_t count, const E
       if (portable) {
         groups.EncodePortably(group, g + i);
       } else if constexpr (kKernel != ErrorKernel::kPortable) {
-        groups.Encode<kKernel, kType, kGpu>(group, g + i, lo[i], hi[i]);
+        groups.Encode<kKernel, kType, kGpu, kSearch>(group, g + i, lo[i], hi[i]);
       }
     }
   }
@@ -176,41 +277,48 @@ void EncodeAll(const Quantizer& quantizer, const float* x, size_t count, const E
 
 using EncodeFunction = void (*)(const Quantizer&, const float*, size_t, const EncodedGroups&);
 
-template <ComputeDType kType, bool kGpu>
+template <ComputeDType kType, bool kGpu, bool kSearch>
 EncodeFunction FunctionFor(ErrorKernel kernel) {
+  constexpr ComputeDType kOfAffine = kSearch ? kType : ComputeDType::kF32;  // codes don't know T
   switch (kernel) {
     case ErrorKernel::kAffine:
-      return EncodeAll<ErrorKernel::kAffine, ComputeDType::kF32, kGpu>;
+      return EncodeAll<ErrorKernel::kAffine, kOfAffine, kGpu, kSearch>;
     case ErrorKernel::kMxfp4:
-      return EncodeAll<ErrorKernel::kMxfp4, kType, kGpu>;
+      return EncodeAll<ErrorKernel::kMxfp4, kType, kGpu, kSearch>;
     case ErrorKernel::kMxfp8:
-      return EncodeAll<ErrorKernel::kMxfp8, kType, kGpu>;
+      return EncodeAll<ErrorKernel::kMxfp8, kType, kGpu, kSearch>;
     case ErrorKernel::kNvfp4:
-      return EncodeAll<ErrorKernel::kNvfp4, kType, kGpu>;
+      return EncodeAll<ErrorKernel::kNvfp4, kType, kGpu, kSearch>;
     case ErrorKernel::kPortable:
       break;
   }
-  return EncodeAll<ErrorKernel::kPortable, ComputeDType::kF32, false>;
+  return EncodeAll<ErrorKernel::kPortable, ComputeDType::kF32, false, false>;
 }
 
+template <bool kSearch>
 EncodeFunction FunctionOf(const Quantizer& quantizer) {
   const ErrorKernel kernel = quantizer.mode->kernel;
   // The GPU's codes are made in float32, whatever T is.
-  if (IsGpu(quantizer.profile)) return FunctionFor<ComputeDType::kF32, true>(kernel);
+  if (IsGpu(quantizer.profile)) return FunctionFor<ComputeDType::kF32, true, false>(kernel);
   switch (quantizer.dtype) {
     case ComputeDType::kF16:
-      return FunctionFor<ComputeDType::kF16, false>(kernel);
+      return FunctionFor<ComputeDType::kF16, false, kSearch>(kernel);
     case ComputeDType::kBF16:
-      return FunctionFor<ComputeDType::kBF16, false>(kernel);
+      return FunctionFor<ComputeDType::kBF16, false, kSearch>(kernel);
     case ComputeDType::kF32:
       break;
   }
-  return FunctionFor<ComputeDType::kF32, false>(kernel);
+  return FunctionFor<ComputeDType::kF32, false, kSearch>(kernel);
 }
 
 void EncodeGroupsImpl(const Quantizer& quantizer, const float* x, size_t groups,
                       const EncodedGroups& out) {
-  FunctionOf(quantizer)(quantizer, x, groups, out);
+  FunctionOf<false>(quantizer)(quantizer, x, groups, out);
+}
+
+void SearchGroupsImpl(const Quantizer& quantizer, const float* x, size_t groups,
+                      const EncodedGroups& out) {
+  FunctionOf<true>(quantizer)(quantizer, x, groups, out);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -264,6 +372,12 @@ HWY_EXPORT(EncodeGroupsImpl);
 void EncodeGroups(const Quantizer& quantizer, const float* x, size_t groups,
                   const EncodedGroups& out) {
   HWY_DYNAMIC_DISPATCH(EncodeGroupsImpl)(quantizer, x, groups, out);
+}
+
+HWY_EXPORT(SearchGroupsImpl);
+void SearchGroups(const Quantizer& quantizer, const float* x, size_t groups,
+                  const EncodedGroups& out) {
+  HWY_DYNAMIC_DISPATCH(SearchGroupsImpl)(quantizer, x, groups, out);
 }
 
 }  // namespace moe

@@ -30,6 +30,13 @@ struct EncodedGroups {
 void EncodeGroups(const Quantizer& quantizer, const float* x, size_t groups,
                   const EncodedGroups& out);
 
+/// The same form, and of each group the scale and bias with the least squared error that a search
+/// finds: affine over ranges within the group's, mx modes over two exponents, nvfp4 over five
+/// scales. Never worse than EncodeGroups(), which MLX's GPU profiles and weights that are not
+/// finite get. The same bytes for every SIMD target.
+void SearchGroups(const Quantizer& quantizer, const float* x, size_t groups,
+                  const EncodedGroups& out);
+
 /// Packs codes of `bits` bits each, least significant first: code i takes bits [i * bits,
 /// (i + 1) * bits). `count` is a multiple of 8; out has count * bits / 8 bytes.
 void PackCodes(const uint8_t* codes, size_t count, unsigned bits, std::byte* out);

@@ -70,6 +70,15 @@ std::string OrUnknown(std::string_view text) {
   return text.empty() ? "unknown" : std::string(text);
 }
 
+std::string EncoderText(const OutputPlan& plan) {
+  if (plan.search) {
+    return "Scales and biases were searched for the least error of each\ngroup: they differ from "
+           "those of mlx_lm.convert.";
+  }
+  return fmt::format("Codes, scales and biases are those that mlx_lm.convert {} makes\non a CPU.",
+                     kMlxLm);
+}
+
 }  // namespace
 
 std::string ModelCardText(const Model& model, const std::string& name, const OutputPlan& plan,
@@ -85,14 +94,13 @@ tags:
 ---
 # {0}, quantized
 Made from {0} (family {1}, model_type {2}) by moescope {3} with {4}: {5:.3f} bits a weight,
-{6} bytes of tensors. Codes, scales and biases are those that mlx_lm.convert {7} makes on a CPU;
-`mlx_lm.load` opens this folder.
+{6} bytes of tensors. {7} `mlx_lm.load` opens this folder.
 
 Fingerprint of the source: `{8}`. `moescope.json` has every tensor's digest.
 
 {9})",
       name, OrUnknown(model.family()), OrUnknown(model.model_type()), kVersion, how, bits,
-      plan.bytes, kMlxLm, FingerprintOf(model), TableOfShares(plan));
+      plan.bytes, EncoderText(plan), FingerprintOf(model), TableOfShares(plan));
   if (choice.recipe) text += TableOfRecipe(*choice.recipe);
   if (!plan.notes.empty() || !plan.losses.empty()) {
     text += "\n## What else to know\n" + ListOf(plan.losses) + ListOf(plan.notes);
@@ -123,7 +131,7 @@ Json ManifestOf(const Model& model, const std::string& name, const OutputPlan& p
   return {
       {"schema_version", 1},
       {"made_by", fmt::format("moescope {}", kVersion)},
-      {"as", fmt::format("mlx_lm.convert {} on a CPU", kMlxLm)},
+      {"encoder", plan.search ? "search" : fmt::format("mlx_lm.convert {} on a CPU", kMlxLm)},
       {"source",
        {{"name", name},
         {"fingerprint", FingerprintOf(model)},

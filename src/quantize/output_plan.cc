@@ -176,6 +176,7 @@ class Planner {
     has_packed_ = !choice_.recipe && std::ranges::any_of(plan_.weights, IsPacked);
     StoredForm whole = has_packed_ ? Mxfp4() : choice_.scheme;
     if (choice_.recipe) whole = MlxDefault(*choice_.recipe);
+    plan_.search = choice_.search;
     plan_.quantization = EntryOf(whole);
     for (OutputWeight& weight : plan_.weights) {
       if (weight.made.rule == MlxRule::kFloat) continue;

@@ -20,6 +20,8 @@ struct OutputChoice {
   /// One scheme for all that mlx_lm.convert quantizes: each module whose rows its groups divide,
   /// but for those that the model's own rule keeps in 8 bits or as floats.
   QuantScheme scheme;
+  /// Scales and biases with less error than MLX's own (SearchGroups()).
+  bool search = false;
   std::optional<Recipe> recipe = {};  ///< instead: its modules; others stay floats
 };
 
@@ -46,6 +48,7 @@ Result<Quantizer> QuantizerOf(const OutputWeight& weight);
 struct OutputPlan {
   std::vector<OutputWeight> weights;  ///< in the order of their names, numbers counted as numbers
   std::vector<PlannedTensor> tensors;
+  bool search = false;              ///< OutputChoice::search
   Json quantization;                ///< config.json's block
   uint64_t parameters = 0;          ///< as mlx_lm counts them
   uint64_t bytes = 0;               ///< of all tensors

@@ -40,6 +40,7 @@ std::string KeyOf(const Model& model, const OutputPlan& plan,
   };
   for (const SafetensorsPlan& file : files) add(file.name + file.header);
   add(plan.quantization.Text());
+  if (plan.search) add("search");
   return fmt::format("{} {} {:08x}", kVersion, FingerprintOf(model), digest);
 }
 

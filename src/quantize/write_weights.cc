@@ -131,7 +131,11 @@ class Work {
  public:
   Work(const OutputPlan& plan, size_t first, const WriteOptions& options,
        const SafetensorsWriter& files)
-      : options_(options), files_(files), pieces_(plan, first), weights_done_(first) {
+      : options_(options),
+        files_(files),
+        encode_(plan.search ? SearchGroups : EncodeGroups),
+        pieces_(plan, first),
+        weights_done_(first) {
     for (size_t i = first; i < plan.weights.size(); ++i) {
       for (const MlxPlan::Part& part : plan.weights[i].made.parts)
         ++uses_[part.source->weight.get()];
@@ -194,7 +198,7 @@ class Work {
     return done;
   }
 
-  static Result<void> Encode(const Piece& piece, std::span<const float> values, Buffers& buffers) {
+  Result<void> Encode(const Piece& piece, std::span<const float> values, Buffers& buffers) const {
     const auto quantizer = QuantizerOf(*piece.weight);
     if (!quantizer) return tl::make_unexpected(quantizer.error());
     const size_t groups = values.size() / quantizer->group_size;
@@ -203,7 +207,7 @@ class Work {
     codes.resize(groups * each.codes);
     scales.resize(groups * each.scale);
     biases.resize(groups * each.bias);
-    EncodeGroups(*quantizer, values.data(), groups, {codes.data(), scales.data(), biases.data()});
+    encode_(*quantizer, values.data(), groups, {codes.data(), scales.data(), biases.data()});
     return {};
   }
 
@@ -251,6 +255,7 @@ class Work {
 
   const WriteOptions& options_;
   const SafetensorsWriter& files_;
+  void (*const encode_)(const Quantizer&, const float*, size_t, const EncodedGroups&);
   const Pieces pieces_;
   WorkWeights weights_;
   std::map<const Weight*, size_t> uses_;  // parts that are still to be made of it

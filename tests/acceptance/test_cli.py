@@ -32,7 +32,7 @@ HELP = {
     "recipe": ["--bits", "--size", "--max-error", "--as-good-as", "--candidates", "--pin",
                "--floor", "--keep", "--unit", "--objective", "--front", "-o"],
     "export": ["--to", "mlx-lm, a Python file that runs mlx_lm.convert", "mlx-config", "-o", "--out"],
-    "quantize": ["--out", "--recipe", "--scheme", "--dry-run", "--resume", "byte for byte as mlx_lm.convert"],
+    "quantize": ["--out", "--recipe", "--scheme", "--encoder", "--dry-run", "--resume", "byte for byte as mlx_lm.convert"],
     "config": ["schema", "check"],
 }
 

@@ -137,6 +137,26 @@ class QuantizeEqualsMlxLm(AcceptanceTest):
         self.assertIn("mxfp4 4 bits in groups of 32 (", card)
         self.assertIn(recipe["model"]["fingerprint"], card)
 
+    def test_searched_scales_have_less_error_in_the_same_bytes(self):
+        source = self.tmp / "searched"
+        write_checkpoint("olmoe", source)
+        original = mx.load(str(source / "model.safetensors"))
+        name = "model.layers.0.mlp.switch_mlp.up_proj"
+        stack = mx.stack([original[f"model.layers.0.mlp.experts.{e}.up_proj.weight"] for e in range(3)]).astype(mx.float32)
+        for scheme, group, bits, mode in [("q2g32", 32, 2, "affine"), ("q4g32", 32, 4, "affine"), ("nvfp4", 16, 4, "nvfp4")]:
+            errors, sizes = [], []
+            for encoder in ("mlx", "search"):
+                out = self.done(source, self.tmp / f"{scheme}-{encoder}", "--scheme", scheme, "--encoder", encoder)
+                t = mx.load(str(out / "model.safetensors"))
+                decoded = mx.dequantize(t[name + ".weight"], t[name + ".scales"], t.get(name + ".biases"), group, bits, mode)
+                errors.append(mx.linalg.norm((decoded.astype(mx.float32) - stack).reshape(-1)).item())
+                sizes.append((out / "model.safetensors").stat().st_size)
+                load_model(out)
+            self.assertLess(errors[1], 0.98 * errors[0], scheme)
+            self.assertEqual(*sizes)
+        self.assertIn("were searched", (out / "README.md").read_text())
+        self.assertEqual(json.loads((out / "moescope.json").read_text())["encoder"], "search")
+
     def test_what_mlx_lm_refuses_is_made_from_decoded_values(self):
         for name in ONLY_OURS:
             with self.subTest(name):
@@ -249,6 +269,7 @@ class Quantize(AcceptanceTest):
         self.assertIn('"\\u00e9": 1e-06', text)
         self.assertFalse({"_name_or_path", "vision_config"} & written.keys())
         manifest = json.loads((out / "moescope.json").read_text())
+        self.assertIn("mlx_lm.convert", manifest["encoder"])
         self.assertEqual(manifest["scheme"], {"mode": "mxfp4", "bits": 4, "group_size": 32})
         self.assertEqual(manifest["tensors"].keys(), tensors_of(out).keys())
 

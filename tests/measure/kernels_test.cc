@@ -368,14 +368,16 @@ struct Encoded {
   bool operator==(const Encoded&) const = default;
 };
 
-Encoded EncodedBy(const Quantizer& quantizer, const std::vector<float>& x) {
+using EncodeFunction = void (*)(const Quantizer&, const float*, size_t, const EncodedGroups&);
+
+Encoded EncodedBy(const Quantizer& quantizer, const std::vector<float>& x,
+                  EncodeFunction encode = EncodeGroups) {
   const GroupBytes each = GroupBytesOf(quantizer);
   const size_t groups = x.size() / quantizer.group_size;
   Encoded out = {std::vector<std::byte>(groups * each.codes),
                  std::vector<std::byte>(groups * each.scale),
                  std::vector<std::byte>(groups * each.bias)};
-  EncodeGroups(quantizer, x.data(), groups,
-               {out.codes.data(), out.scales.data(), out.biases.data()});
+  encode(quantizer, x.data(), groups, {out.codes.data(), out.scales.data(), out.biases.data()});
   return out;
 }
 
@@ -448,6 +450,92 @@ TEST_P(OnTarget, CodesScalesAndBiasesEqualThePortableQuantizers) {
       }
     }
   }
+}
+
+float FloatAt(ComputeDType dtype, const std::vector<std::byte>& bytes, size_t index) {
+  const size_t size = BytesOf(dtype);
+  uint32_t bits = 0;
+  std::memcpy(&bits, bytes.data() + index * size, size);
+  if (dtype == ComputeDType::kF32) return std::bit_cast<float>(bits);
+  const auto half = static_cast<uint16_t>(bits);
+  return dtype == ComputeDType::kF16 ? HalfToFloat(half) : BFloat16ToFloat(half);
+}
+
+// Squared error of group `g` as MLX decodes it (mlx-quantization.md sections 3 and 4).
+double ErrorOf(const Quantizer& quantizer, const Encoded& encoded, const std::vector<float>& x,
+               size_t g) {
+  const auto rounded = [&](float value) { return RoundedTo(quantizer.dtype, {value}).front(); };
+  double sum = 0;
+  for (size_t i = g * quantizer.group_size; i < (g + 1) * quantizer.group_size; ++i) {
+    unsigned code = 0;
+    for (unsigned bit = 0; bit < quantizer.bits; ++bit) {
+      const size_t at = i * quantizer.bits + bit;
+      code |= (std::to_integer<unsigned>(encoded.codes[at / 8]) >> at % 8 & 1) << bit;
+    }
+    float w_hat = 0;
+    if (quantizer.mode->has_bias) {
+      const float scale = FloatAt(quantizer.dtype, encoded.scales, g);
+      w_hat = rounded(rounded(static_cast<float>(code) * scale) +
+                      FloatAt(quantizer.dtype, encoded.biases, g));
+    } else {
+      const auto byte = std::to_integer<size_t>(encoded.scales[g]);
+      const float value = quantizer.bits == 8 ? kE4m3Values[code] : kFp4Values[code];
+      w_hat = rounded(value * rounded((*quantizer.mode->scale_values)[byte]));
+    }
+    sum += (double{x[i]} - w_hat) * (double{x[i]} - w_hat);
+  }
+  return sum;
+}
+
+TEST(SearchGroups, IsNeverWorseThanMlxAndOftenBetter) {
+  for (const Data& data : FiniteData()) {
+    const bool is_normal = data.name == std::string("normal");
+    for (const auto dtype : {ComputeDType::kF32, ComputeDType::kF16, ComputeDType::kBF16}) {
+      if (!is_normal && dtype == ComputeDType::kF16) continue;
+      const auto x = FiniteIn(dtype, data.values);
+      for (const QuantScheme& scheme : AllSchemes()) {
+        if (scheme.group_size >= 64) continue;  // as 32
+        SCOPED_TRACE(testing::Message() << data.name << " " << scheme.mode << scheme.bits << " g"
+                                        << scheme.group_size << " " << ComputeDTypeName(dtype));
+        const auto quantizer =
+            MakeQuantizer(scheme, QuantProfile::kMlxCpu, dtype, 1, x.size()).value();
+        const Encoded usual = EncodedBy(quantizer, x),
+                      searched = EncodedBy(quantizer, x, SearchGroups);
+        size_t worse = 0, better = 0;
+        const size_t groups = x.size() / quantizer.group_size;
+        for (size_t g = 0; g < groups; ++g) {
+          const double before = ErrorOf(quantizer, usual, x, g);
+          const double after = ErrorOf(quantizer, searched, x, g);
+          worse += after > before * (1 + 1e-6);
+          better += after < before;
+        }
+        EXPECT_EQ(worse, 0u);
+        EXPECT_GE(better, is_normal && scheme.bits <= 4 ? groups / 20 : 0);
+      }
+    }
+  }
+}
+
+TEST(SearchGroups, GivesTheSameBytesOnAllTargets) {
+  const auto choose = [](int64_t target) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  };
+  for (const Data& data : AnyData()) {
+    for (const QuantScheme& scheme : AllSchemes()) {
+      SCOPED_TRACE(testing::Message() << data.name << " " << scheme.mode << scheme.bits);
+      const auto x = RoundedTo(ComputeDType::kBF16, data.values);
+      const auto quantizer =
+          MakeQuantizer(scheme, QuantProfile::kMlxCpu, ComputeDType::kBF16, 1, x.size()).value();
+      std::vector<Encoded> made;
+      for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+        choose(target);
+        made.push_back(EncodedBy(quantizer, x, SearchGroups));
+      }
+      for (const Encoded& one : made) EXPECT_TRUE(one == made.front());
+    }
+  }
+  choose(0);
 }
 
 TEST_P(OnTarget, AModeWithoutAKernelIsEncoded) {
