@@ -72,7 +72,8 @@ void TellWorst(const Verification& done, Reporter& report) {
   if (worst.empty()) return;
   report.Answer(fmt::format("{:>9} {:>9}  {}", "error", "expected", "worst"));
   for (const VerifyRow* row : worst) {
-    const auto expected = row->expected ? number(row->expected) : "<" + number(row->allowed);
+    const auto most = row->allowed ? "<" + number(row->allowed) : "-";
+    const auto expected = row->expected ? number(row->expected) : most;
     report.Answer(fmt::format(
         "{:>9} {:>9}  {}{}", number(row->error), row->method == "copy" ? "0" : expected,
         Printable(row->id.text),

@@ -18,8 +18,17 @@ std::optional<double> IfFinite(double value) {
   return value;
 }
 
-// Elements that affine's clamp, or the element format's range, would cut off (D24), judged from
-// stored scales.
+void MergeStored(const StoredSums& from, StoredSums& to) {
+  for (size_t lane = 0; lane < kSumLanes; ++lane) {
+    to.sum[lane] += from.sum[lane];
+    to.sum_abs[lane] += from.sum_abs[lane];
+    to.max[lane] = std::max(to.max[lane], from.max[lane]);
+    to.max_abs[lane] = std::max(to.max_abs[lane], from.max_abs[lane]);
+  }
+}
+
+}  // namespace
+
 uint64_t CountClipped(const Quantizer& quantizer, const float* x, float scale, float bias) {
   uint64_t clipped = 0;
   const float levels = static_cast<float>((1u << quantizer.bits) - 1);
@@ -34,17 +43,6 @@ uint64_t CountClipped(const Quantizer& quantizer, const float* x, float scale, f
   }
   return clipped;
 }
-
-void MergeStored(const StoredSums& from, StoredSums& to) {
-  for (size_t lane = 0; lane < kSumLanes; ++lane) {
-    to.sum[lane] += from.sum[lane];
-    to.sum_abs[lane] += from.sum_abs[lane];
-    to.max[lane] = std::max(to.max[lane], from.max[lane]);
-    to.max_abs[lane] = std::max(to.max_abs[lane], from.max_abs[lane]);
-  }
-}
-
-}  // namespace
 
 Tiling::Tiling(uint64_t rows, uint64_t cols) : rows_(rows), cols_(cols) {
   tile_cols_ = std::clamp<uint64_t>(cols, 1, kMaxElements);

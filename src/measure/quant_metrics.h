@@ -39,6 +39,10 @@ static_assert(kBatchElements / Quantizer::kLeastGroupSize <= GroupBatch::kMostGr
 /// The dtype of the simulation when the user names none (D2); kBF16 for quantized storage.
 ComputeDType DefaultComputeDType(DType storage);
 
+/// Elements of one group that affine's clamp, or the element format's range, would cut off (D24),
+/// judged from the stored scale and bias.
+uint64_t CountClipped(const Quantizer& quantizer, const float* x, float scale, float bias);
+
 /// The importance of columns, repeated: item i is that of column i % cols, and there are enough of
 /// them for any batch of a matrix, those of one that begins in column c from item c on. Empty if
 /// `importance` is.

@@ -3,9 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 #include <string_view>
+
+#include "base/float_convert.h"
+#include "base/little_endian.h"
+#include "measure/quant_metrics.h"
 
 namespace moe {
 namespace {
@@ -50,6 +55,15 @@ uint64_t Negated(const std::byte* a, const std::byte* b, size_t count, size_t si
     negated += top && std::memcmp(a, b, size - 1) == 0 ? 1 : 0;
   }
   return negated;
+}
+
+/// A scale or bias as GroupRun has it: a number in T, or the value of a byte.
+float StoredNumber(ComputeDType dtype, const std::byte* at, size_t size) {
+  if (size == 1) return static_cast<float>(*at);
+  const std::span bytes(at, size);
+  if (dtype == ComputeDType::kF32) return std::bit_cast<float>(LoadLittleEndian<uint32_t>(bytes));
+  const auto half = LoadLittleEndian<uint16_t>(bytes);
+  return dtype == ComputeDType::kF16 ? HalfToFloat(half) : BFloat16ToFloat(half);
 }
 
 }  // namespace
@@ -124,6 +138,7 @@ bool StoredCodes::Compare(const Tile& tile, std::span<const float> x,
   for (uint64_t r = 0; r < tile.rows; ++r) {
     const uint64_t first = (view_.offset + (tile.row + r) * view_.row_stride + tile.col) / group;
     const size_t at = static_cast<size_t>(r) * per_row;
+    differences.clipped += Clipped(x.subspan(at * group, per_row * group), first);
     const std::byte* stored = parts_[0].data.data() + first * bytes_.codes;
     const std::byte* made = &codes[at * bytes_.codes];
     if (std::memcmp(stored, made, per_row * bytes_.codes) != 0) {
@@ -143,6 +158,22 @@ bool StoredCodes::Compare(const Tile& tile, std::span<const float> x,
   }
   return differences.codes != before.codes || differences.scales != before.scales ||
          differences.biases != before.biases;
+}
+
+uint64_t StoredCodes::Clipped(std::span<const float> row, uint64_t first) const {
+  const size_t group = quantizer_.group_size;
+  uint64_t clipped = 0;
+  for (size_t g = 0; g < row.size() / group; ++g) {
+    const std::byte* scale = parts_[1].data.data() + (first + g) * bytes_.scale;
+    const float step = StoredNumber(quantizer_.dtype, scale, bytes_.scale);
+    float origin = 0;
+    if (bytes_.bias > 0) {
+      const std::byte* bias = parts_[2].data.data() + (first + g) * bytes_.bias;
+      origin = StoredNumber(quantizer_.dtype, bias, bytes_.bias);
+    }
+    clipped += CountClipped(quantizer_, &row[g * group], step, origin);
+  }
+  return clipped;
 }
 
 double StoredCodes::ErrorOf(std::span<const float> x) const {

@@ -33,6 +33,7 @@ struct CodeDifferences {
   uint64_t codes = 0, scales = 0, biases = 0;
   uint64_t negated_biases = 0;  ///< of those, so many are the encoder's with the other sign
   uint64_t all_biases = 0;
+  uint64_t clipped = 0;  ///< weights beyond what the stored scales and biases reach
   std::optional<std::pair<uint64_t, uint64_t>> first;  ///< row and column of the first code
   bool none() const { return codes == 0 && scales == 0 && biases == 0; }
 };
@@ -54,6 +55,9 @@ class StoredCodes {
         bytes_(GroupBytesOf(quantizer)),
         view_(view),
         parts_(std::move(parts)) {}
+
+  /// Of the groups of a row, which begin with group number `first` of the weight.
+  uint64_t Clipped(std::span<const float> row, uint64_t first) const;
 
   Quantizer quantizer_;
   GroupBytes bytes_;

@@ -57,6 +57,8 @@ VerifyRow RowOf(const CheckedPair& checked, const Encodings& encodings) {
   row.dead_rows = static_cast<int64_t>(numbers.dead_rows);
   if (!check.codes) return row;
   row.encoder = encodings.at(row.id.storage_b).Text();
+  row.clip_share =
+      static_cast<double>(check.codes->clipped) / static_cast<double>(numbers.elements);
   row.codes_differ = static_cast<int64_t>(check.codes->codes);
   row.scales_differ = static_cast<int64_t>(check.codes->scales);
   row.biases_differ = static_cast<int64_t>(check.codes->biases);

@@ -18,7 +18,7 @@ struct VerifyRow {
   PairIdentity id;     ///< a: the original
   std::string status;  ///< "attested", "copy", "within", "differs" or "unread"
   std::optional<std::string> finding, detail, origin, method, encoder, reason;
-  std::optional<double> error, expected, allowed, cosine, norm_ratio, zero_share;
+  std::optional<double> error, expected, allowed, cosine, norm_ratio, zero_share, clip_share;
   std::optional<int64_t> codes_differ, scales_differ, biases_differ, nonfinite, dead_rows;
 };
 const Table<VerifyRow>& VerifyTable();

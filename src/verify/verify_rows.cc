@@ -45,6 +45,8 @@ Fields<VerifyRow> MakeFields() {
   count("nonfinite", "elements", "NaN and Inf where the original has none", &R::nonfinite);
   count("dead_rows", "rows", "rows of zeros that are none in the original", &R::dead_rows);
   text("reason", "why it could not be read", &R::reason);
+  number("clip_share", "weights beyond what stored scales and biases reach; null: not MLX's",
+         &R::clip_share);
   return fields;
 }
 

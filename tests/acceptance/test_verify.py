@@ -250,6 +250,8 @@ class PlantedFaults(AcceptanceTest):
         self.assertEqual(rows.loc[14, "down_proj", 1]["dead_rows"], 2)
         good = rows.loc[0, "gate_proj", 0]
         self.assertEqual((good["error"], good["method"]), (good["expected_error"], "re-derived"))
+        self.assertEqual(rows.loc[6, "gate_proj", 2]["clip_share"], 31 / 32)  # all but what is the bias
+        self.assertLess(good["clip_share"], 0.05)
         self.assertIn("mlx-cpu", good["encoder"])
 
     def test_mlx_mxfp4(self):
@@ -263,6 +265,14 @@ class PlantedFaults(AcceptanceTest):
 
     def test_bf16_copies(self):
         self.check(Bf16, "copy")
+
+    def test_every_storage_of_the_original_is_decoded_before_it_is_encoded_again(self):
+        for name in ("fp8_deepseek_v3", "ct_nvfp4_deepseek_v3", "gptq_int3_olmoe", "npz_numpy_f16"):
+            out = self.tmp / name
+            done = run("quantize", ZOO / name, "--scheme", "q4g32", "--out", out, "-q")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            told, _ = self.verify(out, ZOO / name, 0)
+            self.assertEqual(told["verdict"], "attested", name)
 
     def test_what_mlx_lm_drops_is_told_and_no_fault(self):
         stacks, rest = original()
