@@ -217,7 +217,8 @@ fs::path UnfinishedFolder(const fs::path& out) {
 
 Result<void> CheckOut(const QuantizeOptions& options) {
   std::error_code unknown;
-  if (fs::exists(options.out, unknown) && !fs::is_empty(options.out, unknown)) {
+  const bool is_there = fs::exists(fs::symlink_status(options.out, unknown));
+  if (is_there && !(fs::is_directory(options.out, unknown) && fs::is_empty(options.out, unknown))) {
     return Fail(ErrorCode::kBadArgument, options.out.string(), "is there already",
                 "give a new folder");
   }

@@ -203,11 +203,15 @@ class Quantize(AcceptanceTest):
         model, out = self.large(), self.tmp / "out"
         arguments = [PROGRAM, "quantize", str(model), "--scheme", "q4", "-o", str(out), "-j", "1"]
         progress = self.tmp / "out.unfinished" / "moescope-progress.jsonl"
-        killed = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while killed.poll() is None and not (progress.exists() and progress.read_text().count("\n") > 2):
-            time.sleep(0.001)
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
+        def stop(how, *more):
+            process = subprocess.Popen([*arguments, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and not (progress.exists() and progress.read_text().count("\n") > 2):
+                time.sleep(0.001)
+            process.send_signal(how)
+            return process.wait()
+
+        self.assertEqual(stop(signal.SIGINT), 130)
+        self.assertEqual(stop(signal.SIGKILL, "--resume"), -signal.SIGKILL)
         self.assertFalse(out.exists())
         again = quantize(model, out, "--scheme", "q4")
         self.assertEqual(again.returncode, 2)
@@ -301,9 +305,12 @@ class Quantize(AcceptanceTest):
             self.assertIn(part, done.stderr)
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
             self.assertFalse(out.exists() or (self.tmp / "out.unfinished").exists())
-        done = quantize(self.MODEL, full, "--scheme", "q4")
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("is there already", done.stderr)
+        link = self.tmp / "link"
+        link.symlink_to("nowhere")
+        for there in (full, recipe, link):
+            done = quantize(self.MODEL, there, "--scheme", "q4")
+            self.assertEqual(done.returncode, 2, there)
+            self.assertIn("is there already", done.stderr)
         self.assertEqual(files_of(full), {"a": b"x"})
 
     def test_a_full_disk_is_one_line(self):
