@@ -15,16 +15,12 @@
 #include <system_error>
 #include <utility>
 
+#include "base/system_fail.h"
+
 namespace moe {
 namespace {
 
 namespace fs = std::filesystem;
-
-tl::unexpected<Error> SystemFail(const fs::path& path, std::string_view what) {
-  const std::string reason = std::generic_category().message(errno);
-  return Fail(ErrorCode::kIo, path.string(), fmt::format("{}: {}", what, reason),
-              errno == ENOSPC ? "free some space and run again" : "");
-}
 
 /// Takes `suffix` and the digits before it off the end of `name`.
 std::optional<std::string> TakeNumber(std::string_view& name, std::string_view suffix) {

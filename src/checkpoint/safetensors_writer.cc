@@ -14,6 +14,7 @@
 
 #include "base/json.h"
 #include "base/little_endian.h"
+#include "base/system_fail.h"
 #include "base/text.h"
 #include "checkpoint/safetensors.h"
 
@@ -21,12 +22,6 @@ namespace moe {
 namespace {
 
 namespace fs = std::filesystem;
-
-tl::unexpected<Error> SystemFail(const fs::path& path, std::string_view what) {
-  const std::string reason = std::generic_category().message(errno);
-  return Fail(ErrorCode::kIo, path.string(), fmt::format("{}: {}", what, reason),
-              errno == ENOSPC || errno == EFBIG ? "free some space and run again" : "");
-}
 
 /// The length, the JSON, and spaces up to a multiple of 8.
 std::string HeaderText(std::span<const PlannedTensor> tensors) {

@@ -5,7 +5,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <system_error>
@@ -13,6 +12,7 @@
 
 #include "base/json_text.h"
 #include "base/pending_file.h"
+#include "base/system_fail.h"
 #include "base/version.h"
 #include "model/fingerprint.h"
 #include "model/model_parts.h"
@@ -25,11 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kProgressName = "moescope-progress.jsonl";
-
-tl::unexpected<Error> SystemFail(const fs::path& path, std::string_view what,
-                                 const std::error_code& error) {
-  return Fail(ErrorCode::kIo, path.string(), fmt::format("{}: {}", what, error.message()));
-}
 
 /// Tells whether an unfinished folder is of this plan.
 std::string KeyOf(const Model& model, const OutputPlan& plan,
@@ -94,9 +89,7 @@ class Progress {
   }
 
  private:
-  Result<void> Failed() const {
-    return SystemFail(path_, "writing failed", {errno, std::generic_category()});
-  }
+  Result<void> Failed() const { return SystemFail(path_, "writing failed"); }
 
   const fs::path path_;
   const std::string key_;
