@@ -112,14 +112,14 @@ Result<void> CheckRole(const std::string& flag, const std::string& role) {
 Result<void> AddFloor(const std::string& text, PlanRules& rules) {
   const auto floor = Split("--floor", text);
   if (!floor) return tl::make_unexpected(floor.error());
-  const auto& [role, scheme] = *floor;
+  const std::string& role = floor->first;
   if (auto known = CheckRole("--floor", role); !known) return known;
   if (std::ranges::count(rules.keep, role) > 0) {
     return BadFlag("--floor", fmt::format("{} stays as mlx-lm's own rule has it (--keep)", role),
                    "a --keep without it lets the budget choose");
   }
   std::erase_if(rules.floors, [&](const auto& usual) { return usual.role == role; });
-  rules.floors.push_back({role, scheme});
+  rules.floors.push_back({role, floor->second});
   return {};
 }
 
