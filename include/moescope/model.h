@@ -57,8 +57,8 @@ struct ModelTensor {
   enum class LeftOut { kNo, kUnlisted, kCopy, kAdapter } left_out = LeftOut::kNo;
   /// Not "": a weight's payload that can't be decoded, why.
   std::string refusal;
-  /// Refused because its tensors, or they and config.json, contradict each other; else the scheme is
-  /// one that is not read.
+  /// Refused because its tensors, or they and config.json, contradict each other; else the scheme
+  /// is one that is not read.
   bool contradictory = false;
   /// Its role, the experts' matrices in it, and why it has none though it looks like an expert's.
   Extraction found;

@@ -11,11 +11,11 @@
 
 #include "base/utf8.h"
 #include "costs/energies.h"
-#include "model/fingerprint.h"
 #include "costs/matrix_costs.h"
 #include "costs/mlx_units.h"
 #include "costs/run_errors.h"
 #include "experts/mlx_names.h"
+#include "model/fingerprint.h"
 #include "model/mlx_plan.h"
 #include "model/model_parts.h"
 #include "run/schemes.h"

@@ -75,10 +75,10 @@ struct QuantRow {
   Identity matrix;
   QuantScheme scheme;
   QuantError error;
-  std::string compute_dtype;          ///< ComputeDTypeName()
-  std::string backend;                ///< "native" or "mlx"
-  std::string profile;                ///< ProfileName(), or "mlx-<version>-<device>"
-  bool requantized = false;           ///< the stored weights were quantized already
+  std::string compute_dtype;  ///< ComputeDTypeName()
+  std::string backend;        ///< "native" or "mlx"
+  std::string profile;        ///< ProfileName(), or "mlx-<version>-<device>"
+  bool requantized = false;   ///< the stored weights were quantized already
   // Of dense_quant_sim, as in EvidenceRow.
   std::optional<double> energy = {}, guessed_energy = {};
 };
