@@ -5,23 +5,6 @@
 namespace moe {
 namespace {
 
-/// Without the wrappers around the text model: "layers.0.mlp" of
-/// "model.language_model.layers.0.mlp".
-std::string_view Core(std::string_view name) {
-  constexpr std::string_view kWrappers[] = {"model",    "language_model", "text_model",
-                                            "backbone", "transformer",    "thinker",
-                                            "llm",      "module"};
-  for (;;) {
-    const size_t dot = name.find('.');
-    if (dot == std::string_view::npos) return name;
-    const std::string_view head = name.substr(0, dot);
-    if (std::find(std::begin(kWrappers), std::end(kWrappers), head) == std::end(kWrappers)) {
-      return name;
-    }
-    name.remove_prefix(dot + 1);
-  }
-}
-
 /// `text` against a shell pattern of '*' and '?'.
 bool MatchesGlob(std::string_view glob, std::string_view text) {
   size_t g = 0, t = 0, star = std::string_view::npos, from = 0;
@@ -45,6 +28,21 @@ bool MatchesGlob(std::string_view glob, std::string_view text) {
 
 }  // namespace
 
+std::string_view WithoutWrappers(std::string_view name) {
+  constexpr std::string_view kWrappers[] = {"model",    "language_model", "text_model",
+                                            "backbone", "transformer",    "thinker",
+                                            "llm",      "module"};
+  for (;;) {
+    const size_t dot = name.find('.');
+    if (dot == std::string_view::npos) return name;
+    const std::string_view head = name.substr(0, dot);
+    if (std::find(std::begin(kWrappers), std::end(kWrappers), head) == std::end(kWrappers)) {
+      return name;
+    }
+    name.remove_prefix(dot + 1);
+  }
+}
+
 // ---- NamePattern ----
 
 NamePattern::NamePattern(std::string_view text) {
@@ -56,7 +54,7 @@ NamePattern::NamePattern(std::string_view text) {
 bool NamePattern::Matches(std::string_view module) const {
   constexpr const char* kSpellings[] = {"", "model.", "model.language_model.",
                                         "language_model.model.", "language_model."};
-  const std::string core(Core(module));
+  const std::string core(WithoutWrappers(module));
   return MatchesName(std::string(module)) ||
          std::any_of(std::begin(kSpellings), std::end(kSpellings),
                      [&](const char* wrapper) { return MatchesName(wrapper + core); });
@@ -79,7 +77,7 @@ void Exclusions::Add(const Json& list) {
 }
 
 bool Exclusions::Holds(std::string_view module) const {
-  const std::string_view core = Core(module);
+  const std::string_view core = WithoutWrappers(module);
   return HoldsPart(core) ||
          std::any_of(globs_.begin(), globs_.end(),
                      [&](const std::string& glob) {
@@ -97,9 +95,9 @@ void Exclusions::AddName(std::string_view name) {
   while (name.ends_with('.')) name.remove_suffix(1);
   if (name.empty()) return;
   if (name.find_first_of("*?") != std::string_view::npos) {
-    globs_.emplace_back(Core(name));
+    globs_.emplace_back(WithoutWrappers(name));
   } else {
-    names_.emplace(Core(name));
+    names_.emplace(WithoutWrappers(name));
   }
 }
 
@@ -122,12 +120,12 @@ bool Exclusions::HoldsPart(std::string_view core) const {
 
 void Entries::Add(const std::string& name, const Json& value) {
   by_name_.emplace(name, Entry{name, &value});
-  by_core_.emplace(std::string(Core(name)), Entry{name, &value});
+  by_core_.emplace(std::string(WithoutWrappers(name)), Entry{name, &value});
 }
 
 const Entries::Entry* Entries::Find(std::string_view module) const {
   if (const auto exact = by_name_.find(module); exact != by_name_.end()) return &exact->second;
-  const auto found = by_core_.find(Core(module));
+  const auto found = by_core_.find(WithoutWrappers(module));
   return found == by_core_.end() ? nullptr : &found->second;
 }
 

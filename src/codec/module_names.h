@@ -18,6 +18,10 @@ namespace moe {
 // How config.json's quantization names modules. Names are compared without the wrappers around the
 // text model: "layers.0.mlp" for "model.language_model.layers.0.mlp" (checkpoints.md 10.3).
 
+/// Without the wrappers around the text model: "layers.0.mlp" of
+/// "model.language_model.layers.0.mlp".
+std::string_view WithoutWrappers(std::string_view name);
+
 /// A pattern of Python's re.match. One that cannot be compiled, or once took too many steps,
 /// matches nothing: it may be asked for each of a million names.
 class NamePattern {

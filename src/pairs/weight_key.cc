@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "codec/companions.h"
+#include "codec/module_names.h"
 #include "evidence/module_inputs.h"
 
 namespace moe {
@@ -17,12 +18,8 @@ using Kind = WeightKey::Kind;
 
 constexpr std::string_view kBias = ".bias";
 
-/// Parts of a model that some checkpoints name before the text model, and others don't.
-constexpr std::string_view kWrappers[] = {"model.", "language_model.", "text_model.", "backbone.",
-                                          "transformer."};
-
 /// llama.cpp's names of what is no matrix, and those of HF and MLX, below the layer's number or
-/// alone. A name that means different norms in different families (ffn_norm) is not here.
+/// alone. Those that mean different norms in different families are told apart by NameNorms().
 constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
     {"attn_norm", "input_layernorm"},
     {"attn_q_norm", "self_attn.q_norm"},
@@ -33,23 +30,11 @@ constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
     {"output_norm", "norm"},
 };
 
-std::string_view WithoutWrappers(std::string_view name) {
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view wrapper : kWrappers) {
-      if (!name.starts_with(wrapper)) continue;
-      name.remove_prefix(wrapper.size());
-      found = true;
-    }
-  }
-  return name;
-}
-
 ModuleName CanonicalName(std::string_view weight) {
   const bool bias = weight.ends_with(kBias);
   if (bias) weight.remove_suffix(kBias.size());
   ModuleName name = ModuleNameOf(weight);
-  if (name.layer < 0) name.name = WithoutWrappers(name.name);
+  if (name.layer < 0) name.name = std::string(WithoutWrappers(name.name));
   if (bias) name.name += kBias;
   for (const auto& [gguf, other] : kOtherNames) {
     if (name.name == gguf) name.name = other;
@@ -71,6 +56,23 @@ bool IsOther(const ModelTensor& tensor) {
   return tensor.weight && tensor.weight->is_plain() && !tensor.companion &&
          tensor.left_out == ModelTensor::LeftOut::kNo && tensor.found.banks.empty() &&
          tensor.elements() > 0;
+}
+
+/// llama.cpp has one norm behind the attention in most families, ffn_norm or post_attention_norm,
+/// which is HF's post_attention_layernorm. Where it has both they keep their names: which of them
+/// that is depends on the family.
+void NameNorms(std::vector<WeightItem>& items) {
+  using Layer = std::pair<std::string, int64_t>;
+  std::map<Layer, std::vector<WeightItem*>> norms;
+  for (WeightItem& item : items) {
+    const bool ours = item.key.name == "ffn_norm" || item.key.name == "post_attention_norm";
+    if (ours && item.key.kind == Kind::kOther) {
+      norms[{item.key.stack, item.key.layer}].push_back(&item);
+    }
+  }
+  for (const auto& [layer, found] : norms) {
+    if (found.size() == 1) found.front()->key.name = "post_attention_layernorm";
+  }
 }
 
 /// Matrices that differ and would have one key get their whole names.
@@ -126,6 +128,7 @@ std::vector<WeightItem> WeightsOf(const Model& model) {
       items.push_back(Item(Kind::kOther, tensor, ModuleOf(tensor.info().name), all));
     }
   }
+  NameNorms(items);
   TellApart(items);
   return items;
 }

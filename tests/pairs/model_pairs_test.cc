@@ -35,7 +35,10 @@ TEST(ModelPairs, NamesOfHuggingFaceAndLlamaCppMeet) {
   EXPECT_EQ(dense->b.module, "blk.0.attn_output");
   EXPECT_NE(Find(pairs, "norm"), nullptr);
   EXPECT_TRUE(pairs.complete());
-  EXPECT_EQ(pairs.only_b.size(), 3u);  // blk.*.ffn_norm
+  const WeightPair* norm = Find(pairs, "layer 2 post_attention_layernorm");
+  ASSERT_NE(norm, nullptr);
+  EXPECT_EQ(norm->b.module, "blk.2.ffn_norm");
+  EXPECT_TRUE(pairs.only_a.empty() && pairs.only_b.empty());
 }
 
 TEST(ModelPairs, WrappersPrefixesAndFusedStacksMeet) {
