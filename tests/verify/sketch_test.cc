@@ -34,8 +34,8 @@ void ExpectPicked(uint64_t rows, uint64_t cols) {
 
 TEST(Sketch, IsPickedOutOfTilesAsTheyPass) {
   ExpectPicked(3, 5);        // one tile, places repeat
-  ExpectPicked(700, 300);    // tiles of whole rows
-  ExpectPicked(3, 200'000);  // of pieces of rows
+  ExpectPicked(300, 300);    // tiles of whole rows
+  ExpectPicked(2, 100'000);  // of pieces of rows
 }
 
 TEST(Sketch, CosineOfWhatHasNoneIsZero) {
