@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/pipeline.h"
+#include "model/location.h"
 #include "run/schemes.h"
 
 namespace moe::cli {
@@ -126,6 +127,7 @@ Result<void> RunQuantize(const QuantizeFlags& flags, Reporter& report) {
   if (!model) return tl::make_unexpected(model.error());
   const auto plan = PlanOutput(*model, *choice);
   if (!plan) return tl::make_unexpected(plan.error());
+  options.name = LocateModel(flags.model).value_or(ModelLocation()).id;
   report.object()["bytes"] = plan->bytes;
   report.object()["notes"] = plan->notes;
   report.object()["losses"] = plan->losses;

@@ -91,7 +91,7 @@ library_name: mlx
 pipeline_tag: text-generation
 tags:
 - mlx
----
+{10}---
 # {0}, quantized
 Made from {0} (family {1}, model_type {2}) by moescope {3} with {4}: {5:.3f} bits a weight,
 {6} bytes of tensors. {7} `mlx_lm.load` opens this folder.
@@ -100,7 +100,8 @@ Fingerprint of the source: `{8}`. `moescope.json` has every tensor's digest.
 
 {9})",
       name, OrUnknown(model.family()), OrUnknown(model.model_type()), kVersion, how, bits,
-      plan.bytes, EncoderText(plan), FingerprintOf(model), TableOfShares(plan));
+      plan.bytes, EncoderText(plan), FingerprintOf(model), TableOfShares(plan),
+      name.find('/') == std::string::npos ? "" : fmt::format("base_model: {}\n", name));
   if (choice.recipe) text += TableOfRecipe(*choice.recipe);
   if (!plan.notes.empty() || !plan.losses.empty()) {
     text += "\n## What else to know\n" + ListOf(plan.losses) + ListOf(plan.notes);

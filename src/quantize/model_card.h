@@ -11,7 +11,7 @@ namespace moe {
 
 // How a checkpoint was made: for people, and for programs.
 
-/// The folder's README.md. `name`: of the source's folder.
+/// The folder's README.md. `name`: what the source is called; with a slash, on the Hub.
 std::string ModelCardText(const Model& model, const std::string& name, const OutputPlan& plan,
                           const OutputChoice& choice);
 

@@ -158,21 +158,21 @@ class Quantization {
   Result<void> WriteOtherFiles() {
     const ModelMetadata& metadata = model_.parts().files->metadata;
     const fs::path source = metadata.config_path->parent_path();
-    const std::string name = model_.path().filename().string();
     Json generation;
     if (const auto text = ReadTextFile(source / "generation_config.json")) {
       generation = Json::Parse(*text).value_or(Json());
     }
     const std::pair<const char*, std::string> texts[] = {
         {"model.safetensors.index.json", IndexText(plan_, files_)},
-        {"README.md", ModelCardText(model_, name, plan_, choice_)},
+        {"README.md", ModelCardText(model_, options_.name, plan_, choice_)},
         {"moescope.json",
-         JsonText(ManifestOf(model_, name, plan_, choice_, files_, progress_.done()))},
+         JsonText(ManifestOf(model_, options_.name, plan_, choice_, files_, progress_.done()))},
         {"config.json", ConfigText(metadata.config, generation, plan_.quantization)}};
     for (const fs::path& file : FilesToCopy(source)) {
-      std::error_code failed;
-      fs::copy_file(file, folder_ / file.filename(), fs::copy_options::overwrite_existing, failed);
-      if (failed) return SystemFail(file, "can't be copied", failed);
+      const auto text = ReadTextFile(file);
+      if (!text) return tl::make_unexpected(text.error());
+      auto copied = WriteFileAtomically(folder_ / file.filename(), *text);
+      if (!copied) return copied;
     }
     for (const auto& [file, text] : texts) {
       if (auto written = WriteFileAtomically(folder_ / file, text); !written) return written;

@@ -12,6 +12,7 @@ namespace moe {
 
 struct QuantizeOptions {
   std::filesystem::path out;  ///< the new folder; one that is there is empty
+  std::string name;           ///< what the source is called: "Qwen/Qwen3-30B-A3B"
   bool resume = false;        ///< goes on where a run that ended early has stopped
   WriteOptions write;
 };

@@ -82,12 +82,13 @@ void RoundAll(std::span<float> values, DType dtype) {
 }
 
 /// As astype() of mlx makes them: in the dtype of the source, plus 1, in that of the model.
-void Convert(const OutputWeight& weight, bool is_plain, std::span<float> values) {
-  if (!is_plain) RoundAll(values, weight.source_dtype);
+void Convert(const OutputWeight& weight, const Weight& source, std::span<float> values) {
+  if (!source.is_plain()) RoundAll(values, weight.source_dtype);
   if (weight.made.plus_one) {
     for (float& value : values) value = Rounded(value + 1.0f, weight.source_dtype);
   }
-  if (weight.made.dtype != weight.source_dtype) RoundAll(values, weight.made.dtype);
+  const bool is_exact = source.is_plain() && source.float_dtype == weight.made.dtype;
+  if (!is_exact) RoundAll(values, weight.made.dtype);
 }
 
 void StoreFloats(std::span<const float> values, DType dtype, std::vector<std::byte>& out) {
@@ -165,7 +166,7 @@ class Work {
       if (auto whole = part.file->CheckWhole(); !whole) return tl::make_unexpected(whole.error());
     }
     const std::span<float> values(buffers.values.data(), piece.elements());
-    Convert(*piece.weight, piece.source().source->weight->is_plain(), values);
+    Convert(*piece.weight, *piece.source().source->weight, values);
     if (!piece.weight->scheme) {
       StoreFloats(values, piece.weight->made.dtype, buffers.bytes[0]);
     } else if (auto done = Encode(piece, values, buffers); !done) {
@@ -179,6 +180,7 @@ class Work {
     const auto array = weights_.Get(weight);
     if (!array) return tl::make_unexpected(array.error());
     buffers.values.resize(piece.elements());
+    if (buffers.values.empty()) return {};
     const MatrixView& view = piece.source().view;
     const auto matrix = (*array)->Matrix(view);
     if (matrix) {
@@ -217,7 +219,8 @@ class Work {
     for (size_t i = 0; i < weight.tensors; ++i) {
       const std::span<const std::byte> bytes = buffers.bytes[i];
       const uint64_t row = piece.part * weight.part_rows() + piece.row;
-      const uint64_t offset = row * (bytes.size() / piece.rows);  // rows are whole groups
+      // Rows are whole groups, so each takes as many bytes.
+      const uint64_t offset = bytes.empty() ? 0 : row * (bytes.size() / piece.rows);
       auto done = files_.Write(weight.first_tensor + i, offset, bytes);
       if (!done) return tl::make_unexpected(done.error());
       written.digests.push_back(DigestOf(bytes));
