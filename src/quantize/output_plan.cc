@@ -91,6 +91,7 @@ class Planner {
     if (!done) return tl::make_unexpected(done.error());
     NameTensors();
     CountParameters();
+    NoteStorage();
     plan_.notes = notes_.Lines();
     plan_.losses = losses_.Lines();
     return std::move(plan_);
@@ -136,7 +137,7 @@ class Planner {
     return {};
   }
 
-  Result<void> CheckReadable(const ModelTensor& tensor) {
+  static Result<void> CheckReadable(const ModelTensor& tensor) {
     std::string why = tensor.refusal;
     if (why.empty()) why = tensor.found.unmatched_reason.value_or("");
     if (why.empty() && !tensor.weight) {
@@ -144,10 +145,6 @@ class Planner {
     }
     if (!why.empty()) {
       return Fail(ErrorCode::kUnsupported, tensor.info().name, "can't be written: " + why);
-    }
-    if (!tensor.weight->is_plain()) {
-      notes_.Add(fmt::format("stored as {}, made from decoded values", tensor.weight->storage),
-                 tensor.weight->name);
     }
     return {};
   }
@@ -261,6 +258,20 @@ class Planner {
     const auto made = QuantizerOf(weight);
     if (made) return {};
     return Fail(ErrorCode::kBadArgument, weight.name(), made.error().message);
+  }
+
+  void NoteStorage() {
+    std::set<const Weight*> told;
+    for (const OutputWeight& weight : plan_.weights) {
+      const bool keeps_codes = weight.profile == QuantProfile::kMlxGpu;
+      for (const MlxPlan::Part& part : weight.made.parts) {
+        const Weight& source = *part.source->weight;
+        if (source.is_plain() || !told.insert(&source).second) continue;
+        notes_.Add(fmt::format("stored as {}, {}", source.storage,
+                               keeps_codes ? "its codes are kept" : "made from decoded values"),
+                   source.name);
+      }
+    }
   }
 
   // ---- what is written ----

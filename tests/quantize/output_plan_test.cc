@@ -76,6 +76,18 @@ TEST(OutputPlan, WhatIsLostIsTold) {
   EXPECT_NE(plan.losses.front().find("e_score_correction_bias"), std::string::npos);
 }
 
+TEST(OutputPlan, WhatIsQuantizedAgainIsTold) {
+  const auto notes_of = [](const char* zoo) {
+    std::string all;
+    for (const std::string& note : Planned(zoo, kFour).plan.notes) all += note + "\n";
+    return all;
+  };
+  EXPECT_NE(notes_of("fp8_qwen3_moe").find("stored as fp8_block128, made from decoded values"),
+            std::string::npos);
+  EXPECT_NE(notes_of("gpt_oss_mxfp4").find("stored as mxfp4, its codes are kept"),
+            std::string::npos);
+}
+
 TEST(OutputPlan, ARecipeOfAnotherModelIsRefused) {
   const auto model = Model::Open((TestData() / "zoo" / "hf4_olmoe").string());
   OutputChoice choice;
