@@ -68,17 +68,21 @@ class AcceptanceTest(unittest.TestCase):
         return folder
 
     def run_dir(self, model_path, change=None, name="run"):
-        """init-run for `model_path`; `change(config)` edits the config, which demands no coverage
-        (the template demands all). Returns the run directory."""
-        done = run("init-run", "--root", self.tmp / "runs", "--model-id", "m", "--run-name", name,
-                   "--model-path", model_path)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        """A run as init-run makes it (test_init_run.py), without a start of the program: the
+        template for `model_path`, after `change(config)`. It demands no coverage (the template
+        demands all). Returns the run directory."""
         run_dir = self.tmp / "runs" / "m" / name
-        config = json.loads((run_dir / "analysis_config.json").read_text())
+        for folder in ("data", "logs", "tables", "cache/sampled_indices", "plots"):
+            (run_dir / folder).mkdir(parents=True)
+        config = json.loads((DATA / "run/analysis_config.json").read_text())
+        config["model_path"] = str(model_path)
         config["scan"]["min_expert_coverage"] = None
         if change is not None:
             change(config)
         (run_dir / "analysis_config.json").write_text(json.dumps(config))
+        (run_dir / "manifest.json").write_text(json.dumps(
+            {"model_id": "m", "run_name": name, "created_at": "2026-01-01T00:00:00.000000Z",
+             "version": 2}))
         return run_dir
 
     def collect(self, run_dir, *arguments, expect=0, env=None):

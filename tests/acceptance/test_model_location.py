@@ -74,7 +74,10 @@ class Spelling(LocationTest):
         for _ in range(2):
             done = run("analyze", os.fsdecode(path), "--out", self.tmp / "out", "--no-report")
             self.assertEqual(done.returncode, 0, done.stderr)
-        run_dir = self.run_dir(os.fsdecode(path))
+        done = run("init-run", "--root", self.tmp / "runs", "--model-id", "m", "--run-name", "run",
+                   "--model-path", os.fsdecode(path))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        run_dir = self.tmp / "runs/m/run"
         config = json.loads((run_dir / "analysis_config.json").read_text(encoding="utf-8"))
         self.assertTrue(config["model_path"].endswith("/mod\\xe8le"))
         self.collect(run_dir)
