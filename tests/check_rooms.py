@@ -2,7 +2,7 @@
 """The rooms of src/: what each holds, which public headers are its own, and what it may know.
 
 Without arguments: every #include points only towards what its room may know, and docs/architecture.md
-shows this table. `--write` writes the table into docs/architecture.md.
+shows this table; no two headers define a type of one name. `--write` writes the table into docs/architecture.md.
 """
 import re
 import sys
@@ -202,6 +202,18 @@ def faults_of_includes():
             yield from faults_of_file(path, BY_NAME[name])
 
 
+def faults_of_names():
+    """A type that two headers define breaks the rule of one definition, and no linker tells."""
+    defined = {}
+    for path in sorted([*(ROOT / "src").glob("*/*.h"), *(ROOT / "include").glob("*/*.h")]):
+        text = path.read_text()
+        space = "".join(re.findall(r"^namespace ([\w:]+) \{", text, re.M))
+        for name in re.findall(r"^(?:struct|class|enum class) (\w+)\b(?!::)[^;{]*\{", text, re.M):
+            other = defined.setdefault(f"{space}::{name}", path)
+            if other != path:
+                yield f"{path}: {space}::{name} is the name of a type in {other}, too"
+
+
 def table():
     """The rooms as Markdown."""
     def with_reason(name, why, what="{}"):
@@ -227,7 +239,7 @@ def with_table(text):
 def main():
     if sys.argv[1:] == ["--write"]:
         DOC.write_text(with_table(DOC.read_text()))
-    found = [*faults_of_rooms(), *faults_of_includes()]
+    found = [*faults_of_rooms(), *faults_of_includes(), *faults_of_names()]
     if DOC.read_text() != with_table(DOC.read_text()):
         found.append(f"{DOC}: its table of rooms is not ROOMS; tests/check_rooms.py --write writes it")
     print("\n".join(found) if found else "includes point only where they may, and the table of rooms is true")

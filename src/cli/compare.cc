@@ -25,7 +25,7 @@ struct CompareOptions {
   unsigned threads = 0;
 };
 
-void TellVerdict(const Comparison& comparison, Reporter& report) {
+void TellVerdict(const ModelComparison& comparison, Reporter& report) {
   const std::string all = Grouped(comparison.Count(&RoleCounts::matrices));
   const uint64_t changed = comparison.Count(&RoleCounts::changed);
   const std::string rest = comparison.complete() ? "" : "; not all could be compared";
@@ -39,7 +39,7 @@ void TellVerdict(const Comparison& comparison, Reporter& report) {
   }
 }
 
-void TellRoles(const Comparison& comparison, Reporter& report) {
+void TellRoles(const ModelComparison& comparison, Reporter& report) {
   report.Answer(fmt::format("{:<14} {:>9} {:>10} {:>9} {:>9} {:>9}", "role", "weights", "identical",
                             "changed", "distance", "furthest"));
   for (const auto& [role, counts] : comparison.roles) {
@@ -50,7 +50,7 @@ void TellRoles(const Comparison& comparison, Reporter& report) {
   }
 }
 
-void TellExperts(const Comparison& comparison, Reporter& report) {
+void TellExperts(const ModelComparison& comparison, Reporter& report) {
   constexpr size_t kFewLayers = 8;
   uint64_t changed = 0;
   for (const auto& [layer, experts] : comparison.changed_experts) changed += experts.size();
@@ -69,7 +69,7 @@ void TellExperts(const Comparison& comparison, Reporter& report) {
   }
 }
 
-void TellWorst(const Comparison& comparison, Reporter& report) {
+void TellWorst(const ModelComparison& comparison, Reporter& report) {
   const auto number = [](const std::optional<double>& value) {
     return value ? fmt::format("{:.4g}", *value) : "-";
   };

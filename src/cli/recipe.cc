@@ -201,7 +201,7 @@ void TellComparisons(const Plan& plan, const Recipe& recipe, Reporter& report) {
     report.Answer(
         fmt::format("objective: {:.3g} of that of {}", *objective, ReferenceName(recipe)));
   }
-  for (const Comparison& comparison : ComparisonsOf(recipe, plan)) {
+  for (const PlanComparison& comparison : ComparisonsOf(recipe, plan)) {
     report.Answer(fmt::format("{} ({}): a recipe of no more bytes has {:.3g} of its objective",
                               ComparisonName(comparison, recipe),
                               HumanBytes(comparison.other.bytes),

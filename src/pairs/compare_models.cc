@@ -41,7 +41,7 @@ double Distance(const CompareRow& row) {
   return row.numbers.rel_distance().value_or(none);
 }
 
-void CountExperts(const std::vector<WeightPair>& pairs, Comparison& comparison) {
+void CountExperts(const std::vector<WeightPair>& pairs, ModelComparison& comparison) {
   std::set<std::pair<int64_t, int64_t>> all, changed;
   for (size_t i = 0; i < pairs.size(); ++i) {
     const WeightKey& key = pairs[i].a.key;
@@ -53,7 +53,7 @@ void CountExperts(const std::vector<WeightPair>& pairs, Comparison& comparison) 
   for (const auto& [layer, expert] : changed) comparison.changed_experts[layer].push_back(expert);
 }
 
-Json WorstJson(const Comparison& comparison) {
+Json WorstJson(const ModelComparison& comparison) {
   Json json = Json::Array();
   for (const CompareRow* row : comparison.Worst(kWorstInJson)) {
     json.push_back({{"weight", row->id.text},
@@ -68,18 +68,18 @@ Json WorstJson(const Comparison& comparison) {
 
 }  // namespace
 
-uint64_t Comparison::Count(uint64_t RoleCounts::* what) const {
+uint64_t ModelComparison::Count(uint64_t RoleCounts::* what) const {
   uint64_t sum = 0;
   for (const auto& [role, counts] : roles) sum += counts.*what;
   return sum;
 }
 
-bool Comparison::equal() const {
+bool ModelComparison::equal() const {
   const uint64_t all = Count(&RoleCounts::matrices);
   return Count(&RoleCounts::identical) + Count(&RoleCounts::unread) == all;
 }
 
-std::vector<const CompareRow*> Comparison::Worst(size_t most) const {
+std::vector<const CompareRow*> ModelComparison::Worst(size_t most) const {
   std::vector<const CompareRow*> worst;
   for (const CompareRow& row : rows) {
     if (row.status == "changed" || row.status == "nonfinite") worst.push_back(&row);
@@ -90,8 +90,9 @@ std::vector<const CompareRow*> Comparison::Worst(size_t most) const {
   return worst;
 }
 
-Result<Comparison> CompareModels(const Model& a, const Model& b, const PairWorkOptions& options) {
-  Comparison comparison;
+Result<ModelComparison> CompareModels(const Model& a, const Model& b,
+                                      const PairWorkOptions& options) {
+  ModelComparison comparison;
   comparison.pairs = PairModels(a, b);
   const auto make = [](const WeightPair&, OpenPair opened) -> Result<PairNumbers> {
     PairSums sums(opened.a->cols());
@@ -112,7 +113,7 @@ Result<Comparison> CompareModels(const Model& a, const Model& b, const PairWorkO
   return comparison;
 }
 
-Json ComparisonJson(const Comparison& comparison, const Model& a, const Model& b) {
+Json ComparisonJson(const ModelComparison& comparison, const Model& a, const Model& b) {
   Json roles = Json::Object();
   for (const auto& [role, counts] : comparison.roles) {
     const bool any = counts.sum_aa > 0;

@@ -19,7 +19,7 @@ struct RoleCounts {
 };
 
 /// Two checkpoints of one model, weight by weight.
-struct Comparison {
+struct ModelComparison {
   ModelPairs pairs;
   std::vector<CompareRow> rows;                             ///< one for each pair
   std::map<std::string, RoleCounts> roles;                  ///< by role
@@ -35,9 +35,10 @@ struct Comparison {
 
 /// Reads both, each weight once, in tiles: a few hundred KiB a thread, and some hundred bytes a
 /// matrix. Fails when one can't be read; kInterrupted.
-Result<Comparison> CompareModels(const Model& a, const Model& b, const PairWorkOptions& options);
+Result<ModelComparison> CompareModels(const Model& a, const Model& b,
+                                      const PairWorkOptions& options);
 
 /// The object that compare.json holds (docs/verify.md).
-Json ComparisonJson(const Comparison& comparison, const Model& a, const Model& b);
+Json ComparisonJson(const ModelComparison& comparison, const Model& a, const Model& b);
 
 }  // namespace moe

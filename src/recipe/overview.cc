@@ -56,8 +56,8 @@ std::vector<RecipeGroup> GroupsOf(const Recipe& recipe) {
   return groups;
 }
 
-std::vector<Comparison> ComparisonsOf(const Recipe& recipe, const Plan& plan) {
-  std::vector<Comparison> comparisons;
+std::vector<PlanComparison> ComparisonsOf(const Recipe& recipe, const Plan& plan) {
+  std::vector<PlanComparison> comparisons;
   const auto add = [&](std::string_view rule, const std::optional<RulePlan>& other) {
     if (!other || !(other->cost > 0)) return;
     const auto best = plan.AtSize(other->bytes);

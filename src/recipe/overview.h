@@ -38,13 +38,13 @@ std::vector<RecipeGroup> GroupsOf(const Recipe& recipe);
 std::vector<const RecipeUnit*> FurthestUnits(const Recipe& recipe, size_t most);
 
 /// Another way to quantize the model, beside the best recipe of no more bytes.
-struct Comparison {
+struct PlanComparison {
   std::string_view rule;  ///< of mlx_lm, as "mixed_3_6"; "": the recipe's reference for all
   RulePlan other;
   double best = 0;  ///< what that recipe costs
 };
 
 /// With the reference, and mlx_lm's rules as far as there are such; `plan` is the recipe's.
-std::vector<Comparison> ComparisonsOf(const Recipe& recipe, const Plan& plan);
+std::vector<PlanComparison> ComparisonsOf(const Recipe& recipe, const Plan& plan);
 
 }  // namespace moe

@@ -111,7 +111,7 @@ Json FurthestJson(const Recipe& recipe) {
 Json BesideJson(const Recipe& recipe, const Plan& plan) {
   const double unit = *recipe.objective.reference_value;
   Json list = Json::Array();
-  for (const Comparison& comparison : ComparisonsOf(recipe, plan)) {
+  for (const PlanComparison& comparison : ComparisonsOf(recipe, plan)) {
     list.push_back({{"name", ComparisonName(comparison, recipe)},
                     {"bytes", comparison.other.bytes},
                     {"value", comparison.other.cost / unit},
@@ -171,7 +171,7 @@ Json ChartJson(const Recipe& recipe, const std::string& name, const Plan& plan,
   for (const Plan::Point& point : front) {
     points.push_back(Json::Array({point.bytes, point.cost / unit, point.bits}));
   }
-  for (const Comparison& comparison : ComparisonsOf(recipe, plan)) {
+  for (const PlanComparison& comparison : ComparisonsOf(recipe, plan)) {
     (comparison.rule.empty() ? reference : rules)
         .push_back(PointJson(comparison.other.bytes, comparison.other.cost / unit));
   }
@@ -234,7 +234,7 @@ std::string ReferenceName(const Recipe& recipe) {
   return FormLabel(recipe.objective.reference) + " for all";
 }
 
-std::string ComparisonName(const Comparison& comparison, const Recipe& recipe) {
+std::string ComparisonName(const PlanComparison& comparison, const Recipe& recipe) {
   return comparison.rule.empty() ? ReferenceName(recipe)
                                  : fmt::format("mlx-lm's {}", comparison.rule);
 }

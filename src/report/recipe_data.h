@@ -17,7 +17,7 @@ std::string FormLabel(const StoredForm& form);
 std::optional<double> RelativeObjective(const Recipe& recipe);
 std::string ReferenceName(const Recipe& recipe);  ///< "q4 for all"
 /// "q4 for all", "mlx-lm's mixed_3_6".
-std::string ComparisonName(const Comparison& comparison, const Recipe& recipe);
+std::string ComparisonName(const PlanComparison& comparison, const Recipe& recipe);
 
 /// The best recipes of all sizes under the rules of one, that one, and what it is compared with, as
 /// the chart "front" takes them (web/charts/front.js); a point has its bits too: [bytes, objective,

@@ -12,7 +12,7 @@
 namespace moe {
 namespace {
 
-using Kind = FindingKind;
+using Kind = PairFindingKind;
 
 constexpr double kSame = 0.9;      // cosine: two matrices are one, rounded to 3 bits or more
 constexpr double kSketched = 0.8;  // the same of two sketches; 64 elements of others reach 0.5
@@ -79,7 +79,7 @@ Result<bool> IsZero(const WeightItem& item, size_t part) {
   return any;
 }
 
-Result<Finding> ByBytes(const CheckedPair& checked) {
+Result<PairFinding> ByBytes(const CheckedPair& checked) {
   const WeightItem& item = checked.pair->b;
   const bool scaled = item.weight().parts.size() > 1;
   const auto codes = IsZero(item, 0);
@@ -87,14 +87,14 @@ Result<Finding> ByBytes(const CheckedPair& checked) {
   const auto scales = scaled ? IsZero(item, 1) : Result<bool>(false);
   if (!scales) return tl::make_unexpected(scales.error());
   if (*codes)
-    return Finding{Kind::kZeroedCodes, scaled ? "all codes are 0" : "all values are 0", ""};
-  if (*scales) return Finding{Kind::kZeroedScales, "all scales are 0", ""};
-  return Finding();
+    return PairFinding{Kind::kZeroedCodes, scaled ? "all codes are 0" : "all values are 0", ""};
+  if (*scales) return PairFinding{Kind::kZeroedScales, "all scales are 0", ""};
+  return PairFinding();
 }
 
 // ---- by its numbers ----
 
-Finding ByNumbers(const CheckedPair& checked) {
+PairFinding ByNumbers(const CheckedPair& checked) {
   const PairCheck& check = checked.check;
   const PairNumbers& numbers = check.numbers;
   if (numbers.broken > 0) {
@@ -123,7 +123,7 @@ Finding ByNumbers(const CheckedPair& checked) {
 }
 
 /// Of values that lie along the original's.
-Finding ByFactor(const CheckedPair& checked) {
+PairFinding ByFactor(const CheckedPair& checked) {
   const PairNumbers& numbers = checked.check.numbers;
   const double cosine = numbers.cosine().value_or(0);
   if (std::abs(cosine) < kSame || !(numbers.sum_aa > 0)) return {};
@@ -140,7 +140,7 @@ Finding ByFactor(const CheckedPair& checked) {
 }
 
 /// Of an error that nothing explains.
-Finding ByError(const CheckedPair& checked) {
+PairFinding ByError(const CheckedPair& checked) {
   const PairCheck& check = checked.check;
   if (check.method == Method::kCopy) {
     return {Kind::kChangedCopy,
@@ -202,17 +202,17 @@ Result<std::optional<Sketch>> SketchOf(const MatrixSource& matrix, uint64_t rows
   return std::optional(sketch);
 }
 
-Result<Finding> ByOrder(const CheckedPair& checked) {
+Result<PairFinding> ByOrder(const CheckedPair& checked) {
   const auto matrix = OpenItem(checked.pair->b);
   if (!matrix) return tl::make_unexpected(matrix.error());
   for (const Order& order : kOrders) {
     const auto sketch = SketchOf(**matrix, (*matrix)->rows(), (*matrix)->cols(), order);
     if (!sketch) return tl::make_unexpected(sketch.error());
     if (*sketch && CosineOf(checked.check.a, **sketch) >= kSketched) {
-      return Finding{order.kind, order.detail, ""};
+      return PairFinding{order.kind, order.detail, ""};
     }
   }
-  return Finding();
+  return PairFinding();
 }
 
 // ---- q and k in llama.cpp's files ----
@@ -231,16 +231,17 @@ class RotaryOrder {
   }
 
   /// kNone: not in this order, whatever the size of a head.
-  Result<Finding> Find() const {
+  Result<PairFinding> Find() const {
     for (uint64_t head = kLeastHead; head <= std::min(kMostHead, pair_.a.view.rows); head += 2) {
       if (pair_.a.view.rows % head != 0) continue;
       const auto fits = FitsInHeadsOf(head);
       if (!fits) return tl::make_unexpected(fits.error());
       if (!*fits) continue;
-      return Finding{Kind::kRotaryOrder,
-                     fmt::format("its rows are in llama.cpp's order, in heads of {}", head), ""};
+      return PairFinding{Kind::kRotaryOrder,
+                         fmt::format("its rows are in llama.cpp's order, in heads of {}", head),
+                         ""};
     }
-    return Finding();
+    return PairFinding();
   }
 
  private:
@@ -315,10 +316,10 @@ class Origins {
 };
 
 /// `in_place`: the original that it holds is in its own place, too.
-Finding ByOrigin(const WeightKey& key, const WeightKey& origin, bool in_place) {
+PairFinding ByOrigin(const WeightKey& key, const WeightKey& origin, bool in_place) {
   const bool same_stack = key.kind == origin.kind && key.stack == origin.stack;
   const bool same_layer = same_stack && key.layer == origin.layer;
-  Finding finding{Kind::kOtherMatrix, "holds " + origin.Text(), origin.Text()};
+  PairFinding finding{Kind::kOtherMatrix, "holds " + origin.Text(), origin.Text()};
   if (key.kind == WeightKey::Kind::kMatrix || !same_stack) return finding;
   if (same_layer && key.number == origin.number) {
     finding.kind = Kind::kSwappedProjections;
@@ -331,14 +332,15 @@ Finding ByOrigin(const WeightKey& key, const WeightKey& origin, bool in_place) {
   return finding;
 }
 
-Result<Finding> Explain(const std::vector<CheckedPair>& checked, size_t i, const Origins& origins) {
+Result<PairFinding> Explain(const std::vector<CheckedPair>& checked, size_t i,
+                            const Origins& origins) {
   const CheckedPair& suspect = checked[i];
   if (suspect.check.numbers.broken == 0) {
     const auto by_bytes = ByBytes(suspect);
     if (!by_bytes || by_bytes->kind != Kind::kNone) return by_bytes;
   }
   for (const auto& by : {ByNumbers, ByFactor}) {
-    if (Finding finding = by(suspect); finding.kind != Kind::kNone) return finding;
+    if (PairFinding finding = by(suspect); finding.kind != Kind::kNone) return finding;
   }
   if (suspect.check.numbers.cosine().value_or(0) < kOwn) {
     if (const auto origin = origins.Nearest(i)) {
@@ -348,10 +350,10 @@ Result<Finding> Explain(const std::vector<CheckedPair>& checked, size_t i, const
     const auto by_order = ByOrder(suspect);
     if (!by_order || by_order->kind != Kind::kNone) return by_order;
     if (suspect.pair->a.key.kind != WeightKey::Kind::kOther) {
-      return Finding{Kind::kUnrelated,
-                     fmt::format("has nothing of the original (cosine {})",
-                                 Number(suspect.check.numbers.cosine())),
-                     ""};
+      return PairFinding{Kind::kUnrelated,
+                         fmt::format("has nothing of the original (cosine {})",
+                                     Number(suspect.check.numbers.cosine())),
+                         ""};
     }
   }
   return ByError(suspect);
@@ -376,7 +378,7 @@ std::set<std::string> AttestedStorages(const std::vector<CheckedPair>& checked) 
 }
 
 /// Of a weight that is no suspect.
-Finding OfWithin(const CheckedPair& one, bool others_attested) {
+PairFinding OfWithin(const CheckedPair& one, bool others_attested) {
   const PairCheck& check = one.check;
   if (check.attested() || check.is_copy()) return {};
   if (check.method == Method::kCopy) {
@@ -401,8 +403,8 @@ bool IsLarger(const PairCheck& check) {
 
 }  // namespace
 
-std::string_view FindingName(FindingKind kind) { return kRows[static_cast<size_t>(kind)].name; }
-bool IsFault(FindingKind kind) { return kRows[static_cast<size_t>(kind)].fault; }
+std::string_view FindingName(PairFindingKind kind) { return kRows[static_cast<size_t>(kind)].name; }
+bool IsFault(PairFindingKind kind) { return kRows[static_cast<size_t>(kind)].fault; }
 
 Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodings,
                       const VerifyOptions& options) {
@@ -421,7 +423,7 @@ Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodi
                      ""};
     } else {
       const RotaryOrder rotary(*one.pair, encodings, options.tolerance);
-      auto finding = rotary.MayBe() ? rotary.Find() : Finding();
+      auto finding = rotary.MayBe() ? rotary.Find() : PairFinding();
       if (finding && finding->kind == Kind::kNone) finding = Explain(checked, i, origins);
       if (!finding) return tl::make_unexpected(finding.error());
       one.finding = std::move(*finding);
@@ -430,12 +432,12 @@ Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodi
   return {};
 }
 
-Result<Finding> DiagnoseShape(const WeightPair& pair) {
+Result<PairFinding> DiagnoseShape(const WeightPair& pair) {
   const auto text = [](const WeightItem& item) {
     return fmt::format("{} x {}", item.view.rows, item.view.cols);
   };
-  Finding finding{Kind::kOtherShape,
-                  fmt::format("is {}, the original {}", text(pair.b), text(pair.a)), ""};
+  PairFinding finding{Kind::kOtherShape,
+                      fmt::format("is {}, the original {}", text(pair.b), text(pair.a)), ""};
   if (pair.a.view.rows != pair.b.view.cols || pair.a.view.cols != pair.b.view.rows) return finding;
   const auto a = OpenItem(pair.a);
   if (!a) return tl::make_unexpected(a.error());

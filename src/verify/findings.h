@@ -10,7 +10,7 @@
 namespace moe {
 
 /// What is wrong with a weight.
-enum class FindingKind {
+enum class PairFindingKind {
   kNone,
   kNonfinite,           ///< NaN or Inf where the original has none
   kZeroedCodes,         ///< all codes are 0, or all values of a float
@@ -43,11 +43,11 @@ enum class FindingKind {
   kRotaryOrder,      ///< q or k in llama.cpp's order for rotary embeddings: no fault
   kDropped,          ///< mlx-lm has no use for it: no fault
 };
-std::string_view FindingName(FindingKind kind);  ///< "permuted_experts"; "" of kNone
-bool IsFault(FindingKind kind);
+std::string_view FindingName(PairFindingKind kind);  ///< "permuted_experts"; "" of kNone
+bool IsFault(PairFindingKind kind);
 
-struct Finding {
-  FindingKind kind = FindingKind::kNone;
+struct PairFinding {
+  PairFindingKind kind = PairFindingKind::kNone;
   std::string detail;  ///< one clause: "holds layer 0 expert 3 down_proj"
   std::string origin;  ///< of the original that it holds; "": none
 };
@@ -56,7 +56,7 @@ struct Finding {
 struct CheckedPair {
   const WeightPair* pair = nullptr;
   PairCheck check;
-  Finding finding;
+  PairFinding finding;
 };
 
 /// Why the suspects among `checked` are not what they should be: by what is stored of them, by
@@ -66,6 +66,6 @@ Result<void> Diagnose(std::vector<CheckedPair>& checked, const Encodings& encodi
                       const VerifyOptions& options);
 
 /// The finding of a pair of different shapes.
-Result<Finding> DiagnoseShape(const WeightPair& pair);
+Result<PairFinding> DiagnoseShape(const WeightPair& pair);
 
 }  // namespace moe

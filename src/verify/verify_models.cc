@@ -30,7 +30,7 @@ std::optional<std::string> IfAny(std::string_view text) {
   return text.empty() ? std::nullopt : std::optional(std::string(text));
 }
 
-void PutFinding(const Finding& finding, VerifyRow& row) {
+void PutFinding(const PairFinding& finding, VerifyRow& row) {
   row.finding = IfAny(FindingName(finding.kind));
   row.detail = IfAny(finding.detail);
   row.origin = IfAny(finding.origin);
@@ -102,7 +102,8 @@ std::vector<FileFinding> OrphanedScales(const Model& model) {
         refused.contains(name.substr(0, name.size() - suffix->size())) ||
         tensor.left_out != ModelTensor::LeftOut::kNo)
       continue;
-    orphans.push_back({name, {FindingKind::kOrphanedScales, "belongs to no weight's codes", ""}});
+    orphans.push_back(
+        {name, {PairFindingKind::kOrphanedScales, "belongs to no weight's codes", ""}});
   }
   return orphans;
 }
@@ -112,7 +113,7 @@ std::vector<FileFinding> Contradictions(const Model& model) {
   std::vector<FileFinding> found;
   for (const ModelTensor& tensor : model.tensors()) {
     if (!tensor.contradictory || tensor.left_out != ModelTensor::LeftOut::kNo) continue;
-    found.push_back({tensor.info().name, {FindingKind::kContradiction, tensor.refusal, ""}});
+    found.push_back({tensor.info().name, {PairFindingKind::kContradiction, tensor.refusal, ""}});
   }
   return found;
 }
@@ -131,7 +132,7 @@ std::vector<FileFinding> DifferentScales(const std::vector<CheckedPair>& checked
     } else if (*first->check.global_scale != *one.check.global_scale) {
       found.push_back(
           {one.pair->b.tensor->info().name,
-           {FindingKind::kDifferentScales,
+           {PairFindingKind::kDifferentScales,
             fmt::format("global scale {:.6g}, {:.6g} of {}; vLLM fuses the two and takes one",
                         *one.check.global_scale, *first->check.global_scale,
                         first->pair->a.key.name),
@@ -156,7 +157,7 @@ std::vector<FileFinding> TakeDropped(const Model& original, const Model& quantiz
     const MlxFate fate = names->FateOf(info.name, info.shape, info.dtype, false);
     if (fate.dropped.empty()) return false;
     dropped.push_back({info.name,
-                       {FindingKind::kDropped,
+                       {PairFindingKind::kDropped,
                         "mlx-lm drops it: " + fate.dropped +
                             (fate.is_loss ? " (the model's results change)" : ""),
                         ""}});

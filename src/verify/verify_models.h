@@ -26,7 +26,7 @@ const Table<VerifyRow>& VerifyTable();
 /// A finding that is of no pair.
 struct FileFinding {
   std::string name;  ///< tensor
-  Finding finding;
+  PairFinding finding;
 };
 
 /// How many weights of a role are what.
