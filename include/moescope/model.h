@@ -64,6 +64,7 @@ struct ModelTensor {
   Extraction found;
 
   const TensorInfo& info() const { return ref.info(); }
+  const std::string& name() const { return weight ? weight->name : info().name; }
   uint64_t elements() const;  ///< of its weight, decoded; else of the tensor
 };
 

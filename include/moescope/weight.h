@@ -81,6 +81,10 @@ struct Weight {
 
   /// Floats as they are, which nothing scales.
   bool is_plain() const { return parts.size() == 1 && IsPlainFloat(parts.front().info().dtype); }
+  /// Of so many of its elements, with their share of scales and zero points.
+  uint64_t stored_bytes(uint64_t elements) const {
+    return static_cast<uint64_t>(static_cast<double>(elements) * bits_per_weight / 8);
+  }
 };
 
 /// The weight whose payload is `tensor`, found by its companions, of a model without a config.json

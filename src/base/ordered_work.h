@@ -12,6 +12,11 @@
 
 namespace moe {
 
+/// As many as are asked for; 0: one for each core.
+inline unsigned ThreadCount(unsigned asked) {
+  return asked > 0 ? asked : std::max(1u, std::thread::hardware_concurrency());
+}
+
 /// Runs make(i) for i = 0 … count-1 on `threads` worker threads and hands the results to
 /// consume(i, value) on the calling thread, in the order of i, so that what is written does not
 /// depend on the number of threads.

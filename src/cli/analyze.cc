@@ -86,8 +86,7 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
                                                const ModelLocation& location, Reporter& report) {
   const std::filesystem::path& model = location.path;
   const auto fail = [&](const Error& error) {
-    const ExitCode failed = FailWith(error, report);
-    return tl::make_unexpected(error.code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed);
+    return tl::make_unexpected(RefuseWith(error, report));
   };
   auto schemes = ParseSchemes(options.schemes.value_or("mlx"));
   if (!schemes) return fail(schemes.error());

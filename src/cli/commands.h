@@ -32,6 +32,8 @@ std::string VersionText();
 
 /// Error -> exit code 1, or 130 when the user interrupted; prints it.
 ExitCode FailWith(const Error& error, Reporter& report);
+/// The same where kBadArgument is of the command line.
+ExitCode RefuseWith(const Error& error, Reporter& report);
 
 /// Of a config that could not be loaded: 1 if it is missing or unreadable, else 2 (D18).
 ExitCode ExitCodeOfConfig(const Error& error);

@@ -70,25 +70,15 @@ void TellExperts(const ModelComparison& comparison, Reporter& report) {
 }
 
 void TellWorst(const ModelComparison& comparison, Reporter& report) {
-  const auto number = [](const std::optional<double>& value) {
-    return value ? fmt::format("{:.4g}", *value) : "-";
-  };
   const auto worst = comparison.Worst(report.verbose() ? 100 : 8);
   if (worst.empty()) return;
   report.Answer(fmt::format("{:>9} {:>9} {:>9}  {}", "distance", "cosine", "norm b/a", "furthest"));
   for (const CompareRow* row : worst) {
-    report.Answer(fmt::format("{:>9} {:>9} {:>9}  {}{}", number(row->numbers.rel_distance()),
-                              number(row->numbers.cosine()), number(row->numbers.norm_ratio()),
+    report.Answer(fmt::format("{:>9} {:>9} {:>9}  {}{}", Number(row->numbers.rel_distance()),
+                              Number(row->numbers.cosine()), Number(row->numbers.norm_ratio()),
                               Printable(row->id.text),
                               row->status == "nonfinite" ? " (not finite)" : ""));
   }
-}
-
-/// Of two models or two runs.
-template <class Compared>
-ExitCode ExitOf(const Compared& comparison) {
-  if (!comparison.equal()) return ExitCode::kDiffers;
-  return comparison.complete() ? ExitCode::kOk : ExitCode::kIncomplete;
 }
 
 // ---- two runs ----
@@ -182,7 +172,7 @@ ExitCode RunCompareRuns(const CompareOptions& options, Reporter& report) {
   if (!comparison) return FailWith(comparison.error(), report);
   if (report.json()) report.object() = RunComparisonJson(*comparison);
   TellRuns(*comparison, report);
-  return ExitOf(*comparison);
+  return ExitOf(!comparison->equal(), comparison->complete());
 }
 
 // ---- what is meant ----
@@ -206,7 +196,7 @@ ExitCode RunCompareModels(const CompareOptions& options, Reporter& report) {
   TellExperts(*comparison, report);
   TellWorst(*comparison, report);
   TellUnpaired(comparison->pairs, "A", "B", report);
-  return ExitOf(*comparison);
+  return ExitOf(!comparison->equal(), comparison->complete());
 }
 
 }  // namespace

@@ -73,4 +73,13 @@ std::string Grouped(uint64_t number) {
   return text;
 }
 
+std::string Number(const std::optional<double>& number) {
+  return number ? fmt::format("{:.4g}", *number) : "-";
+}
+
+ExitCode ExitOf(bool differs, bool complete) {
+  if (differs) return ExitCode::kDiffers;
+  return complete ? ExitCode::kOk : ExitCode::kIncomplete;
+}
+
 }  // namespace moe::cli

@@ -2,11 +2,13 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/json_text.h"
+#include "cli/exit_code.h"
 #include "cli/reporter.h"
 #include "pairs/model_pairs.h"
 #include "pairs/pair_work.h"
@@ -45,5 +47,10 @@ void TellUnpaired(const ModelPairs& pairs, const std::string& a, const std::stri
 
 /// "5,961".
 std::string Grouped(uint64_t number);
+/// Four digits; "-": there is none.
+std::string Number(const std::optional<double>& number);
+
+/// Of what compares.
+ExitCode ExitOf(bool differs, bool complete);
 
 }  // namespace moe::cli

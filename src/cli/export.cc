@@ -40,10 +40,8 @@ ExitCode RunExport(const ExportOptions& options, Reporter& report) {
   const auto recipe = ReadRecipe(path);
   if (!recipe) return FailWith(recipe.error(), report);
   if (options.model) {
-    if (const auto same = CheckModel(*recipe, *options.model); !same) {
-      const ExitCode failed = FailWith(same.error(), report);
-      return same.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
-    }
+    const auto same = CheckModel(*recipe, *options.model);
+    if (!same) return RefuseWith(same.error(), report);
   }
   const auto written = WriteFileAtomically(out, FindExporter(options.to)->text(*recipe));
   if (!written) return FailWith(written.error(), report);

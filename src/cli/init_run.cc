@@ -67,8 +67,7 @@ void AddInitRun(const Command& program, ExitCode& exit, Reporter& report) {
     const auto run_dir = InitRun(opt->root, opt->model_id, opt->run_name, model_path,
                                  model_path ? RecognisedPreset(*model_path) : "auto");
     if (!run_dir) {
-      exit = FailWith(run_dir.error(), report);
-      if (run_dir.error().code == ErrorCode::kBadArgument) exit = ExitCode::kUsage;
+      exit = RefuseWith(run_dir.error(), report);
       return;
     }
     report.object()["run"] = run_dir->string();

@@ -99,8 +99,7 @@ std::string TensorLine(const ModelTensor& tensor) {
 ExitCode RunTensors(const Model& model, const std::string& pattern, Reporter& report) {
   const auto tensors = FindTensors(model, pattern);
   if (!tensors) {
-    const ExitCode failed = FailWith(tensors.error(), report);
-    return tensors.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
+    return RefuseWith(tensors.error(), report);
   }
   if (report.json()) report.object()["rows"] = Json::Array();
   for (const ModelTensor* tensor : *tensors) {

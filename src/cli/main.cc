@@ -202,6 +202,11 @@ ExitCode FailWith(const Error& error, Reporter& report) {
   return error.code == ErrorCode::kInterrupted ? ExitCode::kInterrupted : ExitCode::kFailed;
 }
 
+ExitCode RefuseWith(const Error& error, Reporter& report) {
+  const ExitCode failed = FailWith(error, report);
+  return error.code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
+}
+
 ExitCode ExitCodeOfConfig(const Error& error) {
   const bool unread = error.code == ErrorCode::kNotFound || error.code == ErrorCode::kIo;
   return unread ? ExitCode::kFailed : ExitCode::kUsage;

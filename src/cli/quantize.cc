@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <thread>
 
+#include "base/ordered_work.h"
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/commands.h"
@@ -117,8 +117,7 @@ Result<void> RunQuantize(const QuantizeFlags& flags, Reporter& report) {
   if (!flags.out && !flags.dry_run) return Usage("quantize", "wants --out", "as --out qwen-q4");
   if (flags.out) options.out = ResolvePath(*flags.out);
   options.resume = flags.resume;
-  options.write.threads =
-      flags.threads > 0 ? flags.threads : std::max(1u, std::thread::hardware_concurrency());
+  options.write.threads = ThreadCount(flags.threads);
   options.write.stop = Interrupted();
   if (!flags.dry_run) {
     if (auto free = CheckOut(options); !free) return free;
@@ -165,10 +164,7 @@ void AddQuantize(const Command& program, ExitCode& exit, Reporter& report) {
   moescope quantize ~/models/Qwen3-30B-A3B --scheme mxfp4 --dry-run)");
   cmd.OnRun([opt, &exit, &report] {
     const auto done = RunQuantize(*opt, report);
-    exit = ExitCode::kOk;
-    if (done) return;
-    exit = FailWith(done.error(), report);
-    if (done.error().code == ErrorCode::kBadArgument) exit = ExitCode::kUsage;
+    exit = done ? ExitCode::kOk : RefuseWith(done.error(), report);
   });
 }
 

@@ -2,8 +2,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -11,6 +9,7 @@
 #include "base/pending_file.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/flag_values.h"
 #include "cli/pipeline.h"
 #include "cli/run_argument.h"
 #include "costs/run_recipe.h"
@@ -39,16 +38,6 @@ const QuantScheme kReference = {"", "affine", 4, 64};
 tl::unexpected<Error> BadFlag(const std::string& flag, const std::string& message,
                               const std::string& hint = "") {
   return Fail(ErrorCode::kBadArgument, flag, message, hint);
-}
-
-Result<double> NumberOf(const std::string& flag, std::string_view text) {
-  double number = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed != std::errc() || end != text.data() + text.size() || !(number >= 0) ||
-      !std::isfinite(number)) {
-    return BadFlag(flag, fmt::format("\"{}\" is no number that is not negative", text));
-  }
-  return number;
 }
 
 /// "18GiB", "18.5 GB", "123456": bytes.
@@ -396,10 +385,7 @@ void AddRecipe(const Command& program, ExitCode& exit, Reporter& report) {
     }
     exit = WithRun(opt->run, report, [&](Run& run) {
       const auto path = MakeRecipe(run, *opt, report);
-      if (!path) {
-        const ExitCode failed = FailWith(path.error(), report);
-        return path.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
-      }
+      if (!path) return RefuseWith(path.error(), report);
       report.Answer("wrote " + path->string());
       const bool is_shown = !opt->out && std::filesystem::exists(run.dir() / "report.html");
       return is_shown ? RunReport(run, true, report) : ExitCode::kOk;

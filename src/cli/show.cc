@@ -451,9 +451,7 @@ ExitCode RunShow(Run& run, const ShowOptions& options, Reporter& report) {
     return options.overview() ? Overview(run, options, report).Show()
                               : ShowTable(run, options, report);
   });
-  if (shown) return ExitCode::kOk;
-  const ExitCode failed = FailWith(shown.error(), report);
-  return shown.error().code == ErrorCode::kBadArgument ? ExitCode::kUsage : failed;
+  return shown ? ExitCode::kOk : RefuseWith(shown.error(), report);
 }
 
 ExitCode Explain(const std::string& name, Reporter& report) {

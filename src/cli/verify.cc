@@ -1,13 +1,12 @@
 #include <fmt/format.h>
 
-#include <charconv>
-#include <cmath>
 #include <memory>
 
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/commands.h"
 #include "cli/comparison.h"
+#include "cli/flag_values.h"
 #include "cli/pipeline.h"
 #include "model/inspect.h"
 #include "verify/verify_models.h"
@@ -20,15 +19,6 @@ struct VerifyArguments {
   std::optional<std::string> out;
   unsigned threads = 0;
 };
-
-Result<double> ToleranceOf(const std::string& text) {
-  double number = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool good = failed == std::errc() && end == text.data() + text.size();
-  if (good && number >= 0 && std::isfinite(number)) return number;
-  return Fail(ErrorCode::kBadArgument, "--tolerance",
-              fmt::format("\"{}\" is no number that is not negative", text), "1 is the usual one");
-}
 
 std::string Verdict(const Verification& done) {
   const VerifyCounts all = done.all();
@@ -65,17 +55,14 @@ void TellEncoders(const Verification& done, Reporter& report) {
 }
 
 void TellWorst(const Verification& done, Reporter& report) {
-  const auto number = [](const std::optional<double>& value) {
-    return value ? fmt::format("{:.4g}", *value) : "-";
-  };
   const auto worst = done.Worst(report.verbose() ? 1000 : 10);
   if (worst.empty()) return;
   report.Answer(fmt::format("{:>9} {:>9}  {}", "error", "expected", "worst"));
   for (const VerifyRow* row : worst) {
-    const auto most = row->allowed ? "<" + number(row->allowed) : "-";
-    const auto expected = row->expected ? number(row->expected) : most;
+    const auto most = row->allowed ? "<" + Number(row->allowed) : "-";
+    const auto expected = row->expected ? Number(row->expected) : most;
     report.Answer(fmt::format(
-        "{:>9} {:>9}  {}{}", number(row->error), row->method == "copy" ? "0" : expected,
+        "{:>9} {:>9}  {}{}", Number(row->error), row->method == "copy" ? "0" : expected,
         Printable(row->id.text),
         row->finding ? fmt::format(": {}: {}", *row->finding, Printable(row->detail.value_or("")))
                      : ""));
@@ -96,13 +83,8 @@ void TellOthers(const Verification& done, Reporter& report) {
   TellUnpaired("not read in the quantized", done.pairs.unread_b, report);
 }
 
-ExitCode ExitOf(const Verification& done) {
-  if (done.differs()) return ExitCode::kDiffers;
-  return done.complete() ? ExitCode::kOk : ExitCode::kIncomplete;
-}
-
 ExitCode RunVerify(const VerifyArguments& arguments, Reporter& report) {
-  const auto tolerance = ToleranceOf(arguments.tolerance);
+  const auto tolerance = NumberOf("--tolerance", arguments.tolerance, "1 is the usual one");
   if (!tolerance) {
     report.Error(tolerance.error());
     return ExitCode::kUsage;
@@ -126,7 +108,7 @@ ExitCode RunVerify(const VerifyArguments& arguments, Reporter& report) {
   if (report.verbose()) TellEncoders(*done, report);
   TellWorst(*done, report);
   TellOthers(*done, report);
-  return ExitOf(*done);
+  return ExitOf(done->differs(), done->complete());
 }
 
 }  // namespace

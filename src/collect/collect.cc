@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
+#include "base/ordered_work.h"
 #include "collect/collect_logs.h"
 #include "collect/output_tables.h"
 #include "collect/proj_report.h"
@@ -192,8 +192,7 @@ class Collection {
   void FillWork() {
     work_.measure = config_.measure;
     work_.backend = backend_.get();
-    work_.threads =
-        options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
+    work_.threads = ThreadCount(options_.threads);
     work_.keep_going = options_.keep_going;
     work_.stop = options_.stop;
     ChooseReadMode();

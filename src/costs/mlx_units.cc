@@ -45,7 +45,7 @@ class Builder {
           std::string_view dtype)
       : model_(model), names_(names), costs_(costs), dtype_(dtype) {
     for (const MlxPlan::Dropped& dropped : plan.dropped) dropped_.insert(dropped.source);
-    for (const MlxPlan::Tensor& tensor : plan.tensors) dtypes_[tensor.module()] = tensor.dtype;
+    for (const MlxPlan::Tensor& tensor : plan.tensors) tensors_[tensor.module()] = &tensor;
   }
 
   MlxUnits Build() {
@@ -105,9 +105,10 @@ class Builder {
     AddTo(part.costs, costs_.OfRouted(matrix));
     AddTerms(part.unit.cost_terms, key);
     const std::string& storage = matrix.weight().storage;
-    if (IsLeftPacked(matrix)) {
+    const auto made = tensors_.find(module.mlx);
+    if (made != tensors_.end() && made->second->keeps_mxfp4) {
       part.is_packed = true;
-      part.kept = QuantScheme{"", "mxfp4", 4, 32};
+      part.kept = MlxPackedExperts();
     } else if (!matrix.weight().is_plain() && !storage.starts_with("fp8_block")) {
       made_.refused_storage = storage;
     }
@@ -119,11 +120,6 @@ class Builder {
     if (energy && key.proj == kDownProj) terms["energy"] += *energy;
     if (residual) terms["residual"] = *residual;
     terms["factor"] = MatrixCosts::FactorOf(key.proj);
-  }
-
-  /// mlx-lm leaves gpt-oss's own MXFP4 experts as they are, whatever a predicate says.
-  bool IsLeftPacked(const ExpertMatrix& matrix) const {
-    return model_.family() == "gpt_oss" && matrix.weight().storage.starts_with("mxfp4");
   }
 
   void AddShared(const ExpertMatrix& matrix, const MatrixKey& key) {
@@ -145,7 +141,7 @@ class Builder {
       Part& part = PartOf(role, weight.layer(), LastPart(weight.module));
       for (const MlxModule& module : modules) {
         part.unit.modules.push_back({module.path, AsUtf8(weight.module), module.shape, ""});
-        if (module.eight_bits && role == kRouterRole) part.kept = QuantScheme{"", "affine", 8, 64};
+        if (module.eight_bits && role == kRouterRole) part.kept = MlxEightBits();
       }
       made_.is_split = made_.is_split || modules.size() > 1;
       Count({AsUtf8(weight.module), -1, -1});
@@ -158,9 +154,9 @@ class Builder {
     RecipeUnit& unit = part.unit;
     const unsigned float_bits = FloatBits(dtype_);
     for (RecipeModule& module : unit.modules) {
-      const auto own = dtypes_.find(module.mlx);
-      if (own != dtypes_.end() && DTypeName(own->second) != dtype_) {
-        module.dtype = DTypeName(own->second);
+      const auto own = tensors_.find(module.mlx);
+      if (own != tensors_.end() && DTypeName(own->second->dtype) != dtype_) {
+        module.dtype = DTypeName(own->second->dtype);
       }
     }
     const auto bytes = StoredBytes(unit, part.kept, float_bits);
@@ -179,7 +175,7 @@ class Builder {
   const MatrixCosts& costs_;
   const std::string_view dtype_;
   std::set<const ModelTensor*> dropped_;
-  std::map<std::string, DType> dtypes_;  // of the modules' weights
+  std::map<std::string, const MlxPlan::Tensor*> tensors_;  // by module
   MlxUnits made_;
   std::vector<Part> parts_;
   std::map<std::tuple<std::string, int64_t, std::string>, size_t> places_;  // role, layer, proj

@@ -96,6 +96,7 @@ std::vector<MlxFamily> Families() {
                  {"experts.down_proj_bias", What::kRename, "experts.down_proj.bias"}},
        .source = Source::kBlocks,
        .storages = {"mxfp4"},
+       .keeps_mxfp4 = true,
        .experts_in_all_layers = true,
        .head = Head::kAlways},
       {.name = "olmoe",

@@ -41,6 +41,7 @@ struct MlxFamily {
   enum class Source { kPerExpert, kOutIn, kInOut, kBlocks } source = Source::kPerExpert;
   /// Storages (docs/formats.md) that mlx-lm reads under the checkpoint's names, beside floats.
   std::vector<std::string_view> storages = {};
+  bool keeps_mxfp4 = false;  ///< experts that are MXFP4 stay so, whatever a predicate says
   bool experts_in_all_layers = false;
   /// Whether there is an lm_head beside the embedding.
   enum class Head { kUnlessTied, kUntiedIfTold, kAlways, kNever } head = Head::kUnlessTied;

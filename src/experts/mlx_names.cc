@@ -312,6 +312,8 @@ std::vector<MlxModule> MlxNames::Modules(std::string_view name,
   return modules;
 }
 
+bool MlxNames::KeepsMxfp4() const { return family_->keeps_mxfp4; }
+
 bool MlxNames::ReadsGguf() const { return family_->same_in_gguf; }
 
 bool MlxNames::IsMlxForm(std::string_view name) const {

@@ -82,6 +82,9 @@ class MlxNames {
   /// "down_proj"). Its weight is [experts, out, in].
   std::string Experts(int64_t layer, std::string_view proj) const;
 
+  /// Routed experts that are stored as MXFP4 stay so, whatever a predicate says.
+  bool KeepsMxfp4() const;
+
   /// Its rule for a module that can be quantized.
   MlxRule RuleFor(std::string_view path) const;
 

@@ -1,8 +1,8 @@
 #include "model/inspect.h"
 
 #include <algorithm>
-#include <thread>
 
+#include "base/ordered_work.h"
 #include "base/pattern.h"
 #include "base/utf8.h"
 #include "model/model_parts.h"
@@ -62,7 +62,7 @@ Inspection::Work WorkOf(const Model& model) {
     weights += count;
     bytes += count * at.tensor->weight->bits_per_weight / 8;
   }
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const unsigned cores = ThreadCount(0);
   return {model.matrices(), static_cast<uint64_t>(bytes), cores,
           weights / (kWeightsPerCoreSecond * cores)};
 }

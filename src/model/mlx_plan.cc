@@ -27,7 +27,7 @@ class Planner {
 
   Result<MlxPlan> Plan() {
     is_mlx_ = std::ranges::any_of(model_.tensors(), [&](const ModelTensor& tensor) {
-      return HasRouted(tensor) && names_.IsMlxForm(NameOf(tensor));
+      return HasRouted(tensor) && names_.IsMlxForm(tensor.name());
     });
     for (const ModelTensor& tensor : model_.tensors()) {
       if (tensor.companion || tensor.left_out != ModelTensor::LeftOut::kNo) continue;
@@ -57,13 +57,9 @@ class Planner {
     return unread ? tensor.found.unmatched_reason.value_or(by_name) : by_name;
   }
 
-  static const std::string& NameOf(const ModelTensor& tensor) {
-    return tensor.weight ? tensor.weight->name : tensor.info().name;
-  }
-
   Result<void> Add(const ModelTensor& tensor) {
     const auto& shape = tensor.weight ? tensor.weight->shape : tensor.info().shape;
-    MlxFate fate = names_.FateOf(NameOf(tensor), shape, DTypeOf(tensor), is_mlx_);
+    MlxFate fate = names_.FateOf(tensor.name(), shape, DTypeOf(tensor), is_mlx_);
     if (!fate.dropped.empty()) {
       plan_.dropped.push_back({&tensor, std::move(fate.dropped), fate.is_loss});
       return {};
@@ -92,7 +88,7 @@ class Planner {
     if (!file.starts_with("model") || !file.ends_with(".safetensors")) {
       plan_.why_not_loaded = fmt::format("mlx-lm reads model*.safetensors, and no {}", file);
     } else if (tensor.info().dtype == DType::kF64) {
-      plan_.why_not_loaded = fmt::format("mlx-lm reads no float64, which {} is", NameOf(tensor));
+      plan_.why_not_loaded = fmt::format("mlx-lm reads no float64, which {} is", tensor.name());
     }
     if (is_mlx_ || !tensor.weight || !plan_.why_not_loaded.empty()) return;
     const auto& banks = tensor.found.banks;
@@ -139,6 +135,8 @@ class Planner {
                               .dtype = names_.DTypeOf(module, stack.dtype),
                               .rule = names_.RuleFor(module),
                               .routed_experts = true};
+      const std::string& storage = stack.experts.begin()->second.source->weight->storage;
+      made.keeps_mxfp4 = names_.KeepsMxfp4() && storage.starts_with("mxfp4");
       for (const auto& [number, part] : stack.experts) {
         if (part.view.rows != first.rows || part.view.cols != first.cols) {
           return Fail(ErrorCode::kUnsupported, part.source->info().name,

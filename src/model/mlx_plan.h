@@ -25,6 +25,7 @@ struct MlxPlan {
     DType dtype = DType::kOpaque;
     MlxRule rule = MlxRule::kFloat;
     bool routed_experts = false;   ///< [experts, out, in]: a part is an expert's matrix
+    bool keeps_mxfp4 = false;      ///< experts that mlx-lm leaves in their codes
     bool plus_one = false;         ///< 1 is added in the source's dtype, before the cast
     std::vector<Part> parts = {};  ///< its values, row-major, one after another
 

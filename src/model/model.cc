@@ -72,12 +72,6 @@ Result<void> FindExperts(ModelFiles& files, const ModelOptions& options, Parts& 
   return {};
 }
 
-/// With its share of scales and zero points.
-uint64_t StoredBytes(const Weight& weight, uint64_t rows, uint64_t cols) {
-  const double weights = static_cast<double>(rows) * static_cast<double>(cols);
-  return static_cast<uint64_t>(weights * weight.bits_per_weight / 8);
-}
-
 /// Whether config.json says that the output head is the embedding.
 bool HasTiedHead(const Json& config) {
   const auto says = [](const Json& part) {
@@ -127,10 +121,10 @@ MatrixView ExpertMatrix::view() const {
 }
 
 uint64_t ExpertMatrix::stored_bytes() const {
-  return StoredBytes(weight(), bank->rows, bank->cols);
+  return weight().stored_bytes(bank->rows * bank->cols);
 }
 
-uint64_t DenseWeight::stored_bytes() const { return StoredBytes(weight(), rows, cols); }
+uint64_t DenseWeight::stored_bytes() const { return weight().stored_bytes(rows * cols); }
 
 Result<Model> Model::Open(const std::string& path, const ModelOptions& options) {
   auto files = std::make_shared<ModelFiles>(FindModelFiles(path, options));

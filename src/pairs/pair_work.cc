@@ -10,8 +10,8 @@ uint64_t StoredBytesOf(const std::vector<WeightPair>& pairs) {
 
 PairReader::PairReader(const std::vector<WeightPair>& pairs) {
   for (const auto& [a, b] : pairs) {
-    ++left_[&a.weight()];
-    ++left_[&b.weight()];
+    weights_.Expect(a.weight());
+    weights_.Expect(b.weight());
   }
 }
 
@@ -29,13 +29,9 @@ Result<OpenPair> PairReader::Open(const WeightPair& pair) {
   return OpenPair{std::move(*a), std::move(*b)};
 }
 
-void PairReader::Release(const Weight& weight) {
-  if (--left_[&weight] == 0) weights_.Release(weight);
-}
-
 void PairReader::Done(const WeightPair& pair) {
-  Release(pair.a.weight());
-  Release(pair.b.weight());
+  weights_.Done(pair.a.weight());
+  weights_.Done(pair.b.weight());
 }
 
 }  // namespace moe

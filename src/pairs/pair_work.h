@@ -1,11 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -45,10 +42,8 @@ class PairReader {
 
  private:
   Result<std::unique_ptr<MatrixSource>> Open(const WeightItem& item);
-  void Release(const Weight& weight);
 
   WorkWeights weights_;
-  std::map<const Weight*, uint64_t> left_;
 };
 
 /// make(pair, opened) for each pair on threads, consume(pair, what it made) on this one, in order.
@@ -84,9 +79,7 @@ Result<void> ForPairs(const std::vector<WeightPair>& pairs, const PairWorkOption
     if (options.progress) options.progress(i + 1, bytes);
     return done.has_value();
   };
-  const unsigned threads =
-      options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
-  RunOrdered(pairs.size(), threads, work, take);
+  RunOrdered(pairs.size(), ThreadCount(options.threads), work, take);
   return done;
 }
 

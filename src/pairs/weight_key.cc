@@ -97,10 +97,6 @@ std::string WeightKey::Text() const {
   return text;
 }
 
-uint64_t WeightItem::stored_bytes() const {
-  return static_cast<uint64_t>(static_cast<double>(elements()) * weight().bits_per_weight / 8);
-}
-
 std::string_view RoleText(const WeightItem& item) { return RoleName(item.tensor->found.role); }
 
 std::vector<WeightItem> WeightsOf(const Model& model) {

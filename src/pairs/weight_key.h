@@ -34,7 +34,8 @@ struct WeightItem {
 
   const Weight& weight() const { return *tensor->weight; }
   uint64_t elements() const { return view.rows * view.cols; }
-  uint64_t stored_bytes() const;  ///< with its share of scales
+  /// With its share of scales.
+  uint64_t stored_bytes() const { return weight().stored_bytes(elements()); }
 };
 
 /// All weights of `model`, tensor by tensor. A key that two weights outside the experts would have

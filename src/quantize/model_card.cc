@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/version.h"
-#include "model/fingerprint.h"
 #include "recipe/overview.h"
 
 namespace moe {
@@ -100,7 +99,7 @@ Fingerprint of the source: `{8}`. `moescope.json` has every tensor's digest.
 
 {9})",
       name, OrUnknown(model.family()), OrUnknown(model.model_type()), kVersion, how, bits,
-      plan.bytes, EncoderText(plan), FingerprintOf(model), TableOfShares(plan),
+      plan.bytes, EncoderText(plan), plan.fingerprint, TableOfShares(plan),
       name.find('/') == std::string::npos ? "" : fmt::format("base_model: {}\n", name));
   if (choice.recipe) text += TableOfRecipe(*choice.recipe);
   if (!plan.notes.empty() || !plan.losses.empty()) {
@@ -135,7 +134,7 @@ Json ManifestOf(const Model& model, const std::string& name, const OutputPlan& p
       {"encoder", plan.search ? "search" : fmt::format("mlx_lm.convert {} on a CPU", kMlxLm)},
       {"source",
        {{"name", name},
-        {"fingerprint", FingerprintOf(model)},
+        {"fingerprint", plan.fingerprint},
         {"family", model.family()},
         {"model_type", model.model_type()}}},
       {"scheme", of_scheme},

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "measure/quant_metrics.h"
 #include "model/fingerprint.h"
 #include "model/model_parts.h"
 #include "recipe/exporters.h"
@@ -71,19 +72,13 @@ class Reasons {
   std::map<std::string, std::pair<size_t, std::string>> found_;
 };
 
-QuantScheme EightBits() { return {"", "affine", 8, 64}; }
-QuantScheme Mxfp4() { return {"", "mxfp4", 4, 32}; }
-
-const std::string& NameOf(const ModelTensor& tensor) {
-  return tensor.weight ? tensor.weight->name : tensor.info().name;
-}
-
 class Planner {
  public:
   Planner(const Model& model, const OutputChoice& choice, MlxPlan unquantized)
       : model_(model), choice_(choice), mlx_(std::move(unquantized)) {}
 
   Result<OutputPlan> Make() {
+    plan_.fingerprint = FingerprintOf(model_);
     auto done = CheckRecipe()
                     .and_then([&] { return CheckSource(); })
                     .and_then([&] { return AddWeights(); })
@@ -100,7 +95,7 @@ class Planner {
  private:
   Result<void> CheckRecipe() const {
     if (!choice_.recipe) return {};
-    const std::string fingerprint = FingerprintOf(model_);
+    const std::string& fingerprint = plan_.fingerprint;
     if (choice_.recipe->model.fingerprint == fingerprint) return {};
     return Fail(ErrorCode::kBadArgument, "recipe",
                 fmt::format("is for a checkpoint whose tensors have the fingerprint {}, and those "
@@ -127,7 +122,7 @@ class Planner {
     std::set<const ModelTensor*> dropped;
     for (const MlxPlan::Dropped& one : mlx_.dropped) {
       dropped.insert(one.source);
-      (one.is_loss ? losses_ : notes_).Add("left out, " + one.why, NameOf(*one.source));
+      (one.is_loss ? losses_ : notes_).Add("left out, " + one.why, one.source->name());
     }
     for (const ModelTensor& tensor : model_.tensors()) {
       const bool unused = tensor.companion || tensor.left_out != ModelTensor::LeftOut::kNo;
@@ -170,11 +165,14 @@ class Planner {
 
   Result<void> ChooseSchemes() {
     auto entries = EntriesOfRecipe();
-    has_packed_ = !choice_.recipe && std::ranges::any_of(plan_.weights, IsPacked);
-    StoredForm whole = has_packed_ ? Mxfp4() : choice_.scheme;
+    has_packed_ =
+        !choice_.recipe && std::ranges::any_of(plan_.weights, [](const OutputWeight& weight) {
+          return weight.made.keeps_mxfp4;
+        });
+    StoredForm whole = has_packed_ ? MlxPackedExperts() : choice_.scheme;
     if (choice_.recipe) whole = MlxDefault(*choice_.recipe);
     plan_.search = choice_.search;
-    plan_.quantization = EntryOf(whole);
+    plan_.quantization = MlxConfigEntry(whole);
     for (OutputWeight& weight : plan_.weights) {
       if (weight.made.rule == MlxRule::kFloat) continue;
       const std::string module = weight.made.module();
@@ -204,11 +202,6 @@ class Planner {
     return entries;
   }
 
-  static Json EntryOf(const StoredForm& scheme) {
-    if (!scheme) return false;
-    return {{"group_size", scheme->group_size}, {"bits", scheme->bits}, {"mode", scheme->mode}};
-  }
-
   /// Takes the module's entry; writes one for each module, as every version of mlx-lm reads it.
   Result<void> ChooseByRecipe(OutputWeight& weight, const std::string& module, Entries& entries) {
     if (const auto entry = entries.find(module); entry != entries.end()) {
@@ -220,21 +213,15 @@ class Planner {
       entries.erase(entry);
     }
     if (auto fits = CheckFit(weight); !fits) return fits;
-    plan_.quantization[module] = EntryOf(weight.scheme);
+    plan_.quantization[module] = MlxConfigEntry(weight.scheme);
     return {};
-  }
-
-  /// gpt-oss's own MXFP4, which mlx-lm leaves as it is unless a recipe wants it otherwise.
-  static bool IsPacked(const OutputWeight& weight) {
-    return weight.made.routed_experts && weight.name().find(".mlp.experts.") != std::string::npos &&
-           weight.made.parts.front().source->weight->storage.starts_with("mxfp4");
   }
 
   /// As mlx_lm.convert without a predicate: what differs from the scheme has an entry; beside
   /// packed weights each module has.
   Result<void> ChooseByRule(OutputWeight& weight, const std::string& module) {
-    if (IsPacked(weight)) {
-      weight.scheme = Mxfp4();
+    if (weight.made.keeps_mxfp4) {
+      weight.scheme = MlxPackedExperts();
       weight.profile = QuantProfile::kMlxGpu;
       return {};
     }
@@ -244,11 +231,11 @@ class Planner {
       notes_.Add(fmt::format("stays float, its rows are no multiple of {}", group), module);
       return {};
     }
-    weight.scheme = rule == MlxRule::kEightBits ? EightBits() : choice_.scheme;
+    weight.scheme = rule == MlxRule::kEightBits ? MlxEightBits() : choice_.scheme;
     if (rule == MlxRule::kEightBits) {
       plan_.quantization[module] = {{"group_size", 64}, {"bits", 8}};
     } else if (has_packed_) {
-      plan_.quantization[module] = EntryOf(weight.scheme);
+      plan_.quantization[module] = MlxConfigEntry(weight.scheme);
     }
     return CheckFit(weight);
   }
@@ -325,11 +312,8 @@ class Planner {
 }  // namespace
 
 Result<Quantizer> QuantizerOf(const OutputWeight& weight) {
-  const DType dtype = weight.made.dtype;
-  const ComputeDType compute = dtype == DType::kF16    ? ComputeDType::kF16
-                               : dtype == DType::kBF16 ? ComputeDType::kBF16
-                                                       : ComputeDType::kF32;
-  return MakeQuantizer(*weight.scheme, weight.profile, compute, weight.rows(), weight.cols());
+  return MakeQuantizer(*weight.scheme, weight.profile, DefaultComputeDType(weight.made.dtype),
+                       weight.rows(), weight.cols());
 }
 
 Result<OutputPlan> PlanOutput(const Model& model, const OutputChoice& choice) {

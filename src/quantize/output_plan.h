@@ -48,6 +48,7 @@ Result<Quantizer> QuantizerOf(const OutputWeight& weight);
 struct OutputPlan {
   std::vector<OutputWeight> weights;  ///< in the order of their names, numbers counted as numbers
   std::vector<PlannedTensor> tensors;
+  std::string fingerprint;          ///< of the source
   bool search = false;              ///< OutputChoice::search
   Json quantization;                ///< config.json's block
   uint64_t parameters = 0;          ///< as mlx_lm counts them

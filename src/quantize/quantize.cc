@@ -14,7 +14,6 @@
 #include "base/pending_file.h"
 #include "base/system_fail.h"
 #include "base/version.h"
-#include "model/fingerprint.h"
 #include "model/model_parts.h"
 #include "quantize/mlx_folder.h"
 #include "quantize/model_card.h"
@@ -27,8 +26,7 @@ namespace fs = std::filesystem;
 constexpr const char* kProgressName = "moescope-progress.jsonl";
 
 /// Tells whether an unfinished folder is of this plan.
-std::string KeyOf(const Model& model, const OutputPlan& plan,
-                  const std::vector<SafetensorsPlan>& files) {
+std::string KeyOf(const OutputPlan& plan, const std::vector<SafetensorsPlan>& files) {
   uLong digest = 0;
   const auto add = [&](std::string_view text) {
     digest = ::crc32_z(digest, reinterpret_cast<const Bytef*>(text.data()), text.size());
@@ -36,7 +34,7 @@ std::string KeyOf(const Model& model, const OutputPlan& plan,
   for (const SafetensorsPlan& file : files) add(file.name + file.header);
   add(plan.quantization.Text());
   if (plan.search) add("search");
-  return fmt::format("{} {} {:08x}", kVersion, FingerprintOf(model), digest);
+  return fmt::format("{} {} {:08x}", kVersion, plan.fingerprint, digest);
 }
 
 /// How far an unfinished checkpoint is: the plan's key, then a line for each weight that is whole,
@@ -107,7 +105,7 @@ class Quantization {
         options_(options),
         folder_(UnfinishedFolder(options.out)),
         files_(PlanSafetensors(plan.tensors)),
-        progress_(folder_ / kProgressName, KeyOf(model, plan, files_)) {}
+        progress_(folder_ / kProgressName, KeyOf(plan, files_)) {}
 
   Result<QuantizeReport> Run() {
     const auto started = std::chrono::steady_clock::now();

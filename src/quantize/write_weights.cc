@@ -3,7 +3,6 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,6 +12,8 @@
 #include "base/little_endian.h"
 #include "base/ordered_work.h"
 #include "measure/encode.h"
+#include "measure/kernels.h"
+#include "measure/quant_metrics.h"
 #include "model/work_weights.h"
 
 namespace moe {
@@ -74,11 +75,7 @@ float Rounded(float value, DType dtype) {
 }
 
 void RoundAll(std::span<float> values, DType dtype) {
-  if (dtype == DType::kF16) {
-    for (float& value : values) value = RoundToHalf(value);
-  } else if (dtype == DType::kBF16) {
-    for (float& value : values) value = RoundToBFloat16(value);
-  }
+  RoundToCompute(values.data(), values.size(), DefaultComputeDType(dtype));
 }
 
 /// As astype() of mlx makes them: in the dtype of the source, plus 1, in that of the model.
@@ -123,11 +120,6 @@ uint32_t DigestOf(std::span<const std::byte> bytes) {
   return static_cast<uint32_t>(::crc32_z(0, data, bytes.size()));
 }
 
-uint64_t StoredBytes(const MlxPlan::Part& part, uint64_t elements) {
-  return static_cast<uint64_t>(static_cast<double>(elements) *
-                               part.source->weight->bits_per_weight / 8);
-}
-
 class Work {
  public:
   Work(const OutputPlan& plan, size_t first, const WriteOptions& options,
@@ -139,7 +131,7 @@ class Work {
         weights_done_(first) {
     for (size_t i = first; i < plan.weights.size(); ++i) {
       for (const MlxPlan::Part& part : plan.weights[i].made.parts)
-        ++uses_[part.source->weight.get()];
+        weights_.Expect(*part.source->weight);
     }
     for (size_t i = 0; i < first; ++i) bytes_done_ += SourceBytes(plan.weights[i]);
   }
@@ -238,7 +230,7 @@ class Work {
           ::crc32_combine(digests_[i], written.digests[i], static_cast<z_off_t>(written.bytes[i])));
     }
     const OutputWeight& weight = *piece.weight;
-    if (piece.row + piece.rows == weight.part_rows()) Release(piece.source());
+    if (piece.row + piece.rows == weight.part_rows()) weights_.Done(*piece.source().source->weight);
     Result<void> done;
     if (piece.part + 1 == weight.made.parts.size() &&
         piece.row + piece.rows == weight.part_rows()) {
@@ -246,14 +238,9 @@ class Work {
       digests_.clear();
       ++weights_done_;
     }
-    bytes_done_ += StoredBytes(piece.source(), piece.elements());
+    bytes_done_ += piece.source().source->weight->stored_bytes(piece.elements());
     if (options_.on_progress) options_.on_progress(weights_done_, bytes_done_);
     return done;
-  }
-
-  void Release(const MlxPlan::Part& part) {
-    const Weight* weight = part.source->weight.get();
-    if (--uses_[weight] == 0) weights_.Release(*weight);
   }
 
   const WriteOptions& options_;
@@ -261,8 +248,7 @@ class Work {
   void (*const encode_)(const Quantizer&, const float*, size_t, const EncodedGroups&);
   const Pieces pieces_;
   WorkWeights weights_;
-  std::map<const Weight*, size_t> uses_;  // parts that are still to be made of it
-  WeightDigests digests_;                 // of the weight in work
+  WeightDigests digests_;  // of the weight in work
   uint64_t weights_done_ = 0, bytes_done_ = 0;
 };
 
@@ -271,7 +257,7 @@ class Work {
 uint64_t SourceBytes(const OutputWeight& weight) {
   uint64_t bytes = 0;
   for (const MlxPlan::Part& part : weight.made.parts) {
-    bytes += StoredBytes(part, part.view.rows * part.view.cols);
+    bytes += part.source->weight->stored_bytes(part.view.rows * part.view.cols);
   }
   return bytes;
 }

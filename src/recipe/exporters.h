@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/json.h"
 #include "recipe/recipe.h"
 
 namespace moe {
@@ -27,6 +28,8 @@ std::string MlxLmText(const Recipe& recipe);
 /// The members "quantization" and "quantization_config" of an MLX checkpoint's config.json, which
 /// are equal: a full entry for each quantized module, false for the others of the recipe.
 std::string MlxConfigText(const Recipe& recipe);
+/// One such entry; false of a float.
+Json MlxConfigEntry(const StoredForm& scheme);
 
 /// What mlx-lm takes for the whole model beside what it takes for each module: the scheme of most
 /// weights among those whose group divides every row that is quantized. mlx-lm asks about no

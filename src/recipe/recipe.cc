@@ -244,6 +244,9 @@ Result<void> CheckRecipe(const Recipe& recipe, const Json& json, const std::stri
 
 }  // namespace
 
+QuantScheme MlxEightBits() { return {"", "affine", 8, 64}; }
+QuantScheme MlxPackedExperts() { return {"", "mxfp4", 4, 32}; }
+
 bool AreSame(const StoredForm& a, const StoredForm& b) {
   if (!a || !b) return !a && !b;
   return a->mode == b->mode && a->bits == b->bits && a->group_size == b->group_size;

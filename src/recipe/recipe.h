@@ -21,6 +21,10 @@ using StoredForm = std::optional<QuantScheme>;
 bool AreSame(const StoredForm& a, const StoredForm& b);
 std::string SchemeText(const StoredForm& scheme);  ///< "affine 4 bits in groups of 64", "float"
 
+// What mlx-lm's own rule takes for some modules, whatever the rest is stored in.
+QuantScheme MlxEightBits();      ///< of routers, and of others in some families
+QuantScheme MlxPackedExperts();  ///< of gpt-oss's experts, which are left as they are
+
 /// Bytes of a weight [..., in] as MLX's files have it, with scales and biases; of a float
 /// `float_bits` each. nullopt: the scheme's mode is unknown, its group does not divide a row, or
 /// they are more than 2^56.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <thread>
 
 #include "base/ordered_work.h"
 #include "report/file_names.h"
@@ -184,10 +183,9 @@ Result<std::vector<PlotEntry>> BuildPlots(Run& run, const PlotsConfig& config,
   if (!plots->empty() && !HasFonts() && options.on_warning) {
     options.on_warning("no fonts are installed: text in PNG pictures is boxes, that in SVG is not");
   }
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   std::vector<PlotEntry> entries;
   const bool done = RunOrdered(
-      plots->size(), options.threads > 0 ? options.threads : cores,
+      plots->size(), ThreadCount(options.threads),
       [&](size_t i) { return Draw(run.dir(), (*plots)[i]); },
       [&](size_t, PlotEntry entry) {
         if (options.on_entry) options.on_entry(entry);

@@ -108,10 +108,10 @@ Json FurthestJson(const Recipe& recipe) {
 
 /// Each other way to quantize, its size and objective, and that of the best recipe of no more
 /// bytes.
-Json BesideJson(const Recipe& recipe, const Plan& plan) {
+Json BesideJson(const Recipe& recipe, const std::vector<PlanComparison>& comparisons) {
   const double unit = *recipe.objective.reference_value;
   Json list = Json::Array();
-  for (const PlanComparison& comparison : ComparisonsOf(recipe, plan)) {
+  for (const PlanComparison& comparison : comparisons) {
     list.push_back({{"name", ComparisonName(comparison, recipe)},
                     {"bytes", comparison.other.bytes},
                     {"value", comparison.other.cost / unit},
@@ -164,14 +164,15 @@ Json ChoicesJson(const Recipe& recipe, const std::vector<Plan::Point>& front) {
 
 Json PointJson(uint64_t bytes, double value) { return Json::Array({bytes, value}); }
 
-Json ChartJson(const Recipe& recipe, const std::string& name, const Plan& plan,
+Json ChartJson(const Recipe& recipe, const std::string& name,
+               const std::vector<PlanComparison>& comparisons,
                const std::vector<Plan::Point>& front) {
   const double unit = *recipe.objective.reference_value;
   Json points = Json::Array(), reference = Json::Array(), rules = Json::Array();
   for (const Plan::Point& point : front) {
     points.push_back(Json::Array({point.bytes, point.cost / unit, point.bits}));
   }
-  for (const PlanComparison& comparison : ComparisonsOf(recipe, plan)) {
+  for (const PlanComparison& comparison : comparisons) {
     (comparison.rule.empty() ? reference : rules)
         .push_back(PointJson(comparison.other.bytes, comparison.other.cost / unit));
   }
@@ -192,8 +193,9 @@ void AddFront(const Recipe& recipe, const std::string& name, Json& json) {
   const auto plan = Plan::Of(recipe);
   if (!RelativeObjective(recipe) || !plan) return;
   const auto front = plan->Front(kFrontPoints);
-  json["front"] = ChartJson(recipe, name, *plan, front);
-  json["beside"] = BesideJson(recipe, *plan);
+  const auto comparisons = ComparisonsOf(recipe, *plan);
+  json["front"] = ChartJson(recipe, name, comparisons, front);
+  json["beside"] = BesideJson(recipe, comparisons);
   json["choices"] = ChoicesJson(recipe, front);
 }
 
@@ -242,7 +244,7 @@ std::string ComparisonName(const PlanComparison& comparison, const Recipe& recip
 Json FrontChart(const Recipe& recipe, const std::string& name) {
   const auto plan = Plan::Of(recipe);
   if (!RelativeObjective(recipe) || !plan) return nullptr;
-  return ChartJson(recipe, name, *plan, plan->Front(kFrontPoints));
+  return ChartJson(recipe, name, ComparisonsOf(recipe, *plan), plan->Front(kFrontPoints));
 }
 
 Json RecipesJson(const std::filesystem::path& run_dir) {

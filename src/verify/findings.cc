@@ -165,6 +165,9 @@ struct Order {
   /// Where the element at (row, col) of a matrix of this size lies.
   std::pair<uint64_t, uint64_t> (*place)(uint64_t row, uint64_t col, uint64_t rows, uint64_t cols);
 };
+constexpr Order kTransposed = {
+    Kind::kTransposed, "is transposed",
+    [](uint64_t row, uint64_t col, uint64_t, uint64_t) { return std::pair(col, row); }};
 constexpr Order kOrders[] = {
     {Kind::kReversedRows, "its rows are in reverse order",
      [](uint64_t row, uint64_t col, uint64_t rows, uint64_t) {
@@ -174,8 +177,7 @@ constexpr Order kOrders[] = {
      [](uint64_t row, uint64_t col, uint64_t, uint64_t cols) {
        return std::pair(row, cols - 1 - col);
      }},
-    {Kind::kTransposed, "is transposed",
-     [](uint64_t row, uint64_t col, uint64_t, uint64_t) { return std::pair(col, row); }},
+    kTransposed,
     {Kind::kSwappedNibbles, "the two codes of each byte changed places",
      [](uint64_t row, uint64_t col, uint64_t, uint64_t) {
        return std::pair(row, col ^ uint64_t{1});
@@ -448,7 +450,7 @@ Result<PairFinding> DiagnoseShape(const WeightPair& pair) {
                            }};
   const auto original = SketchOf(**a, pair.a.view.rows, pair.a.view.cols, kAsIs);
   if (!original) return tl::make_unexpected(original.error());
-  const auto turned = SketchOf(**b, pair.a.view.rows, pair.a.view.cols, kOrders[2]);
+  const auto turned = SketchOf(**b, pair.a.view.rows, pair.a.view.cols, kTransposed);
   if (!turned) return tl::make_unexpected(turned.error());
   if (*turned && CosineOf(**original, **turned) >= kSketched) {
     finding.kind = Kind::kTransposed;
