@@ -45,7 +45,8 @@ void CountExperts(const std::vector<WeightPair>& pairs, ModelComparison& compari
   std::set<std::pair<int64_t, int64_t>> all, changed;
   for (size_t i = 0; i < pairs.size(); ++i) {
     const WeightKey& key = pairs[i].a.key;
-    if (key.kind != WeightKey::Kind::kRouted || !key.stack.empty()) continue;
+    const bool is_bias = key.kind == WeightKey::Kind::kOther && key.number >= 0;
+    if ((key.kind != WeightKey::Kind::kRouted && !is_bias) || !key.stack.empty()) continue;
     all.emplace(key.layer, key.number);
     if (comparison.rows[i].status != "identical") changed.emplace(key.layer, key.number);
   }

@@ -7,7 +7,9 @@
 #include <set>
 #include <utility>
 
+#include "codec/config_values.h"
 #include "model/dense.h"
+#include "model/model_parts.h"
 
 namespace moe {
 namespace {
@@ -53,9 +55,59 @@ WeightItem Part(WeightItem item, const WeightKey& half, uint64_t head, const Mat
   return item;
 }
 
+// ---- rows of q and k in llama.cpp's files ----
+
+/// Architectures of GGUF files for which convert_hf_to_gguf.py reorders the rows of q_proj and
+/// k_proj, weights and biases, by LlamaModel.permute(): those classes that derive from LlamaModel
+/// with undo_permute, and those that call it (llama.cpp, conversion/, November 2026). "llama" are
+/// Llama, Mistral and Mixtral.
+constexpr std::string_view kInterleaving[] = {"llama",         "granite",  "granitemoe",
+                                              "granitehybrid", "deepseek", "bailingmoe",
+                                              "minicpm",       "arctic"};
+
+/// general.architecture of its GGUF file; "": it is none.
+std::string GgufArchitecture(const Model& model) {
+  if (model.tensors().empty()) return "";
+  const auto& metadata = model.tensors().front().ref.file->metadata();
+  const auto found = metadata.find("general.architecture");
+  if (found == metadata.end()) return "";
+  return Json::Parse(found->second).value_or(Json()).text();
+}
+
+/// How many heads of `name` a model has whose other checkpoint interleaves them; 0: rows are as
+/// they are, or the config does not say.
+uint64_t InterleavedHeads(const Model& gguf, const Model& other, std::string_view name) {
+  const bool is_q = name == "attn_q" || name == "attn_q.bias";
+  const bool is_k = name == "attn_k" || name == "attn_k.bias";
+  if (!is_q && !is_k) return 0;
+  const bool interleaves =
+      std::ranges::find(kInterleaving, GgufArchitecture(gguf)) != std::end(kInterleaving);
+  if (!interleaves || !GgufArchitecture(other).empty()) return 0;
+  const Json& config = other.parts().files->metadata.config;
+  const Json* text = config.Find("text_config");
+  const Json& object = text != nullptr && text->is_object() ? *text : config;
+  const auto heads = is_q ? CountAt(object, {"num_attention_heads"})
+                          : CountAt(object, {"num_key_value_heads", "num_attention_heads"});
+  return heads.value_or(0);
+}
+
+/// Says of an item of `gguf` in how many heads its rows are interleaved. Of a bias every element is
+/// a row then, on both sides.
+void SayOrder(const Model& gguf, const Model& other, WeightItem& item, WeightItem& partner) {
+  const uint64_t heads = InterleavedHeads(gguf, other, item.key.name);
+  const uint64_t rows = item.key.kind == Kind::kOther ? item.elements() : item.view.rows;
+  if (heads == 0 || rows % (2 * heads) != 0) return;
+  item.interleaved_heads = heads;
+  if (item.key.kind != Kind::kOther) return;
+  for (WeightItem* bias : {&item, &partner}) {
+    bias->view = {bias->elements(), 1, bias->view.offset, 1, 1};
+  }
+}
+
 class Pairing {
  public:
-  Pairing(const Model& a, const Model& b) : a_(WeightsOf(a)), b_(WeightsOf(b)) {
+  Pairing(const Model& a, const Model& b)
+      : model_a_(a), model_b_(b), a_(WeightsOf(a)), b_(WeightsOf(b)) {
     for (size_t i = 0; i < b_.size(); ++i) b_by_key_[b_[i].key].push_back(i);
     taken_.resize(b_.size());
   }
@@ -94,6 +146,8 @@ class Pairing {
   }
 
   void Add(WeightItem a, WeightItem b) {
+    SayOrder(model_a_, model_b_, a, b);
+    SayOrder(model_b_, model_a_, b, a);
     const bool same = a.view.rows == b.view.rows && a.view.cols == b.view.cols;
     (same ? pairs_.pairs : pairs_.misshapen).push_back({std::move(a), std::move(b)});
   }
@@ -148,6 +202,7 @@ class Pairing {
     return true;
   }
 
+  const Model &model_a_, &model_b_;
   std::vector<WeightItem> a_, b_;
   std::map<WeightKey, std::deque<size_t>> b_by_key_;
   std::vector<bool> taken_;

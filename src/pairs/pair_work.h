@@ -30,6 +30,9 @@ struct OpenPair {
   std::unique_ptr<MatrixSource> a, b;
 };
 
+/// The matrix of an item, its rows in the order of Hugging Face's files.
+Result<std::unique_ptr<MatrixSource>> OpenItem(const WeightItem& item);
+
 /// Opens the matrices of pairs; each weight once, until its last pair is done.
 ///
 /// Threads: Open() may be called from any thread at once.

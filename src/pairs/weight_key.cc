@@ -26,8 +26,27 @@ constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
     {"attn_k_norm", "self_attn.k_norm"},
     {"attn_q_a_norm", "self_attn.q_a_layernorm"},
     {"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
+    {"attn_sinks", "self_attn.sinks"},
     {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"},
     {"output_norm", "norm"},
+};
+
+/// Biases of all experts of a layer, [experts, outputs], below the layer's number: Hugging Face's
+/// (gpt-oss; gate and up take turns), MLX's and llama.cpp's.
+struct ExpertBias {
+  std::string_view name;
+  std::string_view projection;
+  std::string_view second = {};  ///< of every second output
+};
+constexpr ExpertBias kExpertBiases[] = {
+    {"mlp.experts.gate_up_proj_bias", "gate_proj", "up_proj"},
+    {"mlp.experts.down_proj_bias", "down_proj"},
+    {"mlp.experts.gate_proj.bias", "gate_proj"},
+    {"mlp.experts.up_proj.bias", "up_proj"},
+    {"mlp.experts.down_proj.bias", "down_proj"},
+    {"ffn_gate_exps.bias", "gate_proj"},
+    {"ffn_up_exps.bias", "up_proj"},
+    {"ffn_down_exps.bias", "down_proj"},
 };
 
 ModuleName CanonicalName(std::string_view weight) {
@@ -56,6 +75,28 @@ bool IsOther(const ModelTensor& tensor) {
   return tensor.weight && tensor.weight->is_plain() && !tensor.companion &&
          tensor.left_out == ModelTensor::LeftOut::kNo && tensor.found.banks.empty() &&
          tensor.elements() > 0;
+}
+
+/// The biases of each expert in a tensor that holds those of all; none: it does not.
+std::vector<WeightItem> ExpertBiases(const ModelTensor& tensor) {
+  const std::string module(ModuleOf(tensor.info().name));
+  const ModuleName name = CanonicalName(module);
+  const auto row = std::ranges::find(kExpertBiases, name.name, &ExpertBias::name);
+  const std::vector<uint64_t>& shape = tensor.weight->shape;
+  if (row == std::end(kExpertBiases) || shape.size() != 2) return {};
+  const uint64_t parts = row->second.empty() ? 1 : 2, outputs = shape[1] / parts;
+  std::vector<WeightItem> items;
+  for (uint64_t expert = 0; expert < shape[0]; ++expert) {
+    for (uint64_t part = 0; part < parts; ++part) {
+      const auto projection = part == 0 ? row->projection : row->second;
+      items.push_back({{Kind::kOther, tensor.found.stack.value_or(""), name.layer,
+                        std::string(projection).append(kBias), static_cast<int64_t>(expert)},
+                       &tensor,
+                       {1, outputs, expert * shape[1] + part, shape[1], parts},
+                       module});
+    }
+  }
+  return items;
 }
 
 /// llama.cpp has one norm behind the attention in most families, ffn_norm or post_attention_norm,
@@ -91,7 +132,8 @@ std::string WeightKey::Text() const {
   std::string text = stack.empty() ? "" : stack + " ";
   if (layer >= 0) text += fmt::format("layer {} ", layer);
   if (kind == Kind::kShared) text += "shared expert ";
-  if (kind == Kind::kRouted && number >= 0) text += fmt::format("expert {} ", number);
+  if (kind != Kind::kMatrix && kind != Kind::kShared && number >= 0)
+    text += fmt::format("expert {} ", number);
   text += name;
   if (kind == Kind::kMatrix && number >= 0) text += fmt::format(" head {}", number);
   return text;
@@ -121,7 +163,9 @@ std::vector<WeightItem> WeightsOf(const Model& model) {
     } else if (IsOther(tensor)) {
       const uint64_t elements = tensor.elements();
       const MatrixView all{1, elements, 0, elements, 1};
-      items.push_back(Item(Kind::kOther, tensor, ModuleOf(tensor.info().name), all));
+      auto biases = ExpertBiases(tensor);
+      if (biases.empty()) biases = {Item(Kind::kOther, tensor, ModuleOf(tensor.info().name), all)};
+      std::ranges::move(biases, std::back_inserter(items));
     }
   }
   NameNorms(items);

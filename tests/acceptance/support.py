@@ -140,9 +140,19 @@ def write_imatrix(path, entries):
              gguf_text("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + gguf_text("calibration") +
              gguf_text("imatrix.chunk_count") + struct.pack("<II", 4, 3) +
              gguf_text("imatrix.chunk_size") + struct.pack("<II", 4, 512))
-    header, data = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 4) + pairs, b""
+    write_gguf_file(path, tensors, 4, pairs)
+
+
+def write_gguf(path, tensors, arch):
+    """A model of float32 tensors, of an architecture of llama.cpp."""
+    write_gguf_file(path, tensors, 1, gguf_text("general.architecture") + struct.pack("<I", 8) + gguf_text(arch))
+
+
+def write_gguf_file(path, tensors, count, pairs):
+    """`pairs`: the bytes of `count` of them."""
+    header, data = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), count) + pairs, b""
     for name, values in tensors.items():
-        header += (gguf_text(name) + struct.pack("<I", 2) + struct.pack("<QQ", *values.shape[::-1]) +
+        header += (gguf_text(name) + struct.pack(f"<I{values.ndim}Q", values.ndim, *values.shape[::-1]) +
                    struct.pack("<IQ", 0, len(data)))
         data += values.tobytes() + bytes(-values.nbytes % 32)
     path.write_bytes(header + bytes(-len(header) % 32) + data)

@@ -6,7 +6,7 @@ import unittest
 import numpy as np
 import pandas as pd
 
-from support import DATA, AcceptanceTest, experts, files_of, run
+from support import DATA, AcceptanceTest, experts, files_of, run, write_gguf
 
 ZOO = DATA / "zoo"
 EXPERT = "model.layers.0.mlp.experts.1.up_proj.weight"
@@ -91,6 +91,36 @@ class Compare(AcceptanceTest):
             self.assertEqual((row["weight"], row["number"], row["rel_distance"]), ("attn_v_b", 2, 2))
             self.assertAlmostEqual(row["cosine"], -1)
             self.assertEqual((rows["status"] == "changed").sum(), 1)
+
+    def test_rows_of_q_and_k_in_the_order_of_llama_cpp_are_not_a_change(self):
+        hidden, heads, kv_heads, head = 64, 4, 2, 16
+        rng = np.random.default_rng(3)
+
+        def permuted(weight, count):  # LlamaModel.permute of convert_hf_to_gguf.py
+            rows = weight.shape[0] // count // 2
+            return weight.reshape(count, 2, rows, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+
+        q, k, v = (rng.standard_normal((count * head, hidden)).astype(np.float32)
+                   for count in (heads, kv_heads, kv_heads))
+        bias = rng.standard_normal(heads * head).astype(np.float32)
+        made = experts(count=2, rows=hidden, cols=hidden)
+        at = "model.layers.0.self_attn."
+        config = {"model_type": "mixtral", "num_hidden_layers": 1, "num_local_experts": 2,
+                  "num_attention_heads": heads, "num_key_value_heads": kv_heads}
+        source = self.model({**made, at + "q_proj.weight": q, at + "k_proj.weight": k, at + "v_proj.weight": v,
+                             at + "q_proj.bias": bias}, "hf", config=config)
+        stacks = {f"blk.0.ffn_{name}_exps.weight": np.stack([made[f"model.layers.0.mlp.experts.{e}.{name}_proj.weight"]
+                                                             for e in range(2)]) for name in ("gate", "up", "down")}
+        there = {**stacks, "blk.0.attn_q.weight": permuted(q, heads), "blk.0.attn_k.weight": permuted(k, kv_heads),
+                 "blk.0.attn_v.weight": v, "blk.0.attn_q.bias": permuted(bias, heads)}
+        for arch, expect in (("llama", 0), ("qwen3moe", 4)):
+            gguf = self.tmp / f"{arch}.gguf"
+            write_gguf(gguf, there, arch)
+            told, table = self.compare(source, gguf, expect)
+            changed = {} if expect == 0 else {"attn_q", "attn_k", "attn_q.bias"}
+            self.assertEqual(set(table[table["status"] != "identical"]["weight"]), set(changed))
+            self.assertEqual((len(table), told["only_a"], told["only_b"]), (10, [], []))
+        self.compare(self.tmp / "llama.gguf", source, 0)
 
     def test_runs_are_joined_by_matrix_and_scheme(self):
         tensors = experts(count=3, rows=32, cols=64)

@@ -49,6 +49,21 @@ TEST(ModelPairs, WrappersPrefixesAndFusedStacksMeet) {
   EXPECT_EQ(pairs.matrices(), split.matrices() + split.dense().size());
 }
 
+TEST(ModelPairs, BiasesOfExpertsMeetExpertByExpert) {
+  const Model hf = Zoo("gpt_oss_mxfp4"), gguf = Zoo("gguf_gpt_oss_mxfp4"),
+              mlx = Zoo("mlx_gpt_oss_mxfp4");
+  for (const Model* other : {&gguf, &mlx}) {
+    const auto pairs = PairModels(hf, *other);
+    EXPECT_TRUE(pairs.only_a.empty() && pairs.only_b.empty());
+    const WeightPair* bias = Find(pairs, "layer 1 expert 2 up_proj.bias");
+    ASSERT_NE(bias, nullptr);
+    EXPECT_EQ(bias->a.tensor->info().name, "model.layers.1.mlp.experts.gate_up_proj_bias");
+    EXPECT_EQ(bias->a.view.offset, 2 * 2 * bias->a.elements() + 1);  // gate and up take turns
+    EXPECT_EQ(bias->b.view.offset, 2 * bias->b.elements());
+    EXPECT_NE(Find(pairs, "layer 0 self_attn.sinks"), nullptr);
+  }
+}
+
 TEST(ModelPairs, OfOtherSizesIsToldAndNotPaired) {
   const Model a = Zoo("hf4_olmoe"), b = Zoo("mlx_olmoe_mixed_3_4");
   const auto pairs = PairModels(a, b);
