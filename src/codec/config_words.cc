@@ -195,6 +195,15 @@ std::vector<QuantWords> QuantConfig::Of(std::string_view module) const {
   return words;
 }
 
+std::set<std::string> QuantConfig::EntriesBeside(std::span<const std::string> modules) const {
+  if (!impl_->rules.empty()) return {};  // patterns
+  std::set<std::string> beside = impl_->entries.Names();
+  for (const std::string& module : modules) {
+    if (const Entries::Entry* entry = impl_->entries.Find(module)) beside.erase(entry->name);
+  }
+  return beside;
+}
+
 std::string QuantMethod(const Json& quantization) {
   const std::string method = TextAt(quantization, "quant_method");
   if (method == "intel/auto-round") return "auto-round";

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +61,9 @@ class QuantConfig {
   /// of modules (two groups for "Linear"): then one of them holds. One without words where nothing
   /// is said, or the config excludes the module (ignore, modules_to_not_convert, ...).
   std::vector<QuantWords> Of(std::string_view module) const;
+
+  /// Entries of single modules (MLX's, ModelOpt's quantized_layers) that are for none of `modules`.
+  std::set<std::string> EntriesBeside(std::span<const std::string> modules) const;
 
  private:
   struct Impl;

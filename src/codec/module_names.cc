@@ -129,4 +129,10 @@ const Entries::Entry* Entries::Find(std::string_view module) const {
   return found == by_core_.end() ? nullptr : &found->second;
 }
 
+std::set<std::string> Entries::Names() const {
+  std::set<std::string> names;
+  for (const auto& [name, entry] : by_name_) names.insert(name);
+  return names;
+}
+
 }  // namespace moe

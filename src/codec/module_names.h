@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -70,6 +71,7 @@ class Entries {
 
   void Add(const std::string& name, const Json& value);
   const Entry* Find(std::string_view module) const;  ///< nullptr: none
+  std::set<std::string> Names() const;
 
  private:
   using Map = std::unordered_map<std::string, Entry, TextHash, std::equal_to<>>;

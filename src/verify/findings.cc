@@ -54,6 +54,11 @@ constexpr Row kRows[] = {
     {"different_global_scales", false},
     {"rotary_order", false},
     {"dropped", false},
+    {"missing_shard", true},
+    {"missing_tensor", true},
+    {"unlisted_tensor", true},
+    {"unlisted_shard", true},
+    {"unused_entry", false},
 };
 
 std::string Number(const std::optional<double>& value) {

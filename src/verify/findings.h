@@ -42,6 +42,11 @@ enum class PairFindingKind {
   kDifferentScales,  ///< global scales of gate and up, which vLLM fuses, differ: no fault by itself
   kRotaryOrder,      ///< q or k in llama.cpp's order for rotary embeddings: no fault
   kDropped,          ///< mlx-lm has no use for it: no fault
+  kMissingShard,     ///< the index names it, and it is not there
+  kMissingTensor,    ///< the index names it, and no shard has it
+  kUnlistedTensor,   ///< a shard has it, and the index does not name it
+  kUnlistedShard,    ///< mlx-lm reads it, and the index does not name it
+  kUnusedEntry,      ///< config.json quantizes a module that is not there: no fault
 };
 std::string_view FindingName(PairFindingKind kind);  ///< "permuted_experts"; "" of kNone
 bool IsFault(PairFindingKind kind);

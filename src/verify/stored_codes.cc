@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstring>
 #include <string_view>
 
@@ -14,16 +13,6 @@
 
 namespace moe {
 namespace {
-
-/// The number behind `mark` in "affine_q4_g64".
-int64_t NumberBehind(std::string_view text, std::string_view mark) {
-  int64_t number = 0;
-  const size_t at = text.find(mark);
-  if (at == std::string_view::npos) return 0;
-  const std::string_view digits = text.substr(at + mark.size());
-  std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  return number;
-}
 
 bool IsCalled(const TensorRef& part, std::string_view stem, std::string_view suffix) {
   return part.info().name == std::string(stem) + std::string(suffix);
@@ -79,14 +68,15 @@ std::optional<QuantScheme> MlxSchemeOf(const Weight& weight) {
   if (!stem.ends_with(".weight")) return std::nullopt;
   stem.remove_suffix(std::string_view(".weight").size());
   if (!IsCalled(weight.parts[1], stem, ".scales")) return std::nullopt;
-  if (weight.storage.starts_with("affine_q")) {
-    if (weight.parts.size() != 3) return std::nullopt;
-    return QuantScheme{"", "affine", NumberBehind(weight.storage, "_q"),
-                       NumberBehind(weight.storage, "_g")};
+  const bool affine = weight.parts.size() == 3 && IsCalled(weight.parts[2], stem, ".biases");
+  if (!affine && (weight.parts.size() != 2 || FindQuantMode(weight.storage) == nullptr)) {
+    return std::nullopt;
   }
-  const QuantMode* mode = FindQuantMode(weight.storage);
-  if (mode == nullptr || weight.parts.size() != 2) return std::nullopt;
-  return QuantScheme{"", weight.storage, mode->default_bits, mode->default_group_size};
+  const uint64_t words = weight.parts[0].info().shape.back(), cols = weight.shape.back(),
+                 groups = weight.parts[1].info().shape.back();
+  if (cols == 0 || groups == 0) return std::nullopt;
+  return QuantScheme{"", affine ? "affine" : weight.storage,
+                     static_cast<int64_t>(32 * words / cols), static_cast<int64_t>(cols / groups)};
 }
 
 std::optional<ComputeDType> ScaleDTypeOf(const Weight& weight) {

@@ -4,13 +4,8 @@
 
 #include <algorithm>
 #include <limits>
-#include <set>
-#include <tuple>
 #include <utility>
 
-#include "codec/companions.h"
-#include "experts/mlx_names.h"
-#include "model/model_parts.h"
 #include "verify/check_pair.h"
 
 namespace moe {
@@ -77,95 +72,6 @@ void Count(const VerifyRow& row, VerifyCounts& counts) {
   }
 }
 
-/// Scales without codes, or beside a weight that has none. Those of what can't be decoded have
-/// their codes.
-std::vector<FileFinding> OrphanedScales(const Model& model) {
-  constexpr std::string_view kSuffixes[] = {".scales",         ".biases",
-                                            ".weight_scale",   ".weight_scale_inv",
-                                            ".weight_scale_2", ".weight_global_scale",
-                                            ".qzeros"};
-  std::set<std::string_view> companions;
-  std::set<std::string, std::less<>> refused;  // modules
-  for (const ModelTensor& tensor : model.tensors()) {
-    if (!tensor.refusal.empty()) refused.emplace(ModuleOf(tensor.info().name));
-    if (!tensor.weight) continue;
-    for (size_t i = 1; i < tensor.weight->parts.size(); ++i) {
-      companions.insert(tensor.weight->parts[i].info().name);
-    }
-  }
-  std::vector<FileFinding> orphans;
-  for (const ModelTensor& tensor : model.tensors()) {
-    const std::string& name = tensor.info().name;
-    const auto suffix =
-        std::ranges::find_if(kSuffixes, [&](std::string_view end) { return name.ends_with(end); });
-    if (suffix == std::end(kSuffixes) || companions.contains(name) ||
-        refused.contains(name.substr(0, name.size() - suffix->size())) ||
-        tensor.left_out != ModelTensor::LeftOut::kNo)
-      continue;
-    orphans.push_back(
-        {name, {PairFindingKind::kOrphanedScales, "belongs to no weight's codes", ""}});
-  }
-  return orphans;
-}
-
-/// What can't be decoded since it is broken.
-std::vector<FileFinding> Contradictions(const Model& model) {
-  std::vector<FileFinding> found;
-  for (const ModelTensor& tensor : model.tensors()) {
-    if (!tensor.contradictory || tensor.left_out != ModelTensor::LeftOut::kNo) continue;
-    found.push_back({tensor.info().name, {PairFindingKind::kContradiction, tensor.refusal, ""}});
-  }
-  return found;
-}
-
-/// Gate and up of an expert whose global scales differ.
-std::vector<FileFinding> DifferentScales(const std::vector<CheckedPair>& checked) {
-  std::map<std::tuple<std::string, int64_t, int64_t>, std::pair<const CheckedPair*, uint64_t>> seen;
-  std::vector<FileFinding> found;
-  for (const CheckedPair& one : checked) {
-    const WeightKey& key = one.pair->a.key;
-    const bool fused = key.name == "gate_proj" || key.name == "up_proj";
-    if (key.kind != WeightKey::Kind::kRouted || !fused || !one.check.global_scale) continue;
-    auto& [first, count] = seen[{key.stack, key.layer, key.number}];
-    if (count++ == 0) {
-      first = &one;
-    } else if (*first->check.global_scale != *one.check.global_scale) {
-      found.push_back(
-          {one.pair->b.tensor->info().name,
-           {PairFindingKind::kDifferentScales,
-            fmt::format("global scale {:.6g}, {:.6g} of {}; vLLM fuses the two and takes one",
-                        *one.check.global_scale, *first->check.global_scale,
-                        first->pair->a.key.name),
-            ""}});
-    }
-  }
-  return found;
-}
-
-/// Takes what mlx-lm has no use for out of the weights that are missing.
-std::vector<FileFinding> TakeDropped(const Model& original, const Model& quantized,
-                                     std::vector<Unpaired>& missing) {
-  std::vector<FileFinding> dropped;
-  const auto names =
-      MlxNames::Of(original.family(), MlxFactsOf(original.parts().files->metadata.config));
-  const bool is_mlx = names && std::ranges::any_of(quantized.tensors(), [&](const auto& tensor) {
-                        return !tensor.found.banks.empty() && names->IsMlxForm(tensor.info().name);
-                      });
-  if (!is_mlx) return dropped;
-  std::erase_if(missing, [&](const Unpaired& one) {
-    const TensorInfo& info = one.tensor->info();
-    const MlxFate fate = names->FateOf(info.name, info.shape, info.dtype, false);
-    if (fate.dropped.empty()) return false;
-    dropped.push_back({info.name,
-                       {PairFindingKind::kDropped,
-                        "mlx-lm drops it: " + fate.dropped +
-                            (fate.is_loss ? " (the model's results change)" : ""),
-                        ""}});
-    return true;
-  });
-  return dropped;
-}
-
 class Verifying {
  public:
   Verifying(const Model& original, const Model& quantized, const VerifyOptions& options)
@@ -180,9 +86,8 @@ class Verifying {
                     .and_then([&] { return Diagnose(checked_, out_.encodings, options_); })
                     .and_then([&] { return AddRows(); });
     if (!done) return tl::make_unexpected(done.error());
-    for (auto&& list :
-         {TakeDropped(original_, quantized_, out_.pairs.only_a), Contradictions(quantized_),
-          OrphanedScales(quantized_), DifferentScales(checked_)}) {
+    out_.others = TakeDropped(original_, quantized_, out_.pairs.only_a);
+    for (auto&& list : {FileFindings(quantized_), DifferentScales(checked_)}) {
       out_.others.insert(out_.others.end(), list.begin(), list.end());
     }
     for (const VerifyRow& row : out_.rows) Count(row, out_.roles[row.id.role]);

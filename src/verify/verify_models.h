@@ -9,7 +9,7 @@
 #include "base/json_text.h"
 #include "pairs/pair_rows.h"
 #include "pairs/pair_work.h"
-#include "verify/findings.h"
+#include "verify/file_findings.h"
 
 namespace moe {
 
@@ -22,12 +22,6 @@ struct VerifyRow {
   std::optional<int64_t> codes_differ, scales_differ, biases_differ, nonfinite, dead_rows;
 };
 const Table<VerifyRow>& VerifyTable();
-
-/// A finding that is of no pair.
-struct FileFinding {
-  std::string name;  ///< tensor
-  PairFinding finding;
-};
 
 /// How many weights of a role are what.
 struct VerifyCounts {

@@ -308,6 +308,41 @@ class PlantedFaults(AcceptanceTest):
         self.assertEqual({f["finding"] for f in told["findings"]}, {"contradiction"})
         self.assertIn("bits", told["unread_quantized"][0]["reason"])
 
+    def test_shards_and_tensors_that_the_index_does_not_tell_right_and_entries_of_nothing(self):
+        stacks, rest = original()
+        source = self.folder("original", {**Bf16(stacks, rest).tensors(), **rest}, CONFIG)
+        kept = Affine(stacks, rest)
+        good, config = {**kept.tensors(), **rest}, kept.config
+        split = {"model-1.safetensors": {n: x for n, x in good.items() if ".0." in n},
+                 "model-2.safetensors": {n: x for n, x in good.items() if ".1." in n},
+                 "model-3.safetensors": {n: x for n, x in good.items() if ".0." not in n and ".1." not in n}}
+        weight_map = {name: shard for shard, tensors in split.items() for name in tensors}
+        gate = "model.layers.1.mlp.gate.weight"
+
+        def findings(name, shards, listed, expect, entries=None):
+            folder = self.tmp / name
+            folder.mkdir()
+            for shard in shards:
+                mx.save_safetensors(str(folder / shard), split[shard])
+            (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": listed}))
+            (folder / "config.json").write_text(json.dumps(
+                {**config, "quantization": {**config["quantization"], **(entries or {})}}))
+            told, _ = self.verify(folder, source, expect)
+            return {(f["tensor"], f["finding"], f["fault"]) for f in told["findings"]}
+
+        self.assertEqual(findings("whole", split, weight_map, 0), set())
+        self.assertEqual(findings("gone", list(split)[:2], weight_map, 4),
+                         {("model-3.safetensors", "missing_shard", True)})
+        self.assertEqual(findings("stale", split, {**weight_map, "model.norm.weight": "model-1.safetensors"}, 4),
+                         {("model.norm.weight", "missing_tensor", True)})
+        self.assertEqual(findings("unlisted", split, {n: s for n, s in weight_map.items() if n != gate}, 4),
+                         {(gate, "unlisted_tensor", True)})
+        two = {n: s for n, s in weight_map.items() if s != "model-2.safetensors"}
+        self.assertEqual(findings("shard", split, two, 4), {("model-2.safetensors", "unlisted_shard", True),
+                                                            (gate.removesuffix(".weight"), "unused_entry", False)})
+        entry = {"model.layers.0.mlp.switch_mlp.gone_proj": {"group_size": 32, "bits": 8}}
+        self.assertEqual(findings("entry", split, weight_map, 0, entry), {(*entry, "unused_entry", False)})
+
     def test_rows_of_q_and_k_in_the_order_of_llama_cpp_are_no_fault_there(self):
         rng = np.random.default_rng(3)
         q = mx.array(rng.standard_normal((4 * 32, SIZE)).astype(np.float32)).astype(mx.bfloat16)

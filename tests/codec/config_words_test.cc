@@ -113,6 +113,16 @@ TEST_P(ConfigWords, AreThoseOfTheModule) {
 INSTANTIATE_TEST_SUITE_P(Dialects, ConfigWords, testing::ValuesIn(kCases),
                          [](const auto& row) { return row.param.name; });
 
+TEST(ConfigWords, EntriesOfModulesThatAreNotThereAreTold) {
+  const QuantConfig mlx(AsJson(kMlx));
+  const std::vector<std::string> modules = {"language_model.model.layers.0.mlp.up",
+                                            "layers.2.mlp.up", "model.layers.3.mlp.up",
+                                            "layers.7.mlp.up"};
+  EXPECT_EQ(mlx.EntriesBeside(modules),
+            (std::set<std::string>{"layers.1.mlp.up", "model.visual.layers.4.mlp.up"}));
+  EXPECT_EQ(QuantConfig(AsJson(kGroups)).EntriesBeside(modules), std::set<std::string>());
+}
+
 TEST(ConfigWords, OfHostileConfigsSayNothing) {
   for (const char* config :
        {R"({"config_groups": {"": [], "W": [], "g": {"weights": [4], "targets": [1, "re:("]}}})",
