@@ -70,7 +70,7 @@ ROOMS = [
     Room("evidence",
          "what calibration says of the weights' inputs: importance matrices (`imatrix_file`) and counts of tokens by expert "
          "(`usage_file`) read, added up, and mapped from llama.cpp's names to the model's (`model_inputs`; the table of names "
-         "outside the experts is `module_inputs`)",
+         "outside the experts is `module_inputs`); what hidden values are without it (`hidden_values`)",
          "weights",
          knows={"base": "", "checkpoint": "GGUF", "codec": "what weights are called", "experts": "which names are experts'",
                 "model": ""}),
@@ -135,7 +135,7 @@ ROOMS = [
          knows={"base": "", "recipe": "to show recipes", "rows": "", "run": "", "tables": "", "insight": ""}),
     Room("collect",
          "the pipeline (`collect`): a model's tensors counted (`tensor_counts`) and its matrices measured (`matrix_work`) by a "
-         "`quant_backend`, with reading ahead, threads and progress; what is known of the inputs beside (`evidence_work`, `guessed_inputs`); what there is to tell (`narrator`, `collect_logs`)",
+         "`quant_backend`, with reading ahead, threads and progress; what is known of the inputs beside (`evidence_work`, `input_norms`); what there is to tell (`narrator`, `collect_logs`)",
          "what a table file looks like",
          knows=dict.fromkeys(["base", "checkpoint", "codec", "experts", "measure", "model", "evidence", "mlx", "rows", "run", "tables"], "")),
     Room("cli",

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "collect/tensor_rows.h"
+#include "evidence/hidden_values.h"
 #include "experts/families.h"
 
 namespace moe {

@@ -7,7 +7,7 @@
 #include <tuple>
 #include <vector>
 
-#include "collect/guessed_inputs.h"
+#include "collect/input_norms.h"
 #include "evidence/evidence.h"
 #include "moescope/measure.h"
 #include "moescope/model.h"
@@ -33,8 +33,8 @@ class EvidenceWork {
   };
   /// What to measure beside, of matrix `number`. Threads: any at once.
   Inputs InputsOf(uint64_t number) const;
-  /// Of number `number` of Model::dense(): its inputs, if calibration tells of them, and of what
-  /// makes attention's values also the norm before it.
+  /// Of number `number` of Model::dense(): its inputs, if calibration tells of them, and the norm
+  /// before it where InputNorms knows one.
   Inputs InputsOfDense(uint64_t number) const;
   static void Put(const Inputs& inputs, MeasureInput& input);
   /// DenseQuantSimRow's guessed_energy.

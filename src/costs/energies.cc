@@ -1,13 +1,16 @@
 #include "costs/energies.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <span>
 #include <string_view>
+#include <utility>
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "evidence/hidden_values.h"
 #include "evidence/module_inputs.h"
 #include "experts/families.h"
 #include "model/model_parts.h"
@@ -20,17 +23,15 @@ double SumOf(const std::map<int64_t, double>& numbers) {
                          [](double sum, const auto& entry) { return sum + entry.second; });
 }
 
-// Weights, as ModuleName has them: the head, and what gives a layer's part of the residual stream.
+// Weights, as ModuleName has them: the head, and what gives a layer's part of the residual stream,
+// the last of attention or what stands in its place.
 constexpr std::string_view kHead = "output";
+constexpr std::string_view kMlpOutput = "ffn_down";
 constexpr std::string_view kAttentionOutput = "attn_output";
-constexpr std::string_view kAddToStream[] = {kAttentionOutput, "ffn_down", "ssm_out",
-                                             "shortconv.out_proj", "linear_attn.out_proj"};
+constexpr std::string_view kAttentionOutputs[] = {kAttentionOutput, "ssm_out", "shortconv.out_proj",
+                                                  "linear_attn.out_proj"};
 /// Of their energy, what attention's mean over tokens leaves (as the study took it).
 constexpr double kLeftByAttention = 0.5;
-
-bool IsAmong(std::string_view name, std::span<const std::string_view> names) {
-  return std::ranges::count(names, name) > 0;
-}
 
 /// What a model multiplies its embeddings with.
 double EmbeddingFactor(const Model& model, double width) {
@@ -75,7 +76,7 @@ Energies::Energies(const Model& model, const RunErrors& errors)
         "(scan.dense_weights).");
   }
   AddExperts(model, errors);
-  measured_ ? AddDense(model, errors) : GuessAttention(model, errors);
+  AddDense(model, errors);
   ReplaceUnseen();
   AddUp();
 }
@@ -118,35 +119,65 @@ void Energies::AddExperts(const Model& model, const RunErrors& errors) {
   }
 }
 
-void Energies::AddDense(const Model& model, const RunErrors& errors) {
-  for (const DenseWeight& weight : model.dense()) {
-    const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
-    if (weight.stack() || weight.layer() < 0 || found == errors.matrices.end()) continue;
-    if (!IsAmong(ModuleNameOf(weight.module).name, kAddToStream)) continue;
-    layers_[weight.layer()].dense += found->second.energy.value_or(0);
-  }
-}
+/// What the weights of a layer outside the experts tell of what it adds, by the means over all
+/// rows: of values, and of an MLP's hidden values.
+struct Energies::DenseGuess {
+  std::optional<double> value, gate, up;  ///< mean squares of what these give
+  double output = 0, down = 0;            ///< sums of squared weights
 
-/// Attention's output, with values of the mean energy of those that its layer makes.
-void Energies::GuessAttention(const Model& model, const RunErrors& errors) {
-  std::map<int64_t, double> values, outputs;  // mean square of a value; sum of squared weights
+  void Add(std::string_view name, const DenseWeight& weight, const MatrixNumbers& numbers) {
+    if (numbers.guessed_energy) {
+      std::optional<double>& place = name == "ffn_gate" ? gate : name == "ffn_up" ? up : value;
+      place = *numbers.guessed_energy / static_cast<double>(weight.rows);
+    }
+    const double rms = numbers.rms.value_or(0);
+    const double squares = rms * rms * static_cast<double>(weight.rows * weight.cols);
+    if (name == kAttentionOutput) output = squares;
+    if (name == kMlpOutput) down = squares;
+  }
+  std::optional<double> Attention() const {
+    if (!value || !(output > 0)) return std::nullopt;
+    return kLeftByAttention * *value * output;
+  }
+  std::optional<double> Mlp() const {
+    if (!up || !(down > 0)) return std::nullopt;
+    const std::vector<double> gates = gate ? std::vector{*gate} : std::vector<double>();
+    return GuessDownInput(gates, {*up}).front() * down;
+  }
+};
+
+/// Attention and dense MLPs: measured, or guessed.
+void Energies::AddDense(const Model& model, const RunErrors& errors) {
+  std::map<int64_t, DenseGuess> guesses;
+  std::vector<std::pair<const DenseWeight*, bool>> outputs;  // and whether it is attention's
   for (const DenseWeight& weight : model.dense()) {
     const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
     if (weight.stack() || weight.layer() < 0 || found == errors.matrices.end()) continue;
-    const MatrixNumbers& numbers = found->second;
-    if (numbers.guessed_energy) {  // what makes values
-      values[weight.layer()] = *numbers.guessed_energy / static_cast<double>(weight.rows);
-    }
-    if (numbers.rms && ModuleNameOf(weight.module).name == kAttentionOutput) {
-      outputs[weight.layer()] =
-          *numbers.rms * *numbers.rms * static_cast<double>(weight.rows * weight.cols);
+    const std::string name = ModuleNameOf(weight.module).name;
+    guesses[weight.layer()].Add(name, weight, found->second);
+    const bool attention = std::ranges::count(kAttentionOutputs, name) > 0;
+    if (attention || name == kMlpOutput) outputs.emplace_back(&weight, attention);
+  }
+  std::vector<const DenseWeight*> unknown;
+  for (const auto& [weight, attention] : outputs) {
+    const DenseGuess& guess = guesses[weight->layer()];
+    const auto energy = measured_   ? errors.matrices.at({AsUtf8(weight->module), -1, -1}).energy
+                        : attention ? guess.Attention()
+                                    : guess.Mlp();
+    Layer& layer = layers_[weight->layer()];
+    std::optional<double>& sum = attention ? layer.attention : layer.mlp;
+    if (energy) {
+      sum = sum.value_or(0) + *energy;
+    } else {
+      unknown.push_back(weight);
     }
   }
-  for (const auto& [layer, square] : values) {
-    const auto output = outputs.find(layer);
-    if (output == outputs.end()) continue;
-    layers_[layer].dense += kLeftByAttention * square * output->second;
-  }
+  if (unknown.empty()) return;
+  notes_.push_back(fmt::format(
+      "How much {} of {} weights outside the experts add to the residual stream, as {} ({}): taken "
+      "as nothing; what they are made of weighs as much as the experts of its layer.",
+      unknown.size(), outputs.size(), AsUtf8(unknown.front()->module),
+      measured_ ? "the calibration does not say" : "it can't be guessed from weights"));
 }
 
 void Energies::ReplaceUnseen() {
@@ -171,7 +202,8 @@ void Energies::AddUp() {
   uint64_t with_experts = 0;
   for (auto& [number, layer] : layers_) {
     const double routed = SumOf(layer.routed);
-    residual += layer.dense + routed / (per_token_ * per_token_) + layer.shared;
+    residual += layer.attention.value_or(0) + layer.mlp.value_or(0) + layer.shared +
+                routed / (per_token_ * per_token_);
     layer.residual = residual;
     if (!(routed > 0)) continue;
     shares += routed / residual;
@@ -197,6 +229,18 @@ std::optional<double> Energies::Residual(int64_t layer) const {
   const auto found = layers_.find(layer);
   if (found == layers_.end() || !(found->second.residual > 0)) return std::nullopt;
   return found->second.residual;
+}
+
+std::optional<double> Energies::ShareOfAttention(int64_t layer) const {
+  const auto found = layers_.find(layer);
+  if (found == layers_.end() || !found->second.attention) return std::nullopt;
+  return *found->second.attention / found->second.residual;
+}
+
+std::optional<double> Energies::ShareOfMlp(int64_t layer) const {
+  const auto found = layers_.find(layer);
+  if (found == layers_.end() || !found->second.mlp) return std::nullopt;
+  return *found->second.mlp / found->second.residual;
 }
 
 double Energies::ShareOf(int64_t layer) const {

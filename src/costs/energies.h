@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,8 +25,8 @@ MatrixId IdOf(const ExpertMatrix& matrix);
 /// (The router's weights, about 1/K each, are left out: they are the same for all.) An expert that
 /// the calibration says nothing of has the guessed one instead, on the scale of its layer's
 /// others. resid(l) is the mean squared length of an embedding, and what layers 0 to l add: of
-/// attention, too (guessed from the weights of values and output), and of dense MLPs where the
-/// calibration tells of them (docs/recipes.md).
+/// attention and dense MLPs, too (docs/recipes.md). What of those is not known counts as nothing,
+/// and notes() say so.
 class Energies {
  public:
   Energies(const Model& model, const RunErrors& errors);
@@ -41,13 +42,16 @@ class Energies {
   std::optional<double> OfShared(int64_t layer) const;  ///< of all shared experts together
   std::optional<double> Residual(int64_t layer) const;
 
+  /// What attention, or the dense MLP, of this layer adds / resid; nullopt: not known.
+  std::optional<double> ShareOfAttention(int64_t layer) const;
+  std::optional<double> ShareOfMlp(int64_t layer) const;
   /// (sum of the routed experts' energies) / resid, of this layer, or the mean of all where it has
-  /// no experts; what weights outside the experts are weighed with.
+  /// no experts; what other weights are weighed with.
   double ShareOf(int64_t layer) const;
 
  private:
+  struct DenseGuess;
   void AddDense(const Model& model, const RunErrors& errors);
-  void GuessAttention(const Model& model, const RunErrors& errors);
   void AddExperts(const Model& model, const RunErrors& errors);
   void ReplaceUnseen();
   void AddUp();
@@ -56,7 +60,8 @@ class Energies {
     std::map<int64_t, double> routed;  ///< by expert
     std::map<int64_t, double> unseen;  ///< guesses of those that the calibration lacks
     double seen_energy = 0, seen_guess = 0;
-    double shared = 0, dense = 0;
+    double shared = 0;
+    std::optional<double> attention, mlp;
     double residual = 0;
   };
   bool measured_ = false;

@@ -4,6 +4,7 @@
 
 #include "base/utf8.h"
 #include "costs/mlx_units.h"
+#include "evidence/module_inputs.h"
 #include "experts/families.h"
 
 namespace moe {
@@ -78,13 +79,22 @@ Costs MatrixCosts::OfShared(const ExpertMatrix& matrix) const {
                  {WeightsIn(matrix.rows(), matrix.cols()), FactorOf(key.proj), share});
 }
 
+/// As large beside those of routed experts as it is for an average token: their weights in the
+/// router, about 1/K each, are left out of their energies.
+double MatrixCosts::ShareOfDense(const DenseWeight& weight, std::string_view role) const {
+  const double square = energies_.experts_per_token() * energies_.experts_per_token();
+  if (role == kHeadRole || role == kEmbeddingRole) return square;
+  std::optional<double> own;
+  if (role == kAttentionRole) own = energies_.ShareOfAttention(weight.layer());
+  const bool is_mlp = ModuleNameOf(weight.module).name.starts_with("ffn_");
+  if (role == kDenseRole && is_mlp) own = energies_.ShareOfMlp(weight.layer());
+  return own ? square * *own : energies_.ShareOf(weight.layer());
+}
+
 Costs MatrixCosts::OfDense(const DenseWeight& weight, std::string_view role,
                            std::string_view proj) const {
-  const bool of_no_layer = role == kHeadRole || role == kEmbeddingRole;
-  const double square = energies_.experts_per_token() * energies_.experts_per_token();
   return CostsOf({AsUtf8(weight.module), -1, -1},
-                 {WeightsIn(weight.rows, weight.cols), FactorOf(proj),
-                  of_no_layer ? square : energies_.ShareOf(weight.layer())});
+                 {WeightsIn(weight.rows, weight.cols), FactorOf(proj), ShareOfDense(weight, role)});
 }
 
 void AddTo(Costs& a, const Costs& b) {

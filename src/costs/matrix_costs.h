@@ -26,8 +26,9 @@ using Costs = std::vector<std::optional<double>>;
 /// What each matrix of a run's model costs in each candidate.
 ///
 /// Of routed experts f * w_rel_fro^2 * energy / resid(layer), f = 1 of gate and up, 3 of down; see
-/// Energies. Other weights are weighed by the same idea, with what the experts of their layer add
-/// on average; no study covers that, so recipes have floors for them.
+/// Energies. Other weights are weighed by the same idea, with what the attention or MLP that they
+/// are a part of adds, or else with what the experts of their layer add; no study covers that, so
+/// recipes have floors for them.
 class MatrixCosts {
  public:
   /// `candidates`: numbers of the errors' schemes.
@@ -54,6 +55,7 @@ class MatrixCosts {
     std::optional<double> share;  ///< energy / resid
   };
   const MatrixNumbers* NumbersOf(const MatrixId& id) const;
+  double ShareOfDense(const DenseWeight& weight, std::string_view role) const;
   Costs CostsOf(const MatrixId& id, const Weighing& weighing) const;
   std::optional<double> CostOf(const MatrixNumbers& numbers, size_t scheme,
                                const Weighing& weighing) const;

@@ -681,9 +681,11 @@ const Table<DenseQuantSimRow>& DenseQuantSimTable() {
         Lifted(&R::error, Fields<QuantError>{MeasuredCell(ActRelFro(), &QuantError::act_rel_fro)}),
         table.fields);
     table.fields.push_back(MeasuredCell(Energy(), &R::energy));
-    table.fields.push_back(MeasuredCell(
-        GuessedEnergy("the square of the norm before; of what makes attention's values alone"),
-        &R::guessed_energy));
+    table.fields.push_back(
+        MeasuredCell(GuessedEnergy("the square of the norm before; of what makes attention's "
+                                   "values, and of gate and up of "
+                                   "dense MLPs, alone"),
+                     &R::guessed_energy));
     return table;
   }();
   return kTable;

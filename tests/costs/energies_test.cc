@@ -1,5 +1,6 @@
 #include "costs/energies.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -58,6 +59,8 @@ TEST_F(EnergiesTest, AreWeightedByTokensAndAddUpInTheResidualStream) {
   EXPECT_NEAR(*energies.Residual(0), 16 + 8 + layer0 / 4, 1e-9);
   EXPECT_NEAR(*energies.Residual(1), 16 + 8 + layer0 / 4 + 8 + layer1 / 4, 1e-9);
   EXPECT_NEAR(energies.ShareOf(0), layer0 / 84, 1e-9);
+  EXPECT_NEAR(*energies.ShareOfAttention(0), 8 / 84.0, 1e-12);
+  EXPECT_FALSE(energies.ShareOfMlp(0).has_value());
   EXPECT_FALSE(energies.OfShared(0).has_value());
   EXPECT_FALSE(energies.Residual(9).has_value());
 }
@@ -97,6 +100,37 @@ TEST_F(EnergiesTest, WithoutACalibrationAreTheGuessesAndEvenUse) {
   EXPECT_FALSE(energies.measured());
   EXPECT_DOUBLE_EQ(*energies.OfExpert(2, 1), 31.0 / 4 * 2);
   EXPECT_NEAR(*energies.Residual(0), 16 + (10 + 11 + 12 + 13) / 4.0 * 2 / 4, 1e-9);
+}
+
+/// A dense first layer, whose MLP has 88 hidden values, before those of experts.
+TEST(EnergiesOfDenseLayers, AreGuessedFromTheMeansOfGateUpAndDown) {
+  const Model model = Zoo("hf4_deepseek_v3");
+  RunErrors errors;
+  const std::string at = "model.layers.0.mlp.";
+  errors.matrices[{at + "gate_proj", -1, -1}].guessed_energy = 88 * 1e-9;
+  errors.matrices[{at + "up_proj", -1, -1}].guessed_energy = 88 * 3.0;
+  errors.matrices[{at + "down_proj", -1, -1}].rms = 10;
+  errors.matrices[{"model.embed_tokens", -1, -1}].rms = 0.5;  // 64 columns: 16
+  const Energies energies(model, errors);
+  // silu(g) is g / 2 for small g: E[silu(g)^2] = 1e-9 / 4; times 3, times 100 * 64 * 88.
+  const double mlp = 1e-9 / 4 * 3 * 100 * 64 * 88;
+  EXPECT_NEAR(*energies.Residual(0), 16 + mlp, 1e-9);
+  EXPECT_NEAR(*energies.ShareOfMlp(0) / (mlp / (16 + mlp)), 1, 1e-6);
+  EXPECT_FALSE(energies.ShareOfAttention(0).has_value());
+  EXPECT_THAT(energies.notes(), testing::Not(testing::Contains(testing::HasSubstr("taken as"))));
+}
+
+TEST(EnergiesOfDenseLayers, ThatAreNotKnownAreTold) {
+  const Model model = Zoo("hf4_deepseek_v3");
+  RunErrors errors;
+  for (const char* weight : {"mlp.down_proj", "self_attn.o_proj"}) {
+    errors.matrices[{std::string("model.layers.0.") + weight, -1, -1}].rms = 1;
+  }
+  const Energies energies(model, errors);
+  EXPECT_FALSE(energies.ShareOfMlp(0).has_value());
+  EXPECT_THAT(
+      energies.notes(),
+      testing::Contains(testing::HasSubstr("How much 2 of 2 weights outside the experts add")));
 }
 
 TEST(FingerprintOf, TellsModelsApartAndNotTheirFiles) {

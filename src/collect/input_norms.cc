@@ -1,7 +1,6 @@
-#include "collect/guessed_inputs.h"
+#include "collect/input_norms.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <iterator>
 #include <string_view>
@@ -10,58 +9,6 @@
 
 namespace moe {
 namespace {
-
-// ---- E[silu(g)^2] ----
-
-constexpr int kLeastExponent = -40, kMostExponent = 60, kSteps = 32;  // steps of each octave
-constexpr size_t kNodes = (kMostExponent - kLeastExponent) * kSteps + 1;
-
-/// e^-x for x >= 0, from multiplications alone: the C library's has other last digits on other
-/// CPUs.
-double ExpOfMinus(double x) {
-  if (x > 700) return 0;
-  double term = 1, sum = 1;
-  const double reduced = x / 1024;
-  for (int k = 1; k < 8; ++k) sum += term *= reduced / k;
-  for (int doubled = 0; doubled < 10; ++doubled) sum *= sum;
-  return 1 / sum;
-}
-
-double Silu(double x) {
-  const double e = ExpOfMinus(std::abs(x));
-  return x >= 0 ? x / (1 + e) : x * e / (1 + e);
-}
-
-/// By the trapezoidal rule, which is exact to rounding for such integrands.
-double IntegrateSilu(double variance) {
-  constexpr double kStep = 1.0 / 8;
-  const double deviation = std::sqrt(variance);
-  double sum = 0, weights = 0;
-  for (int i = -80; i <= 80; ++i) {
-    const double z = i * kStep, weight = ExpOfMinus(z * z / 2);
-    const double value = Silu(deviation * z);
-    sum += weight * value * value;
-    weights += weight;
-  }
-  return sum / weights;
-}
-
-/// E[silu(g)^2] / variance at the nodes, which lie evenly in each octave.
-const std::array<double, kNodes>& SiluTable() {
-  static const std::array<double, kNodes> kTable = [] {
-    std::array<double, kNodes> table{};
-    for (size_t i = 0; i < kNodes; ++i) {
-      const auto at = static_cast<int>(i);
-      const double variance =
-          std::ldexp(1 + at % kSteps / double{kSteps}, kLeastExponent + at / kSteps);
-      table[i] = IntegrateSilu(variance) / variance;
-    }
-    return table;
-  }();
-  return kTable;
-}
-
-// ---- norms ----
 
 // The norms before weights of a layer, after its name. Of several that there are, the first.
 constexpr std::string_view kExpertNorms[] = {
@@ -87,42 +34,23 @@ constexpr std::string_view kAttentionNorms[] = {"input_layernorm.weight",
 constexpr std::string_view kLatentNorms[] = {"self_attn.kv_a_layernorm.weight",
                                              "attn_kv_a_norm.weight"};
 
-/// What makes attention's values, as ModuleName has it, and the norms before it.
-struct ValueRow {
+constexpr auto kMlpNorms = std::span(kExpertNorms).subspan(1);
+
+/// What makes attention's values and the hidden values of dense MLPs, as ModuleName has it, and the
+/// norms before it.
+struct InputRow {
   std::string_view module;
   std::span<const std::string_view> norms;
 };
-constexpr ValueRow kValues[] = {{"attn_v", kAttentionNorms},
-                                {"attn_qkv", kAttentionNorms},
-                                {"attn_kv_b", kLatentNorms},
-                                {"attn_v_b", kLatentNorms}};
+constexpr InputRow kInputs[] = {{"attn_v", kAttentionNorms}, {"attn_qkv", kAttentionNorms},
+                                {"attn_kv_b", kLatentNorms}, {"attn_v_b", kLatentNorms},
+                                {"ffn_gate", kMlpNorms},     {"ffn_up", kMlpNorms}};
 
 /// Families whose norms add 1 to their weight, as transformers writes it; MLX and GGUF store the
 /// sum.
 constexpr std::string_view kOffsetFamilies[] = {"qwen3_next", "qwen3_5_moe"};
 
 }  // namespace
-
-double MeanSquareOfSilu(double variance) {
-  if (!(variance > 0)) return 0;
-  int exponent = 0;
-  const double mantissa = std::frexp(variance, &exponent) * 2;  // [1, 2)
-  const int octave = exponent - 1 - kLeastExponent;
-  if (octave < 0) return variance * SiluTable().front();
-  if (octave >= kMostExponent - kLeastExponent) return variance * SiluTable().back();
-  const double place = (mantissa - 1) * kSteps;
-  const auto step = static_cast<size_t>(place);
-  const double* node = SiluTable().data() + static_cast<size_t>(octave) * kSteps + step;
-  return variance * (node[0] + (node[1] - node[0]) * (place - static_cast<double>(step)));
-}
-
-std::vector<double> GuessDownInput(const std::vector<double>& gate, const std::vector<double>& up) {
-  std::vector<double> input(up.size());
-  for (size_t i = 0; i < up.size(); ++i) {
-    input[i] = gate.empty() ? 1.5 * up[i] * up[i] : MeanSquareOfSilu(gate[i]) * up[i];
-  }
-  return input;
-}
 
 InputNorms::InputNorms(const Model& model) : model_(model) {
   for (const ModelTensor& tensor : model.tensors()) {
@@ -136,8 +64,8 @@ const std::vector<double>& InputNorms::Of(const ExpertMatrix& matrix) const {
 
 const std::vector<double>& InputNorms::Of(const DenseWeight& weight) const {
   const std::string name = ModuleNameOf(weight.module).name;
-  const auto* row = std::ranges::find(kValues, name, &ValueRow::module);
-  const auto norms = row == std::end(kValues) ? std::span<const std::string_view>() : row->norms;
+  const auto* row = std::ranges::find(kInputs, name, &InputRow::module);
+  const auto norms = row == std::end(kInputs) ? std::span<const std::string_view>() : row->norms;
   return First(norms, weight.module, weight.layer(), weight.cols);
 }
 

@@ -12,19 +12,8 @@
 
 namespace moe {
 
-// The mean squares of an expert's inputs, guessed from weights alone ("@free" of the study that
-// docs/recipes.md tells of): an RMSNorm gives each of its values the mean square of its weight;
-// outputs of gate and up are independent normals of mean 0.
-
-/// E[silu(g)^2] for a normal g of mean 0 and this variance; within 1e-4 of it.
-double MeanSquareOfSilu(double variance);
-
-/// By hidden value of an expert, what down_proj gets: E[silu(g)^2] E[u^2] where there is a gate;
-/// E[relu(u)^4] where there is none (squared ReLU, Nemotron-H). `gate`, `up`: variances; gate may
-/// be empty.
-std::vector<double> GuessDownInput(const std::vector<double>& gate, const std::vector<double>& up);
-
-/// What stands before the experts of each layer, and before what makes attention's values.
+/// The norms before the experts of each layer, before what makes attention's values, and before
+/// dense MLPs: an RMSNorm gives each of its values the mean square of its weight.
 ///
 /// Threads: Of() may be called from any thread at once.
 class InputNorms {
@@ -34,7 +23,8 @@ class InputNorms {
   /// Squares of the weights of the norm before this gate or up matrix, cols() many; empty: no norm
   /// of that width is there, or it can't be read.
   const std::vector<double>& Of(const ExpertMatrix& matrix) const;
-  /// The same of a weight that makes values (v_proj and the like); empty also of other weights.
+  /// The same of a weight that makes values (v_proj and the like), and of a dense MLP's gate and
+  /// up; empty also of other weights.
   const std::vector<double>& Of(const DenseWeight& weight) const;
 
  private:
