@@ -129,10 +129,10 @@ ROOMS = [
          knows=dict.fromkeys(["base", "experts", "evidence", "model", "recipe", "run", "tables", "insight"], ""),
          calls={"measure": "`QuantScheme`"}),
     Room("report",
-         "a run as a page for the browser (report.html) and as pictures: the charts, in JavaScript (`web/`) that is bundled at "
+         "a run as a page for the browser (report.html) and as pictures, two checkpoints as the page of `verify` or `compare` (`pair_page`): the charts, in JavaScript (`web/`) that is bundled at "
          "build time; pictures are drawn by the same charts in an embedded engine",
          "anything that is not in the tables, logs or recipes",
-         knows={"base": "", "recipe": "to show recipes", "rows": "", "run": "", "tables": "", "insight": ""}),
+         knows={"base": "", "recipe": "to show recipes", "rows": "", "run": "", "tables": "", "insight": "", "pairs": "", "verify": ""}),
     Room("collect",
          "the pipeline (`collect`): a model's tensors counted (`tensor_counts`) and its matrices measured (`matrix_work`) by a "
          "`quant_backend`, with reading ahead, threads and progress; what is known of the inputs beside (`evidence_work`, `input_norms`); what there is to tell (`narrator`, `collect_logs`)",

@@ -97,7 +97,7 @@ Result<RunComparison> CompareRuns(const RunMatrices& a, const RunMatrices& b,
     NoRows no_rows;
     return CompareRuns(a, b, no_rows);
   }
-  const auto written = WritePairFiles(ResolvePath(*folder), RunPairTable().Schema(),
+  const auto written = WritePairFiles(ResolvePath(*folder), RunPairTable().Schema(), {},
                                       [&](RowSink& sink) -> Result<Json> {
                                         comparison = CompareRuns(a, b, sink);
                                         return comparison.map(RunComparisonJson);
@@ -185,11 +185,8 @@ ExitCode RunCompareModels(const CompareOptions& options, Reporter& report) {
   const auto comparison = CompareModels(*a, *b, PairWork(options.threads, report));
   if (!comparison) return FailWith(comparison.error(), report);
   const Json object = ComparisonJson(*comparison, *a, *b);
-  if (options.out) {
-    const auto written =
-        WritePairFiles(ResolvePath(*options.out), CompareTable(), comparison->rows, object);
-    if (!written) return FailWith(written.error(), report);
-  }
+  const auto written = WritePairing(options.out, *comparison, CompareTable(), object, report);
+  if (!written) return FailWith(written.error(), report);
   if (report.json()) report.object() = object;
   TellVerdict(*comparison, report);
   TellRoles(*comparison, report);
@@ -209,9 +206,11 @@ void AddCompare(const Command& program, ExitCode& exit, Reporter& report) {
   cmd.Option("A", opt->a, kModelMeaning).Required();
   cmd.Option("B", opt->b, "The other, in whatever form: HF, MLX, GGUF, FP8, ...; a run if A is one")
       .Required();
-  cmd.Option("-o,--out", opt->out,
-             "Write compare.parquet (a row for each weight) and compare.json into this folder, of "
-             "runs compare_runs.parquet and .json; without it nothing is written");
+  cmd.Option(
+      "-o,--out", opt->out,
+      "Write compare.parquet (a row for each weight), compare.json and the page compare.html "
+      "into this folder, of runs compare_runs.parquet and .json; without it nothing is "
+      "written");
   AddThreadsFlag(cmd, opt->threads);
   cmd.Footer(
       R"(Exit code 0: all weights have the same values; 4: they differ; 3: they don't, but not all

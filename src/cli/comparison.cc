@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/interrupt.h"
+#include "report/write_report.h"
 #include "tables/table_writer.h"
 
 namespace moe::cli {
@@ -18,7 +19,15 @@ PairWorkOptions PairWork(unsigned threads, Reporter& report) {
           [&report](uint64_t pairs, uint64_t bytes) { report.OnProgress(pairs, bytes); }};
 }
 
+std::optional<std::string> PairHtml(const std::string& data, Reporter& report) {
+  auto html = PageWith(data);
+  if (html) return std::move(*html);
+  report.Warning(html.error().Text());
+  return std::nullopt;
+}
+
 Result<void> WritePairFiles(const std::filesystem::path& folder, const TableSchema& schema,
+                            const std::optional<std::string>& html,
                             const std::function<Result<Json>(RowSink&)>& fill) {
   FileTransaction files;
   const auto table = TableWriter::Open(folder, schema, {.compression = "zstd"}, files);
@@ -30,6 +39,9 @@ Result<void> WritePairFiles(const std::filesystem::path& folder, const TableSche
       .and_then([&] {
         return AddFile(files, folder / (schema.name + ".json"),
                        object->Text({.indented = true}) + "\n");
+      })
+      .and_then([&] {
+        return html ? AddFile(files, folder / (schema.name + ".html"), *html) : Result<void>();
       })
       .and_then([&] { return files.Commit(); });
 }

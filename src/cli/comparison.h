@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "base/json_text.h"
+#include "base/text.h"
 #include "cli/exit_code.h"
 #include "cli/reporter.h"
 #include "pairs/model_pairs.h"
 #include "pairs/pair_work.h"
+#include "report/pair_page.h"
 #include "rows/schema.h"
 
 namespace moe::cli {
@@ -22,21 +24,29 @@ namespace moe::cli {
 PairWorkOptions PairWork(unsigned threads, Reporter& report);
 
 /// Writes DIR/TABLE.parquet and DIR/TABLE.json together: the rows that `fill` appends, and the
-/// object that it gives.
+/// object that it gives; and DIR/TABLE.html, if there is one.
 Result<void> WritePairFiles(const std::filesystem::path& folder, const TableSchema& schema,
+                            const std::optional<std::string>& html,
                             const std::function<Result<Json>(RowSink&)>& fill);
 
-/// The same of rows that are there.
-template <class R>
-Result<void> WritePairFiles(const std::filesystem::path& folder, const Table<R>& table,
-                            const std::vector<R>& rows, const Json& object) {
-  return WritePairFiles(folder, table.Schema(), [&](RowSink& sink) -> Result<Json> {
-    for (const R& row : rows) {
-      if (auto done = sink.Append(table.RowOf(row)); !done)
-        return tl::make_unexpected(done.error());
-    }
-    return object;
-  });
+/// The page with this data; nullopt, and a warning, in a program without the page.
+std::optional<std::string> PairHtml(const std::string& data, Reporter& report);
+
+/// What came of two checkpoints, as --out asks for it: its rows, the object and the page. Nothing
+/// without `out`.
+template <class Pairing, class R>
+Result<void> WritePairing(const std::optional<std::string>& out, const Pairing& done,
+                          const Table<R>& table, const Json& object, Reporter& report) {
+  if (!out) return {};
+  const auto html = PairHtml(PairPage(done, object), report);
+  return WritePairFiles(ResolvePath(*out), table.Schema(), html,
+                        [&](RowSink& sink) -> Result<Json> {
+                          for (const R& row : done.rows) {
+                            auto added = sink.Append(table.RowOf(row));
+                            if (!added) return tl::make_unexpected(added.error());
+                          }
+                          return object;
+                        });
 }
 
 /// "3 only in A: x, y and 1 more": lists, with the reason of the first; nothing for none. With -v

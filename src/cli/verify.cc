@@ -97,11 +97,8 @@ ExitCode RunVerify(const VerifyArguments& arguments, Reporter& report) {
       VerifyModels(*original, *quantized, {PairWork(arguments.threads, report), *tolerance});
   if (!done) return FailWith(done.error(), report);
   const Json object = VerificationJson(*done, *original, *quantized, *tolerance);
-  if (arguments.out) {
-    const auto written =
-        WritePairFiles(ResolvePath(*arguments.out), VerifyTable(), done->rows, object);
-    if (!written) return FailWith(written.error(), report);
-  }
+  const auto written = WritePairing(arguments.out, *done, VerifyTable(), object, report);
+  if (!written) return FailWith(written.error(), report);
   if (report.json()) report.object() = object;
   report.Answer(Verdict(*done));
   TellRoles(*done, report);
@@ -126,8 +123,8 @@ void AddVerify(const Command& program, ExitCode& exit, Reporter& report) {
              "What the largest errors that are no fault are multiplied with")
       .ShowDefault();
   cmd.Option("-o,--out", opt->out,
-             "Write verify.parquet (a row for each weight) and verify.json into this folder; "
-             "without it nothing is written");
+             "Write verify.parquet (a row for each weight), verify.json and the page verify.html "
+             "into this folder; without it nothing is written");
   AddThreadsFlag(cmd, opt->threads);
   cmd.Footer(
       R"(Exit code 0: every weight is attested (its codes and scales made again), a copy, or within

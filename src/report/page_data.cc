@@ -338,6 +338,29 @@ std::string ScriptJson(const Json& json) {
 
 }  // namespace
 
+void AddLists(const RunMatrices& matrices, Json& page) {
+  page["layers"] = LayersJson(matrices);
+  page["slots"] = SlotsJson(matrices);
+  page["projs"] = matrices.projs;
+  page["shapes"] = Json::Array();
+  for (const auto& [rows, cols] : matrices.shapes) {
+    page["shapes"].push_back(Json::Array({rows, cols}));
+  }
+  page["files"] = matrices.files;
+  page["storages"] = StoragesJson(matrices);
+  page["schemes"] = SchemesJson(matrices);
+}
+
+std::string PageText(Json page, const RunMatrices& matrices) {
+  Blocks blocks;
+  page["matrices"] = matrices.size();
+  page["columns"] = ColumnsJson(matrices, blocks);
+  page["metrics"] = MetricsJson(matrices, blocks);
+  page["blocks"] = blocks.Described();
+  return "<script type=\"application/json\" id=\"run\">" + ScriptJson(page) + "</script>\n" +
+         blocks.Elements();
+}
+
 Result<std::string> PageData(Run& run) {
   const auto& matrices = run.Matrices();
   if (!matrices) return tl::make_unexpected(matrices.error());
@@ -348,27 +371,12 @@ Result<std::string> PageData(Run& run) {
   if (auto added = AddRest(run, page); !added) return tl::make_unexpected(added.error());
   page["failures"] = FailuresJson(*matrices);
   page["orphans"] = matrices->orphans;
-  page["layers"] = LayersJson(*matrices);
-  page["slots"] = SlotsJson(*matrices);
-  page["projs"] = matrices->projs;
-  page["shapes"] = Json::Array();
-  for (const auto& [rows, cols] : matrices->shapes) {
-    page["shapes"].push_back(Json::Array({rows, cols}));
-  }
-  page["files"] = matrices->files;
-  page["storages"] = StoragesJson(*matrices);
-  page["schemes"] = SchemesJson(*matrices);
+  AddLists(*matrices, page);
   page["deltas"] = DeltasJson(run.UsedConfig().delta_pairs, *matrices);
   AddFindings(*matrices, page);
   if (Json recipes = RecipesJson(run.dir()); !recipes.empty()) page["recipes"] = std::move(recipes);
-  Blocks blocks;
-  page["matrices"] = matrices->size();
-  page["columns"] = ColumnsJson(*matrices, blocks);
-  page["metrics"] = MetricsJson(*matrices, blocks);
-  page["blocks"] = blocks.Described();
   const std::string choice = PackText(ChoiceJson(*matrices)).base64;
-  return "<script type=\"application/json\" id=\"run\">" + ScriptJson(page) + "</script>\n" +
-         blocks.Elements() + TextElement("choice", choice);
+  return PageText(std::move(page), *matrices) + TextElement("choice", choice);
 }
 
 }  // namespace moe

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "base/json_text.h"
 #include "insight/run.h"
 #include "moescope/error.h"
 
@@ -74,5 +75,12 @@ namespace moe {
 /// The text that goes into the page where `<!-- DATA -->` stands, for a run that has data.
 /// kNotFound, kIo, kMalformed name the table that can't be read.
 Result<std::string> PageData(Run& run);
+
+// Its parts, of which the pages of verify and compare are made, too (pair_page.h).
+
+/// "layers" to "schemes".
+void AddLists(const RunMatrices& matrices, Json& page);
+/// The elements of `page`, with "matrices" to "blocks" added, and of the blocks.
+std::string PageText(Json page, const RunMatrices& matrices);
 
 }  // namespace moe

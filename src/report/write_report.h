@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 #include "insight/run.h"
 #include "moescope/error.h"
@@ -12,6 +14,10 @@ struct WrittenReport {
   std::filesystem::path path;
   uint64_t bytes = 0;
 };
+
+/// The page with `data` in it: what PageData() or PairPage() gives. kUnsupported: this program was
+/// built without the page.
+Result<std::string> PageWith(std::string_view data);
 
 /// Writes report.html in the run's folder, whole or not at all: one page that needs nothing else,
 /// no network either, for a run that has data (tables/ is not needed).

@@ -154,7 +154,7 @@ class Compare(AcceptanceTest):
         a, b = ZOO / "hf5fused_deepseek_v3", ZOO / "hf4_deepseek_v3"
         self.compare(a, b, 4, "-j", "1")
         first = files_of(self.tmp / "out")
-        self.assertEqual(sorted(first), ["compare.json", "compare.parquet"])
+        self.assertEqual(sorted(first), ["compare.html", "compare.json", "compare.parquet"])
         self.compare(a, b, 4, "-j", "5")
         self.assertEqual(files_of(self.tmp / "out"), first)
 

@@ -377,7 +377,7 @@ class PlantedFaults(AcceptanceTest):
             self.assertEqual((done.returncode, json.loads(done.stdout)["exit_code"]), (code, code))
         self.verify(quantized, source, 0)
         first = files_of(self.tmp / "out")
-        self.assertEqual(sorted(first), ["verify.json", "verify.parquet"])
+        self.assertEqual(sorted(first), ["verify.html", "verify.json", "verify.parquet"])
         run("verify", quantized, "--against", source, "--out", self.tmp / "out", "-j", "1")
         self.assertEqual(files_of(self.tmp / "out"), first)
 

@@ -6,7 +6,8 @@ import {decisionOf} from "./decision.js";
 import {h} from "./dom.js";
 import {clipped, moment, printable} from "./format.js";
 import {explained} from "./metrics.js";
-import {navigationOf} from "./navigation.js";
+import {SECTIONS, navigationOf} from "./navigation.js";
+import {showPair} from "./pair.js";
 import {placeOf} from "./place.js";
 import {hookPrinting} from "./print.js";
 import {answerCard} from "./sections/answer.js";
@@ -63,11 +64,16 @@ const pageOf = async (run, theme) => {
 const start = async () => {
   const run = runOf(document);
   const theme = themeOf();
-  const without = ["recipes", "rest"].filter((part) => !run.facts[part]);
-  const navigation = navigationOf(theme, without);
-  const main = document.querySelector("main");
+  const {version, generated_at: generated} = run.facts;
   document.querySelector("footer .made").textContent =
-    `Made by moescope ${printable(run.facts.version)}, ${moment(run.facts.generated_at)}.`;
+    `Made by moescope ${printable(version)}${generated ? `, ${moment(generated)}` : ""}.`;
+  if (run.facts.pair) return showPair(run, theme);
+  const without = ["recipes", "rest"].filter((part) => !run.facts[part]);
+  const navigation = navigationOf(
+    theme,
+    SECTIONS.filter(([id]) => !without.includes(id)),
+  );
+  const main = document.querySelector("main");
   document.body.prepend(navigation.element);
 
   const page = await pageOf(run, theme);
@@ -94,10 +100,13 @@ const start = async () => {
   const {metric, layer, slot} = page.state.get();
   if (metric !== null || layer !== null || slot !== null) where.show("instant");
   page.studio.drawFirst();
+};
+
+const tellReady = () => {
   document.documentElement.dataset.ready = "1";
 };
 
-start().catch((error) => {
+start().then(tellReady, (error) => {
   document
     .querySelector("main")
     .prepend(

@@ -2,7 +2,7 @@
 import {h} from "./dom.js";
 import {isState} from "./state.js";
 
-const SECTIONS = [
+export const SECTIONS = [
   ["model", "Model"],
   ["schemes", "Schemes"],
   ["recipes", "Recipes"],
@@ -21,10 +21,10 @@ const goTo = (id) => {
 };
 
 /** Links to sections, in the bar or in the text, are goTo()s. */
-const hookLinks = () =>
+const hookLinks = (links) =>
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("a[href^='#']")?.getAttribute("href").slice(1);
-    if (event.ctrlKey || event.metaKey || event.shiftKey || !SECTIONS.some(([one]) => one === id)) return;
+    if (event.ctrlKey || event.metaKey || event.shiftKey || !links.has(id)) return;
     event.preventDefault();
     goTo(id);
   });
@@ -63,14 +63,9 @@ const themeButton = (theme) => {
   );
 };
 
-/** {element, begin(): when all sections are there, but for those `without`} */
-export const navigationOf = (theme, without) => {
-  const links = new Map(
-    SECTIONS.filter(([id]) => !without.includes(id)).map(([id, label]) => [
-      id,
-      h("a", {href: `#${id}`}, label),
-    ]),
-  );
+/** sections: [[id, label]]; {element, begin(): when all of them are there} */
+export const navigationOf = (theme, sections) => {
+  const links = new Map(sections.map(([id, label]) => [id, h("a", {href: `#${id}`}, label)]));
   return {
     element: h(
       "nav",
@@ -83,7 +78,7 @@ export const navigationOf = (theme, without) => {
       themeButton(theme),
     ),
     begin: () => {
-      hookLinks();
+      hookLinks(links);
       followReader(links);
       const id = location.hash.slice(1);
       if (links.has(id)) document.getElementById(id).scrollIntoView();
