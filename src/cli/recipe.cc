@@ -97,8 +97,21 @@ Result<void> CheckRole(const std::string& flag, const std::string& role) {
                  fmt::format("roles: {}", fmt::join(kRoles, ", ")));
 }
 
+/// Some unit of the role, if any has candidates, can have so many bits.
+bool IsReached(const std::string& role, const StoredForm& floor, const Recipe& recipe) {
+  bool has_candidates = false;
+  for (const RecipeUnit& unit : recipe.units) {
+    for (const RecipeOption& option : unit.alternatives) {
+      if (unit.role != role || !option.cost) continue;
+      has_candidates = true;
+      if (!floor || option.scheme->bits >= floor->bits) return true;
+    }
+  }
+  return !has_candidates;
+}
+
 /// The floor of a role that the user names goes before the usual one.
-Result<void> AddFloor(const std::string& text, PlanRules& rules) {
+Result<void> AddFloor(const std::string& text, const Recipe& recipe, PlanRules& rules) {
   const auto floor = Split("--floor", text);
   if (!floor) return tl::make_unexpected(floor.error());
   const std::string& role = floor->first;
@@ -106,6 +119,12 @@ Result<void> AddFloor(const std::string& text, PlanRules& rules) {
   if (std::ranges::count(rules.keep, role) > 0) {
     return BadFlag("--floor", fmt::format("{} stays as mlx-lm's own rule has it (--keep)", role),
                    "a --keep without it lets the budget choose");
+  }
+  if (!IsReached(role, floor->second, recipe)) {
+    return BadFlag(
+        "--floor",
+        fmt::format("no candidate for {} has as many bits as {}", role, SchemeText(floor->second)),
+        "bf16 keeps it a float; 'moescope analyze MODEL --schemes LIST' measures more");
   }
   std::erase_if(rules.floors, [&](const auto& usual) { return usual.role == role; });
   rules.floors.push_back({role, floor->second});
@@ -126,9 +145,9 @@ Result<PlanRules> RulesOf(const RecipeOptions& options, const Recipe& recipe) {
   for (const std::string& role : rules.keep) {
     if (auto known = CheckRole("--keep", role); !known) return tl::make_unexpected(known.error());
   }
-  rules.floors = UsualFloors(recipe);
+  rules.floors = UsualFloors();
   for (const std::string& text : options.floors) {
-    if (auto done = AddFloor(text, rules); !done) return tl::make_unexpected(done.error());
+    if (auto done = AddFloor(text, recipe, rules); !done) return tl::make_unexpected(done.error());
   }
   return rules;
 }
@@ -213,6 +232,19 @@ void TellHeld(const Recipe& recipe, Reporter& report) {
   }
   tell("pinned", pins);
   tell("no fewer bits than", floors);
+  std::vector<std::string> floats;
+  for (const RecipeUnit& unit : recipe.units) {
+    const auto wants_scheme = [&](const Recipe::Floor& floor) {
+      return floor.role == unit.role && floor.scheme;
+    };
+    const bool by_floor = unit.chosen_by == "floor" && !unit.chosen.scheme;
+    if (by_floor && std::ranges::any_of(recipe.floors, wants_scheme)) {
+      floats.push_back(unit.modules.front().mlx);
+    }
+  }
+  if (floats.empty()) return;
+  report.Answer(fmt::format("floats, as no candidate has so many bits: {} units, as {}",
+                            floats.size(), floats.front()));
 }
 
 void TellExtremes(const Recipe& recipe, Reporter& report) {

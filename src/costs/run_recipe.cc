@@ -231,19 +231,10 @@ Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& opti
   return recipe;
 }
 
-std::vector<Recipe::Floor> UsualFloors(const Recipe& recipe) {
-  constexpr int64_t kFloorBits = 6;
+std::vector<Recipe::Floor> UsualFloors() {
   std::vector<Recipe::Floor> floors;
   for (const std::string_view role : kFloored) {
-    int64_t bits = kFloorBits;
-    for (const RecipeUnit& unit : recipe.units) {
-      int64_t most = 0;
-      for (const RecipeOption& option : unit.alternatives) {
-        if (option.cost) most = std::max(most, option.scheme->bits);
-      }
-      if (unit.role == role && most > 0) bits = std::min(bits, most);
-    }
-    floors.push_back({std::string(role), QuantScheme{"", "affine", bits, 64}});
+    floors.push_back({std::string(role), QuantScheme{"", "affine", 6, 64}});
   }
   return floors;
 }

@@ -24,7 +24,7 @@ struct CostOptions {
 Result<Recipe> RecipeOfRun(Run& run, const Model& model, const CostOptions& options);
 
 /// Floors where the user names none: six bits for attention, embeddings, the head, shared experts
-/// and dense MLPs, or as many as each of their units can have.
-std::vector<Recipe::Floor> UsualFloors(const Recipe& recipe);
+/// and dense MLPs.
+std::vector<Recipe::Floor> UsualFloors();
 
 }  // namespace moe

@@ -75,32 +75,21 @@ Result<Options> OnlyOption(const RecipeUnit& unit, const StoredForm& scheme, uns
 }
 
 /// Candidates with a cost and no fewer bits than the floors of the unit's role; the float that it
-/// is under a floor of floats.
+/// is, where none is left.
 Result<Options> FreeOptions(RecipeUnit& unit, const std::vector<Recipe::Floor>& floors,
                             unsigned float_bits) {
-  const auto keeps_floats = [&](const auto& floor) {
-    return floor.role == unit.role && !floor.scheme;
-  };
-  if (std::ranges::any_of(floors, keeps_floats)) {
-    unit.chosen_by = "floor";
-    return OnlyOption(unit, std::nullopt, float_bits, fmt::format("floor of {}", unit.role));
-  }
   Options options = unit.alternatives;
   std::erase_if(options, [](const RecipeOption& option) { return !option.cost; });
   if (options.empty()) return Options{unit.chosen};
   for (const Recipe::Floor& floor : floors) {
     if (floor.role != unit.role) continue;
     const auto is_below = [&](const RecipeOption& option) {
-      return option.scheme && option.scheme->bits < floor.scheme->bits;
+      return option.scheme && (!floor.scheme || option.scheme->bits < floor.scheme->bits);
     };
     if (std::erase_if(options, is_below) > 0) unit.chosen_by = "floor";
-    if (options.empty()) {
-      return Fail(ErrorCode::kBadArgument, fmt::format("floor of {}", floor.role),
-                  fmt::format("no candidate for {} has as many bits as {}",
-                              unit.modules.front().mlx, SchemeText(floor.scheme)));
-    }
   }
-  return options;
+  if (!options.empty()) return options;
+  return OnlyOption(unit, std::nullopt, float_bits, fmt::format("floor of {}", unit.role));
 }
 
 /// What a unit may become; says in chosen_by why it is not all of its candidates.

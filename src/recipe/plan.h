@@ -21,9 +21,10 @@ struct PlanRules {
 /// Chooses recipes for one model.
 ///
 /// A unit of a role in `keep` stays as it is; a pin says its scheme, and goes before; else it takes
-/// one of its candidates, of which those with fewer bits than a floor of its role are out (a floor
-/// of floats leaves it the float that it is). Then units are put together as `unit` says, whose
-/// candidates are those of all parts. Costs are added up; what is not known costs nothing.
+/// one of its candidates, of which those with fewer bits than a floor of its role are out; where
+/// none is left (a floor of floats leaves none), it is the float that it is. Then units are put
+/// together as `unit` says, whose candidates are those of all parts. Costs are added up; what is
+/// not known costs nothing.
 ///
 /// Threads: const members may be called from any thread at once.
 class Plan {
@@ -31,8 +32,7 @@ class Plan {
   /// `recipe`: all but what is chosen here. Its units are the smallest that get one scheme:
   /// `alternatives` are the candidates (schemes with their costs), `chosen` is what a unit is that
   /// is kept or has no candidate. kBadArgument: a pattern that can't be read or matches nothing,
-  /// pins that contradict each other, a pinned scheme that doesn't fit, a floor that leaves a unit
-  /// nothing.
+  /// pins that contradict each other, a pinned scheme that doesn't fit.
   static Result<Plan> Create(Recipe recipe, const PlanRules& rules);
 
   /// The plan that a recipe was made by, from what the recipe says: its units may be what they are,

@@ -154,6 +154,9 @@ class Recipe(AcceptanceTest):
         for unit in recipe["units"]:
             if unit["role"] == "routed_expert":
                 self.assertGreaterEqual(unit["chosen"]["scheme"]["bits"], 4)
+        few = self.recipe("--bits", "6", "--candidates", "q4")  # no scheme reaches the usual floor
+        self.assertEqual({unit["role"]: unit["chosen"]["scheme"] == "float" for unit in few["units"]},
+                         {"attention": True, "embedding": True, "lm_head": True, "routed_expert": False, "router": False})
 
     def test_what_can_not_be_done_is_one_line_and_writes_nothing(self):
         (self.tmp / "other").mkdir()
@@ -171,6 +174,7 @@ class Recipe(AcceptanceTest):
                  (["--bits", "4", "--front", self.tmp / "front.png"], "CSV"),
                  (["--bits", "6", "--floor", "atention=q8"], 'did you mean "attention"'),
                  (["--bits", "6", "--floor", "router=q8"], "router stays"),
+                 (["--bits", "6", "--candidates", "q4", "--floor", "attention=q8"], "no candidate for attention"),
                  (["--bits", "6", "--keep", "ruoter"], 'did you mean "router"'),
                  (["--as-good-as", "q3"], "affine 3 bits in groups of 64: no unit has numbers"),
                  (["--bits", "6", "--front", self.tmp / "recipe.json"], "--front"),

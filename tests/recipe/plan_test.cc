@@ -177,11 +177,18 @@ TEST(Plan, AFloorLeavesOutFewerBits) {
   EXPECT_THAT(BitsOf(*recipe), ElementsAre(4, 4, 4, 4, 8, 8));
   EXPECT_EQ(recipe->units[4].chosen_by, "floor");
   EXPECT_EQ(recipe->units[0].chosen_by, "budget");
+}
+
+TEST(Plan, AFloorThatNoCandidateReachesLeavesAFloat) {
+  PlanRules rules = KeepingRouters();
   rules.floors = {{"embedding", QuantScheme{"", "mxfp8", 8, 32}}, {"routed_expert", kQ8}};
-  Recipe recipe_of_q4 = TwoLayers();
-  for (RecipeUnit& unit : recipe_of_q4.units) unit.alternatives.resize(1);
-  EXPECT_THAT(Plan::Create(recipe_of_q4, rules).error().Text(),
-              HasSubstr("no candidate for mlx.layers.0.up_proj has as many bits as affine 8"));
+  Recipe start = TwoLayers();
+  for (const size_t of_q4 : {0, 4}) start.units[of_q4].alternatives.resize(1);
+  const auto recipe = Plan::Create(start, rules)->AtBits(9);
+  ASSERT_TRUE(recipe) << recipe.error().Text();
+  EXPECT_THAT(BitsOf(*recipe), ElementsAre(0, 8, 8, 8, 0, 8));
+  EXPECT_EQ(recipe->units[0].chosen_by, "floor");
+  EXPECT_THAT(BitsOf(*Plan::Of(*recipe)->AtBits(9)), ElementsAre(0, 8, 8, 8, 0, 8));
 }
 
 TEST(Plan, AFloorOfFloatsKeepsThem) {
