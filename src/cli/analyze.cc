@@ -15,6 +15,7 @@
 #include "model/location.h"
 #include "report/web_assets.h"
 #include "run/config.h"
+#include "run/config_template.h"
 #include "run/find_run.h"
 #include "run/run_dir.h"
 #include "run/schemes.h"
@@ -81,6 +82,15 @@ Result<std::string> ConfigWithoutEvidence(const std::filesystem::path& path, con
   });
 }
 
+/// As CheckEvidenceOf(), with the config of the run, if it can be read.
+Result<void> CheckEvidenceFor(const AnalyzeOptions& options, const std::filesystem::path& model,
+                              const Result<Config>& config) {
+  if (!config) return {};
+  CollectFlags flags = options.flags;
+  flags.model_path = model.string();
+  return CheckEvidenceOf(flags, *config);
+}
+
 /// Makes or finds the run directory of `model`, with the configuration that the flags ask for.
 tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
                                                const ModelLocation& location, Reporter& report) {
@@ -103,18 +113,22 @@ tl::expected<PreparedRun, ExitCode> PrepareRun(const AnalyzeOptions& options,
     return fail(OfAnotherModel(*run_dir, *config, model,
                                "--run-name NAME makes another run, --force replaces this one"));
   }
+  const bool kept = existing && !fresh;
+  const auto base = kept ? config : ParseConfig(ConfigTemplateText(""), path.string());
+  if (auto fits = CheckEvidenceFor(options, model, base); !fits) {
+    return tl::make_unexpected(FailWith(fits.error(), report));
+  }
   PreparedRun run{*run_dir, {}, std::nullopt};
   if (auto text = ReadTextFile(path)) run.config_before = std::move(*text);
   if (fresh && run.config_before) {
-    const std::filesystem::path kept = path.string() + ".old";
+    const std::filesystem::path old = path.string() + ".old";
     std::error_code failed;
-    std::filesystem::rename(path, kept, failed);
+    std::filesystem::rename(path, old, failed);
     if (failed) return fail({ErrorCode::kIo, path.string(), failed.message(), "", ""});
-    report.Note("config: new; the one before is " + kept.string());
+    report.Note("config: new; the one before is " + old.string());
   }
   const auto made = InitRun(options.out, id, options.run_name, model, "auto");
   if (!made) return fail(made.error());
-  const bool kept = existing && !fresh;
   if (!kept) config = LoadConfig(path);
   if (!config) return tl::make_unexpected(FailWithConfig(config.error(), report));
   std::optional<SchemeChoice> wanted;

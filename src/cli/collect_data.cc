@@ -19,6 +19,24 @@
 namespace moe::cli {
 namespace {
 
+CollectOptions OptionsOf(const std::filesystem::path& run_dir, const CollectFlags& flags) {
+  CollectOptions options;
+  options.run_dir = run_dir;
+  if (flags.model_path) {
+    const auto model = LocateModel(*flags.model_path);
+    options.model_path = model ? model->path : std::filesystem::path(*flags.model_path);
+  }
+  options.threads = flags.threads;
+  options.keep_going = flags.keep_going;
+  options.reuse = flags.reuse;
+  if (flags.io != "auto") {
+    options.read_mode =
+        flags.io == ReadModeName(ReadMode::kRead) ? ReadMode::kRead : ReadMode::kMap;
+  }
+  options.stop = Interrupted();
+  return options;
+}
+
 /// Whether the config can be used, and there is a model to read.
 Result<void> CheckConfig(const Config& config, const CollectOptions& options) {
   const std::filesystem::path path = options.run_dir / "analysis_config.json";
@@ -107,20 +125,7 @@ void FillObject(const CollectReport& done, Json& object) {
 
 ExitCode RunCollect(const std::filesystem::path& run_dir, const Result<Config>& config,
                     const CollectFlags& flags, Reporter& report) {
-  CollectOptions options;
-  options.run_dir = run_dir;
-  if (flags.model_path) {
-    const auto model = LocateModel(*flags.model_path);
-    options.model_path = model ? model->path : std::filesystem::path(*flags.model_path);
-  }
-  options.threads = flags.threads;
-  options.keep_going = flags.keep_going;
-  options.reuse = flags.reuse;
-  if (flags.io != "auto") {
-    options.read_mode =
-        flags.io == ReadModeName(ReadMode::kRead) ? ReadMode::kRead : ReadMode::kMap;
-  }
-  options.stop = Interrupted();
+  const CollectOptions options = OptionsOf(run_dir, flags);
   const auto usable = config.and_then([&](const Config& c) { return CheckConfig(c, options); });
   if (!usable) {
     WriteConfigFailure(options, usable.error());
@@ -185,13 +190,23 @@ ConfigChange EvidenceOf(const CollectFlags& flags) {
   return change;
 }
 
+Result<void> CheckEvidenceOf(const CollectFlags& flags, Config config) {
+  config.evidence.imatrix = flags.imatrix;
+  config.evidence.usage = flags.usage;
+  return CheckEvidence(config, OptionsOf({}, flags));
+}
+
 /// `collect-data` with the evidence that the flags name, which the config keeps if all goes well.
 ExitCode CollectInto(const Run& run, const CollectFlags& flags, Reporter& report) {
   const std::filesystem::path path = run.dir() / "analysis_config.json";
   std::optional<std::string> before;
   if (auto text = ReadConfigText(path)) before = std::move(*text);
-  const auto config = LoadConfig(path).and_then(
-      [&](const Config& there) { return ChangeConfig(path, there, EvidenceOf(flags)); });
+  const auto there = LoadConfig(path);
+  if (there) {
+    if (auto fits = CheckEvidenceOf(flags, *there); !fits) return FailWith(fits.error(), report);
+  }
+  const auto config = there.and_then(
+      [&](const Config& loaded) { return ChangeConfig(path, loaded, EvidenceOf(flags)); });
   const ExitCode exit = RunCollect(run.dir(), config, flags, report);
   const bool failed = exit != ExitCode::kOk && exit != ExitCode::kIncomplete;
   const bool changed = !flags.imatrix.empty() || !flags.usage.empty();

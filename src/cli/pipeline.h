@@ -40,6 +40,8 @@ void PutBackConfig(const std::filesystem::path& path, const std::optional<std::s
                    Reporter& report);
 /// What they change in the run's config.
 ConfigChange EvidenceOf(const CollectFlags& flags);
+/// Whether what they name can be used for this config's model, before anything is written.
+Result<void> CheckEvidenceOf(const CollectFlags& flags, Config config);
 
 /// Whether the configuration is of another model than the one at this path.
 bool IsOfAnother(const Config& config, const std::filesystem::path& model);

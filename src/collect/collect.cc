@@ -30,8 +30,16 @@ ModelOptions ModelOptionsOf(const Config& config, const CollectOptions& options)
   return model;
 }
 
+std::string ModelPathOf(const Config& config, const CollectOptions& options) {
+  return options.model_path ? options.model_path->string() : config.model_path;
+}
+
 std::vector<fs::path> FilesOf(const std::vector<std::string>& paths) {
   return {paths.begin(), paths.end()};
+}
+
+EvidenceFiles EvidenceFilesOf(const Config& config) {
+  return {FilesOf(config.evidence.imatrix), FilesOf(config.evidence.usage)};
 }
 
 /// One run of the pipeline; its members are the steps' results, which the logs tell of even when a
@@ -62,8 +70,7 @@ class Collection {
 
  private:
   Result<void> FindFiles() {
-    const std::string text =
-        options_.model_path ? options_.model_path->string() : config_.model_path;
+    const std::string text = ModelPathOf(config_, options_);
     if (text.empty()) {
       return Fail(ErrorCode::kBadArgument, "model_path", "is empty",
                   "set model_path in analysis_config.json or give --model-path", "SystemExit");
@@ -148,8 +155,7 @@ class Collection {
 
   Result<void> OpenEvidence() {
     if (!config_.evidence.enabled) return {};
-    const EvidenceFiles files = {FilesOf(config_.evidence.imatrix),
-                                 FilesOf(config_.evidence.usage)};
+    const EvidenceFiles files = EvidenceFilesOf(config_);
     if (!files.empty()) {
       auto opened = Evidence::Open(*model_, files);
       if (!opened) return tl::make_unexpected(opened.error());
@@ -320,6 +326,18 @@ class Collection {
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer) {
   return Collection(config, options, observer).Run();
+}
+
+Result<void> CheckEvidence(const Config& config, const CollectOptions& options) {
+  const EvidenceFiles files = EvidenceFilesOf(config);
+  if (files.empty()) return {};
+  const ModelOptions model_options = ModelOptionsOf(config, options);
+  const auto found =
+      std::make_shared<ModelFiles>(FindModelFiles(ModelPathOf(config, options), model_options));
+  if (found->fault) return {};
+  const auto model = Model::Open(found, model_options);
+  if (!model) return {};
+  return Evidence::Open(*model, files).map([](const Evidence&) {});
 }
 
 void WriteConfigFailure(const CollectOptions& options, const Error& error) {

@@ -46,6 +46,10 @@ struct CollectReport {
 Result<CollectReport> Collect(const Config& config, const CollectOptions& options,
                               CollectObserver& observer);
 
+/// What Collect() will say of the files of evidence that `config` names, before anything is
+/// written. Of a model that can't be opened nothing is said here.
+Result<void> CheckEvidence(const Config& config, const CollectOptions& options);
+
 /// logs/run_failure.json for a config that can't be used; nothing where there is no run directory.
 void WriteConfigFailure(const CollectOptions& options, const Error& error);
 

@@ -187,6 +187,13 @@ class Evidence(AcceptanceTest):
                 self.assertEqual(list((run_dir / "data").glob("*")), [])
                 config = json.loads((run_dir / "analysis_config.json").read_text())
                 self.assertEqual(config["evidence"]["imatrix"], [])
+                self.assertEqual(list((run_dir / "logs").glob("*")), [])
         flags = ("analyze", self.model(self.tensors), "-o", self.tmp / "new", "--schemes", "q4", "--no-report")
         self.assertEqual(run(*flags, "--imatrix", self.tmp / "no.gguf").returncode, 1)
-        self.assertEqual(run(*flags).returncode, 0)  # the run that failed does not want that file again
+        self.assertFalse((self.tmp / "new").exists())
+        self.assertEqual(run(*flags).returncode, 0)
+        before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in (self.tmp / "new").rglob("*")}
+        for more in ((), ("--fresh",)):
+            self.assertEqual(run(*flags, *more, "--imatrix", self.tmp / "no.gguf").returncode, 1)
+            self.assertEqual({path: (path.stat().st_mtime_ns, path.stat().st_size)
+                              for path in (self.tmp / "new").rglob("*")}, before)
