@@ -12,7 +12,6 @@
 #include "cli/pipeline.h"
 #include "insight/compare_runs.h"
 #include "insight/run.h"
-#include "model/inspect.h"
 #include "pairs/compare_models.h"
 #include "run/find_run.h"
 
@@ -178,13 +177,12 @@ ExitCode RunCompareRuns(const CompareOptions& options, Reporter& report) {
 // ---- what is meant ----
 
 ExitCode RunCompareModels(const CompareOptions& options, Reporter& report) {
-  const auto a = OpenForInspection(options.a);
-  if (!a) return FailWith(a.error(), report);
-  const auto b = OpenForInspection(options.b);
-  if (!b) return FailWith(b.error(), report);
-  const auto comparison = CompareModels(*a, *b, PairWork(options.threads, report));
+  const auto opened = OpenPaired(options.a, options.b, options.out);
+  if (!opened) return FailWith(opened.error(), report);
+  const auto& [a, b] = *opened;
+  const auto comparison = CompareModels(a, b, PairWork(options.threads, report));
   if (!comparison) return FailWith(comparison.error(), report);
-  const Json object = ComparisonJson(*comparison, *a, *b);
+  const Json object = ComparisonJson(*comparison, a, b);
   const auto written = WritePairing(options.out, *comparison, CompareTable(), object, report);
   if (!written) return FailWith(written.error(), report);
   if (report.json()) report.object() = object;

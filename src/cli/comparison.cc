@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/interrupt.h"
+#include "model/inspect.h"
 #include "report/write_report.h"
 #include "tables/table_writer.h"
 
@@ -17,6 +18,22 @@ PairWorkOptions PairWork(unsigned threads, Reporter& report) {
   return {threads, Interrupted(),
           [&report](uint64_t pairs, uint64_t bytes) { report.OnWork(pairs, bytes); },
           [&report](uint64_t pairs, uint64_t bytes) { report.OnProgress(pairs, bytes); }};
+}
+
+Result<OpenedPair> OpenPaired(const std::string& a, const std::string& b,
+                              const std::optional<std::string>& out) {
+  std::error_code unknown;
+  const std::filesystem::path folder = out ? ResolvePath(*out) : std::filesystem::path();
+  if (out && std::filesystem::exists(folder, unknown) &&
+      !std::filesystem::is_directory(folder, unknown)) {
+    return Fail(ErrorCode::kBadArgument, folder.string(), "is no folder",
+                "give --out a folder, which need not be there");
+  }
+  auto model_a = OpenForInspection(a);
+  if (!model_a) return tl::make_unexpected(model_a.error());
+  auto model_b = OpenForInspection(b);
+  if (!model_b) return tl::make_unexpected(model_b.error());
+  return OpenedPair{std::move(*model_a), std::move(*model_b)};
 }
 
 std::optional<std::string> PairHtml(const std::string& data, Reporter& report) {

@@ -23,6 +23,14 @@ namespace moe::cli {
 /// Interrupted by the user, with progress told.
 PairWorkOptions PairWork(unsigned threads, Reporter& report);
 
+/// Two checkpoints, as commands are given them, and whether what comes of them can be written into
+/// `out`: asked first, as reading takes long.
+struct OpenedPair {
+  Model a, b;
+};
+Result<OpenedPair> OpenPaired(const std::string& a, const std::string& b,
+                              const std::optional<std::string>& out);
+
 /// Writes DIR/TABLE.parquet and DIR/TABLE.json together: the rows that `fill` appends, and the
 /// object that it gives; and DIR/TABLE.html, if there is one.
 Result<void> WritePairFiles(const std::filesystem::path& folder, const TableSchema& schema,

@@ -8,7 +8,6 @@
 #include "cli/comparison.h"
 #include "cli/flag_values.h"
 #include "cli/pipeline.h"
-#include "model/inspect.h"
 #include "verify/verify_models.h"
 
 namespace moe::cli {
@@ -24,8 +23,10 @@ std::string Verdict(const Verification& done) {
   const VerifyCounts all = done.all();
   const std::string total = Grouped(all.weights);
   if (done.differs()) {
-    return all.differs > 0 ? fmt::format("differs: {} of {} weights are not what they should be",
-                                         Grouped(all.differs), total)
+    const char* hint =
+        all.differs == all.weights ? "; was it made of another model than this original?" : "";
+    return all.differs > 0 ? fmt::format("differs: {} of {} weights are not what they should be{}",
+                                         Grouped(all.differs), total, hint)
                            : "differs: the files hold more than the weights";
   }
   const std::string made =
@@ -89,14 +90,13 @@ ExitCode RunVerify(const VerifyArguments& arguments, Reporter& report) {
     report.Error(tolerance.error());
     return ExitCode::kUsage;
   }
-  const auto quantized = OpenForInspection(arguments.quantized);
-  if (!quantized) return FailWith(quantized.error(), report);
-  const auto original = OpenForInspection(arguments.original);
-  if (!original) return FailWith(original.error(), report);
+  const auto opened = OpenPaired(arguments.original, arguments.quantized, arguments.out);
+  if (!opened) return FailWith(opened.error(), report);
+  const auto& [original, quantized] = *opened;
   const auto done =
-      VerifyModels(*original, *quantized, {PairWork(arguments.threads, report), *tolerance});
+      VerifyModels(original, quantized, {PairWork(arguments.threads, report), *tolerance});
   if (!done) return FailWith(done.error(), report);
-  const Json object = VerificationJson(*done, *original, *quantized, *tolerance);
+  const Json object = VerificationJson(*done, original, quantized, *tolerance);
   const auto written = WritePairing(arguments.out, *done, VerifyTable(), object, report);
   if (!written) return FailWith(written.error(), report);
   if (report.json()) report.object() = object;

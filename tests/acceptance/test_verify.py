@@ -129,6 +129,10 @@ class Mxfp4(Mlx):
     how = {"group_size": 32, "bits": 4, "mode": "mxfp4"}
 
 
+class Nvfp4(Mlx):
+    how = {"group_size": 16, "bits": 4, "mode": "nvfp4"}
+
+
 def plant(storage, stacks):
     """Plants every fault that the storage can have, each in a layer of its own.
     -> (layer, proj, expert) -> (finding, origin)"""
@@ -157,7 +161,8 @@ def plant(storage, stacks):
         told[6, "gate_proj", 2] = ("zeroed_scales", None)
     kept[7, "down_proj"]["weight"][0] = 0  # 6
     told[7, "down_proj", 0] = ("zeroed_codes", None)
-    broken = {Bf16: ("weight", 0x7FC0), Int8: ("scales", np.nan), Affine: ("scales", 0x7FC0), Mxfp4: ("scales", 255)}
+    broken = {Bf16: ("weight", 0x7FC0), Int8: ("scales", np.nan), Affine: ("scales", 0x7FC0), Mxfp4: ("scales", 255),
+              Nvfp4: ("scales", 127)}
     part, nan = broken[type(storage)]  # 7
     kept[8, "up_proj"][part][1, 3, 0] = nan
     told[8, "up_proj", 1] = ("nonfinite", None)
@@ -258,6 +263,11 @@ class PlantedFaults(AcceptanceTest):
         rows = self.check(Mxfp4, "attested")
         self.assertEqual(rows.loc[10, "down_proj", 3]["norm_ratio"].round(1), 2)
         self.assertIn("2^1", rows.loc[10, "down_proj", 3]["detail"])
+
+    def test_mlx_nvfp4(self):
+        rows = self.check(Nvfp4, "attested")
+        self.assertEqual(rows.loc[13, "gate_proj", 3]["codes_differ"], 1)
+        self.assertEqual(rows.loc[8, "up_proj", 1]["nonfinite"], 16)
 
     def test_compressed_tensors_int8(self):
         rows = self.check(Int8, "within")
@@ -366,6 +376,15 @@ class PlantedFaults(AcceptanceTest):
         self.assertEqual(set(table["status"]), {"copy"})
         self.assertEqual({(f["finding"], f["fault"]) for f in told["findings"]}, {("different_global_scales", False)})
         self.assertIn("up_proj", told["findings"][0]["tensor"])
+
+    def test_what_cannot_be_written_or_is_of_another_model_is_said(self):
+        (self.tmp / "out").write_text("")
+        done = run("verify", ZOO / "hf4_olmoe", "--against", self.tmp / "none", "--out", self.tmp / "out")
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1))
+        self.assertIn("is no folder", done.stderr)  # before anything is read
+        done = run("verify", ZOO / "hf4_olmoe", "--against", ZOO / "hf4_qwen3_moe")
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("another model", done.stdout)
 
     def test_tolerance_and_files(self):
         stacks, rest = original()
