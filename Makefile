@@ -3,6 +3,7 @@
 PREFIX ?= /usr/local
 JOBS ?=
 TEST_JOBS ?= 2
+ROOMS ?=
 
 # Read by CMake when a build folder is made.
 ifneq ($(shell command -v ccache 2>/dev/null),)
@@ -29,8 +30,8 @@ export UBSAN_OPTIONS ?= print_stacktrace=1
 export TSAN_OPTIONS ?= ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1
 
 .DEFAULT_GOAL := program
-.PHONY: program setup release debug asan tsan test verbose-test test-asan test-tsan demo bench install \
-        uninstall clean format check-format tidy tidy-changed help
+.PHONY: program setup release debug asan tsan test verbose-test test-asan test-tsan cross-aarch64 demo bench \
+        install uninstall clean format check-format tidy tidy-changed help
 
 program: release
 	@echo "built build/release/moescope; 'make demo' shows what it does, 'make install' puts it into $(PREFIX)"
@@ -64,6 +65,12 @@ test-tsan: tsan ## All tests under ThreadSanitizer
 	@$(call build,tsan,moe_tests)
 	@$(call ctest,tsan)
 
+cross-aarch64: ## Build for Linux on 64-bit ARM and run the C++ tests in qemu (ROOMS='base codec': theirs only)
+	@setup/setup.sh --cross
+	@$(call configure,$@)
+	@$(call build,$@,$(if $(ROOMS),$(ROOMS:%=%_test),all moe_tests))
+	@$(call ctest,$@) -R '^($(or $(subst $() ,|,$(strip $(ROOMS))),[a-z_]+))_test$$'
+
 demo/model/config.json: scripts/make_demo_model.py
 	@.venv/bin/python scripts/make_demo_model.py demo/model
 
@@ -85,7 +92,7 @@ uninstall: ## Remove what install put there
 	@cmake -D PREFIX="$(PREFIX)" -P cmake/Uninstall.cmake
 
 clean: ## Remove the builds and the demo (.venv stays)
-	@rm -rf build/release build/debug build/asan build/tsan build/bench demo
+	@rm -rf build/release build/debug build/asan build/tsan build/bench build/cross-aarch64 demo
 
 # Every C++ source, also one that is not committed yet.
 cxx_sources = find bench examples include src tests -name node_modules -prune -o -name '*.cc' -print -o -name '*.h' -print
@@ -105,5 +112,5 @@ tidy-changed: release ## The same, on those that changed since main
 	@.venv/bin/python scripts/tidy.py build/release --changed
 
 help: ## Show this list
-	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z][a-z0-9 -]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
 	  while IFS='|' read -r target text; do printf '  make %-26s %s\n' "$$target" "$$text"; done

@@ -10,18 +10,21 @@ if(TARGET Arrow::arrow_shared AND TARGET Parquet::parquet_shared)
   return()
 endif()
 
-set(MOE_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH "Interpreter that has pyarrow")
-execute_process(
-  COMMAND ${MOE_PYTHON} -c "import os, pyarrow
-print(pyarrow.get_include(), os.path.dirname(pyarrow.__file__), pyarrow.__version__, sep='\\n')"
-  OUTPUT_VARIABLE moe_pyarrow OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE moe_pyarrow_rc ERROR_QUIET)
-if(NOT moe_pyarrow_rc EQUAL 0)
-  message(FATAL_ERROR "Neither a system Arrow/Parquet nor pyarrow in ${MOE_PYTHON} was found. Run setup/setup.sh (or 'make').")
+set(MOE_PYARROW "" CACHE PATH "The package pyarrow of another machine; empty: that of MOE_PYTHON")
+if(NOT MOE_PYARROW)
+  set(MOE_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH "Interpreter that has pyarrow")
+  execute_process(
+    COMMAND ${MOE_PYTHON} -c "import os, pyarrow; print(os.path.dirname(pyarrow.__file__))"
+    OUTPUT_VARIABLE MOE_ARROW_LIBRARY_DIR OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+else()
+  set(MOE_ARROW_LIBRARY_DIR ${MOE_PYARROW})
 endif()
-string(REPLACE "\n" ";" moe_pyarrow "${moe_pyarrow}")
-list(GET moe_pyarrow 0 moe_arrow_include)
-list(GET moe_pyarrow 1 MOE_ARROW_LIBRARY_DIR)
-list(GET moe_pyarrow 2 MOE_ARROW_VERSION)
+set(moe_arrow_include ${MOE_ARROW_LIBRARY_DIR}/include)
+if(NOT EXISTS ${moe_arrow_include}/arrow/api.h)
+  message(FATAL_ERROR "Neither a system Arrow/Parquet nor pyarrow in ${MOE_PYTHON}${MOE_PYARROW} was found. Run setup/setup.sh (or 'make').")
+endif()
+file(STRINGS ${moe_arrow_include}/arrow/util/config.h MOE_ARROW_VERSION REGEX "define ARROW_VERSION_STRING ")
+string(REGEX REPLACE ".*\"(.*)\"" "\\1" MOE_ARROW_VERSION "${MOE_ARROW_VERSION}")
 set(moe_target_of_arrow Arrow::arrow_shared)
 set(moe_target_of_parquet Parquet::parquet_shared)
 foreach(lib arrow parquet)

@@ -2,8 +2,9 @@
 # Prepares this machine to build moescope: system packages (Debian, Ubuntu, macOS), the project's own
 # Python environment .venv, and the npm packages of the report's page. Installs only what is missing,
 # says what it installs, and can be run again at any time.
-# Usage: setup/setup.sh [--test | --lint | --dev]
-#   --test: also what tests need; --lint: and the formatters and clang-tidy; --dev: all for contributors
+# Usage: setup/setup.sh [--test | --lint | --dev | --cross]
+#   --test: also what tests need; --lint: and the formatters and clang-tidy; --dev: all for contributors;
+#   --cross: what building for 64-bit ARM and running it in qemu needs (Debian, Ubuntu)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,13 +14,15 @@ python=${PYTHON:-python3}
 with_test=no
 with_lint=no
 with_dev=no
+with_cross=no
 changed=no
 case "${1:-}" in
   "") ;;
   --test) with_test=yes ;;
   --lint) with_test=yes with_lint=yes ;;
   --dev) with_test=yes with_lint=yes with_dev=yes ;;
-  *) echo "usage: setup/setup.sh [--test | --lint | --dev]" >&2; exit 2 ;;
+  --cross) with_cross=yes ;;
+  *) echo "usage: setup/setup.sh [--test | --lint | --dev | --cross]" >&2; exit 2 ;;
 esac
 
 say() { echo "setup: $*"; }
@@ -57,6 +60,10 @@ install_system_packages() {
     [ "$with_test" = no ] || lists+=("$here/apt-packages-test.txt")
     [ "$with_lint" = no ] || lists+=("$here/apt-packages-lint.txt")
     [ "$with_dev" = no ] || lists+=("$here/apt-packages-dev.txt")
+    if [ "$with_cross" = yes ]; then
+      lists+=("$here/apt-packages-cross.txt")
+      dpkg --print-foreign-architectures | grep -qx arm64 || as_root dpkg --add-architecture arm64
+    fi
     missing=$(missing_apt_packages "${lists[@]}")
     # shellcheck disable=SC2086  # one word for each package
     [ -z "$missing" ] || apt_install $missing
@@ -97,8 +104,9 @@ make_venv() {
   "$python" -m venv --clear "$venv"
 }
 
+# pip_install FILE [OPTIONS...]
 pip_install() {
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$1" </dev/null
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$@" </dev/null
 }
 
 system_has_arrow() {
@@ -147,6 +155,18 @@ install_test_packages() {
   echo "$wanted" >"$stamp"
 }
 
+# Arrow for 64-bit ARM, which this machine can't run: only unpacked.
+install_cross_packages() {
+  local target=$venv/aarch64 wanted
+  wanted=$(cksum <"$here/requirements-arrow.txt")
+  [ "$(cat "$target/.moescope-setup" 2>/dev/null)" != "$wanted" ] || return 0
+  say "installing Arrow and Parquet for 64-bit ARM (a pyarrow wheel, about 52 MB) to .venv/aarch64"
+  rm -rf "$target"
+  pip_install "$here/requirements-arrow.txt" --no-deps --only-binary=:all: --platform manylinux_2_28_aarch64 \
+    --target "$target"
+  echo "$wanted" >"$target/.moescope-setup"
+}
+
 # What the page is made of; for tests also what drives the browser.
 install_web_packages() {
   local web=$root/src/report/web log=$venv/npm-install.log wanted omit=--omit=dev
@@ -180,6 +200,7 @@ if [ "$with_test" = yes ]; then
   install_test_packages
   install_browser
 fi
+[ "$with_cross" = no ] || install_cross_packages
 if [ "$with_dev" = yes ] && ! "$venv/bin/python" -c 'import matplotlib' 2>/dev/null; then
   say "installing the Python packages of setup/requirements-dev.txt to .venv"
   pip_install "$here/requirements-dev.txt"

@@ -45,6 +45,8 @@ AffineFit FitAffine(float lo, float hi, unsigned bits) {
   const float edge = negative_side ? lo : hi;
   const float zero_code = RoundCode<kGpu>(edge / scale);
   if (zero_code == 0.0f) return {scale, 0.0f};
+  // Inf / Inf, as x86-64 makes it; ARM's would be positive.
+  if (std::isnan(zero_code)) return {-std::numeric_limits<float>::quiet_NaN(), edge};
   return {edge / zero_code, edge};
 }
 

@@ -61,6 +61,7 @@ HWY_INLINE hn::TFromD<Tag> MaxLane(Tag tag, hn::Vec<Tag> x) {
 /// those of the others.
 template <size_t kCount>
 struct Vectors {
+  HWY_INLINE Vectors() {}  // g++ compiles an implicit one for no target in particular
   V at[kCount];
 };
 

@@ -2,33 +2,23 @@
 #include "base/widen.h"
 
 #include <gtest/gtest.h>
-#include <hwy/highway.h>
-#include <hwy/targets.h>
 
 #include <cstring>
 #include <vector>
 
 #include "base/float_convert.h"
+#include "base/kernel_targets.h"
 
 namespace moe {
 namespace {
 
 class WidenOnTarget : public testing::TestWithParam<int64_t> {
  protected:
-  void SetUp() override { Use(GetParam()); }
-  void TearDown() override { Use(0); }
-
- private:
-  static void Use(int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
+  void SetUp() override { UseTarget(GetParam()); }
+  void TearDown() override { UseTarget(0); }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, WidenOnTarget, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(All, WidenOnTarget, testing::ValuesIn(KernelTargets()), TargetNameOf());
 
 // The bytes of all patterns, from an odd address on.
 std::vector<std::byte> AllPatterns() {

@@ -2,14 +2,13 @@
 #include "measure/kernels.h"
 
 #include <gtest/gtest.h>
-#include <hwy/highway.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
 
+#include "base/kernel_targets.h"
 #include "measure/array_matrix.h"
 #include "measure/encode.h"
 #include "measure/error_kernels.h"
@@ -23,23 +22,11 @@ namespace {
 
 class OnTarget : public testing::TestWithParam<int64_t> {
  protected:
-  void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    Choose();
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    Choose();
-  }
-
- private:
-  static void Choose() { hwy::GetChosenTarget().Update(hwy::SupportedTargets()); }
+  void SetUp() override { UseTarget(GetParam()); }
+  void TearDown() override { UseTarget(0); }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, OnTarget, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(All, OnTarget, testing::ValuesIn(KernelTargets()), TargetNameOf());
 
 // ---- data: groups of every kind that a quantizer treats in its own way ----
 
@@ -517,10 +504,6 @@ TEST(SearchGroups, IsNeverWorseThanMlxAndOftenBetter) {
 }
 
 TEST(SearchGroups, GivesTheSameBytesOnAllTargets) {
-  const auto choose = [](int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  };
   for (const Data& data : AnyData()) {
     for (const QuantScheme& scheme : AllSchemes()) {
       SCOPED_TRACE(testing::Message() << data.name << " " << scheme.mode << scheme.bits);
@@ -528,14 +511,14 @@ TEST(SearchGroups, GivesTheSameBytesOnAllTargets) {
       const auto quantizer =
           MakeQuantizer(scheme, QuantProfile::kMlxCpu, ComputeDType::kBF16, 1, x.size()).value();
       std::vector<Encoded> made;
-      for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-        choose(target);
+      for (const int64_t target : KernelTargets()) {
+        UseTarget(target);
         made.push_back(EncodedBy(quantizer, x, SearchGroups));
       }
       for (const Encoded& one : made) EXPECT_TRUE(one == made.front());
     }
   }
-  choose(0);
+  UseTarget(0);
 }
 
 TEST_P(OnTarget, AModeWithoutAKernelIsEncoded) {
