@@ -67,7 +67,8 @@ test-tsan: tsan ## All tests under ThreadSanitizer
 
 cross-aarch64: ## Build for Linux on 64-bit ARM and run the C++ tests in qemu (ROOMS='base codec': theirs only)
 	@setup/setup.sh --cross
-	@$(call configure,$@)
+	@test build/$@/build.ninja -nt .venv/.moescope-found || cmake --preset release -B build/$@ \
+	  --toolchain cmake/toolchains/aarch64-linux.cmake
 	@$(call build,$@,$(if $(ROOMS),$(ROOMS:%=%_test),all moe_tests))
 	@$(call ctest,$@) -R '^($(or $(subst $() ,|,$(strip $(ROOMS))),[a-z_]+))_test$$'
 

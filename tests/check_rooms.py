@@ -29,7 +29,7 @@ ROOMS = [
     Room("base",
          "errors, dtypes, matrices as something that is read in tiles, half and bfloat16 conversion, where the bytes of a file come "
          "from (`byte_source`, `mapped_file`), "
-         "the page cache, work in order on threads, files that take their names together, text helpers, JSON (`json`), regular expressions",
+         "what operating systems do in ways of their own (`platform.h`, a file for each), the page cache, work in order on threads, files that take their names together, text helpers, JSON (`json`), regular expressions",
          "anything about models",
          public=("dtype.h", "error.h", "matrix.h", "stop_token.h")),
     Room("checkpoint",
@@ -87,7 +87,7 @@ ROOMS = [
          knows=dict.fromkeys(["base", "checkpoint", "experts", "measure", "model", "recipe"], "")),
     Room("mlx",
          "the backend that asks the real MLX instead; the plugin `moescope_mlx.so` that it opens at run time, which alone "
-         "links MLX",
+         "links MLX; what tells its kernels apart (`probe`)",
          "MLX in the program itself",
          knows={"base": "", "measure": ""}),
     Room("rows",

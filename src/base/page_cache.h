@@ -2,8 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,14 +13,6 @@ enum class ReadMode {
   kRead,  ///< a thread of ours reads it in large pieces, where the kernel would fault page by page
 };
 std::string_view ReadModeName(ReadMode mode);  ///< "mmap", "read"
-
-/// The file system under a path.
-struct FileSystem {
-  std::string name;      ///< "ext4", "nfs", ...; "unknown (0x...)"
-  bool network = false;  ///< bytes come over a network or through another process
-};
-/// nullopt when the path can't be looked at.
-std::optional<FileSystem> FileSystemOf(const std::filesystem::path& path);
 
 /// Brings ranges of one file into the page cache, through which mappings of it see them.
 ///

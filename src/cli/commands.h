@@ -21,6 +21,7 @@ void AddExport(const Command& program, ExitCode& exit, Reporter& report);
 void AddQuantize(const Command& program, ExitCode& exit, Reporter& report);
 void AddVerify(const Command& program, ExitCode& exit, Reporter& report);
 void AddCompare(const Command& program, ExitCode& exit, Reporter& report);
+void AddDoctor(const Command& program, ExitCode& exit, Reporter& report);
 void AddConfig(const Command& program, ExitCode& exit, Reporter& report);
 
 /// Of the argument MODEL, in the help.

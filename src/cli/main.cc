@@ -170,6 +170,7 @@ int Run(int argc, char** argv) {
   AddQuantize(program, exit, report);
   AddVerify(program, exit, report);
   AddCompare(program, exit, report);
+  AddDoctor(program, exit, report);
   AddConfig(program, exit, report);
   AddOutputFlags(app, report);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/platform.h"
 #include "base/text.h"
 #include "checkpoint/names.h"
 #include "cli/terminal.h"
@@ -15,12 +16,6 @@ namespace moe::cli {
 namespace {
 
 constexpr size_t kOddLines = 2;
-
-#ifdef __APPLE__
-constexpr std::string_view kOpen = "open";
-#else
-constexpr std::string_view kOpen = "xdg-open";
-#endif
 
 template <class T>
 Value OrNull(const std::optional<T>& value) {
@@ -208,7 +203,7 @@ Result<void> AnswerWith(Run& run, const std::optional<std::filesystem::path>& pa
   AnswerSchemes(*matrices, summary, report);
   AnswerOddities(*matrices, report);
   report.Answer("");
-  if (page) report.Answer(fmt::format("  {} {}", kOpen, ShellWord(page->string())));
+  if (page) report.Answer(fmt::format("  {} {}", kOpenCommand, ShellWord(page->string())));
   report.Answer(
       fmt::format("  {} show {}", ShellWord(report.program()), ShellWord(run.dir().string())));
   return {};

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "base/ordered_work.h"
+#include "base/platform.h"
 #include "collect/collect_logs.h"
 #include "collect/output_tables.h"
 #include "collect/proj_report.h"

@@ -10,12 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/platform.h"
 #include "measure/quant_metrics.h"
 #include "mlx/plugin_abi.h"
-
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
 
 namespace moe {
 namespace {
@@ -25,25 +22,11 @@ namespace fs = std::filesystem;
 constexpr const char* kPluginFile = "moescope_mlx.so";
 constexpr const char* kPathVariable = "MOESCOPE_MLX_PLUGIN";
 
-/// Folder of the running program; empty if the system does not tell.
-fs::path ProgramFolder() {
-  std::error_code failed;
-#ifdef __APPLE__
-  std::vector<char> path(4096);
-  auto size = static_cast<uint32_t>(path.size());
-  if (_NSGetExecutablePath(path.data(), &size) != 0) return {};
-  const fs::path program = fs::canonical(path.data(), failed);
-#else
-  const fs::path program = fs::read_symlink("/proc/self/exe", failed);
-#endif
-  return failed ? fs::path() : program.parent_path();
-}
-
 /// Where the plugin is to be opened from.
 Result<fs::path> PluginPath() {
   const char* chosen = std::getenv(kPathVariable);
   if (chosen != nullptr && *chosen != '\0') return fs::path(chosen);
-  const fs::path beside = ProgramFolder();
+  const fs::path beside = ProgramFile().parent_path();
   for (const fs::path& folder : {beside, beside.parent_path() / "lib" / "moescope"}) {
     std::error_code failed;
     if (fs::exists(folder / kPluginFile, failed)) return folder / kPluginFile;

@@ -33,6 +33,7 @@ HELP = {
                "--floor", "--keep", "--unit", "--objective", "--front", "-o"],
     "export": ["--to", "mlx-lm, a Python file that runs mlx_lm.convert", "mlx-config", "-o", "--out"],
     "quantize": ["--out", "--recipe", "--scheme", "--encoder", "--dry-run", "--resume", "byte for byte as mlx_lm.convert"],
+    "doctor": ["FOLDER", "mlx.profile"],
     "config": ["schema", "check"],
 }
 

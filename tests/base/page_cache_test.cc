@@ -16,17 +16,6 @@ namespace {
 
 constexpr size_t kBytes = size_t{20} << 20;  // more than Fetch() reads at a time
 
-TEST(FileSystemOf, NamesWhatIsUnderAPath) {
-  const TempFolder folder;
-  const auto system = FileSystemOf(folder.path());
-  ASSERT_TRUE(system.has_value());
-  EXPECT_FALSE(system->name.empty());
-  EXPECT_EQ(FileSystemOf(folder.path() / "absent"), std::nullopt);
-#if defined(__linux__)
-  EXPECT_FALSE(FileSystemOf("/proc")->network);
-#endif
-}
-
 #if defined(__linux__)
 // Pages of `descriptor`'s first kBytes that are in memory.
 size_t ResidentPages(int descriptor) {
