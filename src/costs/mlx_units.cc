@@ -45,7 +45,13 @@ class Builder {
           std::string_view dtype)
       : model_(model), names_(names), costs_(costs), dtype_(dtype) {
     for (const MlxPlan::Dropped& dropped : plan.dropped) dropped_.insert(dropped.source);
-    for (const MlxPlan::Tensor& tensor : plan.tensors) tensors_[tensor.module()] = &tensor;
+    for (const MlxPlan::Tensor& tensor : plan.tensors) {
+      tensors_[tensor.module()] = &tensor;
+      if (tensor.rule == MlxRule::kFloat || tensor.routed_experts) continue;
+      std::set<const ModelTensor*> sources;
+      for (const MlxPlan::Part& part : tensor.parts) sources.insert(part.source);
+      for (const ModelTensor* source : sources) made_of_[source].push_back(&tensor);
+    }
   }
 
   MlxUnits Build() {
@@ -123,11 +129,11 @@ class Builder {
   }
 
   void AddShared(const ExpertMatrix& matrix, const MatrixKey& key) {
-    const auto modules = names_.Modules(matrix.weight().name, matrix.weight().shape);
-    if (modules.empty()) return;
+    const auto found = made_of_.find(matrix.tensor);
+    if (found == made_of_.end()) return;
     Part& part = PartOf(kSharedRole, key.layer, UnitProj(key.proj));
-    for (const MlxModule& made : modules) {
-      ModuleOf(part.unit, made.path, matrix).shape = made.shape;
+    for (const MlxPlan::Tensor* made : found->second) {
+      ModuleOf(part.unit, made->module(), matrix).shape = made->shape;
     }
     Count(IdOf(matrix));
     AddTo(part.costs, costs_.OfShared(matrix));
@@ -135,13 +141,15 @@ class Builder {
 
   void AddDense() {
     for (const DenseWeight& weight : model_.dense()) {
-      const auto modules = names_.Modules(weight.weight().name, weight.weight().shape);
-      if (modules.empty()) continue;
-      const std::string_view role = RoleOf(weight, modules.front().path);
+      const auto found = made_of_.find(weight.tensor);
+      if (found == made_of_.end()) continue;
+      const auto& modules = found->second;
+      const std::string_view role = RoleOf(weight, modules.front()->module());
       Part& part = PartOf(role, weight.layer(), LastPart(weight.module));
-      for (const MlxModule& module : modules) {
-        part.unit.modules.push_back({module.path, AsUtf8(weight.module), module.shape, ""});
-        if (module.eight_bits && role == kRouterRole) part.kept = MlxEightBits();
+      for (const MlxPlan::Tensor* made : modules) {
+        part.unit.modules.push_back({made->module(), AsUtf8(weight.module), made->shape, ""});
+        const bool eight_bits = made->rule == MlxRule::kEightBits;
+        if (eight_bits && role == kRouterRole) part.kept = MlxEightBits();
       }
       made_.is_split = made_.is_split || modules.size() > 1;
       Count({AsUtf8(weight.module), -1, -1});
@@ -176,6 +184,8 @@ class Builder {
   const std::string_view dtype_;
   std::set<const ModelTensor*> dropped_;
   std::map<std::string, const MlxPlan::Tensor*> tensors_;  // by module
+  // Modules that can be quantized, but for routed experts', by what they are made of.
+  std::map<const ModelTensor*, std::vector<const MlxPlan::Tensor*>> made_of_;
   MlxUnits made_;
   std::vector<Part> parts_;
   std::map<std::tuple<std::string, int64_t, std::string>, size_t> places_;  // role, layer, proj

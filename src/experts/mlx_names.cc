@@ -302,16 +302,6 @@ MlxFate MlxNames::FateOf(std::string_view name, std::span<const uint64_t> shape,
   return fate;
 }
 
-std::vector<MlxModule> MlxNames::Modules(std::string_view name,
-                                         std::span<const uint64_t> shape) const {
-  std::vector<MlxModule> modules;
-  for (const MlxTensor& tensor : FateOf(name, shape, DType::kBF16, false).tensors) {
-    if (tensor.rule == MlxRule::kFloat) continue;
-    modules.push_back({MlxModuleOf(tensor.name), tensor.shape, tensor.rule == MlxRule::kEightBits});
-  }
-  return modules;
-}
-
 bool MlxNames::KeepsMxfp4() const { return family_->keeps_mxfp4; }
 
 bool MlxNames::ReadsGguf() const { return family_->same_in_gguf; }

@@ -46,14 +46,6 @@ struct MlxFate {
   bool is_loss = false;  ///< dropped, and the checkpoint's own model gives other results with it
 };
 
-/// A module of mlx-lm's model that it can quantize.
-struct MlxModule {
-  std::string path;             ///< "model.layers.3.self_attn.q_proj"
-  std::vector<uint64_t> shape;  ///< of its weight
-  /// mlx-lm's own rule stores it in affine, 8 bits, groups of 64.
-  bool eight_bits = false;
-};
-
 /// What of a config.json tells which tensors there are.
 struct MlxFacts {
   std::string model_type = {};          ///< of the whole config; "": not known
@@ -96,9 +88,6 @@ class MlxNames {
   /// (IsMlxForm() of its experts).
   MlxFate FateOf(std::string_view name, std::span<const uint64_t> shape, DType dtype,
                  bool is_mlx) const;
-
-  /// Those of FateOf() that can be quantized.
-  std::vector<MlxModule> Modules(std::string_view name, std::span<const uint64_t> shape) const;
 
   /// FateOf() knows llama.cpp's names, and its files have the checkpoint's own values.
   bool ReadsGguf() const;
