@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -24,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kProgressName = "moescope-progress.jsonl";
+constexpr const char* kLockName = "moescope.lock";
 
 /// Tells whether an unfinished folder is of this plan.
 std::string KeyOf(const OutputPlan& plan, const std::vector<SafetensorsPlan>& files) {
@@ -95,6 +97,40 @@ class Progress {
   int descriptor_ = -1;
 };
 
+/// Keeps a second run out of an unfinished folder, by a lock (flock) on a file with this process's
+/// id. The system frees it when the process ends, however it ends.
+class FolderLock {
+ public:
+  FolderLock() = default;
+  ~FolderLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+  /// kBadArgument: another process has it.
+  Result<void> Take(const fs::path& folder) {
+    const fs::path path = folder / kLockName;
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (descriptor_ < 0) return SystemFail(path, "can't be opened");
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return SystemFail(path, "can't be locked");
+      return Fail(
+          ErrorCode::kBadArgument, folder.string(),
+          fmt::format("is being written by process {}", ReadTextFile(path).value_or("unknown")),
+          "wait for it or stop it");
+    }
+    const std::string id = fmt::format("{}", ::getpid());
+    const bool noted =
+        ::ftruncate(descriptor_, 0) == 0 &&
+        ::write(descriptor_, id.data(), id.size()) == static_cast<ssize_t>(id.size());
+    return noted ? Result<void>() : SystemFail(path, "writing failed");
+  }
+
+ private:
+  int descriptor_ = -1;
+};
+
 class Quantization {
  public:
   Quantization(const Model& model, const OutputPlan& plan, const OutputChoice& choice,
@@ -126,6 +162,7 @@ class Quantization {
     std::error_code failed;
     fs::create_directories(folder_, failed);
     if (failed) return SystemFail(folder_, "can't be created", failed);
+    if (auto taken = lock_.Take(folder_); !taken) return taken;
     if (auto read = progress_.Read(); !read) return read;
     auto opened = SafetensorsWriter::Open(folder_, files_);
     if (!opened) return tl::make_unexpected(opened.error());
@@ -181,6 +218,7 @@ class Quantization {
   Result<void> TakeName() {
     std::error_code failed;
     fs::remove(folder_ / kProgressName, failed);
+    fs::remove(folder_ / kLockName, failed);
     fs::rename(folder_, options_.out, failed);
     if (!failed) return {};
     return SystemFail(folder_,
@@ -194,6 +232,7 @@ class Quantization {
   const QuantizeOptions& options_;
   const fs::path folder_;
   const std::vector<SafetensorsPlan> files_;
+  FolderLock lock_;
   Progress progress_;
   std::unique_ptr<SafetensorsWriter> writer_;
   QuantizeReport report_;

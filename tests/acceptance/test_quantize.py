@@ -1,9 +1,11 @@
 """moescope quantize: what it writes is what mlx_lm.convert writes, and what it refuses leaves nothing behind."""
 
 import contextlib
+import fcntl
 import importlib.util
 import io
 import json
+import os
 import resource
 import shutil
 import signal
@@ -219,6 +221,13 @@ class Quantize(AcceptanceTest):
         other = quantize(model, out, "--scheme", "q8", "--resume")
         self.assertEqual(other.returncode, 2)
         self.assertIn("with another scheme", other.stderr)
+        with open(progress.parent / "moescope.lock", "w") as lock:  # as another run that goes on
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            second = quantize(model, out, "--scheme", "q4", "--resume")
+            self.assertEqual(second.returncode, 2)
+            self.assertIn(f"written by process {os.getpid()}", second.stderr)
         broken = self.tmp / "broken.unfinished"
         shutil.copytree(progress.parent, broken)
         with open(broken / "model.safetensors", "r+b") as file:  # a byte of the first weight
