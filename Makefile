@@ -2,7 +2,8 @@
 # make help   everything else
 PREFIX ?= /usr/local
 JOBS ?=
-TEST_JOBS ?= 2
+# A test more than there are cores: some wait for terminals and signals.
+TEST_JOBS ?= 3
 ROOMS ?=
 
 # Read by CMake when a build folder is made.
