@@ -155,10 +155,13 @@ Result<MlxNames> MlxNames::Of(std::string_view family, const MlxFacts& facts) {
   }
   std::vector<std::string_view> known;
   for (const MlxFamily& other : MlxFamilies()) known.push_back(other.name);
+  const std::string_view name = facts.model_type.empty() ? family : facts.model_type;
   return Fail(ErrorCode::kUnsupported,
-              family.empty() ? "a model of no known family" : fmt::format("family {}", family),
-              "what mlx-lm calls its modules is not known",
-              fmt::format("known: {}; mlx_lm.convert may know others", fmt::join(known, ", ")));
+              name.empty() ? "config.json has no model_type" : fmt::format("model_type {}", name),
+              "what mlx-lm calls its modules is not known, and 'quantize' and 'recipe' need it",
+              fmt::format("mlx_lm.convert may know it: 'moescope analyze' tells which experts a "
+                          "quant_predicate is to keep in more bits; known here: {}",
+                          fmt::join(known, ", ")));
 }
 
 std::string MlxNames::Experts(int64_t layer, std::string_view proj) const {

@@ -22,7 +22,7 @@ if HAS_MLX_LM:
     import mlx.core as mx
     from mlx_lm import convert
     from mlx_lm.utils import load_model
-    from tiny_models import FAMILIES, quantizable_modules, write_checkpoint
+    from tiny_models import FAMILIES, MORE, quantizable_modules, write_checkpoint
 
 ZOO = DATA / "zoo"
 # mlx-lm names these modules in another order.
@@ -90,7 +90,7 @@ class QuantizeEqualsMlxLm(AcceptanceTest):
         self.assertEqual((ours / index).read_text(), (theirs / index).read_text())
 
     def test_every_family(self):
-        for model_type in FAMILIES:
+        for model_type in {**FAMILIES, **MORE}:
             with self.subTest(model_type):
                 source = self.tmp / model_type
                 write_checkpoint(model_type, source)
@@ -290,6 +290,10 @@ class Quantize(AcceptanceTest):
         sharded = self.tmp / "sharded"
         shutil.copytree(ZOO / "hf4_qwen3_moe_sharded", sharded)
         sorted(sharded.glob("*.safetensors"))[0].unlink()
+        unknown = self.tmp / "unknown"
+        shutil.copytree(self.MODEL, unknown)
+        config = json.loads((unknown / "config.json").read_text())
+        (unknown / "config.json").write_text(json.dumps({**config, "model_type": "new_moe"}))
         recipe = self.tmp / "recipe.json"
         recipe.write_text(json.dumps(recipe_of({"lm_head": ([100, 64], FLOAT)})))
         full = self.tmp / "full"
@@ -301,7 +305,8 @@ class Quantize(AcceptanceTest):
             (self.MODEL, ["--scheme", "q7"], 2, "no scheme 'q7'"),
             (self.MODEL, ["--recipe", recipe], 2, "fingerprint"),
             (self.MODEL, ["--recipe", self.tmp / "none.json"], 1, "none.json"),
-            (ZOO / "hf4_dbrx", ["--scheme", "q4"], 1, "dbrx"),
+            (ZOO / "hf4_dbrx", ["--scheme", "q4"], 1, "model_type dbrx"),
+            (unknown, ["--scheme", "q4"], 1, "model_type new_moe: what mlx-lm calls its modules is not known"),
             (ZOO / "hf4_qwen2_moe", ["--scheme", "q4"], 1, "layer 0: has no experts"),
             (ZOO / "gguf_kquants", ["--scheme", "q4"], 1, "config.json"),
             (sharded, ["--scheme", "q4"], 1, "missing"),

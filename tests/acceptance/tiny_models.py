@@ -87,7 +87,7 @@ FAMILIES = {
 GEMMA = FAMILIES["gemma4_text"]
 FAMILIES["gemma4"] = {**GEMMA, "num_kv_shared_layers": 1, "num_hidden_layers": 3,
                       "layer_types": ["sliding_attention", "full_attention", "full_attention"]}
-# Recorded alone, without a run of the program: what is left for it to do is as in FAMILIES.
+# Of these test_export runs no program, only compares the records: what is left for it to do is as in FAMILIES.
 MORE = {
     "deepseek": {**GLM, "num_key_value_heads": 4},
     "deepseek_v2": {**LATENT, "topk_method": "greedy",

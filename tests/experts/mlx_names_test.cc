@@ -41,9 +41,12 @@ TEST(MlxNames, AreRefusedForAFamilyThatIsNotKnown) {
   const auto names = MlxNames::Of("dbrx", {});
   ASSERT_FALSE(names);
   EXPECT_EQ(names.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(names.error().Text(), HasSubstr("family dbrx"));
-  EXPECT_THAT(names.error().Text(), HasSubstr("known: mixtral, "));
-  EXPECT_THAT(MlxNames::Of("", {}).error().Text(), HasSubstr("a model of no known family"));
+  EXPECT_THAT(names.error().Text(), HasSubstr("model_type dbrx"));
+  EXPECT_THAT(names.error().Text(), HasSubstr("mlx_lm.convert may know it: 'moescope analyze'"));
+  EXPECT_THAT(names.error().Text(), HasSubstr("known here: mixtral, "));
+  EXPECT_THAT(MlxNames::Of("", {.model_type = "new_moe"}).error().Text(),
+              HasSubstr("model_type new_moe"));
+  EXPECT_THAT(MlxNames::Of("", {}).error().Text(), HasSubstr("has no model_type"));
 }
 
 TEST(MlxNames, AreRefusedForWhatMlxLmHasNoModelOf) {

@@ -292,7 +292,7 @@ TEST(MlxPlan, TellsOfFloat64WhichMlxHasNot) {
 }
 
 TEST(MlxPlan, RefusesWhatMlxLmHasNoNamesFor) {
-  EXPECT_THAT(PlanForMlx(ZooModel("hf4_dbrx")).error().Text(), HasSubstr("family dbrx"));
+  EXPECT_THAT(PlanForMlx(ZooModel("hf4_dbrx")).error().Text(), HasSubstr("model_type dbrx"));
   EXPECT_THAT(PlanForMlx(ZooModel("gguf_glm4moe_f16_shared")).error().Text(), HasSubstr("GGUF"));
   EXPECT_THAT(PlanForMlx(ZooModel("hf4_qwen2_moe")).error().Text(), HasSubstr("layer 0"));
   EXPECT_THAT(PlanForMlx(ZooModel("hf5_lfm2_moe")).error().Text(), HasSubstr("lm_head.weight"));
