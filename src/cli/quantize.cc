@@ -114,8 +114,9 @@ Result<void> RunQuantize(const QuantizeFlags& flags, Reporter& report) {
   auto choice = ChoiceOf(flags);
   if (!choice) return tl::make_unexpected(std::move(choice.error()));
   QuantizeOptions options;
-  if (!flags.out && !flags.dry_run) return Usage("quantize", "wants --out", "as --out qwen-q4");
-  if (flags.out) options.out = ResolvePath(*flags.out);
+  const std::string out = flags.out.value_or("");
+  if (out.empty() && !flags.dry_run) return Usage("quantize", "wants --out", "as --out qwen-q4");
+  options.out = ResolvePath(out);
   options.resume = flags.resume;
   options.write.threads = ThreadCount(flags.threads);
   options.write.stop = Interrupted();

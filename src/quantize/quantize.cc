@@ -131,6 +131,15 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
+/// kBadArgument: there is something else than an empty folder, or a link to one, which a folder
+/// can't replace.
+Result<void> CheckFree(const fs::path& out) {
+  std::error_code unknown;
+  const fs::file_status there = fs::symlink_status(out, unknown);
+  if (!fs::exists(there) || (fs::is_directory(there) && fs::is_empty(out, unknown))) return {};
+  return Fail(ErrorCode::kBadArgument, out.string(), "is there already", "give a new folder");
+}
+
 class Quantization {
  public:
   Quantization(const Model& model, const OutputPlan& plan, const OutputChoice& choice,
@@ -160,10 +169,17 @@ class Quantization {
  private:
   Result<void> OpenFiles() {
     std::error_code failed;
-    fs::create_directories(folder_, failed);
+    const bool is_new = fs::create_directories(folder_, failed);
     if (failed) return SystemFail(folder_, "can't be created", failed);
     if (auto taken = lock_.Take(folder_); !taken) return taken;
-    if (auto read = progress_.Read(); !read) return read;
+    auto opened = CheckFree(options_.out)  // again: another run may have ended since
+                      .and_then([&] { return progress_.Read(); })
+                      .and_then([&] { return OpenWriter(); });
+    if (!opened && is_new) fs::remove_all(folder_, failed);
+    return opened;
+  }
+
+  Result<void> OpenWriter() {
     auto opened = SafetensorsWriter::Open(folder_, files_);
     if (!opened) return tl::make_unexpected(opened.error());
     writer_ = std::move(*opened);
@@ -218,12 +234,14 @@ class Quantization {
   Result<void> TakeName() {
     std::error_code failed;
     fs::remove(folder_ / kProgressName, failed);
-    fs::remove(folder_ / kLockName, failed);
     fs::rename(folder_, options_.out, failed);
-    if (!failed) return {};
-    return SystemFail(folder_,
-                      fmt::format("is whole, but can't take the name {}", options_.out.string()),
-                      failed);
+    if (failed) {
+      return SystemFail(folder_,
+                        fmt::format("is whole, but can't take the name {}", options_.out.string()),
+                        failed);
+    }
+    fs::remove(options_.out / kLockName, failed);  // not before: another run would take it
+    return {};
   }
 
   const Model& model_;
@@ -247,11 +265,7 @@ fs::path UnfinishedFolder(const fs::path& out) {
 
 Result<void> CheckOut(const QuantizeOptions& options) {
   std::error_code unknown;
-  const bool is_there = fs::exists(fs::symlink_status(options.out, unknown));
-  if (is_there && !(fs::is_directory(options.out, unknown) && fs::is_empty(options.out, unknown))) {
-    return Fail(ErrorCode::kBadArgument, options.out.string(), "is there already",
-                "give a new folder");
-  }
+  if (auto is_free = CheckFree(options.out); !is_free) return is_free;
   const fs::path folder = UnfinishedFolder(options.out);
   if (options.resume || !fs::exists(folder, unknown)) return {};
   return Fail(ErrorCode::kBadArgument, folder.string(), "is what an earlier run has not finished",

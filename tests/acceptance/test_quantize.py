@@ -201,19 +201,23 @@ class Quantize(AcceptanceTest):
             file.truncate(8 + len(text) + size)
         return folder
 
+    @staticmethod
+    def stop(model, out, act, *more):
+        """Begins to write and, after two weights, does act(process): exit code and errors."""
+        progress = out.with_name(out.name + ".unfinished") / "moescope-progress.jsonl"
+        process = subprocess.Popen([PROGRAM, "quantize", model, "--scheme", "q4", "-o", out, "-j", "1", *more], text=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while process.poll() is None and not (progress.exists() and progress.read_text().count("\n") > 2):
+            time.sleep(0.001)
+        act(process)
+        errors = process.communicate()[1]
+        return process.returncode, errors
+
     def test_a_killed_run_is_gone_on_with(self):
         model, out = self.large(), self.tmp / "out"
-        arguments = [PROGRAM, "quantize", str(model), "--scheme", "q4", "-o", str(out), "-j", "1"]
         progress = self.tmp / "out.unfinished" / "moescope-progress.jsonl"
-        def stop(how, *more):
-            process = subprocess.Popen([*arguments, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while process.poll() is None and not (progress.exists() and progress.read_text().count("\n") > 2):
-                time.sleep(0.001)
-            process.send_signal(how)
-            return process.wait()
-
-        self.assertEqual(stop(signal.SIGINT), 130)
-        self.assertEqual(stop(signal.SIGKILL, "--resume"), -signal.SIGKILL)
+        self.assertEqual(self.stop(model, out, lambda process: process.send_signal(signal.SIGINT))[0], 130)
+        self.assertEqual(self.stop(model, out, subprocess.Popen.kill, "--resume")[0], -signal.SIGKILL)
         self.assertFalse(out.exists())
         again = quantize(model, out, "--scheme", "q4")
         self.assertEqual(again.returncode, 2)
@@ -245,6 +249,22 @@ class Quantize(AcceptanceTest):
         mended = quantize(model, self.tmp / "broken", "--scheme", "q4", "--resume", "--json")
         self.assertEqual(json.loads(mended.stdout)["resumed_after"], 0)
         self.assertEqual(files_of(self.tmp / "broken"), files_of(whole))
+        if hasattr(resource, "prlimit"):
+            self.check_full_disk(model, files_of(whole))
+
+    def check_full_disk(self, model, whole):
+        """The disk is full while weights are written: as if, by a limit that the running process gets."""
+        out, before = self.tmp / "full", (model / "model.safetensors").stat().st_mtime_ns
+        code, errors = self.stop(model, out,
+                                 lambda process: resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (5000, 5000)))
+        self.assertEqual(code, 1)
+        self.assertEqual(errors.count("\n"), 1, errors)
+        self.assertIn("model.safetensors: writing failed: File too large", errors)
+        self.assertFalse(out.exists())
+        resumed = quantize(model, out, "--scheme", "q4", "--resume", "--json")
+        self.assertGreater(json.loads(resumed.stdout)["resumed_after"], 0)
+        self.assertEqual(files_of(out), whole)
+        self.assertEqual((model / "model.safetensors").stat().st_mtime_ns, before)
 
     def test_dry_run_tells_names_and_sizes_to_the_byte(self):
         dry = run("quantize", self.MODEL, "--scheme", "q4g32", "--dry-run", "--json")
@@ -319,20 +339,30 @@ class Quantize(AcceptanceTest):
             self.assertIn(part, done.stderr)
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
             self.assertFalse(out.exists() or (self.tmp / "out.unfinished").exists())
-        link = self.tmp / "link"
+        link, empty = self.tmp / "link", self.tmp / "empty"
         link.symlink_to("nowhere")
+        empty.mkdir()
         for there in (full, recipe, link):
             done = quantize(self.MODEL, there, "--scheme", "q4")
             self.assertEqual(done.returncode, 2, there)
             self.assertIn("is there already", done.stderr)
         self.assertEqual(files_of(full), {"a": b"x"})
+        nameless = quantize(self.MODEL, "", "--scheme", "q4", cwd=empty)
+        self.assertEqual(nameless.returncode, 2)
+        self.assertIn("wants --out", nameless.stderr)
+        self.assertEqual(list(empty.iterdir()), [])
 
-    def test_a_full_disk_is_one_line(self):
-        limited = subprocess.run([PROGRAM, "quantize", self.MODEL, "--scheme", "q4g32", "-o", self.tmp / "out"], text=True,
+    def test_no_room_from_the_start_leaves_nothing(self):
+        out = self.tmp / "out"
+        before = files_of(self.MODEL)
+        limited = subprocess.run([PROGRAM, "quantize", self.MODEL, "--scheme", "q4g64", "-o", out, "-q"], text=True,
                                  capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)))
         self.assertEqual(limited.returncode, 1)
         self.assertIn("File too large", limited.stderr)
-        self.assertFalse((self.tmp / "out").exists())
+        self.assertEqual(limited.stderr.count("\n"), 1, limited.stderr)
+        self.assertEqual(list(self.tmp.iterdir()), [])
+        self.assertEqual(files_of(self.MODEL), before)
+        self.assertEqual(quantize(self.MODEL, out, "--scheme", "q4g64").returncode, 0)  # without --resume
 
 
 if __name__ == "__main__":
