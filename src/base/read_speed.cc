@@ -27,8 +27,9 @@ struct Candidate {
 Result<Candidate> LargestFile(const fs::path& folder) {
   Candidate largest;
   std::error_code failed;
-  for (auto entry = fs::directory_iterator(folder, failed); !failed && entry != fs::end(entry);
-       entry.increment(failed)) {
+  for (auto entry = fs::recursive_directory_iterator(
+           folder, fs::directory_options::skip_permission_denied, failed);
+       !failed && entry != fs::end(entry); entry.increment(failed)) {
     std::error_code unknown;  // of a link to nothing, for one
     if (!entry->is_regular_file(unknown)) continue;
     const uint64_t bytes = entry->file_size(unknown);

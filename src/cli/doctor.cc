@@ -10,8 +10,8 @@
 #include "base/platform.h"
 #include "base/read_speed.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "base/version.h"
-#include "checkpoint/names.h"
 #include "cli/commands.h"
 #include "mlx/mlx_backend.h"
 #include "mlx/probe.h"
@@ -116,7 +116,7 @@ void PutJson(const Diagnosis& found, Json& out) {
 void Print(const Diagnosis& found, Reporter& report) {
   const Machine& machine = found.machine;
   const auto line = [&](std::string_view name, const std::string& text) {
-    report.Result(fmt::format("{:<12}{}", name, Printable(text)));
+    report.Result(fmt::format("{:<12}{}", name, Escaped(text)));
   };
   line("moescope", std::string(kVersion));
   line("system", machine.system);
@@ -138,7 +138,7 @@ void Print(const Diagnosis& found, Reporter& report) {
                              HumanBytes(found.disk->bytes), found.disk->file.string(),
                              found.disk->seconds, FileSystemName(*found.disk)));
   }
-  report.Result("\nFor an issue:\n" + Printable(OneLine(found)));
+  report.Result("\nFor an issue:\n" + Escaped(OneLine(found)));
 }
 
 ExitCode RunDoctor(const std::optional<std::string>& folder, Reporter& report) {
@@ -166,7 +166,7 @@ void AddDoctor(const Command& program, ExitCode& exit, Reporter& report) {
   auto folder = std::make_shared<std::optional<std::string>>();
   const Command cmd =
       program.Add("doctor", "What this machine offers: processor, memory, disk, Arrow, MLX");
-  cmd.Option("FOLDER", *folder, "Time the reading of its largest file, up to 1 GiB of it");
+  cmd.Option("FOLDER", *folder, "Time the reading of the largest file in it, up to 1 GiB of it");
   cmd.Footer(
       "The probes of MLX are small matrices that its CPU and its GPUs quantize differently; the "
       "answer is\nthe profiles (mlx.profile) that do as this MLX does. The last line is for an "

@@ -10,7 +10,9 @@ from support import PROGRAM, AcceptanceTest, run
 
 class Doctor(AcceptanceTest):
     def test_json_tells_the_machine_and_times_a_folder(self):
-        (self.tmp / "model.safetensors").write_bytes(bytes(3_000_000))
+        (self.tmp / "cache" / "snapshot").mkdir(parents=True)
+        (self.tmp / "cache" / "snapshot" / "model.safetensors").write_bytes(bytes(3_000_000))
+        (self.tmp / "README.md").write_text("less")
         done = run("doctor", self.tmp, "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         said = json.loads(done.stdout)
@@ -28,6 +30,10 @@ class Doctor(AcceptanceTest):
             self.assertIn(f"MLX {said['mlx']['version']} cpu affine_negative=", said["line"])
         else:
             self.assertIn("MLX plugin", said["mlx_missing"])
+
+    def test_the_last_line_is_whole(self):
+        line = json.loads(run("doctor", "--json").stdout)["line"]
+        self.assertEqual(run("doctor").stdout.splitlines()[-1], line)
 
     def test_without_mlx_it_says_so_and_a_folder_that_is_not_there_is_an_error(self):
         done = run("doctor", self.tmp / "absent", env={"MOESCOPE_MLX_PLUGIN": str(self.tmp / "none.so")})

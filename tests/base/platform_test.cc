@@ -37,11 +37,11 @@ TEST(MeasureReading, ReadsTheLargestFileUpToALimit) {
   const TempFolder folder;
   folder.Write("small", "few bytes");
   folder.Write("large", std::string(1000, 'w'));
-  folder.Write("below/larger", std::string(2000, 'w'));
+  folder.Write("below/larger", std::string(2000, 'w'));  // as in a folder of models
   const auto all = MeasureReading(folder.path(), 5000);
   ASSERT_TRUE(all.has_value()) << all.error().Text();
-  EXPECT_EQ(all->file, folder.path() / "large");
-  EXPECT_EQ(all->bytes, 1000u);
+  EXPECT_EQ(all->file, folder.path() / "below" / "larger");
+  EXPECT_EQ(all->bytes, 2000u);
   EXPECT_GT(all->seconds, 0);
   EXPECT_EQ(MeasureReading(folder.path(), 100)->bytes, 100u);
 }

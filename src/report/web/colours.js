@@ -72,7 +72,10 @@ export const coloursOf = (values, isWanted, wish, unit) => {
     areAlike: count > 1 && below <= measured.low && measured.high <= above,
     near: around(median, LEAST_REACH, unit),
     isSigned: extent.low < 0 && extent.high > 0,
-    t: (value) => (to === from ? 0.5 : (scaled(value) - from) / (to - from)),
+    t: (value) => {
+      if (value !== value) return NaN;
+      return to === from ? 0.5 : (scaled(value) - from) / (to - from);
+    },
     at: (t) => (isLog ? 10 ** (from + t * (to - from)) : from + t * (to - from)),
   };
 };

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {describe, test} from "node:test";
 import {distribution} from "../../../src/report/web/charts/distribution.js";
 import {tradeoff} from "../../../src/report/web/charts/tradeoff.js";
+import {coloursOf, shareIn} from "../../../src/report/web/colours.js";
 import {DARK, LIGHT} from "../../../src/report/web/look.js";
 
 const PHONE = {width: 358, height: 384};
@@ -143,4 +144,16 @@ test("on dark the bars of the colour scale have an outline", () => {
     assert.deepEqual([borderColor, borderWidth], [DARK.muted, 0.5]);
   }
   assert.deepEqual(styles(LIGHT)[0], {color: "#440154"});
+});
+
+test("no value has no place among the colours, though all that there are are one", () => {
+  const share = (values) =>
+    values.map(
+      shareIn(
+        coloursOf(values, () => true, null, "ratio"),
+        [0, 1],
+      ),
+    );
+  assert.deepEqual(share([NaN, 1, 1]), [NaN, 0.5, 0.5]);
+  assert.deepEqual(share([NaN, 1, 2]), [NaN, 0, 1]);
 });
