@@ -78,7 +78,8 @@ Result<void> CheckStrict(const ScanOptions& options, const IndexSummary& index,
     if (options.keep_going) return {};
     return fail(fmt::format("strict_index requires an active index (status: error): {} {}",
                             index.index_path->filename().string(), index.error),
-                "download it again, or --keep-going, or set strict_index to false");
+                "download it again; analyze and collect-data can --keep-going, or set strict_index "
+                "to false");
   }
   return {};
 }
@@ -91,14 +92,18 @@ Result<void> UnusableIndex(const IndexSummary& index, const std::string& where) 
               disabled ? "set it to true" : "download it again", "SystemExit");
 }
 
+/// Other commands want all of a model.
+constexpr const char* kFinishDownload =
+    "finish the download; analyze and collect-data can --keep-going";
+
 /// Files that aren't there end the scan where the config or a split GGUF demands them all.
 void CheckMissing(const ScanOptions& options, const std::string& where, ScanPlan& plan) {
   if (plan.missing.empty()) return;
   const bool demanded = options.strict_index || plan.missing.of_gguf;
   (plan.missing.lone ? plan.doubtful : plan.incomplete) |= demanded;
   if (!demanded || options.keep_going) return;
-  plan.fault = Error{ErrorCode::kNotFound, where, plan.missing.Text(),
-                     "finish the download, or --keep-going", "SystemExit"};
+  plan.fault =
+      Error{ErrorCode::kNotFound, where, plan.missing.Text(), kFinishDownload, "SystemExit"};
 }
 
 /// Parts that the names of those listed tell of: a shard that was used anew may keep its old name.
@@ -158,8 +163,8 @@ void CheckLinks(const ScanOptions& options, const fs::path& model_path, ScanPlan
   const std::string text = "links to nothing: " + NameList(lost);
   Doubt(options, text, plan);
   if (!options.strict_index || options.keep_going) return;
-  plan.fault = Error{ErrorCode::kNotFound, model_path.string(), text,
-                     "finish the download, or --keep-going", "SystemExit"};
+  plan.fault =
+      Error{ErrorCode::kNotFound, model_path.string(), text, kFinishDownload, "SystemExit"};
 }
 
 /// An adapter alone is no model.

@@ -329,7 +329,7 @@ class Quantize(AcceptanceTest):
             (unknown, ["--scheme", "q4"], 1, "model_type new_moe: what mlx-lm calls its modules is not known"),
             (ZOO / "hf4_qwen2_moe", ["--scheme", "q4"], 1, "layer 0: has no experts"),
             (ZOO / "gguf_kquants", ["--scheme", "q4"], 1, "config.json"),
-            (sharded, ["--scheme", "q4"], 1, "missing"),
+            (sharded, ["--scheme", "q4"], 1, "1 of 6 shards is missing: model-00001-of-00006.safetensors"),
             (self.tmp / "none", ["--scheme", "q4"], 1, "no such file"),
         ]
         for model, arguments, code, part in cases:

@@ -302,7 +302,7 @@ class Index(ScanTest):
         for name in ("b", "c"):
             (self.tmp / f"model/{name}.safetensors").unlink()
         sentence = "2 of 3 shards are missing: b.safetensors, c.safetensors, 2 tensors"
-        self.assertIn(sentence + " (finish the download, or --keep-going)", self.fails())
+        self.assertIn(sentence + " (finish the download; analyze and collect-data can --keep-going)", self.fails())
         self.assertEqual(self.scanned(arguments=["--keep-going"], expect=3), ["a.safetensors"])
         self.assertEqual(self.log(self.last, "run_health.json")["missing_shards"],
                          ["b.safetensors", "c.safetensors"])
