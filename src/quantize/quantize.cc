@@ -268,6 +268,10 @@ Result<void> CheckOut(const QuantizeOptions& options) {
   if (auto is_free = CheckFree(options.out); !is_free) return is_free;
   const fs::path folder = UnfinishedFolder(options.out);
   if (options.resume || !fs::exists(folder, unknown)) return {};
+  FolderLock lock;
+  if (auto taken = lock.Take(folder); !taken && taken.error().code == ErrorCode::kBadArgument) {
+    return taken;
+  }
   return Fail(ErrorCode::kBadArgument, folder.string(), "is what an earlier run has not finished",
               "--resume goes on with it; remove it to start over");
 }

@@ -25,8 +25,8 @@ struct QuantizeReport {
 /// Where a checkpoint is written before it takes its name: OUT.unfinished.
 std::filesystem::path UnfinishedFolder(const std::filesystem::path& out);
 
-/// kBadArgument: the folder is there and not empty, or a run that ended early has left an
-/// unfinished one and `resume` is not set, or that is of another plan.
+/// kBadArgument: the folder is there and not empty; or `resume` is not set, and another run is
+/// writing an unfinished one, or has left it.
 Result<void> CheckOut(const QuantizeOptions& options);
 
 /// Writes the MLX checkpoint `plan` of `model`: all of it in OUT.unfinished, which takes the name

@@ -229,9 +229,10 @@ class Quantize(AcceptanceTest):
             fcntl.flock(lock, fcntl.LOCK_EX)
             lock.write(str(os.getpid()))
             lock.flush()
-            second = quantize(model, out, "--scheme", "q4", "--resume")
-            self.assertEqual(second.returncode, 2)
-            self.assertIn(f"written by process {os.getpid()}", second.stderr)
+            for more in ([], ["--resume"]):
+                second = quantize(model, out, "--scheme", "q4", *more)
+                self.assertEqual(second.returncode, 2)
+                self.assertIn(f"written by process {os.getpid()}", second.stderr)
         broken = self.tmp / "broken.unfinished"
         shutil.copytree(progress.parent, broken)
         with open(broken / "model.safetensors", "r+b") as file:  # a byte of the first weight
