@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "moescope/error.h"
@@ -13,10 +14,14 @@ namespace moe {
 
 /// One quantization to simulate, as a config's `quant_schemes` entry says it.
 struct QuantScheme {
-  std::string name;  ///< free, unique: "affine_q4_g32"
+  std::string name;  ///< free, unique: "affine_q4_g32"; what ends with "+search" is searched
   std::string mode;  ///< "affine", "mxfp4", "mxfp8", "nvfp4"; others fail like mx.quantize
   int64_t bits = 4;
   int64_t group_size = 32;
+
+  static constexpr std::string_view kSearchEnding = "+search";
+  /// Scales and biases are those of `moescope quantize --encoder search`, by the profile kMlxCpu.
+  bool search() const { return name.ends_with(kSearchEnding); }
 };
 
 /// Which MLX encoder is simulated: that of its CPU or GPU kernels, or of MLX up to 0.32.1.
@@ -55,7 +60,7 @@ struct QuantizedMatrix {
 };
 
 /// Quantizes `w` ([rows, cols] float32 values that are already exact in `dtype`), to the bit as MLX
-/// 0.32.4 does. What mx.quantize refuses is refused with its words.
+/// 0.32.4 does (but for what is searched). What mx.quantize refuses is refused with its words.
 Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, uint64_t cols,
                                        const QuantScheme& scheme, QuantProfile profile,
                                        ComputeDType dtype);

@@ -211,8 +211,8 @@ void AddAnalyze(const Command& program, ExitCode& exit, Reporter& report) {
   cmd.Option("--run-name", opt->run_name, "Run name").ShowDefault();
   cmd.Option("--schemes", opt->schemes,
              "Quantization schemes, comma-separated: q4 (affine, 4 bits, groups of 64), q4g32, "
-             "mxfp4, mxfp8, nvfp4, ..., or mlx (nine usual ones), template, all [mlx; of an "
-             "existing run its own]")
+             "mxfp4, mxfp8, nvfp4, ..., each also as q4+search (docs/quantize.md), or mlx (nine "
+             "usual ones), template, all [mlx; of an existing run its own]")
       .Repeatable();
   cmd.Flag("--force", opt->force, "Take a run of another model for this one");
   cmd.Flag("--fresh", opt->fresh,

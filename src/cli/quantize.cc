@@ -38,9 +38,9 @@ Result<OutputChoice> ChoiceOf(const QuantizeFlags& flags) {
   const bool search = flags.encoder == "search";
   if (flags.scheme) {
     const auto scheme = ParseScheme(*flags.scheme);
-    if (scheme) return OutputChoice{.scheme = *scheme, .search = search};
+    if (scheme) return OutputChoice{.scheme = *scheme, .search = search || scheme->search()};
     return Usage("--scheme", fmt::format("there is no scheme '{}'", *flags.scheme),
-                 "as q4, q8g32, mxfp4, nvfp4");
+                 "as q4, q8g32, mxfp4, nvfp4, or one of these with +search");
   }
   auto recipe = ReadRecipe(ResolvePath(*flags.recipe));
   if (!recipe) return tl::make_unexpected(std::move(recipe.error()));
@@ -149,7 +149,8 @@ void AddQuantize(const Command& program, ExitCode& exit, Reporter& report) {
   cmd.Option("-o,--out", opt->out, "The new folder");
   cmd.Option("--recipe", opt->recipe, "A recipe.json of this model");
   cmd.Option("--scheme", opt->scheme,
-             "One scheme for all that mlx-lm quantizes: q4, q8g32, mxfp4, nvfp4");
+             "One scheme for all that mlx-lm quantizes: q4, q8g32, mxfp4, nvfp4; q4+search is q4 "
+             "with --encoder search");
   cmd.Option("--encoder", opt->encoder,
              "mlx: the codes of mlx_lm.convert; search: less error in the same bytes, ten times as "
              "slow (docs/quantize.md)")

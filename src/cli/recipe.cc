@@ -62,6 +62,14 @@ Result<uint64_t> SizeOf(const std::string& text) {
   });
 }
 
+/// A recipe says what is stored, not which encoder makes it.
+Result<void> CheckNotSearched(const std::string& flag, const QuantScheme& scheme) {
+  if (!scheme.search()) return {};
+  return BadFlag(flag,
+                 fmt::format("recipes are made from MLX's own encoder, without {}", scheme.name),
+                 "'moescope quantize --recipe FILE --encoder search' searches what a recipe chose");
+}
+
 /// A scheme, or "bf16" (float): what stays a float.
 Result<StoredForm> FormOf(const std::string& flag, const std::string& text) {
   for (const char* word : {"bf16", "fp16", "f32", "float"}) {
@@ -70,7 +78,7 @@ Result<StoredForm> FormOf(const std::string& flag, const std::string& text) {
   const auto scheme = ParseScheme(text);
   if (!scheme)
     return BadFlag(flag, fmt::format("\"{}\" is no scheme", text), "as q4, q6g32, mxfp4, bf16");
-  return scheme;
+  return CheckNotSearched(flag, *scheme).map([&] { return StoredForm(scheme); });
 }
 
 /// What stands before and after the last "=".
@@ -321,6 +329,10 @@ Result<std::filesystem::path> MakeRecipe(Run& run, const RecipeOptions& options,
   if (options.candidates) {
     auto schemes = ParseSchemes(*options.candidates);
     if (!schemes) return tl::make_unexpected(schemes.error());
+    for (const QuantScheme& scheme : schemes->schemes) {
+      if (auto good = CheckNotSearched("--candidates", scheme); !good)
+        return tl::make_unexpected(good.error());
+    }
     costs.candidates = std::move(schemes->schemes);
   }
   const auto model = ModelOf(run, options);
@@ -381,7 +393,8 @@ void AddRecipe(const Command& program, ExitCode& exit, Reporter& report) {
       {"--as-good-as",
        {&opt->as_good_as, "The fewest bytes for the objective of this scheme: q4"}}};
   for (const auto& [name, what] : budgets) cmd.Option(name, *what.first, what.second);
-  cmd.Option("--candidates", opt->candidates, "Schemes to choose from (default: all measured)");
+  cmd.Option("--candidates", opt->candidates,
+             "Schemes to choose from (default: all measured but for +search)");
   cmd.Option("--pin", opt->pins,
              "'REGEX=SCHEME' for modules whose name it is found in; bf16: not quantized");
   cmd.Option("--floor", opt->floors,

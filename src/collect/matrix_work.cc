@@ -251,12 +251,15 @@ class MatrixWork {
   template <class Identity>
   QuantRow<Identity> QuantRowOf(const Identity& id, size_t scheme, MatrixMeasurement& measured,
                                 const Weight& weight) const {
+    static const NativeBackend kSearch(QuantProfile::kMlxCpu);
+    const bool search = options_.schemes[scheme].search();
+    const QuantBackend& backend = search ? kSearch : *options_.backend;
     return {id,
             options_.schemes[scheme],
             std::move(measured.quant[scheme]),
             std::string(ComputeDTypeName(measured.compute_dtype)),
-            options_.backend->name(),
-            options_.backend->profile(),
+            backend.name(),
+            backend.profile(),
             !weight.is_plain(),
             measured.energy,
             std::nullopt};

@@ -1,6 +1,8 @@
 #include "collect/quant_backend.h"
 
 #include <cstdlib>
+#include <utility>
+#include <vector>
 
 namespace moe {
 namespace {
@@ -22,11 +24,17 @@ Result<MatrixMeasurement> NativeBackend::Measure(const MeasureInput& input,
 
 Result<MatrixMeasurement> RealMlxBackend::Measure(const MeasureInput& input,
                                                   const MeasureOptions& options) const {
-  MeasureOptions stats = options;
-  stats.schemes.clear();
-  auto measured = MeasureMatrix(input, stats);
+  MeasureOptions ours = options;  // MLX has no search
+  std::erase_if(ours.schemes, [](const QuantScheme& scheme) { return !scheme.search(); });
+  auto measured = MeasureMatrix(input, ours);
   if (!measured) return measured;
+  std::vector<QuantError> searched = std::exchange(measured->quant, {});
+  auto next = searched.begin();
   for (const QuantScheme& scheme : options.schemes) {
+    if (scheme.search()) {
+      measured->quant.push_back(std::move(*next++));
+      continue;
+    }
     const std::lock_guard turn(turn_);
     if (auto done = stop_.Check(); !done) return tl::make_unexpected(done.error());
     auto error = mlx_.Measure(input.matrix, scheme, measured->compute_dtype, options.eps,

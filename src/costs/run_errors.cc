@@ -79,6 +79,8 @@ class Reader {
     }
     if (!experts && run_.Find(table) != nullptr) errors_.has_dense = true;
     return ForRows(table, wanted, [&](const Frame& frame, uint64_t row) {
+      // A recipe can't tell who encodes.
+      if (TextOr(frame.at("scheme"), row).ends_with(QuantScheme::kSearchEnding)) return;
       const size_t scheme = SchemeNumber(frame, row);
       const MatrixId id{TextOr(frame.at(name), row), experts ? IntAt(frame, "layer", row) : -1,
                         experts ? IntAt(frame, "expert_id", row) : -1};

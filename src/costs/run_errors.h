@@ -31,7 +31,7 @@ struct MatrixNumbers {
 
 /// The errors and energies of a run, by matrix.
 struct RunErrors {
-  std::vector<QuantScheme> schemes;  ///< those of quant_sim
+  std::vector<QuantScheme> schemes;  ///< those of quant_sim, without what is searched
   std::map<MatrixId, MatrixNumbers> matrices;
   bool has_energies = false;  ///< from calibration, of some matrix
   bool has_evidence = false;  ///< data/evidence is there

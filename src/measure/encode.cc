@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "base/little_endian.h"
 #include "base/simd_targets.h"
@@ -337,6 +338,26 @@ uint64_t PackEight(uint64_t codes, unsigned bits) {
   return (codes & kFours) | (codes >> 32) << 4 * bits;
 }
 
+// Code `i` of packed ones that a byte follows.
+uint8_t CodeAt(const std::byte* packed, size_t i, unsigned bits) {
+  const size_t at = i * bits;
+  const auto low = std::to_integer<unsigned>(packed[at / 8]),
+             high = std::to_integer<unsigned>(packed[at / 8 + 1]);
+  return static_cast<uint8_t>((low | high << 8) >> at % 8 & ((1u << bits) - 1));
+}
+
+float LoadFloat(ComputeDType dtype, std::span<const std::byte> bytes, size_t i) {
+  switch (dtype) {
+    case ComputeDType::kF32:
+      return std::bit_cast<float>(LoadLittleEndian<uint32_t>(bytes, 4 * i));
+    case ComputeDType::kF16:
+      return HalfToFloat(LoadLittleEndian<uint16_t>(bytes, 2 * i));
+    case ComputeDType::kBF16:
+      break;
+  }
+  return BFloat16ToFloat(LoadLittleEndian<uint16_t>(bytes, 2 * i));
+}
+
 }  // namespace
 
 GroupBytes GroupBytesOf(const Quantizer& quantizer) {
@@ -378,6 +399,35 @@ HWY_EXPORT(SearchGroupsImpl);
 void SearchGroups(const Quantizer& quantizer, const float* x, size_t groups,
                   const EncodedGroups& out) {
   HWY_DYNAMIC_DISPATCH(SearchGroupsImpl)(quantizer, x, groups, out);
+}
+
+void RunSearch(const Quantizer& quantizer, GroupRun& run) {
+  const GroupBytes bytes = GroupBytesOf(quantizer);
+  std::vector<std::byte> codes(run.groups * bytes.codes + 1), scales(run.groups * bytes.scale),
+      biases(run.groups * bytes.bias);
+  SearchGroups(quantizer, run.x, run.groups, {codes.data(), scales.data(), biases.data()});
+  const size_t size = quantizer.group_size;
+  const auto* table = quantizer.mode->scale_values;
+  const float* values = quantizer.bits == 8 ? kE4m3Values.data() : kFp4Values.data();
+  for (size_t g = 0; g < run.groups; ++g) {
+    float scale = run.scales[g] = table == nullptr ? LoadFloat(quantizer.dtype, scales, g)
+                                                   : std::to_integer<uint8_t>(scales[g]);
+    if (table != nullptr) {
+      scale = (*table)[std::to_integer<uint8_t>(scales[g])];
+      RoundToCompute(&scale, 1, quantizer.dtype);
+    }
+    float* w_hat = run.w_hat + g * size;
+    for (size_t i = 0; i < size; ++i) {
+      const uint8_t code = CodeAt(codes.data(), g * size + i, quantizer.bits);
+      if (run.codes != nullptr) run.codes[g * size + i] = code;
+      w_hat[i] = (table == nullptr ? static_cast<float>(code) : values[code]) * scale;
+    }
+    RoundToCompute(w_hat, size, quantizer.dtype);
+    if (bytes.bias == 0) continue;
+    const float bias = run.biases[g] = LoadFloat(quantizer.dtype, biases, g);
+    for (size_t i = 0; i < size; ++i) w_hat[i] += bias;
+    RoundToCompute(w_hat, size, quantizer.dtype);
+  }
 }
 
 }  // namespace moe

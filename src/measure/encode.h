@@ -37,6 +37,9 @@ void EncodeGroups(const Quantizer& quantizer, const float* x, size_t groups,
 void SearchGroups(const Quantizer& quantizer, const float* x, size_t groups,
                   const EncodedGroups& out);
 
+/// What SearchGroups() makes, decoded as MLX does: as QuantEncoder::run, but for `clipped`.
+void RunSearch(const Quantizer& quantizer, GroupRun& run);
+
 /// Packs codes of `bits` bits each, least significant first: code i takes bits [i * bits,
 /// (i + 1) * bits). `count` is a multiple of 8; out has count * bits / 8 bytes.
 void PackCodes(const uint8_t* codes, size_t count, unsigned bits, std::byte* out);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/float_convert.h"
+#include "measure/encode.h"
 #include "measure/float_codes.h"
 
 namespace moe {
@@ -108,6 +109,13 @@ std::optional<std::string> WeightTotals::Refusal(ComputeDType dtype) const {
 }
 
 void QuantErrorSums::AddGroups(const GroupBatch& batch) {
+  if (quantizer_.search) {
+    std::vector<float> w_hat(batch.groups * group_size());
+    float scales[GroupBatch::kMostGroups], biases[GroupBatch::kMostGroups];
+    GroupRun run{batch.x, batch.groups, scales, biases, w_hat.data(), nullptr, 0};
+    RunSearch(quantizer_, run);
+    return AddQuantized(batch.x, w_hat.data(), scales, biases, batch.importance, batch.groups);
+  }
   AddGroupErrors(quantizer_, batch, sums_);
   groups_ += batch.groups;
 }

@@ -29,7 +29,7 @@ Result<QuantizedMatrix> QuantizeMatrix(std::span<const float> w, uint64_t rows, 
   std::vector<uint8_t> codes(w.size());
   GroupRun run{w.data(),     groups, out.scales.data(), out.biases.data(), out.w_hat.data(),
                codes.data(), 0};
-  quantizer->encoder.run(*quantizer, run);
+  (quantizer->search ? RunSearch : quantizer->encoder.run)(*quantizer, run);
   std::vector<std::byte> packed(codes.size() * quantizer->bits / 8);
   PackCodes(codes.data(), codes.size(), quantizer->bits, packed.data());
   for (size_t at = 0; at < packed.size(); at += sizeof(uint32_t)) {

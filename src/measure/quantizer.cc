@@ -103,6 +103,7 @@ double Quantizer::BitsPerWeight() const {
 Result<Quantizer> MakeQuantizer(const QuantMode& mode, const QuantScheme& scheme,
                                 QuantProfile profile, ComputeDType dtype, uint64_t rows,
                                 uint64_t cols) {
+  if (scheme.search()) profile = QuantProfile::kMlxCpu;
   if (auto error = CheckScheme(scheme, mode, profile, rows, cols)) {
     return Refuse(scheme, std::move(*error));
   }
@@ -118,6 +119,7 @@ Result<Quantizer> MakeQuantizer(const QuantMode& mode, const QuantScheme& scheme
   quantizer.profile = profile;
   quantizer.bits = static_cast<unsigned>(scheme.bits);
   quantizer.group_size = static_cast<size_t>(scheme.group_size);
+  quantizer.search = scheme.search();
   return quantizer;
 }
 

@@ -45,6 +45,7 @@ struct Quantizer {
   QuantProfile profile = QuantProfile::kMlxCpu;
   unsigned bits = 0;
   size_t group_size = 0;
+  bool search = false;  ///< QuantScheme::search()
 
   /// The number that a stored scale stands for; in double, since e8m0 code 255 is 2^128.
   double DecodedScale(float stored) const;
@@ -56,8 +57,8 @@ bool IsGpu(QuantProfile profile);
 bool IsLegacy(QuantProfile profile);
 size_t BytesOf(ComputeDType dtype);
 
-/// Resolves `scheme` for a [rows, cols] matrix. Fails as mx.quantize would: same class, same text,
-/// same order of checks.
+/// Resolves `scheme` for a [rows, cols] matrix; what is searched has the profile kMlxCpu. Fails as
+/// mx.quantize would: same class, same text, same order of checks.
 Result<Quantizer> MakeQuantizer(const QuantScheme& scheme, QuantProfile profile, ComputeDType dtype,
                                 uint64_t rows, uint64_t cols);
 /// The same for a `mode` that may stand in no table; it outlives the quantizer.

@@ -69,7 +69,7 @@ constexpr ConfigKey kKeys[] = {
     {"/evidence/imatrix", kStringList, true, false, "", "[]", "llama.cpp's importance matrices of this model (GGUF or .dat), added up; also `--imatrix`.", Into<&Config::evidence, &EvidenceConfig::imatrix>},
     {"/evidence/usage", kStringList, true, false, "", "[]", "Counts of tokens by layer and expert (CSV or JSON), added up; also `--usage`.", Into<&Config::evidence, &EvidenceConfig::usage>},
     {"/quant_schemes", kObjectList, true, false, "", "[]", "Schemes to simulate.", ReadScheme},
-    {"/quant_schemes/*/name", kString, false, true, "", "error", "Name in the tables; unique among enabled schemes."},
+    {"/quant_schemes/*/name", kString, false, true, "", "error", "Name in the tables; unique among enabled schemes. With `+search` at its end: scales as `quantize --encoder search` finds them."},
     {"/quant_schemes/*/mode", kString, false, true, "", "error", "affine, mxfp4, mxfp8 or nvfp4; anything else gives rows with `error`, and `config check` refuses it."},
     {"/quant_schemes/*/bits", kInteger, false, false, "", "4; of mxfp8 8", "Bits of a code. affine: 1 to 6 or 8; the other modes take what they have."},
     {"/quant_schemes/*/group_size", kInteger, false, false, "", "32; of nvfp4 16", "Elements of a row that share a scale. affine: 32, 64 or 128; the other modes take what they have."},

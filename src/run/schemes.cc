@@ -36,7 +36,13 @@ QuantScheme Named(const QuantMode& mode, int64_t bits, int64_t group) {
   return {std::move(name), std::string(mode.name), bits, group};
 }
 
-/// Every scheme that can be simulated, under its one name.
+/// The same with searched scales.
+QuantScheme Searched(QuantScheme scheme) {
+  scheme.name += QuantScheme::kSearchEnding;
+  return scheme;
+}
+
+/// Every scheme of MLX's that can be simulated, under its one name.
 std::vector<QuantScheme> KnownSchemes() {
   std::vector<QuantScheme> schemes;
   for (const QuantMode& mode : QuantModes()) {
@@ -72,11 +78,12 @@ tl::unexpected<Error> UnknownScheme(std::string_view word) {
     known.push_back(scheme.name);
   }
   const auto closest = ClosestName(LowerAscii(word), known);
-  return Fail(ErrorCode::kBadArgument, "--schemes",
-              fmt::format("there is no scheme '{}'{}", word,
-                          closest ? "; did you mean '" + *closest + "'?" : ""),
-              "q4 (affine, 4 bits, groups of 64), q4g32, mxfp4, mxfp8, nvfp4, ..., or a set: mlx, "
-              "template, all");
+  return Fail(
+      ErrorCode::kBadArgument, "--schemes",
+      fmt::format("there is no scheme '{}'{}", word,
+                  closest ? "; did you mean '" + *closest + "'?" : ""),
+      "q4 (affine, 4 bits, groups of 64), q4g32, mxfp4, mxfp8, nvfp4, ..., each of them also "
+      "as q4+search, or a set: mlx, template, all");
 }
 
 /// The schemes that one word of a list stands for.
@@ -129,14 +136,28 @@ const QuantScheme* AffineTwin(const Schemes& schemes, const QuantScheme& scheme)
   return best;
 }
 
-std::vector<DeltaPair> PairsOf(const Schemes& schemes) {
+/// What MLX makes of the same form.
+const QuantScheme* WithoutSearch(const Schemes& schemes, const QuantScheme& scheme) {
+  const auto found = std::ranges::find_if(schemes, [&](const QuantScheme& other) {
+    return other.mode == scheme.mode && other.bits == scheme.bits &&
+           other.group_size == scheme.group_size;
+  });
+  return found == schemes.end() ? nullptr : &*found;
+}
+
+/// What is searched is compared with what is not alone.
+std::vector<DeltaPair> PairsOf(const Schemes& all) {
   std::vector<DeltaPair> pairs;
+  Schemes schemes = all;
+  std::erase_if(schemes, &QuantScheme::search);
   const auto add = [&](const QuantScheme& a, const QuantScheme* b) {
     if (b == nullptr) return;
     pairs.push_back({ShortSchemeName(a) + "_minus_" + ShortSchemeName(*b), a.name, b->name});
   };
-  for (const QuantScheme& scheme : schemes) {
-    if (scheme.mode == kAffine) {
+  for (const QuantScheme& scheme : all) {
+    if (scheme.search()) {
+      add(scheme, WithoutSearch(schemes, scheme));
+    } else if (scheme.mode == kAffine) {
       add(scheme, FewerBits(schemes, scheme));
       add(scheme, LargerGroups(schemes, scheme));
     } else {
@@ -157,7 +178,8 @@ std::optional<QuantScheme> Fitting(const QuantScheme& scheme, const std::set<uin
     if (divides && group <= scheme.group_size) best = std::max(best, group);
   }
   if (best == 0) return std::nullopt;
-  return Named(*mode, scheme.bits, best);
+  QuantScheme fitting = Named(*mode, scheme.bits, best);
+  return scheme.search() ? Searched(std::move(fitting)) : fitting;
 }
 
 /// Adds `scheme` unless it is there.
@@ -206,11 +228,19 @@ std::string ShortSchemeName(const QuantScheme& scheme) {
   if (mode == nullptr) return "";
   const int64_t usual = mode->name == kAffine ? kUsualGroup : mode->default_group_size;
   const bool leaves_out = mode->group_sizes.size() == 1 || scheme.group_size == usual;
-  return leaves_out ? Stem(*mode, scheme) : StemWithGroup(*mode, scheme);
+  const std::string stem = leaves_out ? Stem(*mode, scheme) : StemWithGroup(*mode, scheme);
+  return scheme.search() ? stem + std::string(QuantScheme::kSearchEnding) : stem;
 }
 
 std::optional<QuantScheme> ParseScheme(std::string_view text) {
   std::string word = LowerAscii(Trimmed(text));
+  if (word.ends_with(QuantScheme::kSearchEnding)) {
+    word.resize(word.size() - QuantScheme::kSearchEnding.size());
+    if (word.ends_with(QuantScheme::kSearchEnding)) return std::nullopt;
+    auto scheme = ParseScheme(word);
+    if (scheme) scheme = Searched(std::move(*scheme));
+    return scheme;
+  }
   if (word.starts_with("affine_")) word.erase(0, std::string_view("affine_").size());
   std::erase(word, '_');
   for (QuantScheme& scheme : KnownSchemes()) {

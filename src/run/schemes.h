@@ -13,7 +13,8 @@ namespace moe {
 
 // Quantization schemes as configs and command lines write them. Each has one name in the tables
 // ("affine_q4_g64", "mxfp4_g32"), and a short one ("q4", "q4g32", "mxfp4"), which leaves out the
-// usual group: 64 elements of affine, of another mode what it takes where nothing is said.
+// usual group: 64 elements of affine, of another mode what it takes where nothing is said. Each
+// also with "+search" behind it (QuantScheme::search()).
 
 /// The words of "a, b", without the spaces around them; of "" one that is empty.
 std::vector<std::string_view> SplitAtCommas(std::string_view list);
@@ -33,8 +34,8 @@ struct SchemeChoice {
 /// A comma-separated list of schemes and sets of them, each scheme once, in order: "mlx" (what
 /// MLX's users choose from), "template" (the three of init-run), "all" (every one there is).
 /// Pairs: a bit more against a bit less, smaller against larger groups, and each other mode against
-/// affine of as many bits; of "template" alone those of the template.
-/// kBadArgument names an unknown word and the closest one.
+/// affine of as many bits, and what is searched against what is not; of "template" alone those of
+/// the template. kBadArgument names an unknown word and the closest one.
 Result<SchemeChoice> ParseSchemes(std::string_view list);
 
 /// `choice` for matrices of these numbers of columns. A scheme whose groups divide none of them

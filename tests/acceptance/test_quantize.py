@@ -145,17 +145,39 @@ class QuantizeEqualsMlxLm(AcceptanceTest):
         original = mx.load(str(source / "model.safetensors"))
         name = "model.layers.0.mlp.switch_mlp.up_proj"
         stack = mx.stack([original[f"model.layers.0.mlp.experts.{e}.up_proj.weight"] for e in range(3)]).astype(mx.float32)
-        for scheme, group, bits, mode in [("q2g32", 32, 2, "affine"), ("q4g32", 32, 4, "affine"), ("nvfp4", 16, 4, "nvfp4")]:
+        forms = [("q2g32", 32, 2, "affine"), ("q4g32", 32, 4, "affine"), ("nvfp4", 16, 4, "nvfp4")]
+        schemes = ",".join(f"{form[0]},{form[0]}+search" for form in forms)
+        done = run("analyze", source, "-o", self.tmp / "runs", "--schemes", schemes, "--no-report")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        quant = self.table(next(self.tmp.glob("runs/*/*")), "quant_sim")
+        measured = quant[(quant.layer == 0) & (quant.proj == "up_proj")].set_index(["scheme", "expert_id"])
+        for scheme, group, bits, mode in forms:
             errors, sizes = [], []
             for encoder in ("mlx", "search"):
                 out = self.done(source, self.tmp / f"{scheme}-{encoder}", "--scheme", scheme, "--encoder", encoder)
                 t = mx.load(str(out / "model.safetensors"))
                 decoded = mx.dequantize(t[name + ".weight"], t[name + ".scales"], t.get(name + ".biases"), group, bits, mode)
-                errors.append(mx.linalg.norm((decoded.astype(mx.float32) - stack).reshape(-1)).item())
+                lost = np.array(decoded.astype(mx.float32), np.float64) - np.array(stack, np.float64)
+                errors.append(np.linalg.norm(lost))
+                label = f"affine_{scheme}".replace("g", "_g") if mode == "affine" else f"{mode}_g{group}"
+                for e in range(3):  # what was simulated is what is written
+                    row = measured.loc[(label + ("+search" if encoder == "search" else ""), e)]
+                    self.assertEqual((row["mode"], row.bits, row.group_size), (mode, bits, group))
+                    self.assertAlmostEqual(row.w_rel_fro * np.linalg.norm(np.array(stack[e], np.float64)),
+                                           np.linalg.norm(lost[e]), delta=1e-9)
                 sizes.append((out / "model.safetensors").stat().st_size)
                 load_model(out)
             self.assertLess(errors[1], 0.98 * errors[0], scheme)
             self.assertEqual(*sizes)
+        alike = self.done(source, self.tmp / "alike", "--scheme", "nvfp4+search")
+        self.assertEqual(files_of(alike), files_of(out))
+        done = run("recipe", self.tmp / "runs", "--bits", "4", "--candidates", "q4g32+search", "-o", self.tmp / "r.json")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("MLX's own encoder", done.stderr)
+        done = run("recipe", self.tmp / "runs", "--bits", "4", "--objective", "weight", "-o", self.tmp / "r.json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        options = json.loads((self.tmp / "r.json").read_text())["units"][-1]["alternatives"]
+        self.assertEqual(len([one for one in options if one["scheme"]]), 3)  # without the searched ones
         self.assertIn("were searched", (out / "README.md").read_text())
         self.assertEqual(json.loads((out / "moescope.json").read_text())["encoder"], "search")
 

@@ -521,6 +521,29 @@ TEST(SearchGroups, GivesTheSameBytesOnAllTargets) {
   UseTarget(0);
 }
 
+TEST(SearchGroups, AreDecodedAsMlxDoes) {
+  for (const auto dtype : {ComputeDType::kF32, ComputeDType::kF16, ComputeDType::kBF16}) {
+    const auto x = RoundedTo(dtype, NormalWeights());
+    for (QuantScheme scheme : AllSchemes()) {
+      SCOPED_TRACE(testing::Message() << scheme.mode << scheme.bits << " g" << scheme.group_size
+                                      << " " << ComputeDTypeName(dtype));
+      scheme.name = "s+search";
+      const auto quantizer =
+          MakeQuantizer(scheme, QuantProfile::kMlxGpu, dtype, 1, x.size()).value();
+      const auto made =
+          QuantizeMatrix(x, 1, x.size(), scheme, QuantProfile::kMlxGpu, dtype).value();
+      const Encoded searched = EncodedBy(quantizer, x, SearchGroups);
+      for (size_t g = 0; g < x.size() / quantizer.group_size; ++g) {
+        double sum = 0;
+        for (size_t i = g * quantizer.group_size; i < (g + 1) * quantizer.group_size; ++i) {
+          sum += (double{x[i]} - made.w_hat[i]) * (double{x[i]} - made.w_hat[i]);
+        }
+        EXPECT_EQ(sum, ErrorOf(quantizer, searched, x, g));
+      }
+    }
+  }
+}
+
 TEST_P(OnTarget, AModeWithoutAKernelIsEncoded) {
   const auto x = NormalWeights();
   const auto quantizer =

@@ -43,12 +43,20 @@ struct Spelling {
 };
 
 constexpr Spelling kSpellings[] = {
-    {"q4", "affine_q4_g64"},          {"Q4", "affine_q4_g64"},
-    {"q4g64", "affine_q4_g64"},       {"q4_g64", "affine_q4_g64"},
-    {" affine_q4 ", "affine_q4_g64"}, {"affine_q4_g64", "affine_q4_g64"},
-    {"q4g32", "affine_q4_g32"},       {"affine_q8_g128", "affine_q8_g128"},
-    {"mxfp4", "mxfp4_g32"},           {"MXFP4_G32", "mxfp4_g32"},
-    {"mxfp8g32", "mxfp8_g32"},        {"nvfp4", "nvfp4_g16"},
+    {"q4", "affine_q4_g64"},
+    {"Q4", "affine_q4_g64"},
+    {"q4g64", "affine_q4_g64"},
+    {"q4_g64", "affine_q4_g64"},
+    {" affine_q4 ", "affine_q4_g64"},
+    {"affine_q4_g64", "affine_q4_g64"},
+    {"q4g32", "affine_q4_g32"},
+    {"affine_q8_g128", "affine_q8_g128"},
+    {"mxfp4", "mxfp4_g32"},
+    {"MXFP4_G32", "mxfp4_g32"},
+    {"mxfp8g32", "mxfp8_g32"},
+    {"nvfp4", "nvfp4_g16"},
+    {"q4+search", "affine_q4_g64+search"},
+    {"MXFP4_G32+Search", "mxfp4_g32+search"},
 };
 
 TEST(Schemes, HaveOneNameHoweverTheyAreSpelled) {
@@ -62,7 +70,8 @@ TEST(Schemes, HaveOneNameHoweverTheyAreSpelled) {
 }
 
 TEST(Schemes, ThatThereAreNotHaveNoName) {
-  for (const char* text : {"", "q7", "q4g16", "mxfp4g64", "nvfp4_g32", "affine_mxfp4x", "int4"}) {
+  for (const char* text : {"", "q7", "q4g16", "mxfp4g64", "nvfp4_g32", "affine_mxfp4x", "int4",
+                           "q7+search", "bf16+search", "+search", "q4+search+search", "q4+find"}) {
     EXPECT_FALSE(ParseScheme(text).has_value()) << text;
   }
 }
@@ -74,6 +83,10 @@ TEST(Schemes, ShortNamesAreReadBackAsTheSameScheme) {
   for (const QuantScheme& scheme : all->schemes) {
     EXPECT_TRUE(SameSchemes({*ParseScheme(ShortSchemeName(scheme))}, {scheme})) << scheme.name;
     EXPECT_TRUE(SameSchemes({*ParseScheme(scheme.name)}, {scheme})) << scheme.name;
+    EXPECT_FALSE(scheme.search());
+    const QuantScheme searched = *ParseScheme(scheme.name + "+search");
+    EXPECT_TRUE(searched.search());
+    EXPECT_EQ(ShortSchemeName(searched), ShortSchemeName(scheme) + "+search");
   }
 }
 
@@ -113,6 +126,18 @@ TEST(SchemeList, TakesSetsAndSchemesOnceEachInOrder) {
                                               "q8g32_minus_q8: affine_q8_g32 - affine_q8_g64"));
 }
 
+TEST(SchemeList, ComparesWhatIsSearchedWithWhatIsNot) {
+  const auto choice = ParseSchemes("q4+search,q3,q4,mxfp4+search,q3+search");
+  ASSERT_TRUE(choice.has_value());
+  EXPECT_THAT(PairTexts(*choice),
+              ElementsAre("q4+search_minus_q4: affine_q4_g64+search - affine_q4_g64",
+                          "q4_minus_q3: affine_q4_g64 - affine_q3_g64",
+                          "q3+search_minus_q3: affine_q3_g64+search - affine_q3_g64"));
+  EXPECT_THAT(Names(FittingSchemes(*choice, {32}).schemes),
+              ElementsAre("affine_q4_g32+search", "affine_q3_g32", "affine_q4_g32",
+                          "mxfp4_g32+search", "affine_q3_g32+search"));
+}
+
 TEST(OwnPairs, StayWhereTheirSchemesDo) {
   const std::string schemes =
       R"([{"name":"affine_q4_g64","mode":"affine","bits":4,"group_size":64},
@@ -138,6 +163,7 @@ TEST(SchemeList, NamesTheUnknownWordAndTheClosest) {
       {"q4,mxpf4", "mxpf4'; did you mean 'mxfp4'"},
       {"q4,,q6", "no scheme ''"},
       {"tmplate", "did you mean 'template'"},
+      {"bf16+search", "mxfp4, mxfp8, nvfp4, ..., each of them also as q4+search"},
       {"affine_q4_g46", "did you mean 'affine_q4_g"},
   };
   for (const auto& [list, part] : cases) {
