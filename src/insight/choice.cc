@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "moescope/quantize.h"
 #include "recipe/knapsack.h"
 #include "tables/aggregate.h"
 
@@ -327,13 +328,13 @@ std::optional<uint32_t> ReferenceScheme(const Chooser& chooser,
                                         std::span<const SimulatedScheme> schemes) {
   constexpr double kUsualBits = 4.5;
   std::optional<uint32_t> found;
-  std::pair<bool, double> least;
+  std::tuple<bool, bool, double> least;
   for (const uint32_t s : chooser.Usable()) {
     const SimulatedScheme& scheme = schemes[s];
     const bool is_four = scheme.mode == "affine" && scheme.bits == 4;
     const double away = is_four ? std::fabs(static_cast<double>(scheme.group_size) - 64)
                                 : std::fabs(chooser.UsualBits(s) - kUsualBits);
-    const std::pair order(!is_four, away);
+    const std::tuple order(!is_four, scheme.name.ends_with(QuantScheme::kSearchEnding), away);
     if (found && order >= least) continue;
     found = s;
     least = order;

@@ -122,8 +122,8 @@ class Chooser {
 };
 
 /// What choices are compared with: affine, 4 bits in groups of 64; without it the affine 4-bit
-/// scheme nearest to that, else the scheme nearest to as many bits. nullopt where no scheme has
-/// bits.
+/// scheme nearest to that, else the scheme nearest to as many bits; as MLX encodes it, if that was
+/// measured. nullopt where no scheme has bits.
 std::optional<uint32_t> ReferenceScheme(const Chooser& chooser,
                                         std::span<const SimulatedScheme> schemes);
 

@@ -225,6 +225,10 @@ TEST(ReferenceScheme, IsAffineWithFourBitsInGroupsNearestTo64ElseOfAsManyBits) {
   EXPECT_EQ(of(SchemeOf("affine", 4, 32), other, SchemeOf("affine", 4, 128)), 0u);
   EXPECT_EQ(of(other, SchemeOf("affine", 4, 128), SchemeOf("affine", 4, 64)), 2u);
   EXPECT_EQ(of(SchemeOf("affine", 2, 64), other, other), 1u);  // 4 is as near to 4.5 as 5
+  SimulatedScheme searched = SchemeOf("affine", 4, 64);
+  searched.name = "q4+search";
+  EXPECT_EQ(of(searched, other, SchemeOf("affine", 4, 32)), 2u);
+  EXPECT_EQ(of(searched, other, other), 0u);
 }
 
 }  // namespace
