@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "base/hub_link.h"
 
 namespace moe {
@@ -28,21 +29,6 @@ tl::unexpected<Error> SystemError(const fs::path& path, const char* action, int 
   return Fail(code, path.string(),
               std::string(action) + ": " + std::generic_category().message(error));
 }
-
-/// A descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  ~Descriptor() {
-    if (value_ >= 0) close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int value() const { return value_; }
-
- private:
-  int value_;
-};
 
 constexpr const char* kChooseFolder = "set TMPDIR to a folder with more space";
 

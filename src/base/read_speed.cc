@@ -9,6 +9,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/platform.h"
 #include "base/system_fail.h"
 
@@ -48,9 +49,9 @@ Result<Candidate> LargestFile(const fs::path& folder) {
 Result<ReadSpeed> MeasureReading(const fs::path& folder, uint64_t most_bytes) {
   const auto file = LargestFile(folder);
   if (!file) return tl::unexpected(file.error());
-  const int descriptor = open(file->path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return SystemFail(file->path, "cannot be opened");
-  ForgetPages(descriptor);
+  const Descriptor descriptor(open(file->path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (descriptor.value() < 0) return SystemFail(file->path, "cannot be opened");
+  ForgetPages(descriptor.value());
 
   ReadSpeed speed{file->path, 0, 0};
   const uint64_t wanted = std::min(file->bytes, most_bytes);
@@ -58,14 +59,13 @@ Result<ReadSpeed> MeasureReading(const fs::path& folder, uint64_t most_bytes) {
   std::error_code failed;
   const auto begin = std::chrono::steady_clock::now();
   while (speed.bytes < wanted) {
-    const ssize_t got = read(descriptor, piece.data(), piece.size());
+    const ssize_t got = read(descriptor.value(), piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) failed = {errno, std::generic_category()};
     if (got <= 0) break;
     speed.bytes += static_cast<uint64_t>(got);
   }
   speed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  close(descriptor);
   if (failed) return SystemFail(file->path, "cannot be read", failed);
   return speed;
 }

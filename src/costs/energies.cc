@@ -6,7 +6,6 @@
 #include <cmath>
 #include <numeric>
 #include <string_view>
-#include <utility>
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -149,23 +148,28 @@ struct Energies::DenseGuess {
 /// Attention and dense MLPs: measured, or guessed.
 void Energies::AddDense(const Model& model, const RunErrors& errors) {
   std::map<int64_t, DenseGuess> guesses;
-  std::vector<std::pair<const DenseWeight*, bool>> outputs;  // and whether it is attention's
+  struct Output {
+    const DenseWeight* weight;
+    bool of_attention;
+    std::optional<double> measured;
+  };
+  std::vector<Output> outputs;
   for (const DenseWeight& weight : model.dense()) {
     const auto found = errors.matrices.find({AsUtf8(weight.module), -1, -1});
     if (weight.stack() || weight.layer() < 0 || found == errors.matrices.end()) continue;
     const std::string name = ModuleNameOf(weight.module).name;
     guesses[weight.layer()].Add(name, weight, found->second);
     const bool attention = std::ranges::count(kAttentionOutputs, name) > 0;
-    if (attention || name == kMlpOutput) outputs.emplace_back(&weight, attention);
+    if (attention || name == kMlpOutput) {
+      outputs.push_back({&weight, attention, found->second.energy});
+    }
   }
   std::vector<const DenseWeight*> unknown;
-  for (const auto& [weight, attention] : outputs) {
+  for (const auto& [weight, of_attention, measured] : outputs) {
     const DenseGuess& guess = guesses[weight->layer()];
-    const auto energy = measured_   ? errors.matrices.at({AsUtf8(weight->module), -1, -1}).energy
-                        : attention ? guess.Attention()
-                                    : guess.Mlp();
+    const auto energy = measured_ ? measured : of_attention ? guess.Attention() : guess.Mlp();
     Layer& layer = layers_[weight->layer()];
-    std::optional<double>& sum = attention ? layer.attention : layer.mlp;
+    std::optional<double>& sum = of_attention ? layer.attention : layer.mlp;
     if (energy) {
       sum = sum.value_or(0) + *energy;
     } else {
@@ -231,16 +235,19 @@ std::optional<double> Energies::Residual(int64_t layer) const {
   return found->second.residual;
 }
 
-std::optional<double> Energies::ShareOfAttention(int64_t layer) const {
+std::optional<double> Energies::ShareOfPart(int64_t layer,
+                                            std::optional<double> Layer::* part) const {
   const auto found = layers_.find(layer);
-  if (found == layers_.end() || !found->second.attention) return std::nullopt;
-  return *found->second.attention / found->second.residual;
+  if (found == layers_.end() || !(found->second.*part)) return std::nullopt;
+  return *(found->second.*part) / found->second.residual;
+}
+
+std::optional<double> Energies::ShareOfAttention(int64_t layer) const {
+  return ShareOfPart(layer, &Layer::attention);
 }
 
 std::optional<double> Energies::ShareOfMlp(int64_t layer) const {
-  const auto found = layers_.find(layer);
-  if (found == layers_.end() || !found->second.mlp) return std::nullopt;
-  return *found->second.mlp / found->second.residual;
+  return ShareOfPart(layer, &Layer::mlp);
 }
 
 double Energies::ShareOf(int64_t layer) const {

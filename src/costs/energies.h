@@ -64,6 +64,8 @@ class Energies {
     std::optional<double> attention, mlp;
     double residual = 0;
   };
+  std::optional<double> ShareOfPart(int64_t layer, std::optional<double> Layer::* part) const;
+
   bool measured_ = false;
   uint64_t replaced_ = 0;
   double per_token_ = 1, embedding_ = 0, mean_share_ = 1;

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "measure/float_codes.h"
+#include "measure/kernels.h"
 #include "mlx/mlx_backend.h"
 
 namespace moe {
@@ -42,11 +43,9 @@ std::vector<float> Fp4Ties() {
 std::vector<float> Waves(ComputeDType dtype) {
   std::vector<float> weights(64 * kCols);
   for (size_t i = 0; i < weights.size(); ++i) {
-    const auto x = static_cast<float>(0.02 * std::sin(1.7 * static_cast<double>(i * i % 1009)));
-    weights[i] = dtype == ComputeDType::kF16    ? RoundTo<ComputeDType::kF16>(x)
-                 : dtype == ComputeDType::kBF16 ? RoundTo<ComputeDType::kBF16>(x)
-                                                : x;
+    weights[i] = static_cast<float>(0.02 * std::sin(1.7 * static_cast<double>(i * i % 1009)));
   }
+  RoundToCompute(weights.data(), weights.size(), dtype);
   return weights;
 }
 

@@ -8,9 +8,11 @@
 
 #include <chrono>
 #include <fstream>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "base/json_text.h"
 #include "base/pending_file.h"
 #include "base/system_fail.h"
@@ -101,19 +103,13 @@ class Progress {
 /// id. The system frees it when the process ends, however it ends.
 class FolderLock {
  public:
-  FolderLock() = default;
-  ~FolderLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
   /// kBadArgument: another process has it.
   Result<void> Take(const fs::path& folder) {
     const fs::path path = folder / kLockName;
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) return SystemFail(path, "can't be opened");
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int file =
+        file_.emplace(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)).value();
+    if (file < 0) return SystemFail(path, "can't be opened");
+    if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return SystemFail(path, "can't be locked");
       return Fail(
           ErrorCode::kBadArgument, folder.string(),
@@ -121,14 +117,13 @@ class FolderLock {
           "wait for it or stop it");
     }
     const std::string id = fmt::format("{}", ::getpid());
-    const bool noted =
-        ::ftruncate(descriptor_, 0) == 0 &&
-        ::write(descriptor_, id.data(), id.size()) == static_cast<ssize_t>(id.size());
+    const bool noted = ::ftruncate(file, 0) == 0 &&
+                       ::write(file, id.data(), id.size()) == static_cast<ssize_t>(id.size());
     return noted ? Result<void>() : SystemFail(path, "writing failed");
   }
 
  private:
-  int descriptor_ = -1;
+  std::optional<Descriptor> file_;
 };
 
 /// kBadArgument: there is something else than an empty folder, or a link to one, which a folder

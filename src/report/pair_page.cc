@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -11,6 +10,7 @@
 
 #include "base/version.h"
 #include "insight/findings.h"
+#include "insight/numbering.h"
 #include "insight/run_matrices.h"
 #include "report/page_data.h"
 
@@ -105,29 +105,6 @@ const std::vector<Compared>& CompareMetrics() {
   return metrics;
 }
 
-/// The list's number of `item`, which is added where it is new.
-template <class T>
-uint32_t NumberIn(std::vector<T>& list, std::map<T, uint32_t>& known, const T& item) {
-  const auto [found, is_new] = known.emplace(item, static_cast<uint32_t>(list.size()));
-  if (is_new) list.push_back(item);
-  return found->second;
-}
-
-/// All different values, sorted.
-template <class R, class Of>
-auto ListOf(const std::vector<const R*>& rows, const Of& of) {
-  std::vector<decltype(of(*rows.front()))> list;
-  for (const R* row : rows) list.push_back(of(*row));
-  std::ranges::sort(list);
-  list.erase(std::unique(list.begin(), list.end()), list.end());
-  return list;
-}
-
-template <class T>
-uint32_t PlaceIn(const std::vector<T>& list, const T& item) {
-  return static_cast<uint32_t>(std::ranges::lower_bound(list, item) - list.begin());
-}
-
 StackLayer LayerOf(const PairIdentity& id) { return {id.stack.value_or(""), id.layer}; }
 Slot SlotOf(const PairIdentity& id) {
   const bool shared = id.role == "shared_expert";
@@ -144,25 +121,25 @@ RunMatrices MatricesOf(const std::vector<R>& all, const std::vector<PairMetric<R
   }
   RunMatrices matrices;
   matrices.files = {""};
-  matrices.projs = ListOf(rows, [](const R& row) { return row.id.weight; });
-  matrices.layers = ListOf(rows, [](const R& row) { return LayerOf(row.id); });
-  matrices.slots = ListOf(rows, [](const R& row) { return SlotOf(row.id); });
-  std::map<std::pair<int64_t, int64_t>, uint32_t> shapes;
-  std::map<std::string, uint32_t> storages;
-  std::vector<std::string> storage_names;
+  for (const R* row : rows) {
+    matrices.projs.push_back(row->id.weight);
+    matrices.layers.push_back(LayerOf(row->id));
+    matrices.slots.push_back(SlotOf(row->id));
+  }
+  SortUnique(matrices.projs);
+  SortUnique(matrices.layers);
+  SortUnique(matrices.slots);
   std::vector<std::pair<RunMatrices::Place, const R*>> places;
   for (const R* row : rows) {
     const PairIdentity& id = row->id;
     const std::pair shape(static_cast<int64_t>(id.rows), static_cast<int64_t>(id.cols));
-    const std::string storage =
-        id.storage_a == id.storage_b ? id.storage_a : id.storage_a + ", " + id.storage_b;
-    places.push_back(
-        {{PlaceIn(matrices.projs, id.weight), PlaceIn(matrices.layers, LayerOf(id)),
-          PlaceIn(matrices.slots, SlotOf(id)), NumberIn(matrices.shapes, shapes, shape),
-          NumberIn(storage_names, storages, storage), 0},
-         row});
+    const RunMatrices::Storage storage{
+        id.storage_a == id.storage_b ? id.storage_a : id.storage_a + ", " + id.storage_b, {}};
+    places.push_back({{IndexOf(matrices.projs, id.weight), IndexOf(matrices.layers, LayerOf(id)),
+                       IndexOf(matrices.slots, SlotOf(id)), IndexOrAdd(matrices.shapes, shape),
+                       IndexOrAdd(matrices.storages, storage), 0},
+                      row});
   }
-  for (const std::string& name : storage_names) matrices.storages.push_back({name, {}});
   std::ranges::stable_sort(places, {}, [](const auto& one) {
     return std::tuple(one.first.proj, one.first.layer, one.first.slot);
   });

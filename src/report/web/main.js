@@ -1,14 +1,12 @@
 // The page of `moescope report`: reads the run that stands in it, and builds one section after the
 // other.
-import {studioOf} from "./chart.js";
 import {runOf} from "./data.js";
 import {decisionOf} from "./decision.js";
 import {h} from "./dom.js";
 import {clipped, moment, printable} from "./format.js";
-import {explained} from "./metrics.js";
 import {SECTIONS, navigationOf} from "./navigation.js";
+import {pageOf, showPage} from "./page.js";
 import {showPair} from "./pair.js";
-import {placeOf} from "./place.js";
 import {hookPrinting} from "./print.js";
 import {answerCard} from "./sections/answer.js";
 import {limitsSection} from "./sections/limits.js";
@@ -19,7 +17,6 @@ import {recipesSection} from "./sections/recipes.js";
 import {restSection} from "./sections/rest.js";
 import {schemesSection} from "./sections/schemes/index.js";
 import {whereSection} from "./sections/where/index.js";
-import {stateOf} from "./state.js";
 import {themeOf} from "./theme.js";
 
 const lastPart = (path) => path?.split("/").filter(Boolean).at(-1);
@@ -44,23 +41,6 @@ const header = ({facts}) => {
   );
 };
 
-/** What all sections work with. */
-const pageOf = async (run, theme) => {
-  const metrics = run.metrics.map(explained);
-  const place = await placeOf(run),
-    state = stateOf(run.facts);
-  return {
-    run,
-    theme,
-    metrics,
-    place,
-    state,
-    studio: studioOf(theme),
-    decision: await decisionOf({run, place, state}),
-    metric: (name) => metrics.find((metric) => metric.name === name),
-  };
-};
-
 const start = async () => {
   const run = runOf(document);
   const theme = themeOf();
@@ -77,6 +57,7 @@ const start = async () => {
   document.body.prepend(navigation.element);
 
   const page = await pageOf(run, theme);
+  page.decision = await decisionOf(page);
   const schemes = schemesSection(page);
   const card = answerCard(page);
   main.replaceChildren(header(run), ...(card ? [card] : []), modelSection(page), schemes.element);
@@ -97,9 +78,7 @@ const start = async () => {
   );
   navigation.begin();
   hookPrinting(theme, pairs.all);
-  const {metric, layer, slot} = page.state.get();
-  if (metric !== null || layer !== null || slot !== null) where.show("instant");
-  page.studio.drawFirst();
+  showPage(page, where);
 };
 
 const tellReady = () => {

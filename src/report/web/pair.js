@@ -1,15 +1,12 @@
 // The page of `moescope verify` or `moescope compare`: what came of two checkpoints, and heatmaps of
 // their experts as a run's page has them.
-import {studioOf} from "./chart.js";
 import {h} from "./dom.js";
 import {clipped, count, plural, printable, ranges, significant} from "./format.js";
-import {explained} from "./metrics.js";
 import {navigationOf} from "./navigation.js";
-import {placeOf} from "./place.js";
 import {hookPrinting} from "./print.js";
+import {pageOf, showPage} from "./page.js";
 import {factList, foldedList, named, note, section} from "./parts.js";
 import {whereSection} from "./sections/where/index.js";
-import {stateOf} from "./state.js";
 import {dataTable, numberColumn} from "./table.js";
 
 const SECTIONS = [
@@ -208,23 +205,12 @@ export const showPair = async (run, theme) => {
   const main = document.querySelector("main");
   const navigation = navigationOf(theme, SECTIONS);
   document.body.prepend(navigation.element);
-  const metrics = run.metrics.map(explained);
-  const page = {
-    run,
-    theme,
-    metrics,
-    place: await placeOf(run),
-    state: stateOf(run.facts),
-    studio: studioOf(theme),
-    decision: {chosen: () => null},
-    metric: (name) => metrics.find((metric) => metric.name === name),
-  };
+  const page = await pageOf(run, theme);
+  page.decision = {chosen: () => null};
   main.replaceChildren(header(command, words.sides, summary), verdictSection(words, summary));
   const where = await whereSection(page);
   main.append(where.element, worstSection(words, summary), unpairedSection(words, summary));
   navigation.begin();
   hookPrinting(theme, () => []);
-  const {metric, layer, slot} = page.state.get();
-  if (metric !== null || layer !== null || slot !== null) where.show("instant");
-  page.studio.drawFirst();
+  showPage(page, where);
 };
